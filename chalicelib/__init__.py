@@ -1,0 +1,1 @@
+"""Landfall: a catalogue of the files that land in object storage."""

@@ -1,0 +1,1 @@
+"""The pure meaning of object notifications: no framework, no I/O."""

@@ -1,0 +1,228 @@
+"""From the body of a message to the object changes it tells of: every envelope that emitters use.
+
+S3, SNS and EventBridge on AWS, and what MinIO, LocalStack, ministack and moto send in their place. Parsing is lenient
+where emitters differ and strict where a guess could file something wrongly: bucket, key and event name are required.
+"""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from chalicelib.catalog.changes import InspectionRequest, Kind, ObjectChange, rank
+from chalicelib.catalog.keys import check_key, decode_key
+from chalicelib.errors import MalformedNotification
+
+Notice = ObjectChange | InspectionRequest
+
+# An SNS message inside an SNS message inside … is an attack on the stack, not a notification.
+_MAX_ENVELOPES = 4
+_HEX = frozenset("0123456789abcdefABCDEF")
+# MinIO files these under ObjectCreated, but they create nothing.
+_MINIO_TOUCHES = {"PutTagging", "DeleteTagging", "PutRetention", "PutLegalHold"}
+_TOUCHES = ("ObjectTagging", "ObjectAcl", "LifecycleTransition", "ObjectRestore")
+_EVENTBRIDGE_TOUCHES = {
+    "Object ACL Updated",
+    "Object Access Tier Changed",
+    "Object Restore Completed",
+    "Object Restore Expired",
+    "Object Restore Initiated",
+    "Object Storage Class Changed",
+    "Object Tags Added",
+    "Object Tags Deleted",
+}
+
+
+def parse_message(body: str | bytes) -> list[Notice]:
+    """Every notice in one message body.
+
+    Returns:
+        Notices in the message's order; empty for ``s3:TestEvent`` and for event types that concern no object's state.
+
+    Raises:
+        MalformedNotification: not JSON, no envelope known here, or a record without bucket, key or event name. The
+            whole message is refused then: half of it must not be recorded while the other half is retried.
+    """
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise MalformedNotification(f"The message is not JSON: {error}.") from error
+    return parse_document(document)
+
+
+def parse_document(document: Any, depth: int = 0) -> list[Notice]:
+    """`parse_message` for JSON that is already decoded, as a Lambda invoked straight by S3, SNS or EventBridge gets."""
+    if not isinstance(document, dict) or depth > _MAX_ENVELOPES:
+        raise MalformedNotification("The message is not a JSON object that holds a notification.")
+    records = document.get("Records")
+    if isinstance(records, list):
+        return [notice for record in records for notice in _record_notices(record, depth)]
+    if document.get("Event") == "s3:TestEvent":
+        return []
+    if isinstance(document.get("Message"), str) and "TopicArn" in document:
+        return _parse_nested(document["Message"], depth)
+    if "detail-type" in document and isinstance(document.get("detail"), dict):
+        return list(_eventbridge_notices(document))
+    raise MalformedNotification("The message is no S3, SNS, EventBridge or MinIO notification.")
+
+
+def _parse_nested(text: str, depth: int) -> list[Notice]:
+    try:
+        return parse_document(json.loads(text), depth + 1)
+    except (ValueError, RecursionError) as error:
+        raise MalformedNotification(f"The SNS message inside is not JSON: {error}.") from error
+
+
+def _record_notices(record: Any, depth: int) -> list[Notice]:
+    """One record: S3's own, or SNS's as a Lambda subscribed to a topic gets it."""
+    if isinstance(record, dict) and isinstance(record.get("Sns"), dict):
+        return _parse_nested(str(record["Sns"].get("Message")), depth)
+    try:
+        bucket, entry, event = record["s3"]["bucket"]["name"], record["s3"]["object"], record["eventName"]
+        raw_key = entry["key"]
+    except (KeyError, TypeError) as error:
+        raise MalformedNotification("A record lacks the bucket's name, the object's key or the event's name.") from error
+    bucket = _name(bucket, "bucket's name")
+    event = _name(event, "event's name").removeprefix("s3:")
+    if not isinstance(raw_key, str):
+        raise MalformedNotification("A record's key is not text.")
+    key = check_key(decode_key(raw_key))
+    version_id = _version_id(entry.get("versionId"))
+    kind = _record_kind(event)
+    if kind is None:
+        return [InspectionRequest(bucket, key, version_id, event)] if _is_touch(event) else []
+    if kind is Kind.PUT and entry.get("size") is None and "minio" in str(record.get("eventSource")):
+        entry = entry | {"size": 0}  # MinIO leaves a size of zero out
+    return [_change(kind, bucket, key, version_id, event, record.get("eventTime"), entry, entry.get("eTag"))]
+
+
+def _record_kind(event: str) -> Kind | None:
+    family, _, detail = event.partition(":")
+    if family == "ObjectCreated":
+        return None if detail in _MINIO_TOUCHES else Kind.PUT
+    if family in ("ObjectRemoved", "LifecycleExpiration"):
+        return {"DeleteMarkerCreated": Kind.MARKER, "DeleteAllVersions": Kind.PURGE, "NoOP": None}.get(
+            detail, Kind.REMOVAL
+        )
+    return None
+
+
+def _is_touch(event: str) -> bool:
+    return event.startswith(_TOUCHES) or event.partition(":")[2] in _MINIO_TOUCHES
+
+
+def _eventbridge_notices(document: dict[str, Any]) -> Iterator[Notice]:
+    detail, event = document["detail"], str(document["detail-type"])
+    if event not in _EVENTBRIDGE_TOUCHES and event not in ("Object Created", "Object Deleted"):
+        if document.get("source") == "aws.s3":
+            return  # an event type that AWS added later concerns us only once we know it
+        raise MalformedNotification(f"An EventBridge event of type {event[:100]!r} is no S3 notification.")
+    try:
+        bucket, entry = detail["bucket"]["name"], detail["object"]
+        # EventBridge sends keys as they are; an emitter that encodes them can't be told apart, and decoding a raw key
+        # would file `a+b` as `a b`. So the raw key stands.
+        key = entry["key"]
+    except (KeyError, TypeError) as error:
+        raise MalformedNotification("An EventBridge event lacks the bucket's name or the object's key.") from error
+    bucket = _name(bucket, "bucket's name")
+    if not isinstance(key, str):
+        raise MalformedNotification("An EventBridge event's key is not text.")
+    version_id = _version_id(entry.get("version-id"))
+    key = check_key(key)
+    if event in _EVENTBRIDGE_TOUCHES:
+        yield InspectionRequest(bucket, key, version_id, event)
+        return
+    kind = Kind.PUT
+    if event == "Object Deleted":
+        kind = Kind.MARKER if detail.get("deletion-type") == "Delete Marker Created" else Kind.REMOVAL
+    name = f"{event}:{_text(detail.get('reason'), 'reason', 100)}"
+    yield _change(kind, bucket, key, version_id, name, document.get("time"), entry, entry.get("etag"))
+
+
+def _change(
+    kind: Kind, bucket: str, key: str, version_id: str, event: str, time: Any, entry: dict[str, Any], etag: Any
+) -> ObjectChange:
+    sequencer, event_time = _sequencer(entry.get("sequencer")), _time(time)
+    is_put = kind is Kind.PUT
+    # Some emitters put a size and an ETag on removals (ministack: 0 and ""); they say nothing of an object.
+    size = _size(entry.get("size")) if is_put else None
+    etag = _text(etag, "ETag", 256).strip('"') if is_put else ""
+    return ObjectChange(
+        kind=kind,
+        bucket=bucket,
+        key=key,
+        version_id="*" if kind is Kind.PURGE else version_id,
+        rank=rank(sequencer, event_time, kind, etag, size),
+        event_name=event,
+        event_time=event_time,
+        sequencer=sequencer,
+        size=size,
+        etag=etag,
+        media_type=_media_type(entry.get("contentType")) if is_put else None,
+        metadata=_metadata(entry.get("userMetadata")) if is_put else None,
+    )
+
+
+def _text(value: Any, what: str, limit: int) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str) or len(value) > limit or not value.isascii() or not value.isprintable():
+        raise MalformedNotification(f"The {what} {str(value)[:100]!r} is not text of at most {limit} ASCII characters.")
+    return value
+
+
+def _name(value: Any, what: str) -> str:
+    text = _text(value, what, 255)
+    if not text:
+        raise MalformedNotification(f"The {what} is empty.")
+    return text
+
+
+def _version_id(value: Any) -> str:
+    text = _text(value, "version id", 1024)
+    if text == "*":
+        raise MalformedNotification("The version id '*' is none of S3's.")
+    return "" if text == "null" else text
+
+
+def _sequencer(value: Any) -> str:
+    text = _text(value, "sequencer", 64)
+    if not _HEX.issuperset(text):
+        raise MalformedNotification(f"The sequencer {text!r} is not hexadecimal.")
+    return text
+
+
+def _size(value: Any) -> int | None:
+    if value is None:
+        return None
+    # An object holds at most 48.8 TiB; a bigint is room enough, and more than that is a forged record.
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+        raise MalformedNotification(f"The size {str(value)[:100]!r} is not a whole number of bytes.")
+    return value
+
+
+def _time(value: Any) -> datetime | None:
+    """The event's time in UTC; None if it is missing or unreadable: the sequencer still orders the change."""
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _media_type(value: Any) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value) <= 255 and value.isprintable() else None
+
+
+def _metadata(value: Any) -> dict[str, str] | None:
+    """User metadata by its short, lower-case names: ``X-Amz-Meta-Owner`` → ``owner``. Other headers are left out."""
+    if not isinstance(value, dict):
+        return None
+    prefix = "x-amz-meta-"
+    return {
+        name.lower().removeprefix(prefix): str(text).replace("\x00", "").encode(errors="replace").decode()
+        for name, text in value.items()
+        if name.lower().startswith(prefix)
+    }

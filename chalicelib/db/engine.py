@@ -1,0 +1,89 @@
+"""The engine, and the one way to a transaction."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.orm import Session
+
+from chalicelib.errors import DatabaseUnavailable
+
+# Admin shutdown, crash shutdown, cannot connect now; class 08 is every connection exception.
+_LOST = ("57P01", "57P02", "57P03", "08")
+_CONNECT_SECONDS = 25  # Aurora at 0 ACU takes about 15 s to resume
+
+
+def create_catalog_engine(url: str, pool_size: int = 1, statement_timeout_ms: int = 0) -> Engine:
+    """An engine for ``url`` whose pool notices connections that the server has closed."""
+    engine = create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=2 * pool_size,
+        pool_pre_ping=True,
+        pool_recycle=600,
+        json_serializer=_to_json,
+        connect_args={"timeout": _CONNECT_SECONDS},
+    )
+    event.listen(engine, "handle_error", _mark_disconnect)
+    if statement_timeout_ms:
+        event.listen(engine, "connect", _statement_timeout(statement_timeout_ms))
+    return engine
+
+
+def _to_json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _statement_timeout(milliseconds: int) -> Any:
+    def set_timeout(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        # The connect timeout is also the socket's: a statement's own limit must come first, so that the server stops too.
+        cursor.execute(f"SET statement_timeout = {int(milliseconds)}")
+        connection.commit()
+        cursor.close()
+
+    return set_timeout
+
+
+def sqlstate(error: BaseException | None) -> str:
+    """The five-character SQLSTATE of a pg8000 error; ``""`` if it has none."""
+    details = error.args[0] if error is not None and error.args else None
+    return str(details.get("C", "")) if isinstance(details, dict) else ""
+
+
+def _mark_disconnect(context: ExceptionContext) -> None:
+    """Have the pool throw away connections of a server that went away: pg8000's dialect knows only broken sockets."""
+    if sqlstate(context.original_exception).startswith(_LOST):
+        context.is_disconnect = True
+
+
+def is_lost(error: DBAPIError) -> bool:
+    """Whether ``error`` means that the server is not there, rather than that it refused a statement."""
+    return (
+        error.connection_invalidated
+        or isinstance(error, InterfaceError)
+        or sqlstate(error.orig).startswith(_LOST)
+        or (isinstance(error, OperationalError) and not sqlstate(error.orig))
+    )
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Session]:
+    """A session whose work is committed at the end, or rolled back if the block raises. Closed in every case.
+
+    Raises:
+        DatabaseUnavailable: the server cannot be reached or went away. If that happened at commit, the work may or
+            may not be stored; everything Landfall writes can be written again.
+    """
+    session = Session(engine, expire_on_commit=False)
+    try:
+        with session, session.begin():
+            yield session
+    except DBAPIError as error:
+        if is_lost(error):
+            raise DatabaseUnavailable("The database does not answer.") from error
+        raise

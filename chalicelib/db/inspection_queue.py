@@ -1,0 +1,125 @@
+"""What is left to inspect: versions whose ``inspect_after`` is set. The table is its own queue."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from chalicelib.catalog.changes import InspectionRequest
+from chalicelib.db.locks import lock_keys
+
+# How long a claim keeps others away: longer than any Lambda of ours runs, so a crashed claimant's work is taken over.
+_LEASE = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One version to inspect. ``put_rank`` tells its put apart from a later one under the same version id."""
+
+    bucket: str
+    key: str
+    version_id: str
+    put_rank: str
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What came of a claim: what was found, or when to try again; neither means that there is nothing to find."""
+
+    claim: Claim
+    inspection: dict[str, Any] | None = None
+    media_type: str | None = None
+    size: int | None = None
+    retry_at: datetime | None = None
+
+
+_REQUEST = text("""
+UPDATE object_versions AS v SET inspect_after = :now, inspect_tries = 0
+FROM unnest(CAST(:buckets AS text[]), CAST(:keys AS text[]), CAST(:version_ids AS text[])) AS t (bucket, key, version_id)
+WHERE v.bucket = t.bucket AND v.key = t.key AND v.version_id = t.version_id AND v.put_rank <> ''
+    AND NOT v.is_delete_marker
+""")
+
+# SKIP LOCKED: two claimants share the work instead of waiting for each other. A removed version has nothing to inspect.
+_CLAIM = text("""
+WITH due AS MATERIALIZED (
+    SELECT bucket, key, version_id FROM object_versions
+    WHERE inspect_after <= :now
+    ORDER BY inspect_after
+    LIMIT :most
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE object_versions AS v
+SET inspect_after = CASE WHEN v.alive THEN CAST(:lease_end AS timestamptz) END, inspect_tries = v.inspect_tries + 1
+FROM due
+WHERE v.bucket = due.bucket AND v.key = due.key AND v.version_id = due.version_id
+RETURNING v.bucket, v.key, v.version_id, v.put_rank, v.inspect_tries, v.alive
+""")
+
+# The rank guards: if another put came under the same version id meanwhile, what was found belongs to the older one.
+_SAVE = text("""
+WITH found AS MATERIALIZED (
+    SELECT * FROM jsonb_to_recordset(CAST(:findings AS jsonb)) AS f (
+        bucket text, key text, version_id text, put_rank text, inspection jsonb, media_type text, size bigint,
+        retry_at timestamptz)
+), saved AS (
+    UPDATE object_versions AS v
+    SET inspection = coalesce(f.inspection, v.inspection), media_type = coalesce(f.media_type, v.media_type),
+        size = coalesce(v.size, f.size), inspect_after = f.retry_at
+    FROM found AS f
+    WHERE v.bucket = f.bucket AND v.key = f.key AND v.version_id = f.version_id AND v.put_rank = f.put_rank
+    RETURNING v.bucket, v.key, v.version_id, v.put_rank, v.media_type, v.size
+)
+UPDATE files AS f SET media_type = s.media_type, size = s.size, updated_at = :now
+FROM saved AS s
+WHERE f.bucket = s.bucket AND f.key = s.key AND f.version_id = s.version_id AND f.rank = s.put_rank
+    AND f.state = 'stored' AND (f.media_type, f.size) IS DISTINCT FROM (s.media_type, s.size)
+""")
+
+
+def request_inspection(session: Session, requests: Sequence[InspectionRequest], now: datetime) -> None:
+    """Ask that these versions be inspected again. Those the catalogue doesn't know yet will be inspected anyway."""
+    if not requests:
+        return
+    lock_keys(session, {(request.bucket, request.key) for request in requests})
+    session.execute(
+        _REQUEST,
+        {
+            "now": now,
+            "buckets": [request.bucket for request in requests],
+            "keys": [request.key for request in requests],
+            "version_ids": [request.version_id for request in requests],
+        },
+    )
+
+
+def claim_due(session: Session, now: datetime, most: int) -> list[Claim]:
+    """Take up to ``most`` versions that are due; nobody else gets them for five minutes."""
+    rows = session.execute(_CLAIM, {"now": now, "most": most, "lease_end": now + _LEASE}).all()
+    return [Claim(row.bucket, row.key, row.version_id, row.put_rank, row.inspect_tries) for row in rows if row.alive]
+
+
+def save_findings(session: Session, findings: Sequence[Finding], now: datetime) -> None:
+    """Store what was found, on the version and, if it is the current one, on its file."""
+    if not findings:
+        return
+    lock_keys(session, {(finding.claim.bucket, finding.claim.key) for finding in findings})
+    rows = [
+        {
+            "bucket": finding.claim.bucket,
+            "key": finding.claim.key,
+            "version_id": finding.claim.version_id,
+            "put_rank": finding.claim.put_rank,
+            "inspection": finding.inspection,
+            "media_type": finding.media_type,
+            "size": finding.size,
+            "retry_at": finding.retry_at.isoformat() if finding.retry_at else None,
+        }
+        for finding in findings
+    ]
+    session.execute(_SAVE, {"findings": json.dumps(rows), "now": now})

@@ -1,0 +1,198 @@
+"""The tables. What each column means is in ``docs/data-dictionary.md``; why the heavy ones look so, in the ADRs."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Computed,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+# S3 compares keys byte by byte, and so do ranks; the database's own collation would not, and would be slower.
+Bytewise = Text(collation="C")
+Moment = DateTime(timezone=True)
+
+
+class Base(DeclarativeBase):
+    """Names every constraint the same way, so that migrations can refer to them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "pk": "%(table_name)s_pkey",
+            "uq": "%(table_name)s_%(column_0_N_name)s_key",
+            "fk": "%(table_name)s_%(column_0_name)s_fkey",
+            "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+            "ck": "%(table_name)s_%(constraint_name)s_check",
+        }
+    )
+
+
+class User(Base):
+    """Somebody who owns files. An operator sees everyone's."""
+
+    __tablename__ = "users"
+    __table_args__ = (
+        CheckConstraint("role IN ('member', 'operator')", name="role"),
+        CheckConstraint("length(name) BETWEEN 1 AND 200", name="name"),
+        Index("users_email_key", text("lower(email)"), unique=True),
+        Index(None, "name", "id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    email: Mapped[str | None] = mapped_column(Text)
+    role: Mapped[str] = mapped_column(Text, server_default="member")
+    created_at: Mapped[datetime] = mapped_column(Moment)
+    updated_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class Session(Base):
+    """A group of uploads, under an id that its owner chose. Two owners may choose the same id."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (
+        UniqueConstraint("owner_id", "session_id"),
+        CheckConstraint("length(session_id) BETWEEN 1 AND 128", name="session_id"),
+        CheckConstraint("jsonb_typeof(metadata) = 'object'", name="metadata"),
+        Index(None, "owner_id", "id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
+    session_id: Mapped[str] = mapped_column(Text)
+    name: Mapped[str | None] = mapped_column(Text)
+    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB, server_default=text("'{}'"))
+    created_at: Mapped[datetime] = mapped_column(Moment)
+    updated_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class File(Base):
+    """One row for each (bucket, key) that ever held an object or an upload, with its current version's columns.
+
+    ``id`` is a UUIDv7 made at ``created_at``: ordering by id is ordering by creation, with no index of its own.
+    """
+
+    __tablename__ = "files"
+    __table_args__ = (
+        # Key first: most installations have one bucket, and lookups by key or prefix alone need no other index.
+        UniqueConstraint("key", "bucket"),
+        ForeignKeyConstraint(
+            ["owner_id", "session_id"],
+            ["sessions.owner_id", "sessions.session_id"],
+            name="files_session_id_fkey",
+            ondelete="SET NULL (session_id)",
+        ),
+        CheckConstraint("state IN ('pending', 'stored', 'deleted')", name="state"),
+        CheckConstraint("(state = 'stored') = (version_id IS NOT NULL)", name="stored_has_version"),
+        CheckConstraint("size >= 0", name="size"),
+        CheckConstraint("session_id IS NULL OR owner_id IS NOT NULL", name="session_has_owner"),
+        CheckConstraint("jsonb_typeof(metadata) = 'object'", name="metadata"),
+        CheckConstraint("octet_length(key) BETWEEN 1 AND 1024", name="key"),
+        # Sorts. Creation needs none: see the class. A page within one bucket or owner walks the same ones.
+        Index(None, "updated_at", "id"),
+        Index(None, "name", "id"),
+        Index(None, "size", "id"),
+        # Filters; each ends in the id, so that the default sort comes out of it. Rare values only, where most rows
+        # would share one: such an index costs every insert and the planner would not use it anyway.
+        Index(None, "bucket", "id"),
+        Index(None, "owner_id", "id", postgresql_where=text("owner_id IS NOT NULL")),
+        Index("files_session_idx", "owner_id", "session_id", "id", postgresql_where=text("session_id IS NOT NULL")),
+        Index(None, "media_type", "id", postgresql_where=text("media_type IS NOT NULL")),
+        Index("files_state_idx", "state", "id", postgresql_where=text("state <> 'stored'")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    bucket: Mapped[str] = mapped_column(Bytewise)
+    key: Mapped[str] = mapped_column(Bytewise)
+    name: Mapped[str] = mapped_column(Bytewise)
+    state: Mapped[str] = mapped_column(Text)
+    owner_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
+    session_id: Mapped[str | None] = mapped_column(Text)
+    version_id: Mapped[str | None] = mapped_column(Bytewise)
+    rank: Mapped[str] = mapped_column(Bytewise, server_default="")
+    size: Mapped[int | None] = mapped_column(BigInteger)
+    etag: Mapped[str | None] = mapped_column(Text)
+    media_type: Mapped[str | None] = mapped_column(Text)
+    stored_at: Mapped[datetime | None] = mapped_column(Moment)
+    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB, server_default=text("'{}'"))
+    tags: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    created_at: Mapped[datetime] = mapped_column(Moment)
+    updated_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class ObjectVersion(Base):
+    """The put of highest rank and the removal of highest rank of one (bucket, key, version id).
+
+    ``version_id`` is ``""`` for unversioned objects, and ``"*"`` for a purge of the whole key (MinIO), whose
+    ``removal_rank`` counts for every version. An empty rank means: none seen.
+    """
+
+    __tablename__ = "object_versions"
+    __table_args__ = (
+        CheckConstraint("size >= 0", name="size"),
+        # The current version of a key is the first of this index read backwards.
+        Index(
+            "object_versions_current_idx", "bucket", "key", "put_rank", "version_id", postgresql_where=text("alive")
+        ),
+        Index("object_versions_inspection_idx", "inspect_after", postgresql_where=text("inspect_after IS NOT NULL")),
+    )
+
+    bucket: Mapped[str] = mapped_column(Bytewise, primary_key=True)
+    key: Mapped[str] = mapped_column(Bytewise, primary_key=True)
+    version_id: Mapped[str] = mapped_column(Bytewise, primary_key=True)
+    put_rank: Mapped[str] = mapped_column(Bytewise, server_default="")
+    removal_rank: Mapped[str] = mapped_column(Bytewise, server_default="")
+    alive: Mapped[bool] = mapped_column(Computed("put_rank > removal_rank", persisted=True))
+    held_object: Mapped[bool] = mapped_column(server_default=text("false"))
+    is_delete_marker: Mapped[bool] = mapped_column(server_default=text("false"))
+    size: Mapped[int | None] = mapped_column(BigInteger)
+    etag: Mapped[str | None] = mapped_column(Text)
+    stored_at: Mapped[datetime | None] = mapped_column(Moment)
+    media_type: Mapped[str | None] = mapped_column(Text)
+    # What inspection found: see chalicelib/store/inspection.py for the shape.
+    inspection: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    inspect_after: Mapped[datetime | None] = mapped_column(Moment)
+    inspect_tries: Mapped[int] = mapped_column(server_default=text("0"))
+
+
+class FileEvent(Base):
+    """Every distinct change once, append-only, partitioned by the month of the event.
+
+    The partition key is the event's own time, not the time of recording: a change delivered twice, a month apart, must
+    meet its first copy in the same partition. ``recorded_xid`` lets a reader of the feed stop before transactions that
+    are still running.
+    """
+
+    __tablename__ = "file_events"
+    __table_args__ = (
+        Index("file_events_feed_idx", "recorded_xid", "id"),
+        CheckConstraint("change IN ('put', 'marker', 'removal', 'purge')", name="change"),
+        {"postgresql_partition_by": "RANGE (event_time)"},
+    )
+
+    bucket: Mapped[str] = mapped_column(Bytewise, primary_key=True)
+    key: Mapped[str] = mapped_column(Bytewise, primary_key=True)
+    rank: Mapped[str] = mapped_column(Bytewise, primary_key=True)
+    version_id: Mapped[str] = mapped_column(Bytewise, primary_key=True)
+    event_time: Mapped[datetime] = mapped_column(Moment, primary_key=True)
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
+    recorded_xid: Mapped[int] = mapped_column(BigInteger, server_default=text("pg_current_xact_id()::text::bigint"))
+    change: Mapped[str] = mapped_column(Text)
+    event_name: Mapped[str] = mapped_column(Text)
+    sequencer: Mapped[str] = mapped_column(Text)
+    size: Mapped[int | None] = mapped_column(BigInteger)
+    etag: Mapped[str | None] = mapped_column(Text)
+    recorded_at: Mapped[datetime] = mapped_column(Moment)

@@ -1,0 +1,231 @@
+"""Recording: a batch of object changes into the three tables, in a constant handful of statements.
+
+1. `locks.lock_keys`: the keys of the batch, in one order.
+2. `_MERGE`: versions and events. One statement, because neither part reads what the other writes.
+3. `_PURGE`: only if the batch purges whole keys.
+4. `_CURRENT`: the current version of every key touched, from what is now in the table.
+
+Step 4 must be a statement of its own. In one big statement with step 2 it would read a snapshot taken before the locks
+were granted, and of two batches that each add a version to one key both could miss the other's.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from chalicelib.catalog.changes import Kind, ObjectChange
+from chalicelib.catalog.keys import display_name
+from chalicelib.catalog.merge import VersionKey, VersionState, fold
+from chalicelib.db.locks import lock_keys
+from chalicelib.ids import uuid7
+
+Outcome = Literal["created", "updated", "deleted", "stale", "duplicate"]
+
+_CHANGE_NAMES = {kind.value: kind.name.lower() for kind in Kind}
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of one change.
+
+    Attributes:
+        file_id: None if the key has no file: it never held an object that Landfall heard of.
+        outcome: ``duplicate``: this very change was recorded before. ``stale``: a later change of the same version is
+            known, so it changed nothing. Else what it did to the file.
+    """
+
+    change: ObjectChange
+    file_id: UUID | None
+    outcome: Outcome
+
+
+# The guarded upsert: a maximum by rank, taken apart for puts and removals. Greatest-rank-wins is commutative,
+# associative and idempotent, so neither order nor repetition of batches matters. A put's payload travels with its rank.
+# A removal that arrives first stays as a tombstone: the late put is merged, but doesn't outrank it.
+# The purge's row ("*") is read here too, so that a put older than a purge seen earlier comes in dead.
+# Of several changes of one version, `fold` has marked one to lead: ON CONFLICT may meet each row once only.
+# Lookups in big tables are correlated subqueries here and in step 4, not joins: they can only run as one index probe for
+# each key, while for a join a planner with stale statistics may choose to read the whole table.
+# What inspection found outlives a put of the very same bytes (the event of an upload that we recorded ourselves),
+# but is asked for again: the headers may differ.
+_MERGE = text("""
+WITH incoming AS MATERIALIZED (
+    SELECT * FROM jsonb_to_recordset(CAST(:changes AS jsonb)) AS i (
+        ord int, bucket text, key text, version_id text, rank text, change text, event_name text,
+        event_time timestamptz, sequencer text, size bigint, etag text, media_type text, metadata jsonb,
+        is_event boolean, leads boolean, removal_rank text, held_object boolean)
+), merged AS (
+    INSERT INTO object_versions AS v (
+        bucket, key, version_id, put_rank, removal_rank, held_object, is_delete_marker,
+        size, etag, stored_at, media_type, inspection, inspect_after)
+    SELECT i.bucket, i.key, i.version_id,
+        CASE WHEN i.change IN ('put', 'marker') THEN i.rank ELSE '' END,
+        greatest(CASE WHEN i.change IN ('put', 'marker') THEN i.removal_rank ELSE i.rank END, (
+            SELECT p.removal_rank FROM object_versions AS p
+            WHERE p.bucket = i.bucket AND p.key = i.key AND p.version_id = '*')),
+        i.held_object, i.change = 'marker', i.size, i.etag,
+        CASE WHEN i.change IN ('put', 'marker') THEN i.event_time END, i.media_type,
+        CASE WHEN i.metadata IS NOT NULL THEN jsonb_build_object('metadata', i.metadata) END,
+        CASE WHEN i.change = 'put' THEN CAST(:now AS timestamptz) END
+    FROM incoming AS i
+    WHERE i.leads
+    ON CONFLICT (bucket, key, version_id) DO UPDATE SET
+        put_rank = greatest(v.put_rank, excluded.put_rank),
+        removal_rank = greatest(v.removal_rank, excluded.removal_rank),
+        held_object = v.held_object OR excluded.held_object,
+        is_delete_marker = CASE WHEN excluded.put_rank > v.put_rank THEN excluded.is_delete_marker
+                           ELSE v.is_delete_marker END,
+        size = CASE WHEN excluded.put_rank > v.put_rank THEN excluded.size ELSE v.size END,
+        etag = CASE WHEN excluded.put_rank > v.put_rank THEN excluded.etag ELSE v.etag END,
+        stored_at = CASE WHEN excluded.put_rank > v.put_rank THEN excluded.stored_at ELSE v.stored_at END,
+        media_type = CASE WHEN excluded.put_rank <= v.put_rank THEN v.media_type
+                     WHEN (excluded.etag, excluded.size) = (v.etag, v.size)
+                     THEN coalesce(excluded.media_type, v.media_type) ELSE excluded.media_type END,
+        inspection = CASE WHEN excluded.put_rank <= v.put_rank THEN v.inspection
+                     WHEN (excluded.etag, excluded.size) = (v.etag, v.size)
+                     THEN coalesce(excluded.inspection, v.inspection) ELSE excluded.inspection END,
+        inspect_after = CASE WHEN excluded.put_rank > v.put_rank THEN excluded.inspect_after ELSE v.inspect_after END,
+        inspect_tries = CASE WHEN excluded.put_rank > v.put_rank THEN 0 ELSE v.inspect_tries END
+    WHERE excluded.put_rank > v.put_rank OR excluded.removal_rank > v.removal_rank
+        OR (excluded.held_object AND NOT v.held_object)
+    RETURNING bucket, key, version_id, put_rank, removal_rank
+), recorded AS (
+    INSERT INTO file_events (
+        bucket, key, rank, version_id, event_time, change, event_name, sequencer, size, etag, recorded_at)
+    SELECT i.bucket, i.key, i.rank, i.version_id, coalesce(i.event_time, 'epoch'), i.change, i.event_name,
+        i.sequencer, i.size, i.etag, :now
+    FROM incoming AS i
+    WHERE i.is_event
+    ON CONFLICT DO NOTHING
+    RETURNING bucket, key, rank, version_id
+)
+SELECT array_agg(i.ord) AS fresh,
+    array_agg(i.ord) FILTER (WHERE i.rank IN (m.put_rank, m.removal_rank)) AS effective
+FROM incoming AS i
+JOIN recorded AS r ON r.bucket = i.bucket AND r.key = i.key AND r.rank = i.rank AND r.version_id = i.version_id
+LEFT JOIN merged AS m ON m.bucket = i.bucket AND m.key = i.key AND m.version_id = i.version_id
+""")
+
+# Step 2 looked at purges of earlier batches; this carries the purges of this batch to the versions already there.
+_PURGE = text("""
+UPDATE object_versions AS v SET removal_rank = p.removal_rank
+FROM object_versions AS p
+JOIN unnest(CAST(:buckets AS text[]), CAST(:keys AS text[])) AS t (bucket, key) ON p.bucket = t.bucket AND p.key = t.key
+WHERE p.version_id = '*' AND v.bucket = p.bucket AND v.key = p.key AND v.removal_rank < p.removal_rank
+""")
+
+# The current version is the alive one of highest put rank: one step into an index for each key. The file is `stored`
+# when that is a real object, else `deleted`, with nothing of the object left in its columns: they must follow from the
+# set of changes alone. A key that never held an object gets no file, but an upload that waits for its object has one
+# already, and stays `pending` until then.
+_CURRENT = text("""
+WITH touched AS MATERIALIZED (
+    SELECT * FROM jsonb_to_recordset(CAST(:keys AS jsonb)) AS t (ord int, bucket text, key text, id uuid, name text)
+), written AS (
+    INSERT INTO files AS f (
+        id, bucket, key, name, state, version_id, rank, size, etag, media_type, stored_at, created_at, updated_at)
+    SELECT t.id, t.bucket, t.key, t.name, CASE WHEN v.is_object THEN 'stored' ELSE 'deleted' END,
+        CASE WHEN v.is_object THEN v.version_id END, coalesce(v.put_rank, ''),
+        CASE WHEN v.is_object THEN v.size END, CASE WHEN v.is_object THEN v.etag END,
+        CASE WHEN v.is_object THEN v.media_type END, CASE WHEN v.is_object THEN v.stored_at END, :now, :now
+    FROM touched AS t
+    LEFT JOIN LATERAL (
+        SELECT c.*, NOT c.is_delete_marker AS is_object
+        FROM object_versions AS c
+        WHERE c.bucket = t.bucket AND c.key = t.key AND c.alive
+        ORDER BY c.put_rank DESC, c.version_id DESC
+        LIMIT 1
+    ) AS v ON true
+    WHERE v.is_object OR (
+        SELECT true FROM object_versions AS h
+        WHERE h.bucket = t.bucket AND h.key = t.key AND h.held_object LIMIT 1)
+    ON CONFLICT (key, bucket) DO UPDATE SET
+        state = excluded.state, version_id = excluded.version_id, rank = excluded.rank, size = excluded.size,
+        etag = excluded.etag, media_type = excluded.media_type, stored_at = excluded.stored_at,
+        updated_at = excluded.updated_at
+    WHERE (f.state, f.version_id, f.rank) IS DISTINCT FROM (excluded.state, excluded.version_id, excluded.rank)
+    RETURNING id, bucket, key, state
+)
+SELECT t.ord, coalesce(w.id, f.id) AS id, f.state AS before, coalesce(w.state, f.state) AS after
+FROM touched AS t
+LEFT JOIN LATERAL (SELECT * FROM files AS b WHERE b.key = t.key AND b.bucket = t.bucket LIMIT 1) AS f ON true
+LEFT JOIN written AS w ON w.key = t.key AND w.bucket = t.bucket
+""")
+
+
+def record_changes(session: Session, changes: Sequence[ObjectChange], now: datetime) -> list[Recorded]:
+    """Merge ``changes``, in any order and with any repetition, into the catalogue; then say what each one did.
+
+    Takes the locks of all keys, so it should come early in its transaction and the transaction should end soon after.
+    """
+    distinct = list({(c.bucket, c.key, c.version_id, c.rank): c for c in changes}.values())
+    if not distinct:
+        return []
+    names = list({(change.bucket, change.key): None for change in distinct})
+    lock_keys(session, names)
+    merged = session.execute(_MERGE, {"changes": _merge_rows(distinct), "now": now}).one()
+    purged = {(change.bucket, change.key) for change in distinct if change.kind is Kind.PURGE}
+    if purged:
+        session.execute(_PURGE, {"buckets": [b for b, _ in purged], "keys": [k for _, k in purged]})
+    current = session.execute(_CURRENT, {"keys": _key_rows(names, now), "now": now}).all()
+    files = {names[row.ord]: (row.id, row.before, row.after) for row in current}
+    fresh, effective = set(merged.fresh or ()), set(merged.effective or ())
+    return [
+        Recorded(change, files[change.bucket, change.key][0], _outcome(change, order in effective, *states))
+        if order in fresh
+        else Recorded(change, files[change.bucket, change.key][0], "duplicate")
+        for order, change in enumerate(distinct)
+        for states in [files[change.bucket, change.key][1:]]
+    ]
+
+
+def _outcome(change: ObjectChange, is_effective: bool, before: str | None, after: str | None) -> Outcome:
+    if not is_effective:
+        return "stale"
+    if change.kind is Kind.PUT:
+        return "created" if before != "stored" and after == "stored" else "updated"
+    return "updated" if after == "stored" else "deleted"
+
+
+def _merge_rows(changes: Sequence[ObjectChange]) -> str:
+    states = fold(changes)
+    return json.dumps([_merge_row(order, change, states) for order, change in enumerate(changes)])
+
+
+def _merge_row(order: int, change: ObjectChange, states: dict[VersionKey, VersionState]) -> dict[str, Any]:
+    """One change as step 2 reads it."""
+    state = states[change.bucket, change.key, change.version_id]
+    return {
+        "ord": order,
+        "bucket": change.bucket,
+        "key": change.key,
+        "version_id": change.version_id,
+        "rank": change.rank,
+        "change": _CHANGE_NAMES[change.kind.value],
+        "event_name": change.event_name,
+        "event_time": change.event_time.isoformat() if change.event_time else None,
+        "sequencer": change.sequencer,
+        "size": change.size,
+        "etag": change.etag,
+        "media_type": change.media_type,
+        "metadata": change.metadata,
+        "is_event": not change.is_observation,
+        "leads": change is (state.put or state.removal),
+        "removal_rank": state.removal.rank if state.removal else "",
+        "held_object": state.held_object,
+    }
+
+
+def _key_rows(names: Sequence[tuple[str, str]], now: datetime) -> str:
+    return json.dumps(
+        [
+            {"ord": order, "bucket": bucket, "key": key, "id": str(uuid7(now)), "name": display_name(key)}
+            for order, (bucket, key) in enumerate(names)
+        ]
+    )

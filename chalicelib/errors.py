@@ -1,0 +1,113 @@
+"""What can go wrong, said without HTTP. ``chalicelib/api/problems.py`` holds the one table that maps these to statuses.
+
+::
+
+    LandfallError
+    ├── ConfigurationError          the environment is not usable
+    ├── MalformedNotification       a message that is no object notification: poison
+    ├── InvalidInput                the caller sent wrong fields; carries which and why
+    │   ├── InvalidCursor           a page cursor that this service did not issue
+    │   └── MalformedBody           a body that cannot be read at all
+    ├── Unprocessable               well-formed, but refers to something that is not there
+    ├── Unauthenticated             nobody is known by the given identity
+    ├── Forbidden                   known, but not allowed
+    ├── NotFound                    no such thing, or none that this caller may see
+    ├── MethodNotAllowed            the path exists, not with this method
+    ├── Conflict                    the state of things forbids it now
+    ├── TooLarge                    more bytes than this route takes
+    ├── UnsupportedMediaType        a body of a type this route doesn't read
+    └── Unavailable                 the database or the object store does not answer
+        ├── DatabaseUnavailable
+        └── StoreUnavailable
+"""
+
+from dataclasses import dataclass
+
+
+class LandfallError(Exception):
+    """Base of everything Landfall raises on purpose. ``str(error)`` is a sentence fit for the caller."""
+
+
+class ConfigurationError(LandfallError):
+    """The environment is not usable."""
+
+
+class MalformedNotification(LandfallError):
+    """A queue message that carries no object notification Landfall understands."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """One wrong field. ``where``: ``body``, ``query``, ``path`` or ``header``; ``field``: dotted path within it."""
+
+    where: str
+    field: str
+    message: str
+
+
+class InvalidInput(LandfallError):
+    """The caller sent wrong fields."""
+
+    def __init__(self, message: str, problems: tuple[FieldProblem, ...] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems
+
+
+class InvalidCursor(InvalidInput):
+    """A page cursor that was not issued by this service for this list and sort."""
+
+    def __init__(self) -> None:
+        message = "The cursor is not one this list issued; start again without it."
+        super().__init__(message, (FieldProblem("query", "cursor", message),))
+
+
+class MalformedBody(InvalidInput):
+    """A request body that cannot be read at all."""
+
+
+class Unprocessable(LandfallError):
+    """The request is well-formed but refers to something that is not there."""
+
+
+class Unauthenticated(LandfallError):
+    """Nobody is known by the given identity."""
+
+
+class Forbidden(LandfallError):
+    """The caller is known, but may not do this."""
+
+
+class NotFound(LandfallError):
+    """No such thing, or none that this caller may see: the two are not told apart."""
+
+
+class MethodNotAllowed(LandfallError):
+    """The path exists, but not with this method."""
+
+    def __init__(self, method: str, allowed: tuple[str, ...]) -> None:
+        super().__init__(f"{method} is not allowed here; allowed: {', '.join(allowed)}.")
+        self.allowed = allowed
+
+
+class Conflict(LandfallError):
+    """The state of things forbids it now."""
+
+
+class TooLarge(LandfallError):
+    """More bytes than this route takes."""
+
+
+class UnsupportedMediaType(LandfallError):
+    """A body of a type this route does not read."""
+
+
+class Unavailable(LandfallError):
+    """Something Landfall needs does not answer; trying again later may work."""
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database does not answer."""
+
+
+class StoreUnavailable(Unavailable):
+    """The object store does not answer."""

@@ -1,0 +1,51 @@
+"""The only singletons of a process: settings, clock, database engine, S3 client. Each is made at its first use."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from chalicelib.db.engine import create_catalog_engine
+from chalicelib.db.engine import transaction as engine_transaction
+from chalicelib.settings import Settings
+
+if TYPE_CHECKING:
+    from chalicelib.store.client import ObjectStore
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process."""
+    return Settings.from_environment()
+
+
+@cache
+def engine() -> Engine:
+    """The engine of this process. A Lambda container keeps it, and its connection, between invocations."""
+    options = settings()
+    return create_catalog_engine(options.database_url, options.database_pool_size, options.statement_timeout_ms)
+
+
+@cache
+def store() -> "ObjectStore":
+    """The object store. boto3 takes half a second to import, so only a process that needs it pays."""
+    from chalicelib.store.client import ObjectStore
+
+    options = settings()
+    return ObjectStore.connect(options.region, options.s3_endpoint, options.s3_public_endpoint)
+
+
+@contextmanager
+def transaction() -> Iterator[Session]:
+    """A session on this process's engine; see `chalicelib.db.engine.transaction`."""
+    with engine_transaction(engine()) as session:
+        yield session
+
+
+def now() -> datetime:
+    """The current time in UTC."""
+    return datetime.now(UTC)

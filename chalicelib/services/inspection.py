@@ -1,0 +1,51 @@
+"""The use case of inspection: fill in what notifications don't carry. It follows recording and can always be repeated."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from chalicelib.db.inspection_queue import Claim, Finding, claim_due, save_findings
+from chalicelib.errors import LandfallError, NotFound
+from chalicelib.store.client import ObjectStore
+from chalicelib.store.inspection import inspect_object
+
+MAX_TRIES = 8
+_FIRST_RETRY = timedelta(seconds=30)
+_READERS = 8
+
+
+def inspect_due(
+    transaction: Callable[[], AbstractContextManager[Session]],
+    store: ObjectStore,
+    clock: Callable[[], datetime],
+    most: int,
+) -> list[Finding]:
+    """Inspect up to ``most`` versions that are due, several at once, with no transaction open meanwhile.
+
+    A version that can't be read is tried again after 30 s, 1 min, 2 min, … and given up after eight tries; one that is
+    gone is not tried again: its removal is on the way.
+    """
+    with transaction() as session:
+        claims = claim_due(session, clock(), most)
+    if not claims:
+        return []
+    with ThreadPoolExecutor(min(_READERS, len(claims))) as pool:
+        findings = list(pool.map(lambda claim: _inspect(store, claim, clock), claims))
+    with transaction() as session:
+        save_findings(session, findings, clock())
+    return findings
+
+
+def _inspect(store: ObjectStore, claim: Claim, clock: Callable[[], datetime]) -> Finding:
+    try:
+        found = inspect_object(store, claim.bucket, claim.key, claim.version_id)
+    except NotFound:
+        return Finding(claim)
+    except LandfallError:
+        delay = _FIRST_RETRY * 2 ** (claim.tries - 1)
+        return Finding(claim, retry_at=clock() + delay if claim.tries < MAX_TRIES else None)
+    media_type = found.pop("media_type", None)
+    return Finding(claim, found, media_type, found.get("size"))

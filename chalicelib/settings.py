@@ -1,0 +1,106 @@
+"""The configuration, read once from the environment. Nothing else in Landfall reads ``os.environ``."""
+
+import os
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from chalicelib.errors import ConfigurationError
+
+
+def _split_names(value: Any) -> Any:
+    return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_split_names)]
+
+
+class Settings(BaseModel):
+    """Every option of Landfall. A field's alias is the environment variable that sets it.
+
+    The defaults are those of the ``local`` stage on one laptop: they match what ``make services`` starts, so that
+    ``chalice local --stage local`` works by hand with an empty environment.
+    """
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+    stage: str = Field("local", alias="LANDFALL_STAGE", description="Name of the deployment stage.")
+    database_url: str = Field(
+        "postgresql+pg8000://landfall@127.0.0.1:54320/landfall",
+        alias="LANDFALL_DATABASE_URL",
+        description="SQLAlchemy URL of the catalogue's database.",
+    )
+    database_pool_size: int = Field(
+        4, ge=1, le=50, alias="LANDFALL_DATABASE_POOL_SIZE", description="Open connections a process keeps."
+    )
+    statement_timeout_ms: int = Field(
+        25_000, ge=0, alias="LANDFALL_STATEMENT_TIMEOUT_MS", description="Longest a statement may run; 0 for no limit."
+    )
+    bucket: str = Field("landfall-local", alias="LANDFALL_BUCKET", description="Bucket that uploads go to.")
+    extra_buckets: Names = Field(
+        (), alias="LANDFALL_EXTRA_BUCKETS", description="Comma-separated further buckets whose events are recorded."
+    )
+    any_bucket: bool = Field(
+        False, alias="LANDFALL_ANY_BUCKET", description="Record events of every bucket that sends them."
+    )
+    identity: Literal["demo", "none"] = Field(
+        "demo",
+        alias="LANDFALL_IDENTITY",
+        description="How callers are identified: `demo` (everyone is the demo operator) or `none` (everyone is 401).",
+    )
+    inspection: Literal["inline", "schedule"] = Field(
+        "inline", alias="LANDFALL_INSPECTION", description="Inspect new objects right after recording, or by schedule."
+    )
+    link_seconds: int = Field(
+        900, ge=1, le=604_800, alias="LANDFALL_LINK_SECONDS", description="Lifetime of presigned links, in seconds."
+    )
+    s3_endpoint: str | None = Field(
+        "http://127.0.0.1:4566", alias="AWS_ENDPOINT_URL", description="AWS endpoint; unset or empty means AWS itself."
+    )
+    s3_public_endpoint: str | None = Field(
+        None,
+        alias="LANDFALL_S3_PUBLIC_ENDPOINT",
+        description="S3 endpoint as browsers reach it, used in presigned links.",
+    )
+    region: str = Field("us-east-1", alias="AWS_REGION", description="AWS region.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", alias="LANDFALL_LOG_LEVEL", description="Least level of log lines that are written."
+    )
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this is the developer's own stage: only there may a caller name itself by header."""
+        return self.stage == "local"
+
+    def records_bucket(self, bucket: str) -> bool:
+        """Whether events of ``bucket`` belong in the catalogue."""
+        return self.any_bucket or bucket == self.bucket or bucket in self.extra_buckets
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> "Settings":
+        """Read the settings.
+
+        Outside the ``local`` stage the laptop's defaults would be dangerous, so there the database and bucket must be
+        named, the endpoint is AWS, and nobody is identified unless told otherwise.
+
+        Raises:
+            ConfigurationError: a variable is missing or out of range; the message names each one.
+        """
+        environ = os.environ if environ is None else environ
+        values: dict[str, Any] = {
+            alias: environ[alias] for field in cls.model_fields.values() if (alias := field.alias or "") in environ
+        }
+        if endpoint := environ.get("AWS_ENDPOINT_URL_S3"):
+            values["AWS_ENDPOINT_URL"] = endpoint
+        if values.get("LANDFALL_STAGE", "local") != "local":
+            missing = [name for name in ("LANDFALL_DATABASE_URL", "LANDFALL_BUCKET") if not values.get(name)]
+            if missing:
+                raise ConfigurationError(f"Outside the local stage these must be set: {', '.join(missing)}.")
+            values = {"AWS_ENDPOINT_URL": None, "LANDFALL_IDENTITY": "none", "LANDFALL_DATABASE_POOL_SIZE": 1} | values
+        values["AWS_ENDPOINT_URL"] = values.get("AWS_ENDPOINT_URL", cls.model_fields["s3_endpoint"].default) or None
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            problems = "; ".join(f"{item['loc'][0]}: {item['msg']}" for item in error.errors())
+            raise ConfigurationError(f"The environment is not usable: {problems}.") from None

@@ -1,0 +1,78 @@
+"""What a notification doesn't carry: an object's headers, and what its first bytes say it is."""
+
+import io
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from chalicelib.store.client import ObjectStore
+
+# Enough for every signature puremagic knows but a few of archives, and for the headers of all common image formats.
+FIRST_BYTES = 8192
+# What S3 and its clients say when nobody told them the type: the first bytes know better.
+_UNTOLD = {None, "", "binary/octet-stream", "application/octet-stream", "application/x-www-form-urlencoded"}
+_UNREADABLE = {"GLACIER", "DEEP_ARCHIVE"}
+
+
+def inspect_object(store: "ObjectStore", bucket: str, key: str, version_id: str) -> dict[str, Any]:
+    """HEAD an object, and read its first bytes unless its storage class would refuse.
+
+    Returns:
+        ``content_type``, ``metadata`` (user metadata), ``storage_class``, ``checksums`` by algorithm, ``size`` in bytes,
+        ``last_modified`` (ISO 8601), ``media_type`` (the best answer), and where the bytes tell them
+        ``detected_media_type``, ``width`` and ``height`` in pixels.
+
+    Raises:
+        NotFound: the object is gone. StoreUnavailable: S3 does not answer.
+    """
+    head = store.head(bucket, key, version_id or None)
+    found: dict[str, Any] = {
+        "content_type": head.media_type,
+        "metadata": head.metadata,
+        "storage_class": head.storage_class,
+        "checksums": head.checksums,
+        "size": head.size,
+        "last_modified": head.last_modified.isoformat() if head.last_modified else None,
+    }
+    if head.size and head.storage_class not in _UNREADABLE:
+        found |= detect(store.first_bytes(bucket, key, version_id or None, FIRST_BYTES))
+    found["media_type"] = (
+        found.get("detected_media_type") or head.media_type if head.media_type in _UNTOLD else head.media_type
+    )
+    return {name: value for name, value in found.items() if value not in (None, {})}
+
+
+def detect(data: bytes) -> dict[str, Any]:
+    """What the first bytes tell: ``detected_media_type``, and ``width`` and ``height`` of an image; maybe nothing.
+
+    Bytes are anyone's: whatever the libraries make of a hostile file, the answer is at worst empty.
+    """
+    return _detect_type(data) | _detect_size(data)
+
+
+def _detect_type(data: bytes) -> dict[str, Any]:
+    import puremagic
+
+    try:
+        matches = [match for match in puremagic.magic_string(data) if match.mime_type]
+    except Exception:  # noqa: BLE001 - a parser of hostile bytes; see `detect`
+        matches = []
+    if matches and matches[0].confidence >= 0.5:
+        return {"detected_media_type": matches[0].mime_type}
+    try:
+        # A multi-byte character may be cut at the end; a NUL is in no text.
+        text = data.decode("utf-8") if len(data) < FIRST_BYTES else data[:-4].decode("utf-8", "ignore")
+    except UnicodeDecodeError:
+        return {}
+    return {"detected_media_type": "text/plain"} if text and "\x00" not in text else {}
+
+
+def _detect_size(data: bytes) -> dict[str, Any]:
+    import imagesize
+
+    try:
+        width, height = imagesize.get(io.BytesIO(data))
+    except Exception:  # noqa: BLE001 - a parser of hostile bytes; see `detect`
+        return {}
+    if not (0 < width < 2**31 and 0 < height < 2**31):
+        return {}
+    return {"width": int(width), "height": int(height)}

@@ -1,0 +1,82 @@
+"""Structured logs and metrics, one JSON object a line on standard output, where Lambda picks them up.
+
+Metrics use CloudWatch's embedded metric format: a log line that CloudWatch turns into metrics by itself, at no cost in
+latency. Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+"""
+
+import json
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from chalicelib.db.recording import Recorded
+
+Level = Literal["debug", "info", "warning", "error"]
+_LEVELS = ("debug", "info", "warning", "error")
+NAMESPACE = "Landfall"
+
+_least = "info"
+
+
+def configure(least: str) -> None:
+    """Drop lines below ``least`` from now on."""
+    global _least
+    _least = least.lower()
+
+
+def log(level: Level, message: str, error: BaseException | None = None, **fields: Any) -> None:
+    """Write one line: time, level, message, ``fields``, and the error with its whole traceback."""
+    if _LEVELS.index(level) < _LEVELS.index(_least):
+        return
+    line = {"time": _now(), "level": level, "message": message, **fields}
+    if error is not None:
+        line |= {"error": repr(error), "traceback": "".join(traceback.format_exception(error))}
+    _write([line])
+
+
+def log_changes(recorded: Sequence["Recorded"], request_id: str) -> None:
+    """Write what became of each recorded change: bucket, key, version, file id and outcome."""
+    if _LEVELS.index("info") < _LEVELS.index(_least):
+        return
+    now = _now()
+    _write(
+        [
+            {
+                "time": now,
+                "level": "info",
+                "message": "recorded",
+                "request_id": request_id,
+                "file_id": item.file_id,
+                "outcome": item.outcome,
+                "event": item.change.event_name,
+                "bucket": item.change.bucket,
+                "key": item.change.key,
+                "version_id": item.change.version_id,
+            }
+            for item in recorded
+        ]
+    )
+
+
+def metric(values: Mapping[str, float], dimensions: Mapping[str, str], unit: str = "Count") -> None:
+    """Write metrics of the same unit and dimensions."""
+    directive = {
+        "Namespace": NAMESPACE,
+        "Dimensions": [list(dimensions)],
+        "Metrics": [{"Name": name, "Unit": unit} for name in values],
+    }
+    stamp = int(datetime.now(UTC).timestamp() * 1000)
+    _write([{"_aws": {"Timestamp": stamp, "CloudWatchMetrics": [directive]}, **dimensions, **values}])
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _write(lines: Sequence[dict[str, Any]]) -> None:
+    """All lines in one write, so that those of concurrent threads don't interleave."""
+    sys.stdout.write("".join(f"{json.dumps(line, default=str)}\n" for line in lines))
+    sys.stdout.flush()

@@ -1,0 +1,1 @@
+"""What runs without an HTTP request: queue messages, schedules, operations. Thin peers of `chalicelib.api`."""

@@ -1,0 +1,135 @@
+"""The queue's and the buckets' way in: object notifications become rows, then the new objects are inspected."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from chalicelib import runtime, telemetry
+from chalicelib.catalog.notifications import Notice, parse_document, parse_message
+from chalicelib.db.recording import Recorded
+from chalicelib.errors import DatabaseUnavailable, MalformedNotification
+from chalicelib.services.ingestion import record_notices
+
+# How many new objects one invocation inspects itself; the schedule takes the rest.
+INSPECTED_INLINE = 100
+
+Message = tuple[str, list[Notice]]
+
+
+def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Record the notifications of a batch of SQS messages.
+
+    Args:
+        event: what Lambda's event source mapping hands over: ``{"Records": [{"messageId", "body", ...}]}``.
+
+    Returns:
+        ``{"batchItemFailures": [{"itemIdentifier": message id}]}`` with the poison messages alone; all others are
+        committed. Their reasons are in the log, and after their tries they lie in the dead-letter queue.
+
+    Raises:
+        DatabaseUnavailable: nothing was recorded, so that the whole batch comes again.
+    """
+    request_id = _request_id(context)
+    messages, poison = _parse_all(event.get("Records") or [], request_id)
+    recorded, refused = _record(messages, request_id)
+    _report(recorded, request_id, len(messages), len(poison) + len(refused))
+    _inspect_new(recorded)
+    return {"batchItemFailures": [{"itemIdentifier": identifier} for identifier in (*poison, *refused)]}
+
+
+def handle_direct(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Record the notifications of one direct invocation by S3, SNS or EventBridge.
+
+    Returns:
+        ``{"recorded": number of distinct changes}``.
+
+    Raises:
+        MalformedNotification: the event is none; Lambda retries it, then hands it to the function's failure destination.
+        DatabaseUnavailable: as `handle`.
+    """
+    request_id = _request_id(context)
+    notices = list(_wanted(parse_document(event), request_id))
+    with runtime.transaction() as session:
+        recorded = record_notices(session, notices, runtime.now())
+    _report(recorded, request_id, 1, 0)
+    _inspect_new(recorded)
+    return {"recorded": len(recorded)}
+
+
+def _parse_all(records: Sequence[dict[str, Any]], request_id: str) -> tuple[list[Message], list[str]]:
+    messages: list[Message] = []
+    poison: list[str] = []
+    for record in records:
+        identifier = record["messageId"]
+        try:
+            messages.append((identifier, list(_wanted(parse_message(record["body"]), request_id))))
+        except MalformedNotification as error:
+            telemetry.log("error", "poison message", request_id=request_id, message_id=identifier, reason=str(error))
+            poison.append(identifier)
+    return messages, poison
+
+
+def _wanted(notices: Iterable[Notice], request_id: str) -> Iterable[Notice]:
+    options = runtime.settings()
+    for notice in notices:
+        if options.records_bucket(notice.bucket):
+            yield notice
+        else:
+            telemetry.log("warning", "event of an unknown bucket dropped", request_id=request_id, bucket=notice.bucket)
+
+
+def _record(messages: Sequence[Message], request_id: str) -> tuple[list[Recorded], list[str]]:
+    """All messages in one transaction or, if the database refuses something in them, one by one.
+
+    Parsing has checked everything the database is known to refuse; this is for what nobody thought of, so that one
+    message can't keep its neighbours out for ever.
+    """
+    try:
+        return _record_together(messages), []
+    except DatabaseUnavailable:
+        raise
+    except Exception as error:  # whatever it was, it must concern one message only
+        if len(messages) <= 1:
+            return [], _refused(messages, error, request_id)
+    recorded: list[Recorded] = []
+    refused: list[str] = []
+    for message in messages:
+        part, failed = _record([message], request_id)
+        recorded += part
+        refused += failed
+    return recorded, refused
+
+
+def _record_together(messages: Sequence[Message]) -> list[Recorded]:
+    notices = [notice for _, notices in messages for notice in notices]
+    if not notices:
+        return []
+    with runtime.transaction() as session:
+        return record_notices(session, notices, runtime.now())
+
+
+def _refused(messages: Sequence[Message], error: Exception, request_id: str) -> list[str]:
+    for identifier, _ in messages:
+        telemetry.log(
+            "error", "message refused by the database", request_id=request_id, message_id=identifier, error=error
+        )
+    return [identifier for identifier, _ in messages]
+
+
+def _report(recorded: Sequence[Recorded], request_id: str, messages: int, failures: int) -> None:
+    telemetry.log_changes(recorded, request_id)
+    telemetry.metric(
+        {"Messages": messages, "Failures": failures, "Changes": len(recorded)}, {"Function": "ingest"}
+    )
+
+
+def _inspect_new(recorded: Sequence[Recorded]) -> None:
+    """Inspect what just came, if anything new did. Recording is committed: whatever fails here is left to the schedule."""
+    if runtime.settings().inspection != "inline" or not any(r.outcome in ("created", "updated") for r in recorded):
+        return
+    from chalicelib.triggers.schedules import inspect_some
+
+    inspect_some(INSPECTED_INLINE)
+
+
+def _request_id(context: Any) -> str:
+    return str(getattr(context, "aws_request_id", "") or "")

@@ -1,0 +1,43 @@
+"""What runs by the clock: inspecting what is left, making next month's partitions."""
+
+from typing import Any
+
+from chalicelib import runtime, telemetry
+from chalicelib.services.inspection import inspect_due
+from chalicelib.services.maintenance import make_partitions
+
+_BATCH = 200
+_MOST_BATCHES = 20
+
+
+def inspect_pending(event: dict[str, Any], context: Any) -> dict[str, int]:
+    """Inspect versions that are due, until none is left or 4,000 are done. Returns ``{"inspected": count}``."""
+    inspected = 0
+    for _ in range(_MOST_BATCHES):
+        done = inspect_some(_BATCH)
+        inspected += done
+        if done < _BATCH:
+            break
+    return {"inspected": inspected}
+
+
+def maintain(event: dict[str, Any], context: Any) -> dict[str, list[str]]:
+    """Make the event table's partitions of the coming months. Returns ``{"partitions": names made}``."""
+    with runtime.transaction() as session:
+        return {"partitions": make_partitions(session, runtime.now())}
+
+
+def inspect_some(most: int) -> int:
+    """Inspect up to ``most`` versions that are due and say how many were; a failure is logged, never raised."""
+    try:
+        findings = inspect_due(runtime.transaction, runtime.store(), runtime.now, most)
+    except Exception as error:  # inspection never fails what it follows
+        telemetry.log("error", "inspection failed", error=error)
+        return 0
+    for finding in findings:
+        if finding.retry_at is not None:
+            claim = finding.claim
+            telemetry.log(
+                "warning", "inspection will be retried", bucket=claim.bucket, key=claim.key, tries=claim.tries
+            )
+    return len(findings)
