@@ -33,6 +33,7 @@ class ObjectChange:
         media_type, metadata: only some emitters (MinIO) send them.
         is_observation: S3 itself told us, in answer to a request of ours; no notification did. It is merged like one
             but is no event of the file's history: the notification of the same change still comes.
+        follows: of a delete marker that we made ourselves, the version that was current until then.
     """
 
     kind: Kind
@@ -48,6 +49,7 @@ class ObjectChange:
     media_type: str | None = None
     metadata: dict[str, str] | None = None
     is_observation: bool = False
+    follows: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,6 +158,7 @@ class ObjectVersion(Base):
     alive: Mapped[bool] = mapped_column(Computed("put_rank > removal_rank", persisted=True))
     held_object: Mapped[bool] = mapped_column(server_default=text("false"))
     is_delete_marker: Mapped[bool] = mapped_column(server_default=text("false"))
+    follows: Mapped[str | None] = mapped_column(Bytewise)
     size: Mapped[int | None] = mapped_column(BigInteger)
     etag: Mapped[str | None] = mapped_column(Text)
     stored_at: Mapped[datetime | None] = mapped_column(Moment)

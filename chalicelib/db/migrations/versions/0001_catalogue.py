@@ -75,6 +75,7 @@ CREATE TABLE object_versions (
     alive boolean NOT NULL GENERATED ALWAYS AS (put_rank > removal_rank) STORED,
     held_object boolean NOT NULL DEFAULT false,
     is_delete_marker boolean NOT NULL DEFAULT false,
+    follows text COLLATE "C",
     size bigint CONSTRAINT object_versions_size_check CHECK (size >= 0),
     etag text,
     stored_at timestamptz,

@@ -1,0 +1,145 @@
+"""Keyset pagination: the next page starts after the last row of this one, however deep, in one step into an index."""
+
+import binascii
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+from zlib import crc32
+
+from sqlalchemy import Select, literal, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from chalicelib.errors import InvalidCursor
+
+RowT = TypeVar("RowT")
+_INT64 = 1 << 63
+
+
+@dataclass(frozen=True, slots=True)
+class Slice(Generic[RowT]):
+    """Some rows of a list, in order, and where the next ones start."""
+
+    items: Sequence[RowT]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Order by ``column``, then ``id_column``; both ascending or both descending, so that one index serves both.
+
+    ``column`` may be the id itself. Rows where a ``nullable`` column is null come last in either direction.
+    ``scope`` says which list this is (resource, sort, filters): cursors of another list are refused.
+    """
+
+    scope: str
+    column: InstrumentedAttribute[Any]
+    id_column: InstrumentedAttribute[UUID]
+    descending: bool = False
+    nullable: bool = False
+
+
+def fetch_slice(session: Session, statement: Select[Any], order: Order, limit: int, cursor: str | None) -> Slice[Any]:
+    """The rows of ``statement`` after ``cursor``, at most ``limit``.
+
+    ``statement`` selects one entity, or columns among which are the order's two under their own names.
+
+    Raises:
+        InvalidCursor: the cursor is not one of this list.
+    """
+    after = decode_cursor(order, cursor) if cursor else None
+    rows = _rows(session, statement, order, limit + 1, after)
+    more = len(rows) > limit
+    rows = rows[:limit]
+    return Slice(rows, encode_cursor(order, rows[-1]) if more else None)
+
+
+def _rows(session: Session, statement: Select[Any], order: Order, limit: int, after: list[Any] | None) -> list[Any]:
+    if not order.nullable:
+        return _segment(session, statement, order, limit, after)
+    # A row comparison with a null is neither true nor false, and an OR would walk the index from its start: the rows
+    # with and without a value are two walks, of which nearly every page needs one.
+    rows: list[Any] = []
+    if after is None or after[0] is not None:
+        rows = _segment(session, statement.where(order.column.is_not(None)), order, limit, after)
+        after = None
+    if len(rows) < limit:
+        rows += _segment(session, statement.where(order.column.is_(None)), order, limit - len(rows), after)
+    return rows
+
+
+def _segment(session: Session, statement: Select[Any], order: Order, limit: int, after: list[Any] | None) -> list[Any]:
+    statement = page_after(statement, order, after).limit(limit)
+    result = session.execute(statement)
+    return list(result.scalars() if len(statement.column_descriptions) == 1 else result)
+
+
+def page_after(statement: Select[Any], order: Order, after: list[Any] | None) -> Select[Any]:
+    """``statement`` ordered, and cut to the rows after the one whose sort value and id are ``after``."""
+    columns = [order.id_column] if order.column is order.id_column else [order.column, order.id_column]
+    if after is not None:
+        if after[0] is None:
+            columns, after = [order.id_column], after[1:]
+        mine, theirs = tuple_(*columns), tuple_(*map(_typed, columns, after[-len(columns) :]))
+        statement = statement.where(mine < theirs if order.descending else mine > theirs)
+    return statement.order_by(*(c.desc() if order.descending else c.asc() for c in (order.column, order.id_column)))
+
+
+def _typed(column: InstrumentedAttribute[Any], value: Any) -> Any:
+    return literal(value, column.type)
+
+
+def encode_cursor(order: Order, row: Any) -> str:
+    """An opaque cursor that continues after ``row``."""
+    values = [getattr(row, column.key) for column in (order.column, order.id_column)]
+    document = json.dumps([_fingerprint(order), *values], default=_plain, separators=(",", ":"))
+    return urlsafe_b64encode(document.encode()).decode().rstrip("=")
+
+
+def decode_cursor(order: Order, cursor: str) -> list[Any]:
+    """The sort value and the id in a cursor of this list.
+
+    Raises:
+        InvalidCursor: it is none, or one of another list. Whatever a client makes up ends here.
+    """
+    try:
+        fingerprint, *values = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        if fingerprint != _fingerprint(order) or len(values) != 2:
+            raise InvalidCursor
+        return [
+            _parse(values[0], order.column.type.python_type, order.nullable),
+            _parse(values[1], UUID, False),
+        ]
+    except (ValueError, TypeError, AttributeError, RecursionError, binascii.Error):
+        raise InvalidCursor from None
+
+
+def _fingerprint(order: Order) -> int:
+    return crc32(f"{order.scope} {order.column.key} {order.descending}".encode())
+
+
+def _plain(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _parse(value: Any, kind: type, nullable: bool) -> Any:
+    if value is None and nullable:
+        return None
+    if kind is int and type(value) is int and -_INT64 <= value < _INT64:
+        return value
+    if not isinstance(value, str) or "\0" in value:
+        raise InvalidCursor
+    value.encode()  # a lone surrogate raises
+    if kind is datetime:
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            raise InvalidCursor
+        return moment
+    if kind is UUID:
+        return UUID(value)
+    if kind is str:
+        return value
+    raise InvalidCursor

@@ -1,0 +1,69 @@
+"""What the database refuses, in Landfall's words."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from chalicelib.db.engine import sqlstate
+from chalicelib.errors import Conflict, DatabaseUnavailable, LandfallError, Unprocessable
+
+
+class Contention(DatabaseUnavailable):
+    """Two transactions stood in each other's way and the server ended this one: the same work may succeed again."""
+
+
+_DEADLOCK = ("40001", "40P01")
+_OVERLOADED = ("53", "57014")  # out of resources; statement timeout
+_RESTRICT = "23001"  # PostgreSQL 18 on; before, a restricted deletion was a foreign key violation too
+_FOREIGN_KEY = "23503"
+_UNIQUE = "23505"
+
+_TAKEN = {"users_email_key": "Another user already has this email address."}
+
+
+@contextmanager
+def meaningful_refusals() -> Iterator[None]:
+    """Raise `LandfallError`s for what Postgres refused for a reason a caller can understand.
+
+    Raises:
+        Conflict: a unique value is taken, or a row to delete is still referred to.
+        Unprocessable: a row refers to one that is not there.
+        Contention: deadlock or serialisation failure; retry the whole transaction.
+        DatabaseUnavailable: the statement took too long, or no connection was free.
+    """
+    try:
+        yield
+    except PoolTimeout as error:
+        raise DatabaseUnavailable("The database has no free connection.") from error
+    except DBAPIError as error:
+        meaning = _meaning(error)
+        if meaning is None:
+            raise
+        raise meaning from error
+
+
+def _meaning(error: DBAPIError) -> LandfallError | None:
+    state = sqlstate(error.orig)
+    if state in _DEADLOCK:
+        return Contention("Others were changing the same things at the same time.")
+    if state == _UNIQUE:
+        return Conflict(_TAKEN.get(_constraint(error), "Another one already has this value."))
+    if state == _RESTRICT or (state == _FOREIGN_KEY and _is_deletion(error)):
+        return Conflict("Something still belongs to it.")
+    if state == _FOREIGN_KEY:
+        return Unprocessable("It refers to something that is not there.")
+    if state.startswith(_OVERLOADED):
+        return DatabaseUnavailable("The database took too long.")
+    return None
+
+
+def _is_deletion(error: DBAPIError) -> bool:
+    # One SQLSTATE for both directions, and the detail that tells them apart is localised: the statement isn't.
+    return (error.statement or "").lstrip().upper().startswith("DELETE")
+
+
+def _constraint(error: DBAPIError) -> str:
+    details = error.orig.args[0] if error.orig is not None else {}
+    return str(details.get("n", ""))

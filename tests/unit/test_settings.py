@@ -1,0 +1,46 @@
+"""The environment is read once, strictly, and every option is documented."""
+
+from pathlib import Path
+
+import pytest
+
+from chalicelib.errors import ConfigurationError
+from chalicelib.settings import Settings
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def test_an_empty_environment_is_the_laptop() -> None:
+    options = Settings.from_environment({})
+    assert (options.stage, options.bucket, options.s3_endpoint) == ("local", "landfall-local", "http://127.0.0.1:4566")
+    assert options.is_local
+
+
+def test_another_stage_must_say_where_its_data_is_and_identifies_nobody() -> None:
+    with pytest.raises(ConfigurationError, match="LANDFALL_DATABASE_URL, LANDFALL_BUCKET"):
+        Settings.from_environment({"LANDFALL_STAGE": "prod"})
+    options = Settings.from_environment(
+        {"LANDFALL_STAGE": "prod", "LANDFALL_DATABASE_URL": "postgresql+pg8000://db/x", "LANDFALL_BUCKET": "b"}
+    )
+    assert (options.identity, options.s3_endpoint, options.is_local) == ("none", None, False)
+
+
+def test_the_s3_endpoint_of_its_own_wins() -> None:
+    environ = {"AWS_ENDPOINT_URL": "http://a", "AWS_ENDPOINT_URL_S3": "http://b"}
+    assert Settings.from_environment(environ).s3_endpoint == "http://b"
+
+
+def test_events_of_unknown_buckets_are_recorded_only_when_told() -> None:
+    options = Settings.from_environment({"LANDFALL_EXTRA_BUCKETS": "x, y"})
+    assert [options.records_bucket(name) for name in ("landfall-local", "x", "y", "z")] == [True, True, True, False]
+    assert Settings.from_environment({"LANDFALL_ANY_BUCKET": "true"}).records_bucket("z")
+
+
+def test_a_wrong_value_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="LANDFALL_LINK_SECONDS"):
+        Settings.from_environment({"LANDFALL_LINK_SECONDS": "soon"})
+
+
+@pytest.mark.parametrize("variable", [field.alias for field in Settings.model_fields.values()])
+def test_every_option_is_in_the_readme(variable: str) -> None:
+    assert f"`{variable}`" in README.read_text()
