@@ -31,7 +31,8 @@ class Slice(Generic[RowT]):
 class Order:
     """Order by ``column``, then ``id_column``; both ascending or both descending, so that one index serves both.
 
-    ``column`` may be the id itself. Rows where a ``nullable`` column is null come last in either direction.
+    ``column`` may be the id itself. A ``nullable`` one may be null in cursors; `fetch_slice` can't order by it, since a
+    row comparison with a null is neither true nor false.
     ``scope`` says which list this is (resource, sort, filters): cursors of another list are refused.
     """
 
@@ -51,41 +52,20 @@ def fetch_slice(session: Session, statement: Select[Any], order: Order, limit: i
         InvalidCursor: the cursor is not one of this list.
     """
     after = decode_cursor(order, cursor) if cursor else None
-    rows = _rows(session, statement, order, limit + 1, after)
-    more = len(rows) > limit
-    rows = rows[:limit]
-    return Slice(rows, encode_cursor(order, rows[-1]) if more else None)
-
-
-def _rows(session: Session, statement: Select[Any], order: Order, limit: int, after: list[Any] | None) -> list[Any]:
-    if not order.nullable:
-        return _segment(session, statement, order, limit, after)
-    # A row comparison with a null is neither true nor false, and an OR would walk the index from its start: the rows
-    # with and without a value are two walks, of which nearly every page needs one.
-    rows: list[Any] = []
-    if after is None or after[0] is not None:
-        rows = _segment(session, statement.where(order.column.is_not(None)), order, limit, after)
-        after = None
-    if len(rows) < limit:
-        rows += _segment(session, statement.where(order.column.is_(None)), order, limit - len(rows), after)
-    return rows
-
-
-def _segment(session: Session, statement: Select[Any], order: Order, limit: int, after: list[Any] | None) -> list[Any]:
-    statement = page_after(statement, order, after).limit(limit)
+    statement = page_after(statement, order, after).limit(limit + 1)
     result = session.execute(statement)
-    return list(result.scalars() if len(statement.column_descriptions) == 1 else result)
+    rows = list(result.scalars() if len(statement.column_descriptions) == 1 else result)
+    more = len(rows) > limit
+    return Slice(rows[:limit], encode_cursor(order, rows[limit - 1]) if more else None)
 
 
 def page_after(statement: Select[Any], order: Order, after: list[Any] | None) -> Select[Any]:
     """``statement`` ordered, and cut to the rows after the one whose sort value and id are ``after``."""
     columns = [order.id_column] if order.column is order.id_column else [order.column, order.id_column]
     if after is not None:
-        if after[0] is None:
-            columns, after = [order.id_column], after[1:]
         mine, theirs = tuple_(*columns), tuple_(*map(_typed, columns, after[-len(columns) :]))
         statement = statement.where(mine < theirs if order.descending else mine > theirs)
-    return statement.order_by(*(c.desc() if order.descending else c.asc() for c in (order.column, order.id_column)))
+    return statement.order_by(*(column.desc() if order.descending else column.asc() for column in columns))
 
 
 def _typed(column: InstrumentedAttribute[Any], value: Any) -> Any:

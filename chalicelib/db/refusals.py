@@ -31,7 +31,7 @@ def meaningful_refusals() -> Iterator[None]:
         Conflict: a unique value is taken, or a row to delete is still referred to.
         Unprocessable: a row refers to one that is not there.
         Contention: deadlock or serialisation failure; retry the whole transaction.
-        DatabaseUnavailable: the statement took too long, or no connection was free.
+        DatabaseUnavailable: the statement took too long, or no connection was free or accepted.
     """
     try:
         yield
@@ -56,6 +56,9 @@ def _meaning(error: DBAPIError) -> LandfallError | None:
         return Unprocessable("It refers to something that is not there.")
     if state.startswith(_OVERLOADED):
         return DatabaseUnavailable("The database took too long.")
+    if error.statement is None:
+        # Not a statement of ours but a connection (or a commit) was refused: wrong password, no such database, …
+        return DatabaseUnavailable("The database accepts no connection.")
     return None
 
 

@@ -15,6 +15,7 @@ from chalicelib.store.inspection import inspect_object
 MAX_TRIES = 8
 _FIRST_RETRY = timedelta(seconds=30)
 _READERS = 8
+_PATIENCE = timedelta(seconds=10)
 
 
 def inspect_due(
@@ -26,26 +27,39 @@ def inspect_due(
     """Inspect up to ``most`` versions that are due, several at once, with no transaction open meanwhile.
 
     A version that can't be read is tried again after 30 s, 1 min, 2 min, … and given up after eight tries; one that is
-    gone is not tried again: its removal is on the way.
+    gone is not tried again: its removal is on the way. After ten seconds, or the first failure of the store, no further
+    one is begun: whoever called has other things to do, and a store that is down would cost seconds for each.
     """
     with transaction() as session:
         claims = claim_due(session, clock(), most)
     if not claims:
         return []
+    inspector = _Inspector(store, clock)
     with ThreadPoolExecutor(min(_READERS, len(claims))) as pool:
-        findings = list(pool.map(lambda claim: _inspect(store, claim, clock), claims))
+        findings = list(pool.map(inspector.inspect, claims))
     with transaction() as session:
         save_findings(session, findings, clock())
     return findings
 
 
-def _inspect(store: ObjectStore, claim: Claim, clock: Callable[[], datetime]) -> Finding:
-    try:
-        found = inspect_object(store, claim.bucket, claim.key, claim.version_id)
-    except NotFound:
-        return Finding(claim)
-    except LandfallError:
-        delay = _FIRST_RETRY * 2 ** (claim.tries - 1)
-        return Finding(claim, retry_at=clock() + delay if claim.tries < MAX_TRIES else None)
-    media_type = found.pop("media_type", None)
-    return Finding(claim, found, media_type, found.get("size"))
+class _Inspector:
+    """Inspects claims until time is up or the store fails; hands the rest back as due again in half a minute."""
+
+    def __init__(self, store: ObjectStore, clock: Callable[[], datetime]) -> None:
+        self._store, self._clock = store, clock
+        self._deadline = clock() + _PATIENCE
+        self._has_failed = False
+
+    def inspect(self, claim: Claim) -> Finding:
+        if self._has_failed or self._clock() > self._deadline:
+            return Finding(claim, retry_at=self._clock() + _FIRST_RETRY)
+        try:
+            found = inspect_object(self._store, claim.bucket, claim.key, claim.version_id)
+        except NotFound:
+            return Finding(claim)
+        except LandfallError:
+            self._has_failed = True
+            delay = _FIRST_RETRY * 2 ** (claim.tries - 1)
+            return Finding(claim, retry_at=self._clock() + delay if claim.tries < MAX_TRIES else None)
+        media_type = found.pop("media_type", None)
+        return Finding(claim, found, media_type, found.get("size"))

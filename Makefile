@@ -1,0 +1,56 @@
+# Everything a developer does with Landfall. `make` alone lists it.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+# The first interpreter that is new enough: what the developer asked for, else the newest usual name.
+FIND_PYTHON = for candidate in "$(PYTHON)" python3.13 python3.12 python3.11 python3.14; do \
+	"$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$candidate" && break; done
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/landfall-stamp
+
+.DEFAULT_GOAL := help
+.PHONY: help run services test check bench format clean
+
+help: ## Show what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(READY) ## Start everything: database, AWS emulator, event delivery, API. Ctrl-C stops it
+	@$(RUN) -m dev run
+
+services: $(READY) ## The same without the API, to run `chalice local --stage local` by hand
+	@$(RUN) -m dev services
+
+test: $(READY) ## All tests
+	@$(RUN) -m pytest
+
+check: $(READY) ## What is quick: lint, format, types, import rules, unit and property tests
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(RUN) -m pytest tests/unit tests/property -q
+
+bench: $(READY) ## Measure, and draw the plots
+	@$(RUN) -m bench
+
+format: $(READY) ## Format the code, and repair what lint can
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+clean: ## Remove what can be made again. The data in .landfall/ stays
+	rm -rf $(VENV) .landfall/emulator-venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache out build
+	find . -name __pycache__ -not -path './.landfall/*' -prune -exec rm -rf {} +
+
+# Made anew when the requirements change. The stamp comes last, so that a failed pip is tried again.
+$(READY): requirements.txt requirements-dev.txt
+	@python="$$($(FIND_PYTHON))"; \
+	if [ -z "$$python" ]; then \
+		echo "landfall: Python 3.11 or newer is needed; install it, or name one with PYTHON=/path/to/python3." >&2; exit 1; fi; \
+	echo "Installing Python packages into $(VENV); this takes a minute, once."; \
+	"$$python" -m venv --clear $(VENV) \
+		|| { echo "landfall: $$python could not make a virtual environment (Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }; \
+	$(RUN) -m pip install -qq --disable-pip-version-check --requirement requirements-dev.txt \
+		|| { echo "landfall: pip could not install requirements-dev.txt; its reason stands above." >&2; exit 1; }
+	@touch $@

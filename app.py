@@ -1,0 +1,60 @@
+"""What triggers Landfall: every route, queue, schedule and operation. Each delegates in a line."""
+
+from collections.abc import Callable
+from typing import Any
+
+from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent
+
+from chalicelib import runtime, telemetry
+from chalicelib.api import chalice_workarounds, docs, files, health, sessions, users
+
+app = Chalice(app_name="landfall")
+chalice_workarounds.relieve_local_server()
+app.api.binary_types.append("multipart/form-data")
+
+app.register_blueprint(users.routes)
+app.register_blueprint(sessions.routes)
+app.register_blueprint(files.routes)
+app.register_blueprint(health.routes)
+app.register_blueprint(docs.routes)
+chalice_workarounds.complete_routes(app)
+app.register_middleware(chalice_workarounds.speak_problems, "http")
+
+
+@app.middleware("all")
+def with_logs(event: Any, get_response: Callable[[Any], Any]) -> Any:
+    """Here and not at import, so that `chalice package` needs no environment."""
+    telemetry.configure(runtime.settings().log_level)
+    return get_response(event)
+
+
+@app.on_sqs_message(queue="landfall-events", batch_size=1000, maximum_batching_window_in_seconds=1, name="ingest")
+def ingest(event: SQSEvent) -> dict[str, Any]:
+    """Object notifications from the queue."""
+    from chalicelib.triggers.ingest import handle
+
+    return handle(event.to_dict(), event.context)
+
+
+@app.lambda_function()
+def ingest_direct(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Object notifications from S3, SNS or EventBridge, which invoke this function themselves."""
+    from chalicelib.triggers.ingest import handle_direct
+
+    return handle_direct(event, context)
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES))
+def inspect_pending(event: CloudWatchEvent) -> dict[str, int]:
+    """What inspection after recording has left."""
+    from chalicelib.triggers.schedules import inspect_pending as inspect
+
+    return inspect(event.to_dict(), event.context)
+
+
+@app.schedule(Rate(1, unit=Rate.DAYS))
+def maintain(event: CloudWatchEvent) -> dict[str, list[str]]:
+    """Partitions to come, and what else time brings."""
+    from chalicelib.triggers.schedules import maintain as keep
+
+    return keep(event.to_dict(), event.context)

@@ -1,0 +1,43 @@
+"""What a benchmark yields, and how it is measured: the candidate and its baseline in turn, so that drift meets both."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+from time import perf_counter
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured line. ``ratio`` is None where there is nothing to compare with.
+
+    Attributes:
+        value, baseline: as text with their units.
+        aim: what the project set itself, as text; ``""`` for none.
+    """
+
+    group: str
+    name: str
+    value: str
+    baseline_name: str = ""
+    baseline: str = ""
+    ratio: float | None = None
+    aim: str = ""
+
+
+def seconds(action: Callable[[], object]) -> float:
+    """How long ``action`` takes, once."""
+    start = perf_counter()
+    action()
+    return perf_counter() - start
+
+
+def in_turn(candidate: Callable[[], object], baseline: Callable[[], object], rounds: int) -> tuple[list[float], list[float]]:
+    """Seconds of ``rounds`` runs of each, alternating, after one of each that doesn't count."""
+    candidate(), baseline()
+    pairs = [(seconds(candidate), seconds(baseline)) for _ in range(rounds)]
+    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+
+
+def milliseconds(values: list[float]) -> str:
+    """The median, in milliseconds."""
+    return f"{median(values) * 1000:.2f} ms"

@@ -1,0 +1,163 @@
+"""The whole `ingest` handler, from the dictionary of SQS messages to committed rows, against what else one could do."""
+
+import contextlib
+import io
+from collections.abc import Iterator
+from datetime import timedelta
+from itertools import count
+from statistics import median
+from typing import Any
+
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
+
+from bench.figures import Figure, in_turn, seconds
+from chalicelib import runtime
+from chalicelib.catalog.notifications import parse_message
+from chalicelib.db.models import ObjectVersion
+from tests.notifications import NOON, body, s3_record, sqs_event
+
+SIZES = (1, 10, 100, 1000)
+ROUNDS = {1: 200, 10: 100, 100: 40, 1000: 15}
+_GROUP = "Ingest"
+_numbers = count()
+
+_TABLES = {
+    "object_versions": "bucket, key, version_id, put_rank, removal_rank, held_object, is_delete_marker, follows, size, etag, "
+    "stored_at, media_type, inspection, inspect_after, inspect_tries",
+    "file_events": "bucket, key, rank, version_id, event_time, recorded_xid, change, event_name, sequencer, size, etag, recorded_at",
+    "files": "id, bucket, key, name, state, owner_id, session_id, version_id, rank, size, etag, media_type, stored_at, metadata, "
+    "tags, created_at, updated_at",
+}
+
+
+def run() -> Iterator[Figure]:
+    """Measure; the catalogue's tables of this process's database are emptied first."""
+    from app import ingest
+
+    engine = runtime.engine()
+    _empty(engine)
+    for size in SIZES:
+        yield _against_the_server(ingest, engine, size)
+    yield _against_orm(ingest, engine)
+    yield _replay(ingest)
+
+
+def _messages(size: int) -> dict[str, Any]:
+    """``size`` messages of one put each, all of new keys."""
+    bodies = []
+    for number in (next(_numbers) for _ in range(size)):
+        record = s3_record(
+            "ObjectCreated:Put",
+            f"bench/{number // 1000:05}/file {number:09}.bin",
+            bucket=runtime.settings().bucket,
+            sequencer=f"{0x55AED6DC0000 + number:016X}",
+            version_id=f"{number:032x}",
+            size=number,
+            etag=f"{number:032x}",
+            time=NOON + timedelta(milliseconds=number % 86_400_000),
+        )
+        bodies.append(body(record))
+    return sqs_event(*bodies)
+
+
+def _handle(ingest: Any, event: dict[str, Any]) -> None:
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert ingest(event, None) == {"batchItemFailures": []}
+
+
+def _against_the_server(ingest: Any, engine: Engine, size: int) -> Figure:
+    """The same rows once more, by the server's own INSERT … SELECT … ON CONFLICT from tables beside: its limit."""
+    rounds = ROUNDS[size]
+    events = [_messages(size) for _ in range(rounds + 1)]
+    waiting = iter(events)
+    staged = iter(_stage(ingest, engine, size, rounds + 1))
+    mine, limit = in_turn(
+        lambda: _handle(ingest, next(waiting)), lambda: _insert_select(engine, next(staged)), rounds
+    )
+    return Figure(
+        _GROUP,
+        f"events a second, batches of {size:,}",
+        f"{size / median(mine):,.0f}",
+        "server's own INSERT … SELECT of the same rows",
+        f"{size / median(limit):,.0f}",
+        median(limit) / median(mine),
+        "≥ 0.45" if size == 1000 else "",
+    )
+
+
+def _stage(ingest: Any, engine: Engine, size: int, batches: int) -> list[int]:
+    """Rows as the handler makes them, moved out of the way into tables that the baseline reads them from."""
+    numbers = []
+    with engine.begin() as connection:
+        for table in _TABLES:
+            connection.execute(text(f"DROP TABLE IF EXISTS staged_{table}"))
+            connection.execute(text(f"CREATE TABLE staged_{table} AS SELECT *, 0 AS batch FROM {table} LIMIT 0"))
+    for number in range(batches):
+        event = _messages(size)
+        _handle(ingest, event)
+        keys = [parse_message(record["body"])[0].key for record in event["Records"]]
+        with engine.begin() as connection:
+            for table, columns in _TABLES.items():
+                move = f"""WITH moved AS (DELETE FROM {table} WHERE key = ANY(:keys) RETURNING {columns})
+                    INSERT INTO staged_{table} ({columns}, batch) SELECT {columns}, :batch FROM moved"""
+                connection.execute(text(move), {"keys": keys, "batch": number})
+        numbers.append(number)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for table in _TABLES:
+            connection.execute(text(f"CREATE INDEX ON staged_{table} (batch)"))
+            connection.execute(text(f"VACUUM ANALYZE staged_{table}"))
+            connection.execute(text(f"VACUUM ANALYZE {table}"))
+    return numbers
+
+
+def _insert_select(engine: Engine, batch: int) -> None:
+    with engine.begin() as connection:
+        for table, columns in _TABLES.items():
+            connection.execute(
+                text(
+                    f"INSERT INTO {table} ({columns}) SELECT {columns} FROM staged_{table} WHERE batch = :batch "
+                    "ON CONFLICT DO NOTHING"
+                ),
+                {"batch": batch},
+            )
+
+
+def _against_orm(ingest: Any, engine: Engine) -> Figure:
+    """What people write first: for each event an ORM merge and a commit; into one table only."""
+    size = 1000
+
+    def merge_each(event: dict[str, Any]) -> None:
+        for record in event["Records"]:
+            (change,) = parse_message(record["body"])
+            with Session(engine) as session:
+                row = ObjectVersion(
+                    bucket=change.bucket, key=change.key, version_id=change.version_id, put_rank=change.rank,
+                    size=change.size, etag=change.etag, stored_at=change.event_time, is_delete_marker=False,
+                    held_object=True, removal_rank="",
+                )  # fmt: skip
+                session.merge(row)
+                session.commit()
+
+    mine, orm = in_turn(lambda: _handle(ingest, _messages(size)), lambda: merge_each(_messages(size)), 3)
+    return Figure(
+        _GROUP,
+        "events a second, batches of 1,000",
+        f"{size / median(mine):,.0f}",
+        "ORM merge and commit for each event",
+        f"{size / median(orm):,.0f}",
+        median(orm) / median(mine),
+        "≥ 40",
+    )
+
+
+def _replay(ingest: Any) -> Figure:
+    event = _messages(1000)
+    _handle(ingest, event)
+    again = [seconds(lambda: _handle(ingest, event)) for _ in range(10)]
+    return Figure(_GROUP, "events a second, batches of 1,000 already seen", f"{1000 / median(again):,.0f}")
+
+
+def _empty(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("TRUNCATE files, object_versions, file_events"))

@@ -1,0 +1,134 @@
+"""Everything Landfall does only because Chalice is as it is. Each one names its cause.
+
+Sources are those of Chalice 1.34: https://github.com/aws/chalice/blob/1.34.0/chalice/
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from chalice.app import Chalice, CORSConfig, Request, Response
+
+from chalicelib.api import problems
+from chalicelib.api.exchange import Exchange
+from chalicelib.errors import InvalidInput, LandfallError, MethodNotAllowed, NotFound, UnsupportedMediaType
+
+CORS = CORSConfig(
+    allow_headers=["X-Landfall-User"],
+    expose_headers=["ETag", "Link", "Location", "Retry-After", "X-Request-Id"],
+    max_age=600,
+)
+
+# app.py, `_main_rest_api_handler`: a media type that is not listed is answered 415 in Chalice's own shape, before any
+# view. So every type is let in, and `chalicelib.api.reading` refuses.
+JSON: dict[str, Any] = {"content_types": ["*/*"], "cors": CORS}
+
+_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+_DEEPEST_UNKNOWN_PATH = 8
+_exchange: ContextVar[Exchange] = ContextVar("landfall_exchange")
+_MEANING: dict[int, type[LandfallError]] = {400: InvalidInput, 404: NotFound, 415: UnsupportedMediaType}
+
+
+def current_exchange() -> Exchange:
+    """The request being answered.
+
+    Chalice hands a view its path parameters only; the request is an attribute of the app (of the thread, under
+    ``chalice local``), which a decorator in another module doesn't have.
+    """
+    return _exchange.get()
+
+
+def speak_problems(request: Request, get_response: Callable[[Request], Response]) -> Response:
+    """HTTP middleware: holds the request for `current_exchange`, and rewords the errors that Chalice answers itself.
+
+    app.py, `error_response`: ``{"Code": ..., "Message": ...}``, with no view involved.
+    """
+    with _holding(Exchange(request)) as exchange:
+        try:
+            response = get_response(request)
+        except Exception as error:  # noqa: BLE001 - another middleware failed; Chalice would word it in its own way
+            return problems.response_to(error, exchange)
+        if not isinstance(response.body, dict) or "Code" not in response.body:
+            return response
+        reworded = problems.response_to(_meaning(response, exchange), exchange)
+        reworded.headers |= response.headers | {"X-Request-Id": exchange.request_id, "Cache-Control": "no-store"}
+        reworded.headers["Content-Type"] = problems.MEDIA_TYPE
+        return reworded
+
+
+def _meaning(response: Response, exchange: Exchange) -> Exception:
+    message = str(response.body.get("Message", ""))
+    if response.status_code == 405:
+        return MethodNotAllowed(exchange.method, tuple(str(response.headers.get("Allow", "")).split(", ")))
+    return _MEANING.get(response.status_code, Exception)(message)
+
+
+@contextmanager
+def _holding(exchange: Exchange) -> Iterator[Exchange]:
+    token = _exchange.set(exchange)
+    try:
+        yield exchange
+    finally:
+        _exchange.reset(token)
+
+
+def relieve_local_server() -> None:
+    """Let ``chalice local`` take a browser's burst of requests. Elsewhere there is no such server, and nothing happens.
+
+    Its socket keeps five waiting connections (socketserver, `request_queue_size`) and resets the sixth; and it writes
+    head and body apart, so that a kept-alive connection waits 40 ms for the client's delayed acknowledgement.
+    """
+    local = sys.modules.get("chalice.local")
+    if local is not None:
+        local.ThreadedHTTPServer.request_queue_size = 128
+        local.ChaliceRequestHandler.disable_nagle_algorithm = True
+
+
+def complete_routes(app: Chalice) -> None:
+    """Give every path all methods, and every unknown path an answer. Call it once, after the last route.
+
+    - Chalice registers no HEAD for a GET route.
+    - API Gateway answers 403 "Missing Authentication Token" to a method that a path doesn't have; so does ``chalice
+      local`` to a path that nothing has (local.py, `handle_request`). A view that refuses is the only way to a 405 or a
+      404 in our words.
+    - The unknown paths are variables from the root on. API Gateway allows one variable among siblings, and none of
+      Landfall's own paths starts with one, so the two trees never meet.
+    """
+    for path in list(app.routes):
+        _complete(app, path)
+    for depth in range(1, _DEEPEST_UNKNOWN_PATH + 1):
+        unknown = "".join(f"/{{segment{level}}}" for level in range(1, depth + 1))
+        _refuse(app, unknown, list(_METHODS), _no_such_path)
+    _refuse(app, "/", list(_METHODS), _no_such_path)
+
+
+def _complete(app: Chalice, path: str) -> None:
+    entries = app.routes[path]
+    if "GET" in entries and "HEAD" not in entries:
+        app.route(path, methods=["HEAD"], name=f"{entries['GET'].view_name}_head", **JSON)(entries["GET"].view_function)
+    allowed = (*sorted(entries), "OPTIONS")
+
+    def refuse_method(exchange: Exchange) -> Response:
+        raise MethodNotAllowed(exchange.method, allowed)
+
+    missing = [method for method in _METHODS if method not in entries]
+    _refuse(app, path, missing, refuse_method)
+
+
+def _refuse(app: Chalice, path: str, methods: list[str], refusal: Callable[[Exchange], Response]) -> None:
+    from chalicelib.api.endpoint import answer
+
+    def view(**_path_values: str) -> Response:
+        response = answer(current_exchange(), refusal)
+        # Registered without CORS, so that a preflight doesn't offer the method; a page may still read the refusal.
+        response.headers |= CORS.get_access_control_headers()
+        return response
+
+    if methods:
+        app.route(path, methods=methods, name="refusal", content_types=["*/*"], cors=False)(view)
+
+
+def _no_such_path(exchange: Exchange) -> Response:
+    raise NotFound(f"There is no path {exchange.url_path}.")

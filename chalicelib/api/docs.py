@@ -1,0 +1,113 @@
+"""The API about itself: its OpenAPI document, and Swagger UI to read it with, which needs nothing from elsewhere."""
+
+import json
+from functools import cache
+from typing import Any
+
+from chalice.app import Blueprint
+
+from chalicelib.api.endpoint import JSON, Call, Reply, endpoint
+from chalicelib.api.schemas.common import Input
+from chalicelib.errors import NotFound
+
+routes = Blueprint(__name__)
+
+_START = "start.js"
+_TYPES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", _START: "text/javascript"}
+_HEADERS = {"X-Content-Type-Options": "nosniff"}
+# The page runs nothing but the three assets, and talks to this API alone. Swagger UI draws icons as data: images and
+# sets style attributes.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Landfall API</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="{docs}swagger-ui.css">
+</head>
+<body>
+<div id="swagger-ui" data-document="{root}openapi.json"></div>
+<noscript>This page needs JavaScript. The document itself: <a href="{root}openapi.json">openapi.json</a></noscript>
+<script src="{docs}swagger-ui-bundle.js"></script>
+<script src="{docs}start.js"></script>
+</body>
+</html>
+"""
+
+_SCRIPT = """const element = document.getElementById("swagger-ui");
+window.ui = SwaggerUIBundle({
+  url: element.dataset.document,
+  domNode: element,
+  deepLinking: true,
+  displayRequestDuration: true,
+  validatorUrl: null,
+});
+"""
+
+
+class AssetPath(Input):
+    """Which file of the documentation page."""
+
+    asset: str
+
+
+@routes.route("/openapi.json", methods=["GET"], **JSON)
+@endpoint(response=None, anonymous=True, transactional=False)
+def openapi_document(call: Call[None, None, None]) -> Reply:
+    """Read this document."""
+    return Reply(json.dumps(_document() | {"servers": [{"url": call.base_url}]}))
+
+
+@routes.route("/docs", methods=["GET"], **JSON)
+@endpoint(response=None, anonymous=True, transactional=False, media_type="text/html")
+def docs_page(call: Call[None, None, None]) -> Reply:
+    """Browse this document."""
+    # Relative to the page, whatever stage or base path API Gateway puts in front of it.
+    root, docs = ("../", "") if call.url_path.endswith("/") else ("", "docs/")
+    headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": _POLICY, **_HEADERS}
+    return Reply(_PAGE.format(root=root, docs=docs), headers=headers)
+
+
+@routes.route("/docs/{asset}", methods=["GET"], **JSON)
+@endpoint(
+    path=AssetPath,
+    response=None,
+    anonymous=True,
+    transactional=False,
+    media_type="text/javascript",
+    errors=(NotFound,),
+)
+def docs_asset(call: Call[AssetPath, None, None]) -> Reply:
+    """Read a file of the documentation page.
+
+    As plain text: API Gateway compresses it for clients that accept that, and couldn't pass compressed bytes through to
+    a browser that accepts anything (it takes only the first type of an `Accept` header for a binary one).
+    """
+    asset = call.path.asset
+    if asset not in _TYPES:
+        raise NotFound(f"The documentation page has no file {asset}.")
+    content_type = f"{_TYPES[asset]}; charset=utf-8"
+    return Reply(_asset(asset), headers={"Content-Type": content_type, "Cache-Control": "max-age=3600", **_HEADERS})
+
+
+@cache
+def _asset(asset: str) -> str:
+    if asset == _START:
+        return _SCRIPT
+    # Vendored, and of no use to any other request.
+    import swagger_ui_dist  # type: ignore[import-not-found,unused-ignore]
+
+    return str(swagger_ui_dist.read_text(asset))
+
+
+@cache
+def _document() -> dict[str, Any]:
+    from chalicelib.api import openapi
+
+    return openapi.document(routes.current_app.routes)

@@ -1,0 +1,76 @@
+"""Is the process there, and is what it needs there."""
+
+from functools import cache
+
+from chalice.app import Blueprint
+
+from chalicelib import runtime
+from chalicelib.api.endpoint import JSON, Call, endpoint
+from chalicelib.api.schemas.health import HealthOut, ReadyOut
+from chalicelib.errors import DatabaseUnavailable, FieldProblem, NotFound, StoreUnavailable, Unavailable
+
+routes = Blueprint(__name__)
+
+
+class NotReady(Unavailable):
+    """Something that requests need is missing; says what."""
+
+    def __init__(self, problems: tuple[FieldProblem, ...]) -> None:
+        super().__init__(" ".join(problem.message for problem in problems))
+        self.problems = problems
+
+
+@routes.route("/health", methods=["GET"], **JSON)
+@endpoint(response=HealthOut, anonymous=True, transactional=False)
+def health(call: Call[None, None, None]) -> dict[str, str]:
+    """Tell that the process runs.
+
+    Looks at nothing else: see `/ready`.
+    """
+    return {"status": "ok"}
+
+
+@routes.route("/ready", methods=["GET"], **JSON)
+@endpoint(response=ReadyOut, anonymous=True, transactional=False, errors=(NotReady,))
+def ready(call: Call[None, None, None]) -> dict[str, object]:
+    """Tell whether database and bucket are usable.
+
+    503 lists what is wrong: a database that doesn't answer or has another schema than this code was written for, a
+    bucket that isn't there or may not be read.
+    """
+    found = (("database", _database_problem()), ("bucket", _bucket_problem(call.settings.bucket)))
+    problems = tuple(FieldProblem("check", name, message) for name, message in found if message)
+    if problems:
+        raise NotReady(problems)
+    return {"status": "ready", "checks": {"database": "ok", "bucket": "ok"}}
+
+
+def _database_problem() -> str | None:
+    # Alembic takes a good part of a cold start to import, and only this route needs it.
+    from chalicelib.db.migrate import current_revision
+
+    try:
+        with runtime.transaction() as session:
+            revision = current_revision(session.connection())
+    except DatabaseUnavailable as error:
+        return str(error)
+    if revision != _newest_revision():
+        return f"The database has schema {revision or 'none'}, this code needs {_newest_revision()}: migrate."
+    return None
+
+
+@cache
+def _newest_revision() -> str:
+    from chalicelib.db.migrate import newest_revision
+
+    return newest_revision()
+
+
+def _bucket_problem(bucket: str) -> str | None:
+    try:
+        runtime.store().check_bucket(bucket)
+    except NotFound:
+        return f"There is no bucket {bucket}."
+    except StoreUnavailable as error:
+        return str(error)
+    return None

@@ -1,0 +1,210 @@
+"""The OpenAPI 3.1 document, derived from the registered routes and their schemas: no second source to forget."""
+
+import inspect
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter
+
+from chalicelib import errors
+from chalicelib.api.endpoint import Endpoint
+from chalicelib.api.problems import MEDIA_TYPE, kind_of
+from chalicelib.api.problems import document as problem_document
+from chalicelib.api.schemas.common import Page, Problem
+from chalicelib.services.principals import USER_HEADER
+
+Schema = dict[str, Any]
+# (path, method, endpoint) of every route that answers rather than refuses.
+Operation = tuple[str, str, Endpoint]
+
+_VERSION = "0.1.0"
+_REF = "#/components/schemas/{model}"
+_ABOUT = {
+    "users": "Who owns files.",
+    "sessions": "Groups of uploads, under ids that clients choose.",
+    "files": "The catalogue: what is in the buckets.",
+    "health": "Whether it works.",
+    "docs": "This document.",
+}
+_REQUEST_ID = {"description": "Find the request's log lines by it.", "schema": {"type": "string"}}
+_HEADERS_OF_STATUS = {
+    201: {"Location": {"description": "Where it is.", "schema": {"type": "string"}}},
+    405: {"Allow": {"description": "The methods that the path takes.", "schema": {"type": "string"}}},
+    503: {"Retry-After": {"description": "Seconds.", "schema": {"type": "string"}}},
+}
+_LINK = {"Link": {"description": 'The next page: `<...>; rel="next"`.', "schema": {"type": "string"}}}
+_EXAMPLE_FIELDS: Mapping[type[errors.LandfallError], Schema] = {
+    errors.InvalidInput: {"where": "query", "field": "colour", "message": "Unknown field."},
+    errors.InvalidCursor: {"where": "query", "field": "cursor", "message": str(errors.InvalidCursor())},
+}
+
+
+def document(routes: Mapping[str, Mapping[str, Any]]) -> Schema:
+    """The document of an app's ``routes``, without servers: those depend on how the client got here."""
+    operations = list(_operations(routes))
+    schemas, components = _schemas(operations)
+    names = _operation_ids(operations)
+    paths: dict[str, Schema] = defaultdict(dict)
+    for path, method, endpoint in operations:
+        operation = _operation(path, endpoint, schemas, components)
+        paths[path][method.lower()] = {"operationId": names[path, method]} | operation
+    tags = dict.fromkeys(_tag(endpoint) for _, _, endpoint in operations)
+    for model in {m for _, _, endpoint in operations for m in (endpoint.path, endpoint.query) if m}:
+        components.pop(model.__name__, None)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Landfall",
+            "version": _VERSION,
+            "summary": "Files that land in object storage, known at once and never wrongly.",
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "tags": [{"name": tag, "description": _ABOUT.get(tag, tag)} for tag in tags],
+        "paths": paths,
+        "components": {"schemas": components, "securitySchemes": {"user": _user_scheme()}},
+    }
+
+
+def _operations(routes: Mapping[str, Mapping[str, Any]]) -> Iterator[Operation]:
+    for path, entries in routes.items():
+        for method, entry in entries.items():
+            endpoint = getattr(entry.view_function, "endpoint", None)
+            if endpoint is not None and method != "HEAD":
+                yield path, method, endpoint
+
+
+def _operation_ids(operations: list[Operation]) -> dict[tuple[str, str], str]:
+    """The function's name; of a function that serves two paths, the second gets a number."""
+    names: dict[tuple[str, str], str] = {}
+    for path, method, endpoint in sorted(operations, key=lambda operation: -len(operation[0])):
+        name, number = endpoint.function.__name__, 2
+        while (unique := name if number == 2 else f"{name}_{number - 1}") in names.values():
+            number += 1
+        names[path, method] = unique
+    return names
+
+
+def _schemas(operations: list[Operation]) -> tuple[dict[Any, Schema], dict[str, Schema]]:
+    """The schema of every model in use, in a call or an answer, and the components they refer to."""
+    inputs: dict[Any, tuple[Any, Any, TypeAdapter[Any]]] = {
+        (Problem, "serialization"): (Problem, "serialization", TypeAdapter(Problem))
+    }
+    for _, _, endpoint in operations:
+        for model in (endpoint.path, endpoint.query, endpoint.body, endpoint.raw_body):
+            if model is not None:
+                inputs[model, "validation"] = (model, "validation", TypeAdapter(model))
+        if endpoint.response is not None:
+            inputs[endpoint.response, "serialization"] = (endpoint.response, "serialization", endpoint.adapter)
+    schemas, shared = TypeAdapter.json_schemas(inputs.values(), ref_template=_REF)
+    return dict(schemas), shared.get("$defs", {})
+
+
+def _operation(path: str, endpoint: Endpoint, schemas: dict[Any, Schema], components: dict[str, Schema]) -> Schema:
+    summary, _, description = (inspect.getdoc(endpoint.function) or "").partition("\n")
+    operation: Schema = {
+        "tags": [_tag(endpoint)],
+        "summary": summary.rstrip("."),
+        "description": _unwrapped(description.strip()),
+        "parameters": [
+            *_parameters("path", endpoint.path, schemas, components),
+            *_parameters("query", endpoint.query, schemas, components),
+        ],
+        "responses": _responses(path, endpoint, schemas),
+        "security": [] if endpoint.anonymous else [{}, {"user": []}],
+    }
+    if endpoint.reads_body:
+        operation["requestBody"] = _request_body(endpoint, schemas)
+    return operation
+
+
+def _tag(endpoint: Endpoint) -> str:
+    return endpoint.function.__module__.rpartition(".")[2]
+
+
+def _unwrapped(text: str) -> str:
+    """Markdown keeps source line breaks in some viewers: one line for each paragraph."""
+    return re.sub(r"(?<!\n)\n(?![\n\-*])", " ", text)
+
+
+def _parameters(
+    where: str, model: type[BaseModel] | None, schemas: dict[Any, Schema], components: dict[str, Schema]
+) -> Iterator[Schema]:
+    if model is None:
+        return
+    schema = schemas[model, "validation"]
+    schema = components[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    for name, value in schema.get("properties", {}).items():
+        described = {key: part for key, part in value.items() if key != "description"}
+        parameter = {"name": name, "in": where, "required": where == "path", "schema": described}
+        yield parameter | ({"description": value["description"]} if "description" in value else {})
+
+
+def _request_body(endpoint: Endpoint, schemas: dict[Any, Schema]) -> Schema:
+    model = endpoint.body or endpoint.raw_body
+    media = {"schema": schemas[model, "validation"]} if model else {}
+    return {"required": True, "content": dict.fromkeys(endpoint.content_types, media)}
+
+
+def _responses(path: str, endpoint: Endpoint, schemas: dict[Any, Schema]) -> Schema:
+    responses = {str(status): _success(status, endpoint, schemas) for status in (endpoint.status, *endpoint.also)}
+    by_status: dict[int, list[type[errors.LandfallError]]] = defaultdict(list)
+    for error in _errors_of(endpoint):
+        by_status[kind_of(error).status].append(error)
+    problem = schemas[Problem, "serialization"]
+    return responses | {str(s): _failure(s, path, found, problem) for s, found in sorted(by_status.items())}
+
+
+def _errors_of(endpoint: Endpoint) -> list[type[errors.LandfallError]]:
+    """What any route may answer, what this one's shape brings with it, and what it was declared to raise."""
+    found: list[type[errors.LandfallError]] = [errors.InvalidInput, errors.MethodNotAllowed, errors.LandfallError]
+    if endpoint.reads_body:
+        found += [errors.UnsupportedMediaType, errors.MalformedBody]
+    if not endpoint.anonymous:
+        found += [errors.Unauthenticated, errors.Unavailable]
+    return list({kind_of(error): error for error in (*found, *endpoint.errors)}.values())
+
+
+def _success(status: int, endpoint: Endpoint, schemas: dict[Any, Schema]) -> Schema:
+    headers: Schema = {"X-Request-Id": _REQUEST_ID} | _HEADERS_OF_STATUS.get(status, {})
+    if isinstance(endpoint.response, type) and issubclass(endpoint.response, Page):
+        headers |= _LINK
+    answer: Schema = {"description": HTTPStatus(status).phrase, "headers": headers}
+    if endpoint.response is not None:
+        answer["content"] = {endpoint.media_type: {"schema": schemas[endpoint.response, "serialization"]}}
+    elif status not in (204, 302):
+        answer["content"] = {endpoint.media_type: {}}
+    return answer
+
+
+def _failure(status: int, path: str, found: list[type[errors.LandfallError]], problem: Schema) -> Schema:
+    return {
+        "description": "; ".join(kind_of(error).title for error in found),
+        "headers": {"X-Request-Id": _REQUEST_ID} | _HEADERS_OF_STATUS.get(status, {}),
+        "content": {
+            MEDIA_TYPE: {
+                "schema": problem,
+                "examples": {kind_of(error).name: {"value": _example(error, path)} for error in found},
+            }
+        },
+    }
+
+
+def _example(error: type[errors.LandfallError], path: str) -> Schema:
+    kind = kind_of(error)
+    detail = (inspect.getdoc(error) or kind.title).partition("\n")[0]
+    if kind.status == 500:
+        detail = "The request id finds the reason in the log."
+    fields = [_EXAMPLE_FIELDS[error]] if error in _EXAMPLE_FIELDS else []
+    return problem_document(kind, detail, path, "7b0f7a3e-2d6f-4f5e-9d1c-0b8f1f2a3c4d", fields)
+
+
+def _user_scheme() -> Schema:
+    return {
+        "type": "apiKey",
+        "in": "header",
+        "name": USER_HEADER,
+        "description": "In the `local` stage only: the id of the user to be. Without it, the demo operator.",
+    }

@@ -1,0 +1,19 @@
+"""Lists over HTTP: `Page` bodies with a ``Link`` to the next page (RFC 8288)."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from chalicelib.api.endpoint import Call, Reply
+from chalicelib.api.schemas.common import Page as Page
+from chalicelib.api.schemas.common import PageQuery as PageQuery
+from chalicelib.db.pages import Slice
+
+
+def page_reply(call: Call, found: Slice[Any]) -> Reply:
+    """One page, with a link to the next one if there is one: this request's own query with another cursor."""
+    body = {"items": found.items, "next_cursor": found.next_cursor}
+    if found.next_cursor is None:
+        return Reply(body)
+    query = {name: values[0] for name, values in call.exchange.query_values.items()}
+    target = f"{call.base_url}{call.url_path}?{urlencode(query | {'cursor': found.next_cursor})}"
+    return Reply(body, headers={"Link": f'<{target}>; rel="next"'})

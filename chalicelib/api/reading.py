@@ -1,0 +1,176 @@
+"""From bytes and strings to validated models. Whatever a client can send wrong ends here, as one clear `InvalidInput`.
+
+Some of it pydantic would pass on and Postgres refuse: NUL characters, lone surrogates, NaN, integers beyond 64 bits.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import unquote
+
+from pydantic import BaseModel, ValidationError
+
+from chalicelib.api.schemas.common import Nothing
+from chalicelib.errors import FieldProblem, InvalidInput, MalformedBody, UnsupportedMediaType
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+_MAX_DEPTH = 64
+_MAX_PROBLEMS = 100
+_INT64 = 1 << 63
+_PLAINER = {
+    "extra_forbidden": "Unknown field.",
+    "missing": "Required.",
+    "model_attributes_type": "Must be a JSON object.",
+    "model_type": "Must be a JSON object.",
+}
+
+
+def read_path(model: type[BaseModel] | None, values: Mapping[str, str]) -> Any:
+    """The path's parameters, which arrive percent-encoded."""
+    if model is None:
+        return None
+    try:
+        decoded = {name: unquote(value, errors="strict") for name, value in values.items()}
+    except UnicodeDecodeError:
+        raise InvalidInput("The path is not percent-encoded UTF-8.") from None
+    return _validate_strings(model, "path", decoded)
+
+
+def read_query(model: type[BaseModel] | None, values: Mapping[str, list[str]]) -> Any:
+    """The query's parameters: each known, each at most once."""
+    repeated = [name for name, given in values.items() if len(given) > 1]
+    if repeated:
+        _refuse(FieldProblem("query", name, "Given more than once.") for name in repeated)
+    read = _validate_strings(model or Nothing, "query", {name: given[0] for name, given in values.items()})
+    return read if model else None
+
+
+def require_media_type(content_type: str, accepted: tuple[str, ...]) -> None:
+    """Refuse a body of another type. A request that names no type is taken to send the first accepted one.
+
+    Raises:
+        UnsupportedMediaType: another media type, or JSON in another charset than UTF-8.
+    """
+    media_type, _, parameters = content_type.lower().partition(";")
+    charset = parameters.partition("charset=")[2].split(";")[0].strip(' "')
+    if media_type.strip() not in ("", *accepted):
+        raise UnsupportedMediaType(f"Send {' or '.join(accepted)}, not {media_type.strip()}.")
+    if charset not in ("", "utf-8", "utf8", "us-ascii"):
+        raise UnsupportedMediaType(f"Send UTF-8, not {charset}.")
+
+
+def read_body(model: type[ModelT], raw: bytes) -> ModelT:
+    """A JSON body as ``model``.
+
+    Raises:
+        MalformedBody: empty, not UTF-8, not JSON, or nested too deeply.
+        InvalidInput: JSON with wrong fields.
+    """
+    document = parse_json(raw)
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        _refuse_validation(error, "body")
+
+
+def parse_json(raw: bytes | str) -> Any:
+    """A JSON document whose every value Postgres can store.
+
+    Raises:
+        MalformedBody: empty, not UTF-8, not JSON, a member named twice, or nested too deeply.
+        InvalidInput: NUL characters, lone surrogates, integers beyond 64 bits; says where.
+    """
+    if not raw.strip():
+        raise MalformedBody("The body is empty; a JSON document is expected.")
+    try:
+        text = raw.decode() if isinstance(raw, bytes) else raw
+        document = json.loads(text, parse_constant=_no_such_number, object_pairs_hook=_without_repetition)
+    except UnicodeDecodeError:
+        raise MalformedBody("The body is not UTF-8.") from None
+    except RecursionError:
+        raise MalformedBody("The body is nested too deeply.") from None
+    except ValueError as error:
+        raise MalformedBody(f"The body is not JSON: {error}.") from None
+    problems = [FieldProblem("body", field, message) for field, message in _unstorable(document)]
+    if problems:
+        _refuse(problems)
+    return document
+
+
+def _no_such_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+def _without_repetition(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(members)
+    if len(document) != len(members):
+        raise ValueError("a member of an object is named twice")
+    return document
+
+
+def _unstorable(document: Any) -> Iterable[tuple[str, str]]:
+    """Dotted path and complaint of each value that JSON allows and Postgres doesn't."""
+    rest: list[tuple[str, int, Any]] = [("", 0, document)]
+    while rest:
+        field, depth, value = rest.pop()
+        if depth > _MAX_DEPTH:
+            raise MalformedBody("The body is nested too deeply.")
+        if isinstance(value, dict):
+            for name, member in value.items():
+                if complaint := _complaint(name):
+                    yield field, f"Name of a member: {complaint}"
+                rest.append((f"{field}.{name}" if field else name, depth + 1, member))
+        elif isinstance(value, list):
+            rest.extend((f"{field}.{index}" if field else str(index), depth + 1, v) for index, v in enumerate(value))
+        elif complaint := _complaint(value):
+            yield field, complaint
+
+
+def _complaint(value: Any) -> str | None:
+    if isinstance(value, str):
+        if "\0" in value:
+            return "Holds a NUL character."
+        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+            return "Holds half of a surrogate pair."
+    if isinstance(value, int) and not -_INT64 <= value < _INT64:
+        return "Does not fit in 64 bits."
+    if isinstance(value, float) and not math.isfinite(value):
+        return "Is too large a number."
+    return None
+
+
+def _validate_strings(model: type[BaseModel], where: str, values: dict[str, str]) -> BaseModel:
+    for name, value in values.items():
+        if complaint := _complaint(name) or _complaint(value):
+            _refuse([FieldProblem(where, _printable(name), complaint)])
+    try:
+        return model.model_validate_strings(values)
+    except ValidationError as error:
+        _refuse_validation(error, where)
+
+
+def _refuse_validation(error: ValidationError, where: str) -> NoReturn:
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    _refuse(
+        FieldProblem(
+            where,
+            ".".join(map(str, detail["loc"])),
+            _PLAINER.get(detail["type"]) or detail["msg"].removeprefix("Value error, "),
+        )
+        for detail in details
+    )
+
+
+def _refuse(problems: Iterable[FieldProblem]) -> NoReturn:
+    found = tuple(problems)
+    names = ", ".join(dict.fromkeys(f"{problem.where} {problem.field}".strip() for problem in found[:5]))
+    raise InvalidInput(
+        f"Wrong: {_printable(names)}{', …' if len(found) > 5 else ''}.",
+        tuple(FieldProblem(p.where, _printable(p.field), p.message) for p in found[:_MAX_PROBLEMS]),
+    )
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode().replace("\0", "�")[:500]

@@ -1,0 +1,91 @@
+"""Schemas and field types that several resources share."""
+
+import json
+from typing import Annotated, Any, Generic, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+MAX_METADATA_BYTES = 64 * 1024
+MAX_METADATA_DEPTH = 8
+
+ItemT = TypeVar("ItemT")
+
+
+class Input(BaseModel):
+    """Base of everything a client sends: unknown fields are refused. Built at first use, to keep cold starts short."""
+
+    model_config = ConfigDict(extra="forbid", defer_build=True)
+
+
+class Output(BaseModel):
+    """Base of everything a client receives; reads attributes, so that models can be handed over as they are."""
+
+    model_config = ConfigDict(from_attributes=True, defer_build=True)
+
+
+class Nothing(Input):
+    """No parameters at all."""
+
+
+class PageQuery(Input):
+    """Parameters of every list."""
+
+    limit: int = Field(100, ge=1, le=1000, description="Most items to answer.")
+    cursor: str | None = Field(None, max_length=4096, description="`next_cursor` of the page before.")
+
+
+class Page(Output, Generic[ItemT]):
+    """One page of a list. The next one is at the `Link` header's `next`, or asked for with `cursor`."""
+
+    items: list[ItemT]
+    next_cursor: str | None = Field(description="Cursor of the next page; null on the last one.")
+
+
+class FieldProblemOut(Output):
+    """One wrong field."""
+
+    where: str = Field(description="`body`, `query`, `path` or `header`.")
+    field: str = Field(description="Dotted path of the field.")
+    message: str
+
+
+class Problem(Output):
+    """What went wrong (RFC 9457)."""
+
+    type: str = Field(description="Which kind of problem: stable, and a page that explains it.")
+    title: str
+    status: int
+    detail: str
+    instance: str = Field(description="Path of the request.")
+    request_id: str = Field(description="Find the request's log lines by it.")
+    errors: list[FieldProblemOut] = Field([], description="The wrong fields, if it is about fields.")
+
+
+def absent() -> Any:
+    """Default factory of a patch's field that may be left out but not be null. Nobody reads the default: patches are
+    dumped without the fields that were left out."""
+    return None
+
+
+def _bounded(metadata: dict[str, Any]) -> dict[str, Any]:
+    if _depth(metadata) > MAX_METADATA_DEPTH:
+        raise ValueError(f"Nested deeper than {MAX_METADATA_DEPTH} levels.")
+    if len(json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).encode()) > MAX_METADATA_BYTES:
+        raise ValueError(f"Longer than {MAX_METADATA_BYTES} bytes of JSON.")
+    return metadata
+
+
+def _depth(value: Any) -> int:
+    level, depth = [value], 0
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        depth += 1
+        level = [inner for item in level for inner in (item.values() if isinstance(item, dict) else item)]
+    return depth
+
+
+# A JSON object of the client's own: up to 64 KiB serialised, at most eight levels deep (`{}` is one).
+Metadata = Annotated[
+    dict[str, Any],
+    AfterValidator(_bounded),
+    Field(description="Any JSON object, up to 64 KiB and eight levels deep.", examples=[{"project": "apollo"}]),
+]

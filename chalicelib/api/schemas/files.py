@@ -1,0 +1,196 @@
+"""Files, as clients send and receive them."""
+
+import unicodedata
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
+
+from chalicelib.api.schemas.common import Input, Metadata, Output, PageQuery, absent
+from chalicelib.api.schemas.sessions import SessionId
+
+MAX_TAGS = 50
+
+
+def _without_controls(text: str) -> str:
+    if any(unicodedata.category(character) == "Cc" for character in text):
+        raise ValueError("Holds a control character.")
+    return text
+
+
+def _distinct(tags: list[str]) -> list[str]:
+    if len(set(tags)) != len(tags):
+        raise ValueError("A tag is given twice.")
+    return tags
+
+
+FileName = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=255),
+    AfterValidator(_without_controls),
+    Field(description="What people call it. Any characters but control characters.", examples=["Übersicht 1.pdf"]),
+]
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_without_controls)]
+Tags = Annotated[
+    list[Tag],
+    Field(max_length=MAX_TAGS, description="Up to 50 different words.", examples=[["holiday", "2026"]]),
+    AfterValidator(_distinct),
+]
+# Whatever time zone the database's session has.
+Instant = Annotated[datetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
+Size = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class FilePath(Input):
+    """Which file."""
+
+    file_id: UUID
+
+
+class SessionFilesPath(Input):
+    """Whose session's files."""
+
+    session_id: SessionId
+
+
+class SessionFilesQuery(PageQuery):
+    """Which files, and in which order. Times are RFC 3339 with a zone; ranges of times are half open."""
+
+    bucket: str | None = Field(None, min_length=1, max_length=255, description="Files in this bucket.")
+    key: str | None = Field(None, min_length=1, max_length=1024, description="The file with exactly this key.")
+    prefix: str | None = Field(None, min_length=1, max_length=1024, description="Files whose key starts so.")
+    state: Literal["pending", "stored", "deleted", "any"] | None = Field(
+        None, description="Left out: all but the deleted ones."
+    )
+    media_type: str | None = Field(
+        None, pattern=r"^[^/]+/.+$", max_length=255, description="`image/png` exactly, or `image/*` for the family."
+    )
+    min_size: Size | None = Field(None, description="At least so many bytes.")
+    max_size: Size | None = Field(None, description="At most so many bytes.")
+    created_after: AwareDatetime | None = Field(None, description="Created then or later, to the millisecond.")
+    created_before: AwareDatetime | None = Field(None, description="Created before then, to the millisecond.")
+    updated_after: AwareDatetime | None = Field(None, description="Last changed then or later.")
+    updated_before: AwareDatetime | None = Field(None, description="Last changed before then.")
+    sort: Literal["created", "-created", "updated", "-updated", "name", "-name", "size", "-size"] = Field(
+        "-created",
+        description="`-` for descending. Names compare byte by byte; files whose size isn't known come last.",
+    )
+
+
+class FileQuery(SessionFilesQuery):
+    """Which files, and in which order. Times are RFC 3339 with a zone; ranges of times are half open."""
+
+    owner_id: UUID | None = Field(None, description="Files of this user.")
+    session_id: SessionId | None = Field(None, description="Files in sessions of this id.")
+
+
+class DownloadQuery(Input):
+    """Which bytes, and how to get at them."""
+
+    version_id: str | None = Field(
+        None, min_length=1, max_length=1024, description="An earlier version; `null` for one from before versioning."
+    )
+    redirect: bool = Field(True, description="`false`: answer the link with 200 instead of redirecting to it.")
+    inline: bool = Field(
+        False, description="Have browsers show it rather than save it. Never granted to types that a browser executes."
+    )
+
+
+class FileReplace(Input):
+    """All that a client may say of a file; what is left out falls back to its default."""
+
+    name: FileName
+    session_id: SessionId | None = None
+    metadata: Metadata = Field(default_factory=dict)
+    tags: Tags = Field(default_factory=list)
+
+
+class FilePatch(Input):
+    """Some fields of a file. A null session takes it out of its session; metadata and tags are replaced as a whole."""
+
+    name: FileName = Field(default_factory=absent)
+    session_id: SessionId | None = None
+    metadata: Metadata = Field(default_factory=absent)
+    tags: Tags = Field(default_factory=absent)
+
+
+class UploadFields(Input):
+    """What a multipart form says of the files in it, read from its fields."""
+
+    session_id: SessionId | None = None
+    metadata: Metadata = Field(default_factory=dict)
+    tags: Tags = Field(default_factory=list)
+    names: list[FileName]
+
+
+class UploadForm(Input):
+    """A form with files: every part that has a file name is one, whatever its field is called."""
+
+    file: list[bytes] = Field(
+        min_length=1,
+        json_schema_extra={"items": {"type": "string", "contentMediaType": "application/octet-stream"}},
+        description="One or many.",
+    )
+    session_id: SessionId | None = Field(None, description="Opened if the caller has none of this id.")
+    metadata: str = Field("{}", description="A JSON object, given to each file.", examples=['{"project": "apollo"}'])
+    tags: list[str] = Field([], description="One field for each tag; given to each file.")
+
+
+class FileOut(Output):
+    """One file: its place in S3, what its current version is, and what its owner says of it."""
+
+    id: UUID
+    bucket: str
+    key: str
+    version_id: str | None = Field(description="Empty in a bucket without versions; null unless stored.")
+    name: str
+    size: int | None = Field(description="In bytes; null unless stored.")
+    etag: str | None
+    media_type: str | None
+    state: Literal["pending", "stored", "deleted"]
+    owner_id: UUID | None = Field(description="Null if somebody put it straight into the bucket.")
+    session_id: str | None
+    metadata: dict[str, Any]
+    tags: list[str]
+    stored_at: Instant | None = Field(description="When S3 took the current version.")
+    created_at: Instant
+    updated_at: Instant
+
+
+class VersionOut(Output):
+    """One version of a file's object, or a delete marker."""
+
+    version_id: str = Field(description="Empty in a bucket without versions.")
+    is_current: bool
+    is_delete_marker: bool
+    removed: bool = Field(description="It is gone from S3 for good.")
+    size: int | None
+    etag: str | None
+    media_type: str | None
+    inspection: dict[str, Any] | None = Field(
+        description="What S3's headers and the first bytes tell, once read: content_type, metadata (the uploader's), "
+        "storage_class, checksums, detected_media_type, and an image's width and height in pixels."
+    )
+    stored_at: Instant | None
+
+
+class EventOut(Output):
+    """One change of a file's key, as S3 told it."""
+
+    id: int
+    change: Literal["put", "marker", "removal", "purge"]
+    event_name: str
+    version_id: str
+    sequencer: str = Field(description="S3's own order of the changes of a key; empty if it sent none.")
+    size: int | None
+    etag: str | None
+    event_time: Instant | None
+    recorded_at: Instant
+
+
+class DownloadOut(Output):
+    """A link that needs no other credentials."""
+
+    url: str
+    expires_at: Instant

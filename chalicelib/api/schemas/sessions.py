@@ -1,0 +1,63 @@
+"""Sessions, as clients send and receive them."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AliasChoices, Field, StringConstraints
+
+from chalicelib.api.schemas.common import Input, Metadata, Output, PageQuery, absent
+
+SessionId = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._~:@-]+$"),
+    Field(description="Chosen by the client, unique for its owner.", examples=["test_123"]),
+]
+SessionName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+
+
+class SessionPath(Input):
+    """Where a session is."""
+
+    session_id: SessionId
+
+
+class SessionQuery(PageQuery):
+    """Which sessions, and in which order."""
+
+    sort: Literal["created", "-created"] = Field("created", description="`-created`: newest first.")
+
+
+class SessionCreate(Input):
+    """A new session, or one that may be there already."""
+
+    session_id: SessionId | None = Field(None, description="Left out: the server makes one up.")
+    name: SessionName | None = None
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class SessionReplace(Input):
+    """All of a session; what is left out falls back to its default."""
+
+    name: SessionName | None = None
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class SessionPatch(Input):
+    """Some fields of a session. A null name removes it; metadata is replaced as a whole."""
+
+    name: SessionName | None = None
+    metadata: Metadata = Field(default_factory=absent)
+
+
+class SessionOut(Output):
+    """A group of uploads under an id that its owner chose."""
+
+    id: UUID
+    session_id: str
+    name: str | None
+    # The model's attribute: ``metadata`` itself belongs to SQLAlchemy there.
+    metadata: dict[str, Any] = Field(validation_alias=AliasChoices("metadata_", "metadata"))
+    owner_id: UUID
+    created_at: datetime
+    updated_at: datetime

@@ -1,0 +1,59 @@
+"""Users, as clients send and receive them."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import Field, StringConstraints
+
+from chalicelib.api.schemas.common import Input, Output, absent
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), Field(examples=["Ada"])]
+# Only what is sure to be no address is refused: whether one works is known when mail arrives there.
+Email = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=254, pattern=r"^[^@\s]+@[^@\s]+$"),
+    Field(examples=["ada@example.org"]),
+]
+Role = Literal["member", "operator"]
+
+
+class UserPath(Input):
+    """Where a user is."""
+
+    user_id: UUID
+
+
+class UserCreate(Input):
+    """A new user."""
+
+    name: Name
+    email: Email | None = Field(None, description="Unique without regard to case.")
+    role: Role = Field("member", description="An operator sees and changes what everyone owns.")
+
+
+class UserReplace(Input):
+    """All of a user; what is left out falls back to its default, except the role, which stays."""
+
+    name: Name
+    email: Email | None = None
+    role: Role | None = Field(None, description="Left out: as it is.")
+
+
+class UserPatch(Input):
+    """Some fields of a user. Only ``email`` may be null: it removes the address."""
+
+    name: Name = Field(default_factory=absent)
+    email: Email | None = None
+    role: Role = Field(default_factory=absent)
+
+
+class UserOut(Output):
+    """A user."""
+
+    id: UUID
+    name: str
+    email: str | None
+    role: Role
+    created_at: datetime
+    updated_at: datetime

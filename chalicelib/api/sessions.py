@@ -1,0 +1,88 @@
+"""Routes of sessions."""
+
+from chalice.app import Blueprint
+
+from chalicelib.api.endpoint import JSON, Call, Reply, endpoint
+from chalicelib.api.pages import Page, page_reply
+from chalicelib.api.schemas.sessions import (
+    SessionCreate,
+    SessionOut,
+    SessionPatch,
+    SessionPath,
+    SessionQuery,
+    SessionReplace,
+)
+from chalicelib.db.models import Session
+from chalicelib.errors import InvalidCursor, NotFound
+from chalicelib.services import sessions
+from chalicelib.services.sessions import SessionChanges
+
+routes = Blueprint(__name__)
+
+
+@routes.route("/api/sessions", methods=["GET"], **JSON)
+@endpoint(query=SessionQuery, response=Page[SessionOut], errors=(InvalidCursor,))
+def list_sessions(call: Call[None, SessionQuery, None]) -> Reply:
+    """List sessions.
+
+    The caller's own; an operator's list holds everyone's.
+    """
+    query = call.query
+    descending = query.sort == "-created"
+    return page_reply(call, sessions.list_sessions(call.session, call.principal, descending, query.limit, query.cursor))
+
+
+@routes.route("/api/session", methods=["POST"], **JSON)
+@routes.route("/api/sessions", methods=["POST"], **JSON)
+@endpoint(body=SessionCreate, response=SessionOut, status=201, also=(200,))
+def open_session(call: Call[None, None, SessionCreate]) -> Reply:
+    """Open a session.
+
+    201 if it is new. If the caller has one of this id already, 200 with that one, unchanged: opening is safe to repeat.
+    Without `session_id` the server makes one up. The `Location` header says where it is.
+    """
+    body = call.body
+    found, is_new = sessions.open_session(
+        call.session, call.principal, body.session_id, body.name, body.metadata, call.now
+    )
+    location = f"{call.base_url}/api/sessions/{found.session_id}"
+    return Reply(found, 201 if is_new else 200, {"Location": location})
+
+
+@routes.route("/api/sessions/{session_id}", methods=["GET"], **JSON)
+@endpoint(path=SessionPath, response=SessionOut, errors=(NotFound,))
+def get_session(call: Call[SessionPath, None, None]) -> Session:
+    """Read a session."""
+    return sessions.get_session(call.session, call.principal, call.path.session_id)
+
+
+@routes.route("/api/sessions/{session_id}", methods=["PUT"], **JSON)
+@endpoint(path=SessionPath, body=SessionReplace, response=SessionOut, errors=(NotFound,))
+def replace_session(call: Call[SessionPath, None, SessionReplace]) -> Session:
+    """Replace a session's name and metadata.
+
+    What is left out falls back to its default.
+    """
+    changes: SessionChanges = {"name": call.body.name, "metadata": call.body.metadata}
+    return sessions.change_session(call.session, call.principal, call.path.session_id, changes, call.now)
+
+
+@routes.route("/api/sessions/{session_id}", methods=["PATCH"], **JSON)
+@endpoint(path=SessionPath, body=SessionPatch, response=SessionOut, errors=(NotFound,))
+def patch_session(call: Call[SessionPath, None, SessionPatch]) -> Session:
+    """Change a session's name or metadata.
+
+    What is left out stays. `"name": null` removes the name; metadata is replaced as a whole.
+    """
+    changes = SessionChanges(**call.body.model_dump(exclude_unset=True))  # type: ignore[typeddict-item]
+    return sessions.change_session(call.session, call.principal, call.path.session_id, changes, call.now)
+
+
+@routes.route("/api/sessions/{session_id}", methods=["DELETE"], **JSON)
+@endpoint(path=SessionPath, response=None, status=204, errors=(NotFound,))
+def delete_session(call: Call[SessionPath, None, None]) -> None:
+    """Delete a session.
+
+    Its files stay, and belong to no session then.
+    """
+    sessions.delete_session(call.session, call.principal, call.path.session_id)

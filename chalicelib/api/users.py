@@ -1,0 +1,76 @@
+"""Routes of users."""
+
+from chalice.app import Blueprint
+
+from chalicelib.api.endpoint import JSON, Call, Reply, endpoint
+from chalicelib.api.pages import Page, PageQuery, page_reply
+from chalicelib.api.schemas.users import UserCreate, UserOut, UserPatch, UserPath, UserReplace
+from chalicelib.db.models import User
+from chalicelib.errors import Conflict, Forbidden, InvalidCursor, NotFound
+from chalicelib.services import users
+from chalicelib.services.users import UserChanges
+
+routes = Blueprint(__name__)
+
+
+@routes.route("/api/users", methods=["GET"], **JSON)
+@endpoint(query=PageQuery, response=Page[UserOut], errors=(InvalidCursor,))
+def list_users(call: Call[None, PageQuery, None]) -> Reply:
+    """List users.
+
+    In the order of their creation. A member's list holds itself alone.
+    """
+    return page_reply(call, users.list_users(call.session, call.principal, call.query.limit, call.query.cursor))
+
+
+@routes.route("/api/users", methods=["POST"], **JSON)
+@endpoint(body=UserCreate, response=UserOut, status=201, errors=(Forbidden, Conflict))
+def create_user(call: Call[None, None, UserCreate]) -> Reply:
+    """Create a user.
+
+    For operators. The `Location` header says where it is.
+    """
+    body = call.body
+    user = users.create_user(call.session, call.principal, body.name, body.email, body.role, call.now)
+    return Reply(user, 201, {"Location": f"{call.base_url}/api/users/{user.id}"})
+
+
+@routes.route("/api/users/{user_id}", methods=["GET"], **JSON)
+@endpoint(path=UserPath, response=UserOut, errors=(NotFound,))
+def get_user(call: Call[UserPath, None, None]) -> User:
+    """Read a user."""
+    return users.get_user(call.session, call.principal, call.path.user_id)
+
+
+@routes.route("/api/users/{user_id}", methods=["PUT"], **JSON)
+@endpoint(path=UserPath, body=UserReplace, response=UserOut, errors=(NotFound, Forbidden, Conflict))
+def replace_user(call: Call[UserPath, None, UserReplace]) -> User:
+    """Replace a user's fields.
+
+    What is left out falls back to its default, except the role, which stays. Only operators change roles.
+    """
+    changes: UserChanges = {"name": call.body.name, "email": call.body.email}
+    if call.body.role is not None:
+        changes["role"] = call.body.role
+    return users.change_user(call.session, call.principal, call.path.user_id, changes, call.now)
+
+
+@routes.route("/api/users/{user_id}", methods=["PATCH"], **JSON)
+@endpoint(path=UserPath, body=UserPatch, response=UserOut, errors=(NotFound, Forbidden, Conflict))
+def patch_user(call: Call[UserPath, None, UserPatch]) -> User:
+    """Change some fields of a user.
+
+    What is left out stays. `"email": null` removes the address. Only operators change roles.
+    """
+    changes = UserChanges(**call.body.model_dump(exclude_unset=True))  # type: ignore[typeddict-item]
+    return users.change_user(call.session, call.principal, call.path.user_id, changes, call.now)
+
+
+@routes.route("/api/users/{user_id}", methods=["DELETE"], **JSON)
+@endpoint(path=UserPath, response=None, status=204, errors=(NotFound, Forbidden, Conflict))
+def delete_user(call: Call[UserPath, None, None]) -> None:
+    """Delete a user.
+
+    For operators, and not of themselves. A user who still owns files or sessions stays: 409.
+    """
+    users.delete_user(call.session, call.principal, call.path.user_id)

@@ -1,0 +1,252 @@
+"""Files: what the buckets hold, and what owners say of it. A member sees what it owns; an operator everything."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, TypedDict
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from chalicelib.catalog.changes import Kind, ObjectChange, rank_after
+from chalicelib.db import file_history, file_queries
+from chalicelib.db.file_queries import FileDocument, FileFilters
+from chalicelib.db.models import File, ObjectVersion
+from chalicelib.db.models import Session as UploadSession
+from chalicelib.db.pages import Slice
+from chalicelib.db.recording import record_changes
+from chalicelib.errors import Conflict, NotFound, Unprocessable
+from chalicelib.services import sessions
+from chalicelib.services.principals import Principal
+from chalicelib.store.client import Deletion, ObjectStore
+
+Transaction = Callable[[], AbstractContextManager[Session]]
+
+
+class FileChanges(TypedDict, total=False):
+    """The fields of a file to change; those left out stay. ``session_id`` None takes the file out of its session."""
+
+    name: str
+    session_id: str | None
+    metadata: dict[str, Any]
+    tags: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadLink:
+    """A link that needs no other credentials, until ``expires_at``."""
+
+    url: str
+    expires_at: datetime
+
+
+def list_files(
+    session: Session, principal: Principal, filters: FileFilters, sort: str, limit: int, cursor: str | None
+) -> Slice[FileDocument]:
+    """A page of the caller's files that match; see `file_queries.list_files`.
+
+    Raises:
+        InvalidCursor: the cursor is not one of this list.
+    """
+    if not principal.is_operator:
+        if filters.owner_id not in (None, principal.user_id):
+            return Slice([], None)
+        filters = replace(filters, owner_id=principal.user_id)
+    return file_queries.list_files(session, filters, sort, limit, cursor)
+
+
+def list_session_files(
+    session: Session,
+    principal: Principal,
+    session_id: str,
+    filters: FileFilters,
+    sort: str,
+    limit: int,
+    cursor: str | None,
+) -> Slice[FileDocument]:
+    """A page of the files in the caller's session.
+
+    Raises:
+        NotFound: the caller has no such session.
+        InvalidCursor: the cursor is not one of this list.
+    """
+    found = sessions.get_session(session, principal, session_id)
+    filters = replace(filters, owner_id=found.owner_id, session_id=found.session_id)
+    return file_queries.list_files(session, filters, sort, limit, cursor)
+
+
+def get_file(session: Session, principal: Principal, file_id: UUID) -> FileDocument:
+    """A file that is there, or waits for its object.
+
+    Raises:
+        NotFound: there is none for this caller, or it was deleted; then the message says when.
+    """
+    return _present(_visible(session, principal, file_id))
+
+
+def list_versions(
+    session: Session, principal: Principal, file_id: UUID, limit: int, cursor: str | None
+) -> Slice[dict[str, Any]]:
+    """A page of a file's versions, delete markers among them; of a deleted file, too.
+
+    Raises:
+        NotFound: there is no such file for this caller. InvalidCursor: the cursor is not one of this list.
+    """
+    file = _visible(session, principal, file_id)
+    return file_history.list_versions(session, file["bucket"], file["key"], limit, cursor)
+
+
+def list_events(
+    session: Session, principal: Principal, file_id: UUID, limit: int, cursor: str | None
+) -> Slice[dict[str, Any]]:
+    """A page of what happened to a file's key; of a deleted file, too.
+
+    Raises:
+        NotFound: there is no such file for this caller. InvalidCursor: the cursor is not one of this list.
+    """
+    file = _visible(session, principal, file_id)
+    return file_history.list_events(session, file["bucket"], file["key"], limit, cursor)
+
+
+def download_link(
+    session: Session,
+    store: ObjectStore,
+    principal: Principal,
+    file_id: UUID,
+    version_id: str | None,
+    inline: bool,
+    seconds: int,
+    now: datetime,
+) -> DownloadLink:
+    """A presigned link to a file's current version, or to an earlier one that S3 still holds, be the file deleted.
+
+    ``version_id`` ``"null"`` is the one from before the bucket was versioned.
+
+    Raises:
+        NotFound: there is no such file or version for this caller, or the file was deleted.
+        Conflict: the file's bytes haven't arrived yet.
+    """
+    file = _visible(session, principal, file_id)
+    if version_id is None:
+        if _present(file)["state"] == "pending":
+            raise Conflict("The file's bytes have not arrived yet.")
+        version, media_type = file["version_id"], file["media_type"]
+    else:
+        version = "" if version_id == "null" else version_id
+        media_type = _media_type_of_version(session, file, version)
+    # S3 takes a link without version for the current one, whatever that is by then.
+    signed = version or ("null" if version_id is not None and file["version_id"] else None)
+    url = store.download_link(file["bucket"], file["key"], signed, file["name"], media_type, seconds, inline)
+    return DownloadLink(url, now + timedelta(seconds=seconds))
+
+
+def change_file(
+    session: Session, principal: Principal, file_id: UUID, changes: FileChanges, now: datetime
+) -> FileDocument:
+    """A file with ``changes`` made to it; its metadata and tags are replaced as a whole.
+
+    A file that nobody owns (somebody put it straight into the bucket) becomes the caller's with the session it gets.
+
+    Raises:
+        NotFound: there is no such file for this caller, or it was deleted.
+        Unprocessable: the file's owner has no such session.
+    """
+    file = _present(_visible(session, principal, file_id, lock=True))
+    values: dict[str, Any] = dict(changes)
+    if "metadata" in values:
+        values["metadata_"] = values.pop("metadata")
+    if changes.get("session_id") is not None:
+        values["owner_id"] = UUID(file["owner_id"]) if file["owner_id"] else principal.user_id
+        _require_session(session, values["owner_id"], values["session_id"])
+    if values:
+        session.execute(update(File).where(File.id == file_id).values(**values, updated_at=now))
+    return file_queries.find_files(session, [file_id])[0]
+
+
+def delete_file(
+    transaction: Transaction, store: ObjectStore, principal: Principal, file_id: UUID, now: datetime
+) -> None:
+    """Delete a file's object, and leave a tombstone. In a versioned bucket the versions stay behind a delete marker.
+
+    S3 comes first, with no transaction open: if S3 doesn't answer, nothing has changed; if the database doesn't
+    afterwards, the notification of the deletion records it all the same, and deleting again does no harm.
+
+    Raises:
+        NotFound: there is no such file for this caller, or it was deleted already.
+        StoreUnavailable, DatabaseUnavailable: see above.
+    """
+    with transaction() as session:
+        file = _present(_visible(session, principal, file_id))
+    try:
+        deletion = store.delete(file["bucket"], file["key"])
+    except NotFound:  # the whole bucket is gone, and the object with it
+        deletion = Deletion("", False, now)
+    with transaction() as session:
+        record_changes(session, [_deleted(file, deletion)], now)
+        # Without any object ever, there is nothing for the merge to conclude from.
+        session.execute(
+            update(File).where(File.id == file_id, File.state == "pending").values(state="deleted", updated_at=now)
+        )
+
+
+def _deleted(file: FileDocument, deletion: Deletion) -> ObjectChange:
+    """What S3 answered to a deletion, as a change that follows what was known *before* it was asked.
+
+    Any later rank could outrank a put that came after the deletion, and hide it for good.
+    """
+    current = file["version_id"]
+    return ObjectChange(
+        kind=Kind.MARKER if deletion.is_marker else Kind.REMOVAL,
+        bucket=file["bucket"],
+        key=file["key"],
+        version_id=deletion.version_id if deletion.is_marker else current or "",
+        rank=rank_after(file["rank"]),
+        event_name="DeleteObject",
+        event_time=deletion.at,
+        is_observation=True,
+        follows=current if deletion.is_marker else None,
+    )
+
+
+def _visible(session: Session, principal: Principal, file_id: UUID, lock: bool = False) -> FileDocument:
+    owner_id = None if principal.is_operator else principal.user_id
+    file = file_queries.find_file(session, file_id, owner_id, lock)
+    if file is None:
+        raise NotFound(f"There is no file {file_id}.")
+    return file
+
+
+def _present(file: FileDocument) -> FileDocument:
+    if file["state"] == "deleted":
+        raise NotFound(
+            f"The file {file['id']} is deleted since {file['updated_at']}. Its /versions and /events still answer."
+        )
+    return file
+
+
+def _media_type_of_version(session: Session, file: FileDocument, version_id: str) -> str | None:
+    found = session.execute(
+        select(ObjectVersion.media_type, ObjectVersion.is_delete_marker).where(
+            ObjectVersion.bucket == file["bucket"],
+            ObjectVersion.key == file["key"],
+            ObjectVersion.version_id == version_id,
+            ObjectVersion.alive,
+        )
+    ).one_or_none()
+    if found is None or found.is_delete_marker:
+        raise NotFound(f"The file {file['id']} has no such version, or it holds no bytes.")
+    media_type: str | None = found.media_type
+    return media_type
+
+
+def _require_session(session: Session, owner_id: UUID, session_id: str) -> None:
+    # Locked against deletion until this transaction ends, as the foreign key would do later with a less clear answer.
+    statement = (
+        select(UploadSession.id)
+        .where(UploadSession.owner_id == owner_id, UploadSession.session_id == session_id)
+        .with_for_update(key_share=True, read=True)
+    )
+    if session.scalar(statement) is None:
+        raise Unprocessable(f"The file's owner has no session {session_id}.")

@@ -1,0 +1,42 @@
+"""What a presigned download tells S3 to answer: under which name, as which type, shown or saved."""
+
+from urllib.parse import quote
+
+DEFAULT_MEDIA_TYPE = "application/octet-stream"
+
+# Only what a browser shows without running anything of it. A list of what is dangerous (HTML, SVG, XML, JavaScript,
+# XHTML, ...) would never be complete, so whatever is not here is saved, not shown.
+_SHOWN_FAMILIES = ("audio/", "image/", "video/")
+_SHOWN = {"application/json", "application/pdf", "text/csv", "text/plain"}
+_RUNS = "+xml"  # image/svg+xml
+
+
+def response_headers(name: str, media_type: str | None, inline: bool) -> dict[str, str]:
+    """The parameters of GetObject that set the response's headers.
+
+    The type is always set, so that a browser goes by the type that was judged here and not by another one that the
+    object may carry.
+
+    >>> response_headers("é.txt", "text/plain", inline=True)["ResponseContentDisposition"]
+    'inline; filename="_.txt"; filename*=UTF-8\\'\\'%C3%A9.txt'
+    """
+    media_type = media_type or DEFAULT_MEDIA_TYPE
+    return {
+        "ResponseContentType": media_type,
+        "ResponseContentDisposition": content_disposition(name, inline and is_harmless(media_type)),
+    }
+
+
+def is_harmless(media_type: str) -> bool:
+    """Whether a browser may show this type on the bucket's origin."""
+    essence = media_type.partition(";")[0].strip().lower()
+    return essence in _SHOWN or (essence.startswith(_SHOWN_FAMILIES) and not essence.endswith(_RUNS))
+
+
+def content_disposition(name: str, inline: bool) -> str:
+    """RFC 6266: the name in UTF-8, and an ASCII one for clients that don't know it. Slashes would look like folders."""
+    name = name.replace("/", "_").replace("\\", "_")
+    # RFC 6266, appendix D: old clients decode percent signs in the plain form, and quotes would end it.
+    plain = "".join(c if c.isascii() and c.isprintable() and c not in '"%' else "_" for c in name)
+    kind = "inline" if inline else "attachment"
+    return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

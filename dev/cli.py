@@ -1,0 +1,65 @@
+"""The command line of the local stack. Every failure is one sentence and exit code 1, never a traceback."""
+
+import argparse
+import sys
+import traceback
+from pathlib import Path
+
+from dev.configuration import Configuration
+from dev.problem import StackProblem, describe
+
+
+def main(arguments: list[str]) -> int:
+    """Run a command; the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        configuration = Configuration.from_environment()
+        options.command(configuration, options)
+    except StackProblem as problem:
+        return _fail(str(problem))
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:  # noqa: BLE001 - whatever else may go wrong, a developer can do little with a traceback
+        return _fail(f"This should not have happened: {describe(error)}; {_keep_traceback()}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m dev", description="Landfall's local stack.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands.add_parser("run", help="start everything").set_defaults(command=_run, with_api=True)
+    services = commands.add_parser("services", help="start everything but the API, to run that by hand")
+    services.set_defaults(command=_run, with_api=False)
+    put = commands.add_parser("put", help="put a file into the bucket, with no AWS command line")
+    put.add_argument("file", type=Path)
+    put.add_argument("key", nargs="?", help="the object's key; the file's name if left out")
+    put.set_defaults(command=_put)
+    return parser
+
+
+def _run(configuration: Configuration, options: argparse.Namespace) -> None:
+    from dev.supervisor import Supervisor
+
+    Supervisor(configuration, with_api=options.with_api).run()
+
+
+def _put(configuration: Configuration, options: argparse.Namespace) -> None:
+    from dev.put import put
+
+    key = options.key or options.file.name
+    version = put(configuration, options.file, key)
+    print(f"s3://{configuration.bucket}/{key} (version {version})")
+
+
+def _fail(sentence: str) -> int:
+    print(f"landfall: {sentence}", file=sys.stderr, flush=True)
+    return 1
+
+
+def _keep_traceback() -> str:
+    log = Configuration.from_environment().logs / "supervisor.log"
+    try:
+        log.write_text(traceback.format_exc())
+    except OSError:
+        return "its traceback could not be kept."
+    return f"its traceback is in {log}."

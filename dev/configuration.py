@@ -1,0 +1,100 @@
+"""Where the local stack lives and which ports it takes, read once from the environment."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dev.problem import StackProblem
+
+PROJECT = Path(__file__).resolve().parent.parent
+REGION = "us-east-1"
+HOST = "127.0.0.1"
+
+POSTGRES_PORT_VARIABLE = "LANDFALL_POSTGRES_PORT"
+EMULATOR_PORT_VARIABLE = "LANDFALL_EMULATOR_PORT"
+API_PORT_VARIABLE = "LANDFALL_API_PORT"
+
+# A developer's own AWS settings must never reach the stack, nor the stack's calls AWS.
+_FOREIGN_PREFIXES = ("AWS_", "MINISTACK_", "LANDFALL_STAGE", "LANDFALL_S3_PUBLIC_ENDPOINT", "PG")
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """The options of one instance. Two with different ``home`` and ports run side by side."""
+
+    home: Path
+    postgres_port: int = 54320
+    emulator_port: int = 4566
+    api_port: int = 8000
+    bucket: str = "landfall-local"
+    delivery_batch: int = 100
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Configuration":
+        """Read the options.
+
+        Raises:
+            StackProblem: a number is not one, or out of range.
+        """
+        # Children run in the project's folder, so a relative home must not depend on where we were started.
+        home = Path(environ.get("LANDFALL_HOME") or PROJECT / ".landfall").expanduser().absolute()
+        return cls(
+            home=home,
+            postgres_port=_number(environ, POSTGRES_PORT_VARIABLE, cls.postgres_port, 65_535),
+            emulator_port=_number(environ, EMULATOR_PORT_VARIABLE, cls.emulator_port, 65_535),
+            api_port=_number(environ, API_PORT_VARIABLE, cls.api_port, 65_535),
+            bucket=environ.get("LANDFALL_BUCKET") or cls.bucket,
+            delivery_batch=_number(environ, "LANDFALL_DELIVERY_BATCH", cls.delivery_batch, 10_000),
+        )
+
+    @property
+    def logs(self) -> Path:
+        """Where every child process writes its log."""
+        return self.home / "logs"
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy URL of the catalogue's database."""
+        return f"postgresql+pg8000://landfall@{HOST}:{self.postgres_port}/landfall"
+
+    @property
+    def emulator_url(self) -> str:
+        """AWS endpoint of the emulator."""
+        return f"http://{HOST}:{self.emulator_port}"
+
+    @property
+    def api_url(self) -> str:
+        """Where ``chalice local`` answers."""
+        return f"http://{HOST}:{self.api_port}"
+
+    def child_environment(self, queue_url: str, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """The environment of everything that runs Landfall's own code here: ``environ``, pointed at this stack."""
+        kept = {name: value for name, value in environ.items() if not name.startswith(_FOREIGN_PREFIXES)}
+        no_proxy = ",".join(filter(None, [environ.get("NO_PROXY") or environ.get("no_proxy"), HOST, "localhost"]))
+        return kept | {
+            "LANDFALL_STAGE": "local",
+            "LANDFALL_HOME": str(self.home),
+            "LANDFALL_DATABASE_URL": self.database_url,
+            "LANDFALL_BUCKET": self.bucket,
+            "LANDFALL_QUEUE_URL": queue_url,
+            "LANDFALL_DELIVERY_BATCH": str(self.delivery_batch),
+            "AWS_ENDPOINT_URL": self.emulator_url,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "NO_PROXY": no_proxy,
+            "no_proxy": no_proxy,
+            "PYTHONUNBUFFERED": "1",
+        }
+
+
+def _number(environ: Mapping[str, str], variable: str, default: int, largest: int) -> int:
+    text = environ.get(variable) or str(default)
+    if not text.isdecimal() or not 1 <= int(text) <= largest:
+        raise StackProblem(f"{variable} must be a number from 1 to {largest}, and is {text!r}.")
+    return int(text)

@@ -1,0 +1,160 @@
+"""Starts the local stack, watches over it, and stops it: everything it started and nothing else."""
+
+import fcntl
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from dev import welcome
+from dev.configuration import (
+    API_PORT_VARIABLE,
+    EMULATOR_PORT_VARIABLE,
+    HOST,
+    POSTGRES_PORT_VARIABLE,
+    Configuration,
+)
+from dev.emulator import Emulator, ensure_environment
+from dev.infra import Deployed, deploy
+from dev.ports import is_taken, require_free
+from dev.postgres import Postgres
+from dev.problem import StackProblem
+from dev.processes import Child, stop_all, stop_leftovers
+
+
+class Stopped(BaseException):
+    """Somebody asked us to stop. Not an error, and nothing on the way may swallow it."""
+
+
+class Supervisor:
+    """One running instance of the stack."""
+
+    def __init__(self, configuration: Configuration, *, with_api: bool) -> None:
+        """Without the API, `chalice local` is the developer's to start by hand."""
+        self._configuration, self._with_api = configuration, with_api
+        self._postgres = Postgres(configuration.home, configuration.postgres_port)
+        self._emulator = Emulator(configuration.home, configuration.emulator_port)
+        self._setup = Child("database-setup", configuration.home)
+        self._api = Child("api", configuration.home)
+        self._delivery = Child("delivery", configuration.home)
+
+    def run(self) -> None:
+        """Start everything and stay until asked to stop.
+
+        Raises:
+            StackProblem: something could not start, or ended by itself. By then everything is stopped.
+        """
+        with _one_instance(self._configuration), _stop_signals():
+            try:
+                self._start()
+                self._watch()
+            except Stopped:
+                print("\nStopping.", flush=True)
+            finally:
+                self._stop()
+
+    def _start(self) -> None:
+        began = time.monotonic()
+        for name in stop_leftovers(self._configuration.home):
+            print(f"  Ended the {name} process that a killed run had left behind.", flush=True)
+        self._require_ports()
+        with _step("AWS emulator installed"):
+            ensure_environment(self._configuration.home)
+        self._emulator.launch()
+        with _step("PostgreSQL 18"):
+            self._postgres.start()
+        with _step("AWS emulator"):
+            self._emulator.wait_until_ready()
+        with _step("Bucket, queues and notification"):
+            deployed = deploy(self._emulator.url, self._configuration.bucket)
+        self._start_application(deployed)
+        welcome.show(self._configuration, with_api=self._with_api, seconds=time.monotonic() - began)
+
+    def _start_application(self, deployed: Deployed) -> None:
+        environment = self._configuration.child_environment(deployed.queue_url)
+        with _step("Database schema"):
+            self._setup.start([sys.executable, "-m", "dev.database_setup"], environment)
+            self._setup.wait_for_success()
+            self._setup.stop()
+        with _step("Event delivery" + (" and API" if self._with_api else "")):
+            self._delivery.start([sys.executable, "-m", "dev.delivery"], environment)
+            if self._with_api:
+                self._api.start(_chalice_local(self._configuration.api_port), environment)
+                self._api.wait_until(lambda: is_taken(self._configuration.api_port))
+            self._delivery.require_running()
+
+    def _require_ports(self) -> None:
+        require_free(self._configuration.postgres_port, POSTGRES_PORT_VARIABLE, "PostgreSQL")
+        require_free(self._configuration.emulator_port, EMULATOR_PORT_VARIABLE, "the AWS emulator")
+        if self._with_api:
+            require_free(self._configuration.api_port, API_PORT_VARIABLE, "the API")
+
+    def _watch(self) -> None:
+        watched = [self._postgres.child, self._emulator.child, self._delivery, *([self._api] if self._with_api else [])]
+        while True:
+            for child in watched:
+                child.require_running()
+            time.sleep(0.2)
+
+    def _stop(self) -> None:
+        # First who uses the services, then the services. A second Ctrl-C must not stop the stopping.
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        stop_all([self._setup, self._api, self._delivery])
+        stop_all([self._emulator.child, self._postgres.child])
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def _chalice_local(port: int) -> list[str]:
+    command = [sys.executable, "-c", "from chalice.cli import main; main()", "local", "--stage", "local"]
+    return [*command, "--host", HOST, "--port", str(port), "--no-autoreload"]
+
+
+@contextmanager
+def _stop_signals() -> Iterator[None]:
+    def stop(*_: object) -> None:
+        raise Stopped
+
+    for number in _SIGNALS:
+        signal.signal(number, stop)
+    yield
+
+
+@contextmanager
+def _one_instance(configuration: Configuration) -> Iterator[None]:
+    """Hold the folder's lock. The system gives it up for us however we end."""
+    with _lock_file(configuration) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StackProblem(f"A stack is already running in {configuration.home}; its logs are there.") from None
+        yield
+
+
+def _lock_file(configuration: Configuration) -> TextIO:
+    try:
+        configuration.logs.mkdir(parents=True, exist_ok=True)
+        lock = (configuration.home / "lock").open("w")
+        if not os.access(configuration.logs, os.W_OK):
+            raise PermissionError(f"{configuration.logs} is read-only")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StackProblem(
+            f"The folder {configuration.home} cannot be written ({reason}); name another one with LANDFALL_HOME."
+        ) from None
+    return lock
+
+
+@contextmanager
+def _step(name: str) -> Iterator[None]:
+    """Show what goes on, and how long it took."""
+    began = time.monotonic()
+    if sys.stdout.isatty():
+        print(f"  {name} ...", end="\r", flush=True)
+    yield
+    print(f"  {name:<36}{time.monotonic() - began:6.1f} s", flush=True)

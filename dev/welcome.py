@@ -1,0 +1,59 @@
+"""What the developer reads once the stack is up."""
+
+from dev.configuration import HOST, Configuration
+
+
+def show(configuration: Configuration, *, with_api: bool, seconds: float) -> None:
+    """Print the addresses and what to try first."""
+    print(f"\nLandfall is up, after {seconds:.1f} s. Ctrl-C stops it; the data stays in {configuration.home}.\n")
+    for name, value in _addresses(configuration, with_api).items():
+        print(f"  {name:<10}{value}")
+    print("\nTry, in another terminal:\n")
+    for command in _commands(configuration):
+        print(f"  {command}")
+    if not with_api:
+        print("\nThe API is yours to start:\n")
+        print(f"  {_by_hand(configuration)}.venv/bin/chalice local --stage local --port {configuration.api_port}")
+    print(flush=True)
+
+
+def _addresses(configuration: Configuration, with_api: bool) -> dict[str, str]:
+    api = {"API": configuration.api_url, "Docs": f"{configuration.api_url}/docs"} if with_api else {}
+    return api | {
+        "S3, SQS": configuration.emulator_url,
+        "Postgres": f"postgresql://landfall@{HOST}:{configuration.postgres_port}/landfall",
+        "Bucket": configuration.bucket,
+        "Logs": str(configuration.logs),
+    }
+
+
+def _commands(configuration: Configuration) -> list[str]:
+    aws = "AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1 aws"
+    return [
+        f"curl {configuration.api_url}/api/session -H 'Content-Type: application/json' -d '{{}}'",
+        f"{_variables(configuration)}.venv/bin/python -m dev put README.md",
+        f"{aws} --endpoint-url {configuration.emulator_url} s3 cp README.md s3://{configuration.bucket}/  # the same",
+        f"curl {configuration.api_url}/api/files",
+    ]
+
+
+def _variables(configuration: Configuration) -> str:
+    """What `dev put` has to be told when this is not the default instance."""
+    options = {}
+    if configuration.emulator_port != Configuration.emulator_port:
+        options["LANDFALL_EMULATOR_PORT"] = str(configuration.emulator_port)
+    if configuration.bucket != Configuration.bucket:
+        options["LANDFALL_BUCKET"] = configuration.bucket
+    return "".join(f"{name}={value} " for name, value in options.items())
+
+
+def _by_hand(configuration: Configuration) -> str:
+    """What `chalice local` has to be told when this is not the default instance."""
+    wanted = {
+        "LANDFALL_DATABASE_URL": configuration.database_url,
+        "AWS_ENDPOINT_URL": configuration.emulator_url,
+        "LANDFALL_BUCKET": configuration.bucket,
+    }
+    default = Configuration(configuration.home)
+    usual = {default.database_url, default.emulator_url, default.bucket}
+    return "".join(f"{name}={value} " for name, value in wanted.items() if value not in usual)

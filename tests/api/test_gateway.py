@@ -1,0 +1,91 @@
+"""The Lambda handler on what API Gateway really sends, where that differs from ``chalice local``."""
+
+import base64
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+# As `chalice local` and the Lambda layer do.
+sys.path.append(str(Path(__file__).parents[2] / "vendor"))
+
+from app import app
+
+
+def event(method: str, resource: str, **parts: Any) -> dict[str, Any]:
+    """A REST API's proxy event, payload version 1, behind the stage ``v1``."""
+    path = resource.format(**(parts.get("pathParameters") or {}))
+    return {
+        "resource": resource,
+        "path": path,
+        "httpMethod": method,
+        "headers": {"Host": "abc.execute-api.eu-west-1.amazonaws.com", "X-Forwarded-Proto": "https"},
+        "multiValueQueryStringParameters": None,
+        "pathParameters": None,
+        "stageVariables": None,
+        "body": None,
+        "isBase64Encoded": False,
+        "requestContext": {
+            "resourcePath": resource,
+            "httpMethod": method,
+            "path": f"/v1{path}",
+            "stage": "v1",
+            "requestId": "gateway-request",
+        },
+        **parts,
+    }
+
+
+def send(method: str, resource: str, **parts: Any) -> dict[str, Any]:
+    return app(event(method, resource, **parts), SimpleNamespace(aws_request_id="lambda-request"))
+
+
+def test_the_request_id_is_the_gateways() -> None:
+    assert send("GET", "/health")["headers"]["X-Request-Id"] == "gateway-request"
+
+
+def test_links_carry_scheme_host_and_stage() -> None:
+    assert '"https://abc.execute-api.eu-west-1.amazonaws.com/v1"' in send("GET", "/openapi.json")["body"]
+
+
+def test_a_body_that_the_gateway_encoded_is_read() -> None:
+    body = base64.b64encode(b'{"colour": 1}').decode()
+    answer = send("POST", "/api/sessions", body=body, isBase64Encoded=True)
+    assert answer["statusCode"] == 400
+    assert '"colour"' in answer["body"]
+
+
+def test_an_event_without_headers_is_answered() -> None:
+    assert send("GET", "/health", headers=None)["statusCode"] == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"])
+def test_every_path_has_every_method_so_that_the_gateway_refuses_none_itself(method: str) -> None:
+    assert {path for path, entries in app.routes.items() if method not in entries} == set()
+
+
+def test_no_two_variables_are_siblings_which_the_gateway_would_refuse() -> None:
+    siblings: dict[str, set[str]] = {}
+    for path in app.routes:
+        parts = path.split("/")
+        for index, part in enumerate(parts):
+            if part.startswith("{"):
+                siblings.setdefault("/".join(parts[:index]), set()).add(part)
+    assert {parent: names for parent, names in siblings.items() if len(names) > 1} == {}
+
+
+def test_every_answer_is_text_which_lambda_can_return() -> None:
+    for asset in ("swagger-ui-bundle.js", "swagger-ui.css"):
+        answer = send("GET", "/docs/{asset}", pathParameters={"asset": asset})
+        assert isinstance(answer["body"], str)
+        assert len(answer["body"]) < 5_000_000
+
+
+def test_chalices_own_refusals_are_reworded() -> None:
+    answer = send("TRACE", "/health")
+    assert answer["statusCode"] == 405
+    assert answer["headers"]["Content-Type"] == "application/problem+json"
+    assert '"/problems/method-not-allowed"' in answer["body"]
+    assert answer["headers"]["Allow"]

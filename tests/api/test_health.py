@@ -1,0 +1,52 @@
+"""Health over real HTTP. That a whole stack is ready is proved end to end, where there is a bucket."""
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from tests.api.conftest import assert_problem
+
+
+def test_health_needs_nothing_but_the_process(serve: Callable[..., Any]) -> None:
+    with serve("postgresql+pg8000://nobody@127.0.0.1:1/none", LANDFALL_IDENTITY="none") as api:
+        answer = api("GET", "/health")
+        assert (answer.status, answer.json) == (200, {"status": "ok"})
+        assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_not_ready_says_that_database_and_bucket_do_not_answer(serve: Callable[..., Any]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        url = f"postgresql+pg8000://nobody@127.0.0.1:{port}/none"
+        with serve(url, **_store(port)) as api:
+            answer = api("GET", "/ready")
+    problem = assert_problem(answer, 503, "unavailable", ("check", "database"), ("check", "bucket"))
+    assert "does not answer" in problem["detail"]
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_not_ready_says_that_the_schema_is_not_the_codes(
+    serve: Callable[..., Any], new_database: Callable[[str | None], str]
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        with serve(new_database(None), **_store(taken.getsockname()[1])) as api:
+            problem = api("GET", "/ready").json
+    messages = {error["field"]: error["message"] for error in problem["errors"]}
+    assert "schema none" in messages["database"]
+
+
+def test_a_good_database_is_not_complained_about(serve: Callable[..., Any], api_database_url: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        with serve(api_database_url, **_store(taken.getsockname()[1])) as api:
+            assert_problem(api("GET", "/ready"), 503, "unavailable", ("check", "bucket"))
+
+
+def _store(port: int) -> dict[str, str]:
+    return {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }

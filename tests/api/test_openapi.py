@@ -1,0 +1,105 @@
+"""The OpenAPI document is valid, complete, and says what the server does."""
+
+import re
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from chalicelib.api.problems import KINDS
+from tests.api.conftest import Api
+
+Document = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def document(api: Api) -> Document:
+    answer = api("GET", "/openapi.json")
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == "application/json"
+    return answer.json
+
+
+def operations(document: Document) -> list[tuple[str, str, Document]]:
+    return [(path, method, operation) for path, item in document["paths"].items() for method, operation in item.items()]
+
+
+def test_it_is_valid_openapi_3_1(document: Document) -> None:
+    assert document["openapi"].startswith("3.1")
+    OpenAPIV31SpecValidator(document).validate()
+
+
+def test_its_server_is_the_one_that_answered(api: Api, document: Document) -> None:
+    assert document["servers"] == [{"url": f"http://127.0.0.1:{api.port}"}]
+    behind = api("GET", "/openapi.json", Host="files.example.org", X_Forwarded_Proto="https").json
+    assert behind["servers"] == [{"url": "https://files.example.org"}]
+    odd = api("GET", "/openapi.json", Host='evil"><script>', X_Forwarded_Proto="javascript").json
+    assert odd["servers"] == [{"url": "http://localhost"}]
+
+
+def test_every_route_is_in_it_and_nothing_else(api: Api, document: Document) -> None:
+    for path, method, _ in operations(document):
+        answer = api(method.upper(), re.sub(r"\{\w+\}", "%20", path), body=b"", Content_Type="text/none")
+        assert answer.status != 405, (method, path)
+    for path, item in document["paths"].items():
+        for method in {"get", "post", "put", "patch", "delete"} - set(item):
+            assert api(method.upper(), re.sub(r"\{\w+\}", "%20", path)).status == 405, (method, path)
+
+
+def test_the_alias_of_sessions_is_documented(document: Document) -> None:
+    one, other = document["paths"]["/api/sessions"]["post"], document["paths"]["/api/session"]["post"]
+    assert one["operationId"] != other["operationId"]
+    assert {k: v for k, v in one.items() if k != "operationId" and k != "responses"} == {
+        k: v for k, v in other.items() if k != "operationId" and k != "responses"
+    }
+    assert {"200", "201"} <= set(one["responses"])
+
+
+def test_every_error_has_an_example_that_fits_the_schema(document: Document) -> None:
+    schema = {"$ref": "#/components/schemas/Problem", "components": document["components"]}
+    names = {kind.name for kind in KINDS.values()} | {"internal-error"}
+    for path, _, operation in operations(document):
+        failures = {status: answer for status, answer in operation["responses"].items() if int(status) >= 400}
+        assert {"400", "405", "500"} <= set(failures)
+        for status, answer in failures.items():
+            examples = answer["content"]["application/problem+json"]["examples"]
+            assert examples
+            for name, example in examples.items():
+                assert name in names
+                Draft202012Validator(schema).validate(example["value"])
+                assert example["value"]["status"] == int(status)
+                assert example["value"]["instance"] == path
+
+
+def test_every_operation_explains_itself(document: Document) -> None:
+    tags = {tag["name"] for tag in document["tags"]}
+    for path, method, operation in operations(document):
+        assert operation["summary"], (path, method)
+        assert set(operation["tags"]) <= tags
+        assert ("requestBody" in operation) == (method in ("post", "put", "patch")), (path, method)
+        named = {p["name"] for p in operation["parameters"] if p["in"] == "path"}
+        assert named == set(re.findall(r"\{(\w+)\}", path))
+
+
+def test_operation_ids_are_unique(document: Document) -> None:
+    identifiers = [operation["operationId"] for _, _, operation in operations(document)]
+    assert len(identifiers) == len(set(identifiers))
+
+
+def test_what_the_server_answers_fits_the_schemas(api: Api, document: Document) -> None:
+    def check(path: str, method: str, answer: Any) -> None:
+        response = document["paths"][path][method]["responses"][str(answer.status)]
+        (media,) = [value for name, value in response["content"].items() if name in answer.headers["Content-Type"]]
+        Draft202012Validator(media["schema"] | {"components": document["components"]}).validate(answer.json)
+
+    user = api("POST", "/api/users", {"name": "Schema"})
+    check("/api/users", "post", user)
+    check("/api/users/{user_id}", "get", api("GET", f"/api/users/{user.json['id']}"))
+    check("/api/users", "get", api("GET", "/api/users?limit=1"))
+    session = api("POST", "/api/sessions", {"metadata": {"a": 1}})
+    check("/api/sessions", "post", session)
+    check("/api/sessions", "get", api("GET", "/api/sessions?limit=1"))
+    check("/api/sessions", "get", api("GET", "/api/sessions?limit=0"))
+    check("/api/users/{user_id}", "get", api("GET", "/api/users/x"))
+    check("/health", "get", api("GET", "/health"))

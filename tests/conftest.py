@@ -1,0 +1,63 @@
+"""Fixtures of every test: a real PostgreSQL, and databases in it that the real migrations made."""
+
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from chalicelib.db import migrate
+from dev.ports import free_port
+from dev.postgres import Postgres
+
+_TEMPLATE = "migrated"
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """URL of a server's own database, ``postgres``. It forgets everything, in exchange for speed."""
+    # Not in pytest's own folder: as root the server runs as another user, and pytest closes its folder to others.
+    with TemporaryDirectory(prefix="landfall-tests-") as home:
+        Path(home).chmod(0o755)
+        server = Postgres(Path(home), free_port(), durable=False)
+        server.start()
+        try:
+            yield server.url.rsplit("/", 1)[0] + "/postgres"
+        finally:
+            server.stop()
+
+
+@pytest.fixture(scope="session")
+def new_database(postgres_url: str) -> Callable[[str | None], str]:
+    """Makes a database, a copy of the given one or empty, and says its URL."""
+    admin = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
+    numbers = count(1)
+
+    def create(template: str | None) -> str:
+        name = _TEMPLATE if template == "" else f"test_{next(numbers)}"
+        with admin.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template or 'template0'}"))
+        return postgres_url.removesuffix("/postgres") + f"/{name}"
+
+    return create
+
+
+@pytest.fixture(scope="session")
+def new_migrated_database(new_database: Callable[[str | None], str]) -> Callable[[], str]:
+    """Makes a database with the schema and says its URL. The migrations run once; the rest are copies."""
+    migrate.upgrade(new_database(""))
+    return lambda: new_database(_TEMPLATE)
+
+
+@pytest.fixture(scope="session")
+def database_url(new_migrated_database: Callable[[], str]) -> str:
+    """A migrated database that all tests share: each uses names of its own in it."""
+    return new_migrated_database()
+
+
+@pytest.fixture
+def empty_database_url(new_database: Callable[[str | None], str]) -> str:
+    """A database of the test's own with nothing in it."""
+    return new_database(None)

@@ -1,0 +1,145 @@
+"""At 200,000 files the planner answers every list by an index, never by reading or sorting the whole table."""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Connection, create_engine, text
+
+from chalicelib.db.file_queries import SORTS, FileFilters, page_statements
+
+ROWS = 200_000
+OWNER = UUID("00000000-0000-7000-8000-0000000000a1")
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+_USERS = text("""
+INSERT INTO users (id, name, created_at, updated_at)
+SELECT CAST('00000000-0000-7000-8000-0000000000a' || n AS uuid), 'User ' || n, :start, :start FROM generate_series(0, 9) AS n
+""")
+_SESSIONS = text("""
+INSERT INTO sessions (id, owner_id, session_id, created_at, updated_at)
+SELECT gen_random_uuid(), u.id, 's' || n, :start, :start FROM users AS u, generate_series(0, 99) AS n
+""")
+# One file a minute. Half have an owner, one in ten of those a session; one in a hundred is pending, as many are deleted.
+_FILES = text("""
+INSERT INTO files (id, bucket, key, name, state, owner_id, session_id, version_id, size, etag, media_type, stored_at,
+    created_at, updated_at)
+SELECT CAST(lpad(to_hex(CAST(extract(epoch FROM moment) * 1000 AS bigint)), 12, '0') || '7000a' || lpad(to_hex(n), 15, '0')
+        AS uuid),
+    'bucket-' || mod(n, 20), md5(n::text) || '/' || n, md5('name' || n), state,
+    CASE WHEN mod(n, 2) = 0 THEN CAST('00000000-0000-7000-8000-0000000000a' || mod(n / 2, 10) AS uuid) END,
+    CASE WHEN mod(n, 20) = 0 THEN 's' || mod(n / 20, 100) END,
+    CASE WHEN state = 'stored' THEN '' END, CASE WHEN state = 'stored' THEN mod(n * 7919, 1000003) END,
+    CASE WHEN state = 'stored' THEN md5(n::text) END,
+    CASE WHEN state = 'stored' THEN (ARRAY['image/png', 'image/jpeg', 'text/plain', 'video/mp4'])[mod(n, 4) + 1] END,
+    CASE WHEN state = 'stored' THEN moment END, moment, moment + make_interval(secs => mod(n * 31, 100000))
+FROM (
+    SELECT n, CAST(:start AS timestamptz) + make_interval(mins => n) AS moment,
+        CASE mod(n, 100) WHEN 7 THEN 'pending' WHEN 13 THEN 'deleted' ELSE 'stored' END AS state
+    FROM generate_series(1, :rows) AS n) AS made
+""")
+
+
+@pytest.fixture(scope="module")
+def connection(new_migrated_database: Callable[[], str]) -> Iterator[Connection]:
+    engine = create_engine(new_migrated_database(), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for statement in (_USERS, _SESSIONS, _FILES):
+            names = statement.compile().params
+            values = {"start": START, "rows": ROWS}
+            connection.execute(statement, {name: values[name] for name in names})
+        connection.execute(text("VACUUM ANALYZE"))
+        yield connection
+    engine.dispose()
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+def plans(connection: Connection, filters: FileFilters, sort: str, after: Any = None) -> list[list[dict[str, Any]]]:
+    """The nodes of each statement that this page runs."""
+    found = []
+    for statement, parameters in page_statements(filters, sort, after):
+        explain = text(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.text}")
+        plan = connection.execute(explain, parameters | {"limit": 101}).scalar_one()
+        plan = json.loads(plan) if isinstance(plan, str) else plan
+        found.append(list(nodes(plan[0]["Plan"])))
+    return found
+
+
+def reads(plan: list[dict[str, Any]]) -> list[str]:
+    return [node["Node Type"] for node in plan]
+
+
+FILTERS = {
+    "owner": FileFilters(owner_id=OWNER),
+    "owner's session": FileFilters(owner_id=OWNER, session_id="s1"),
+    "session": FileFilters(session_id="s1"),
+    "bucket": FileFilters(bucket="bucket-3"),
+    "key": FileFilters(key="c4ca4238a0b923820dcc509a6f75849b/1"),
+    "key prefix": FileFilters(prefix="c4ca"),
+    "pending": FileFilters(state="pending"),
+    "deleted": FileFilters(state="deleted"),
+    "stored": FileFilters(state="stored"),
+    "any state": FileFilters(state="any"),
+    "media type": FileFilters(media_type="image/png"),
+    "media family": FileFilters(media_type="image/*"),
+    "sizes": FileFilters(min_size=1000, max_size=2000),
+    "creation": FileFilters(created_after=START + timedelta(days=9), created_before=START + timedelta(days=10)),
+    "change": FileFilters(updated_after=START + timedelta(days=9), updated_before=START + timedelta(days=10)),
+}
+
+
+@pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.parametrize("name", FILTERS)
+def test_no_filter_reads_the_whole_table_whatever_the_sort(connection: Connection, name: str, sort: str) -> None:
+    for plan in plans(connection, FILTERS[name], sort):
+        assert "Seq Scan" not in reads(plan)
+
+
+@pytest.mark.parametrize("owner_id", [None, OWNER], ids=["operator", "member"])
+@pytest.mark.parametrize("depth", ["first page", "deep"])
+@pytest.mark.parametrize("sort", SORTS)
+def test_a_plain_list_walks_one_index_and_sorts_nothing(
+    connection: Connection, sort: str, depth: str, owner_id: UUID | None
+) -> None:
+    after = {"first page": None, "deep": deep_place(connection, sort)}[depth]
+    for plan in plans(connection, FileFilters(owner_id=owner_id), sort, after):
+        assert "Seq Scan" not in reads(plan)
+        if owner_id is None:
+            assert not {"Sort", "Incremental Sort", "Bitmap Heap Scan"} & set(reads(plan))
+            scan = plan[-1]
+            # It stops at the page's end instead of walking on, and starts at the page's start instead of skipping.
+            assert scan["Actual Rows"] <= 101
+            assert scan.get("Rows Removed by Filter", 0) <= 101
+
+
+@pytest.mark.parametrize(
+    ("name", "sort"),
+    [("owner", "-created"), ("owner's session", "-created"), ("bucket", "-created"), ("media type", "-created")],
+)
+def test_the_newest_of_a_filter_come_out_of_its_index_in_order(connection: Connection, name: str, sort: str) -> None:
+    for plan in plans(connection, FILTERS[name], sort):
+        assert "Sort" not in reads(plan)
+
+
+@pytest.mark.parametrize(
+    ("name", "condition"), [("key prefix", "key >="), ("sizes", "size >="), ("creation", "id >="), ("pending", "state =")]
+)
+def test_a_range_is_a_range_of_an_index(connection: Connection, name: str, condition: str) -> None:
+    sort = "size" if name == "sizes" else "-created"
+    (plan, *_) = plans(connection, FILTERS[name], sort)
+    assert any(condition in node.get("Index Cond", "") for node in plan), plan
+
+
+def deep_place(connection: Connection, sort: str) -> list[Any]:
+    """The place of the file in the middle of this order."""
+    column = {"created": "id", "updated": "updated_at"}.get(sort.lstrip("-"), sort.lstrip("-"))
+    statement = f"SELECT {column}, id FROM files WHERE {column} IS NOT NULL ORDER BY 1, 2 OFFSET 100000 LIMIT 1"
+    return list(connection.execute(text(statement)).one())

@@ -1,0 +1,77 @@
+"""What happens before there is anything: the Makefile, and a Python that is too old."""
+
+import ast
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from dev.configuration import PROJECT
+
+_CANDIDATES = ("python3", "python3.11", "python3.12", "python3.13", "python3.14")
+
+
+def test_make_says_in_a_sentence_that_there_is_no_new_python(tmp_path: Path) -> None:
+    for name in _CANDIDATES:
+        (tmp_path / name).write_text("#!/bin/sh\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+    result = _make("run", f"VENV={tmp_path}/venv", PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert result.returncode != 0
+    assert result.stderr.startswith("landfall: Python 3.11 or newer is needed")
+    assert "Traceback" not in result.stderr
+
+
+def test_make_finds_a_newer_python_beside_an_old_one(tmp_path: Path) -> None:
+    (tmp_path / "python3").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "python3.13").write_text('#!/bin/sh\n[ "$1" = -c ] && exit 0; echo "chosen: $*" >&2; exit 1\n')
+    for name in ("python3", "python3.13"):
+        (tmp_path / name).chmod(0o755)
+    result = _make("run", f"VENV={tmp_path}/venv", PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert "chosen: -m venv" in result.stderr
+
+
+def test_make_alone_lists_every_target() -> None:
+    listed = _make().stdout
+    assert all(f"make {target} " in listed for target in ("run", "services", "test", "check", "bench", "clean"))
+
+
+def test_any_python_can_parse_the_entry_point() -> None:
+    for name in ("__init__.py", "__main__.py"):
+        ast.parse((PROJECT / "dev" / name).read_text(), feature_version=(3, 4))
+
+
+def test_where_the_kernel_cannot_tie_processes_the_guard_watches(tmp_path: Path) -> None:
+    """The way of macOS, tried here."""
+    program = (
+        "import os, subprocess, sys; sys.path.insert(0, 'dev'); import guard;"
+        "child = os.fork();"
+        "print(os.getpid(), flush=True) if child else"
+        " os._exit(guard._watch(os.getppid(), 15, ['sh', '-c', 'echo $$; exec sleep 60']));"
+        "os.waitpid(child, 0)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], cwd=PROJECT, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        pids = {int(owner.stdout.readline()), int(owner.stdout.readline())}
+        [sleeper] = pids - {owner.pid}
+        owner.send_signal(signal.SIGKILL)
+        owner.wait()
+    deadline = time.monotonic() + 5
+    while _is_alive(sleeper) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _is_alive(sleeper)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _make(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["make", *arguments], cwd=PROJECT, env=os.environ | environment, capture_output=True, text=True, timeout=30
+    )

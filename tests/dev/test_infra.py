@@ -1,0 +1,113 @@
+"""The template, deployed on the emulator, and what happens to it over restarts and losses."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dev.emulator import Emulator
+from dev.infra import Deployed, client, deploy
+from dev.stack import ephemeral_emulator
+
+
+@pytest.fixture
+def emulator(tmp_path: Path) -> Iterator[Emulator]:
+    with ephemeral_emulator(tmp_path) as emulator:
+        yield emulator
+
+
+def test_deploying_again_changes_nothing(emulator: Emulator) -> None:
+    assert deploy(emulator.url) == deploy(emulator.url)
+
+
+def test_changed_parameters_reach_the_queue(emulator: Emulator) -> None:
+    deploy(emulator.url, visibility_seconds=5)
+    deployed = deploy(emulator.url, visibility_seconds=9)
+    answer = client("sqs", emulator.url).get_queue_attributes(QueueUrl=deployed.queue_url, AttributeNames=["All"])
+    assert answer["Attributes"]["VisibilityTimeout"] == "9"
+    assert '"maxReceiveCount":5' in answer["Attributes"]["RedrivePolicy"]
+
+
+def test_the_bucket_is_versioned_private_and_open_to_browsers(emulator: Emulator) -> None:
+    bucket, s3 = deploy(emulator.url).bucket, _s3(emulator)
+    assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
+    assert all(s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values())
+    assert {"ETag", "Location"} <= set(s3.get_bucket_cors(Bucket=bucket)["CORSRules"][0]["ExposeHeaders"])
+
+
+def test_objects_queues_and_notifications_survive_a_restart(emulator: Emulator) -> None:
+    deployed = deploy(emulator.url)
+    versions = [_put(emulator, deployed, "a.txt") for _ in range(2)]
+    _drain(emulator, deployed)
+    emulator.stop()
+    emulator.start()
+    listed = _s3(emulator).list_object_versions(Bucket=deployed.bucket)["Versions"]
+    assert {item["VersionId"] for item in listed} == set(versions)
+    _put(emulator, deployed, "b.txt")
+    assert len(_drain(emulator, deployed)) == 1
+    assert deploy(emulator.url) == deployed
+    assert _drain(emulator, deployed) == []
+
+
+def test_undelivered_events_survive_a_restart(emulator: Emulator) -> None:
+    deployed = deploy(emulator.url)
+    _drain(emulator, deployed)
+    _put(emulator, deployed, "a.txt")
+    emulator.stop()
+    emulator.start()
+    assert len(_drain(emulator, deployed)) == 1
+
+
+def test_a_bucket_whose_stack_was_lost_is_adopted_with_its_objects(emulator: Emulator) -> None:
+    deployed = deploy(emulator.url)
+    _put(emulator, deployed, "kept.txt")
+    emulator.kill()
+    shutil.rmtree(emulator.home / "emulator" / "state", ignore_errors=True)
+    emulator.start()
+    assert deploy(emulator.url) == deployed
+    assert _s3(emulator).get_bucket_versioning(Bucket=deployed.bucket)["Status"] == "Enabled"
+    assert _s3(emulator).get_object(Bucket=deployed.bucket, Key="kept.txt")["Body"].read() == b"x"
+    _drain(emulator, deployed)
+    _put(emulator, deployed, "new.txt")
+    assert len(_drain(emulator, deployed)) == 1
+
+
+@pytest.mark.parametrize("lost", ["bucket", "queue"])
+def test_a_stack_that_lost_a_part_is_made_whole(emulator: Emulator, lost: str) -> None:
+    deployed = deploy(emulator.url)
+    if lost == "bucket":
+        _s3(emulator).delete_bucket(Bucket=deployed.bucket)
+    else:
+        client("sqs", emulator.url).delete_queue(QueueUrl=deployed.queue_url)
+    assert deploy(emulator.url) == deployed
+    _drain(emulator, deployed)
+    _put(emulator, deployed, "new.txt")
+    assert len(_drain(emulator, deployed)) == 1
+
+
+def test_two_stacks_share_an_emulator(emulator: Emulator) -> None:
+    deploy(emulator.url)
+    other = deploy(emulator.url, "other-bucket", queue_name="other-events", stack="other")
+    _drain(emulator, other)
+    _put(emulator, other, "a.txt")
+    assert len(_drain(emulator, other)) == 1
+
+
+def _s3(emulator: Emulator) -> Any:
+    return client("s3", emulator.url, s3={"addressing_style": "path"})
+
+
+def _put(emulator: Emulator, deployed: Deployed, key: str) -> str:
+    return str(_s3(emulator).put_object(Bucket=deployed.bucket, Key=key, Body=b"x")["VersionId"])
+
+
+def _drain(emulator: Emulator, deployed: Deployed) -> list[str]:
+    """Take everything out of the queue; the bodies that are events."""
+    sqs, bodies = client("sqs", emulator.url), []
+    while messages := sqs.receive_message(QueueUrl=deployed.queue_url, WaitTimeSeconds=1).get("Messages"):
+        for message in messages:
+            bodies.append(message["Body"])
+            sqs.delete_message(QueueUrl=deployed.queue_url, ReceiptHandle=message["ReceiptHandle"])
+    return [body for body in bodies if "Records" in body]

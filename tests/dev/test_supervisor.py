@@ -1,0 +1,166 @@
+"""The stack as a developer meets it: real processes, real ports, real signals."""
+
+import json
+import os
+import signal
+import socket
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from dev.configuration import Configuration
+from dev.infra import client
+from dev.put import put
+from tests.dev.conftest import Instance
+
+NewInstance = Callable[..., Instance]
+
+
+def test_run_records_a_file_and_the_next_start_finds_it(new_instance: NewInstance, tmp_path: Path) -> None:
+    first = new_instance(command="run").wait_until_up()
+    _put(first, "hello.txt")
+    assert _wait_for_key(first, "hello.txt")
+    assert first.end(signal.SIGINT) < 5
+    assert (first.process.returncode, first.errors, first.remains()) == (0, "", [])
+
+    began = time.monotonic()
+    second = new_instance(command="run").wait_until_up()
+    assert time.monotonic() - began < 15
+    assert _wait_for_key(second, "hello.txt")
+    _put(second, "after.txt")
+    assert _wait_for_key(second, "after.txt")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_other_stop_signals_stop_everything_too(new_instance: NewInstance, number: signal.Signals) -> None:
+    instance = new_instance().wait_until_up()
+    assert instance.end(number) < 5
+    assert (instance.process.returncode, instance.remains()) == (0, [])
+
+
+def test_stopping_in_the_middle_of_a_start_leaves_nothing(new_instance: NewInstance) -> None:
+    instance = new_instance()
+    while not (instance.home / "run" / "emulator.json").exists():
+        time.sleep(0.01)
+    assert instance.end() < 6
+    assert (instance.process.returncode, instance.errors, instance.remains()) == (0, "", [])
+
+
+def test_children_die_with_a_killed_supervisor_and_the_next_one_starts(new_instance: NewInstance) -> None:
+    first = new_instance().wait_until_up()
+    first.end(signal.SIGKILL)
+    second = new_instance(**first.environment).wait_until_up()
+    second.end()
+    assert (second.process.returncode, second.remains()) == (0, [])
+
+
+def test_everything_killed_at_once_does_not_block_the_next_start(new_instance: NewInstance) -> None:
+    first = new_instance().wait_until_up()
+    _put(first, "kept.txt")
+    family = [first.process.pid, *(_recorded_pid(record) for record in first.home.glob("run/*.json"))]
+    backends = psutil.Process(_recorded_pid(first.home / "run" / "postgres.json")).children(recursive=True)
+    for pid in [*family, *(backend.pid for backend in backends)]:
+        os.kill(pid, signal.SIGKILL)
+    first.process.wait()
+    assert (first.home / "postgres" / "postmaster.pid").exists()
+    second = new_instance().wait_until_up()
+    s3 = client("s3", second.url("EMULATOR"), s3={"addressing_style": "path"})
+    assert s3.get_object(Bucket="landfall-local", Key="kept.txt")["Body"].read() == b"hello"
+
+
+def test_second_start_in_one_folder_says_so(new_instance: NewInstance, tmp_path: Path) -> None:
+    new_instance().wait_until_up()
+    second = new_instance()
+    assert second.process.wait(10) == 1
+    assert _one_sentence(second.errors, "already running")
+
+
+def test_two_instances_run_side_by_side(new_instance: NewInstance, tmp_path: Path) -> None:
+    one, two = new_instance(tmp_path / "one"), new_instance(tmp_path / "two")
+    one.wait_until_up()
+    two.wait_until_up()
+    one.end()
+    assert two.process.poll() is None
+
+
+@pytest.mark.parametrize("service", ["POSTGRES", "EMULATOR", "API"])
+def test_a_taken_port_is_named_with_the_variable_that_changes_it(new_instance: NewInstance, service: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port, variable = str(listener.getsockname()[1]), f"LANDFALL_{service}_PORT"
+        instance = new_instance(command="run", **{variable: port})
+        assert instance.process.wait(20) == 1
+    assert _one_sentence(instance.errors, f"Port {port}")
+    assert variable in instance.errors
+    assert instance.remains() == []
+
+
+@pytest.mark.parametrize("name", ["postgres", "emulator", "delivery"])
+def test_a_dead_child_is_named_with_the_end_of_its_log(new_instance: NewInstance, name: str) -> None:
+    instance = new_instance().wait_until_up()
+    os.kill(_recorded_pid(instance.home / "run" / f"{name}.json"), signal.SIGKILL)
+    assert instance.process.wait(10) == 1
+    assert instance.errors.startswith(f"landfall: The {name} process was killed by signal 9; ")
+    assert str(instance.home / "logs" / f"{name}.log") in instance.errors
+    assert "Traceback" not in instance.errors
+    assert instance.remains() == []
+
+
+def test_a_folder_that_cannot_be_written_is_named(new_instance: NewInstance, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    instance = new_instance(LANDFALL_HOME=str(tmp_path / "file" / "home"))
+    assert instance.process.wait(10) == 1
+    assert _one_sentence(instance.errors, str(tmp_path / "file" / "home"))
+    assert "LANDFALL_HOME" in instance.errors
+
+
+def test_a_failing_pip_is_told_in_a_sentence(new_instance: NewInstance, tmp_path: Path) -> None:
+    nothing = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path), "PIP_CONFIG_FILE": os.devnull}
+    instance = new_instance(LANDFALL_EMULATOR_VENV=str(tmp_path / "venv"), **nothing)
+    assert instance.process.wait(60) == 1
+    assert instance.errors.startswith("landfall: The AWS emulator could not be installed by pip; the last lines of ")
+    assert "Traceback" not in instance.errors
+    assert instance.remains() == []
+
+
+def test_a_port_that_is_no_number_is_told_in_a_sentence(new_instance: NewInstance) -> None:
+    instance = new_instance(LANDFALL_API_PORT="http")
+    assert instance.process.wait(10) == 1
+    assert _one_sentence(instance.errors, "LANDFALL_API_PORT")
+
+
+def test_everything_listens_on_the_loopback_interface_only(new_instance: NewInstance) -> None:
+    instance = new_instance(command="run").wait_until_up()
+    family = psutil.Process(instance.process.pid).children(recursive=True)
+    listening = [link.laddr for one in family for link in one.net_connections() if link.status == psutil.CONN_LISTEN]
+    assert {address.ip for address in listening} == {"127.0.0.1"}
+    assert {str(address.port) for address in listening} == {
+        port for name, port in instance.environment.items() if name.endswith("_PORT")
+    }
+
+
+def _put(instance: Instance, key: str) -> None:
+    file = instance.home.with_name(key)
+    file.write_text("hello")
+    put(Configuration.from_environment(instance.environment), file, key)
+
+
+def _wait_for_key(instance: Instance, key: str) -> bool:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with urllib.request.urlopen(f"{instance.url('API')}/api/files") as answer:
+            if key in [item["key"] for item in json.load(answer)["items"]]:
+                return True
+        time.sleep(0.1)
+    return False
+
+
+def _recorded_pid(record: Path) -> int:
+    return int(json.loads(record.read_text())["pid"])
+
+
+def _one_sentence(errors: str, part: str) -> bool:
+    return errors.startswith("landfall: ") and errors.count("\n") == 1 and part in errors

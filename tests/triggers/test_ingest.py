@@ -1,0 +1,173 @@
+"""The real `app.ingest` and `app.ingest_direct`, called with the JSON that Lambda gives them."""
+
+import json
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+import app
+from chalicelib import runtime
+from chalicelib.errors import DatabaseUnavailable, MalformedNotification
+from tests.notifications import body, s3_record, sqs_event
+
+FIXTURES = sorted((Path(__file__).parent.parent / "fixtures" / "events").glob("*/*.json"))
+CONTEXT = SimpleNamespace(aws_request_id="request-1")
+PUT = "ObjectCreated:Put"
+_numbers = count()
+
+
+@pytest.fixture(autouse=True)
+def process(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """A process with settings of its own; called with variables, it starts over with them."""
+
+    def start(**environment: str) -> None:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        for singleton in (runtime.settings, runtime.engine, runtime.store):
+            singleton.cache_clear()
+
+    start(LANDFALL_DATABASE_URL=database_url, LANDFALL_ANY_BUCKET="true", LANDFALL_INSPECTION="schedule")
+    yield start
+    monkeypatch.undo()
+    start()
+
+
+@pytest.fixture
+def bucket() -> str:
+    return f"handler-{next(_numbers)}"
+
+
+def keys_of(bucket: str) -> set[str]:
+    with runtime.transaction() as session:
+        return set(session.execute(text("SELECT key FROM files WHERE bucket = :bucket"), {"bucket": bucket}).scalars())
+
+
+def logged(capsys: pytest.CaptureFixture[str], message: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return [line for line in lines if line.get("message") == message]
+
+
+@pytest.mark.parametrize("path", FIXTURES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_fixture_goes_through_the_handler_once_and_again(path: Path) -> None:
+    event = sqs_event(path.read_text())
+    assert app.ingest(event, CONTEXT) == {"batchItemFailures": []}
+    assert app.ingest(event, CONTEXT) == {"batchItemFailures": []}
+
+
+@pytest.mark.parametrize("emitter", ["ministack-versioned", "localstack-versioned", "ministack-plain", "localstack-plain"])
+def test_a_whole_capture_ends_the_same_forwards_backwards_and_twice(emitter: str) -> None:
+    bodies = [path.read_text() for path in FIXTURES if path.parent.name == emitter]
+    states = []
+    for number, order in enumerate([bodies, bodies[::-1], bodies + bodies]):
+        renamed = [text.replace("landfall-", f"capture-{emitter}-{number}-") for text in order]
+        for message in renamed:
+            assert app.ingest(sqs_event(message), CONTEXT) == {"batchItemFailures": []}
+        query = text("""
+            SELECT key, state, version_id, size, etag FROM files
+            WHERE bucket LIKE :prefix ORDER BY key""")
+        with runtime.transaction() as session:
+            states.append(session.execute(query, {"prefix": f"capture-{emitter}-{number}-%"}).all())
+    assert states[0]
+    assert states[0] == states[1] == states[2]
+
+
+def test_poison_alone_is_reported_and_its_reason_logged(bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
+    good = [body(s3_record(PUT, key, bucket=bucket, sequencer="01", size=1)) for key in ("a", "b")]
+
+    answer = app.ingest(sqs_event(good[0], "{", good[1], '{"what": "is this"}'), CONTEXT)
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m1"}, {"itemIdentifier": "m3"}]}
+    assert keys_of(bucket) == {"a", "b"}
+    poison = logged(capsys, "poison message")
+    assert [(line["message_id"], line["request_id"]) for line in poison] == [("m1", "request-1"), ("m3", "request-1")]
+    assert all(len(line["reason"]) > 10 for line in poison)
+
+
+def test_each_change_is_logged_with_its_file_and_outcome(bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
+    message = body(s3_record(PUT, "k", bucket=bucket, sequencer="02", size=1))
+    late = body(s3_record(PUT, "k", bucket=bucket, sequencer="01", size=1))
+    gone = body(s3_record("ObjectRemoved:Delete", "k", bucket=bucket, sequencer="03"))
+    for text_ in (message, message, late, gone):
+        app.ingest(sqs_event(text_), CONTEXT)
+
+    lines = logged(capsys, "recorded")
+    assert [line["outcome"] for line in lines] == ["created", "duplicate", "stale", "deleted"]
+    assert len({line["file_id"] for line in lines}) == 1
+    assert {line["request_id"] for line in lines} == {"request-1"}
+
+
+def test_metrics_are_in_the_embedded_metric_format(bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
+    app.ingest(sqs_event(body(s3_record(PUT, "k", bucket=bucket, size=1)), "{"), CONTEXT)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (metric,) = [line for line in lines if "_aws" in line]
+    assert (metric["Messages"], metric["Failures"], metric["Changes"]) == (1, 1, 1)
+    names = [entry["Name"] for entry in metric["_aws"]["CloudWatchMetrics"][0]["Metrics"]]
+    assert names == ["Messages", "Failures", "Changes"]
+
+
+def test_events_of_unknown_buckets_are_dropped_and_logged(
+    process: Callable[..., None], bucket: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    process(LANDFALL_ANY_BUCKET="false", LANDFALL_BUCKET="ours", LANDFALL_EXTRA_BUCKETS=f"{bucket}-extra")
+    records = [s3_record(PUT, "k", bucket=name, size=1) for name in (bucket, f"{bucket}-extra")]
+
+    assert app.ingest(sqs_event(body(*records)), CONTEXT) == {"batchItemFailures": []}
+
+    assert (keys_of(bucket), keys_of(f"{bucket}-extra")) == (set(), {"k"})
+    assert [line["bucket"] for line in logged(capsys, "event of an unknown bucket dropped")] == [bucket]
+
+
+def test_all_records_of_all_messages_are_recorded(bucket: str) -> None:
+    bodies = [
+        body(*(s3_record(PUT, f"{message}-{record}", bucket=bucket, size=1) for record in range(5)))
+        for message in range(30)
+    ]
+    app.ingest(sqs_event(*bodies), CONTEXT)
+    assert len(keys_of(bucket)) == 150
+
+
+def test_without_a_database_the_whole_batch_fails_and_comes_again(process: Callable[..., None], bucket: str) -> None:
+    process(LANDFALL_DATABASE_URL="postgresql+pg8000://nobody@127.0.0.1:1/nothing")
+    with pytest.raises(DatabaseUnavailable):
+        app.ingest(sqs_event(body(s3_record(PUT, "k", bucket=bucket, size=1))), CONTEXT)
+
+
+def test_an_empty_batch_is_nothing_to_do() -> None:
+    assert app.ingest({"Records": []}, CONTEXT) == {"batchItemFailures": []}
+
+
+def test_a_bucket_or_topic_may_invoke_a_function_straight(bucket: str) -> None:
+    direct = {"Records": [s3_record(PUT, "direct", bucket=bucket, size=1)]}
+    by_topic = {"Records": [s3_record(PUT, "topic", bucket=bucket, size=1)]}
+    assert app.ingest_direct(direct, CONTEXT) == {"recorded": 1}
+    assert app.ingest_direct({"Records": [{"Sns": {"Message": json.dumps(by_topic)}}]}, CONTEXT) == {"recorded": 1}
+    assert keys_of(bucket) == {"direct", "topic"}
+    with pytest.raises(MalformedNotification):
+        app.ingest_direct({"some": "thing"}, CONTEXT)
+
+
+def test_inspection_that_fails_fails_nothing_and_is_left_to_the_schedule(
+    process: Callable[..., None], bucket: str
+) -> None:
+    process(LANDFALL_INSPECTION="inline", AWS_ENDPOINT_URL="http://127.0.0.1:1")
+    with runtime.transaction() as session:
+        session.execute(text("UPDATE object_versions SET inspect_after = NULL"))  # what other tests left
+    message = sqs_event(body(s3_record(PUT, "k", bucket=bucket, sequencer="01", size=1)))
+
+    assert app.ingest(message, CONTEXT) == {"batchItemFailures": []}
+
+    query = text("SELECT inspect_after > now(), inspect_tries FROM object_versions WHERE bucket = :bucket")
+    with runtime.transaction() as session:
+        assert session.execute(query, {"bucket": bucket}).one() == (True, 1)
+
+
+def test_the_maintenance_schedule_makes_the_coming_months_partitions() -> None:
+    assert app.maintain({}, CONTEXT) == {"partitions": []}, "the migration made them"
+    with runtime.transaction() as session:
+        made = session.execute(text("SELECT count(*) FROM pg_class WHERE relname ~ '^file_events_[0-9_]{7}$'"))
+        assert made.scalar_one() >= 5
