@@ -31,7 +31,9 @@ def seconds(action: Callable[[], object]) -> float:
     return perf_counter() - start
 
 
-def in_turn(candidate: Callable[[], object], baseline: Callable[[], object], rounds: int) -> tuple[list[float], list[float]]:
+def in_turn(
+    candidate: Callable[[], object], baseline: Callable[[], object], rounds: int
+) -> tuple[list[float], list[float]]:
     """Seconds of ``rounds`` runs of each, alternating, after one of each that doesn't count."""
     candidate(), baseline()
     pairs = [(seconds(candidate), seconds(baseline)) for _ in range(rounds)]

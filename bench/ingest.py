@@ -8,7 +8,7 @@ from itertools import count
 from statistics import median
 from typing import Any
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, NullPool, create_engine, text
 from sqlalchemy.orm import Session
 
 from bench.figures import Figure, in_turn, seconds
@@ -25,7 +25,8 @@ _numbers = count()
 _TABLES = {
     "object_versions": "bucket, key, version_id, put_rank, removal_rank, held_object, is_delete_marker, follows, size, etag, "
     "stored_at, media_type, inspection, inspect_after, inspect_tries",
-    "file_events": "bucket, key, rank, version_id, event_time, recorded_xid, change, event_name, sequencer, size, etag, recorded_at",
+    "file_events": "bucket, key, rank, version_id, event_time, recorded_xid, change, event_name, sequencer, size, etag, "
+    "recorded_at",
     "files": "id, bucket, key, name, state, owner_id, session_id, version_id, rank, size, etag, media_type, stored_at, metadata, "
     "tags, created_at, updated_at",
 }
@@ -72,9 +73,7 @@ def _against_the_server(ingest: Any, engine: Engine, size: int) -> Figure:
     events = [_messages(size) for _ in range(rounds + 1)]
     waiting = iter(events)
     staged = iter(_stage(ingest, engine, size, rounds + 1))
-    mine, limit = in_turn(
-        lambda: _handle(ingest, next(waiting)), lambda: _insert_select(engine, next(staged)), rounds
-    )
+    mine, limit = in_turn(lambda: _handle(ingest, next(waiting)), lambda: _insert_select(engine, next(staged)), rounds)
     return Figure(
         _GROUP,
         f"events a second, batches of {size:,}",
@@ -103,11 +102,10 @@ def _stage(ingest: Any, engine: Engine, size: int, batches: int) -> list[int]:
                     INSERT INTO staged_{table} ({columns}, batch) SELECT {columns}, :batch FROM moved"""
                 connection.execute(text(move), {"keys": keys, "batch": number})
         numbers.append(number)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with engine.begin() as connection:
         for table in _TABLES:
             connection.execute(text(f"CREATE INDEX ON staged_{table} (batch)"))
-            connection.execute(text(f"VACUUM ANALYZE staged_{table}"))
-            connection.execute(text(f"VACUUM ANALYZE {table}"))
+    vacuum(engine, *_TABLES, *(f"staged_{table}" for table in _TABLES))
     return numbers
 
 
@@ -156,6 +154,14 @@ def _replay(ingest: Any) -> Figure:
     _handle(ingest, event)
     again = [seconds(lambda: _handle(ingest, event)) for _ in range(10)]
     return Figure(_GROUP, "events a second, batches of 1,000 already seen", f"{1000 / median(again):,.0f}")
+
+
+def vacuum(engine: Engine, *tables: str) -> None:
+    """VACUUM ANALYZE, so that neither side pays for the other's dead rows or meets stale statistics."""
+    idle = create_engine(engine.url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with idle.connect() as connection:
+        for table in tables:
+            connection.execute(text(f"VACUUM ANALYZE {table}"))
 
 
 def _empty(engine: Engine) -> None:

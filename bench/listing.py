@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Engine, event, text
 
 from bench.figures import Figure, in_turn, milliseconds
+from bench.ingest import vacuum
 from chalicelib import runtime
 
 ROWS = 1_000_000
@@ -33,9 +34,7 @@ def run() -> Iterator[Figure]:
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text("TRUNCATE files, object_versions, file_events"))
         connection.execute(text(_FILL), {"rows": ROWS, "bucket": runtime.settings().bucket})
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("SET statement_timeout = 0"))
-        connection.execute(text("VACUUM ANALYZE files"))
+    vacuum(engine, "files")
     for sort in SORTS:
         first = {"sort": sort, "limit": "100"}
         yield _measure(engine, f"by {sort}, first page", first)

@@ -10,8 +10,8 @@ from bench.figures import Figure
 _DOCS = Path(__file__).parent.parent / "docs"
 _HEAD = """# Performance
 
-Written by `make bench` on {date}: {machine}, {cores} cores, Python {python}. Each ratio is against the named baseline, run in turn
-with it in the same process or the same minute; absolute times are this machine's and vary by tens of per cent. Medians throughout.
+Written by `make bench` on {date}: {machine}, {cores} cores, Python {python}. Each ratio is against the named baseline, run in
+turn with it in the same run; absolute times are this machine's and vary by tens of per cent. Medians throughout.
 """
 
 

@@ -124,9 +124,14 @@ def _fingerprint() -> str:
 def _install(folder: Path, python: Path, log: Path) -> None:
     """Without a pip of its own: ours installs into it, which saves seconds and keeps the environment bare."""
     log.parent.mkdir(parents=True, exist_ok=True)
+    # Each would have pip put packages elsewhere, or think that they are there already.
+    misleading = ("PYTHONPATH", "PYTHONHOME", "PIP_USER", "PIP_TARGET", "PIP_PREFIX")
+    environment = {name: value for name, value in os.environ.items() if name not in misleading}
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--requirement"]
     for command in ([sys.executable, "-m", "venv", "--without-pip", str(folder)], [*pip, str(_REQUIREMENTS)]):
         with log.open("ab") as output:
-            result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+            result = subprocess.run(
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            )
         if result.returncode != 0:
             raise StackProblem(f"The AWS emulator could not be installed by pip; {log_ending(log)}")

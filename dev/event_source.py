@@ -43,7 +43,7 @@ class Context:
 
 def sqs_event(messages: list[dict[str, Any]], queue_arn: str, region: str) -> dict[str, Any]:
     """The event for ``messages`` as boto3's ``receive_message`` returns them."""
-    return _as_json({"Records": [_record(message, queue_arn, region) for message in messages]})
+    return {"Records": [_as_json(_record(message, queue_arn, region)) for message in messages]}
 
 
 def scheduled_event(rule: str, now: datetime, region: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from dev.configuration import (
 )
 from dev.emulator import Emulator, ensure_environment
 from dev.infra import Deployed, deploy
-from dev.ports import is_taken, require_free
+from dev.ports import answers, require_free
 from dev.postgres import Postgres
 from dev.problem import StackProblem
 from dev.processes import Child, stop_all, stop_leftovers
@@ -83,7 +83,7 @@ class Supervisor:
             self._delivery.start([sys.executable, "-m", "dev.delivery"], environment)
             if self._with_api:
                 self._api.start(_chalice_local(self._configuration.api_port), environment)
-                self._api.wait_until(lambda: is_taken(self._configuration.api_port))
+                self._api.wait_until(lambda: answers(self._configuration.api_port))
             self._delivery.require_running()
 
     def _require_ports(self) -> None:

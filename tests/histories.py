@@ -74,7 +74,9 @@ class Bucket:
         known.append(version)
         return version
 
-    def _emit(self, event: str, key: str, version_id: str | None, size: int | None = None, etag: str | None = None) -> None:
+    def _emit(
+        self, event: str, key: str, version_id: str | None, size: int | None = None, etag: str | None = None
+    ) -> None:
         self.ticks += self.random.choice([1, 1, 2, 255])
         coarse = self.emitter == "coarse-clock"
         self.events.append(

@@ -231,12 +231,11 @@ def _call(spec: Endpoint, exchange: Exchange, path_values: dict[str, str], sessi
     query = reading.read_query(spec.query, exchange.query_values)
     if spec.reads_body:
         reading.require_media_type(exchange.content_type, spec.content_types)
-    now = runtime.now()
     return Call(
         session=cast(Session, session),
         principal=cast(Principal, exchange.principal),
         settings=runtime.settings(),
-        now=now.replace(microsecond=now.microsecond // 1000 * 1000),
+        now=runtime.now(),
         request_id=exchange.request_id,
         path=path,
         query=query,

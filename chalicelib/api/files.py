@@ -220,7 +220,7 @@ def _json_field(name: str, text: str) -> Any:
     try:
         return reading.parse_json(text)
     except MalformedBody as error:
-        problems = (FieldProblem("body", name, str(error).replace("The body", "The field")),)
+        problems: tuple[FieldProblem, ...] = (FieldProblem("body", name, str(error).replace("The body", "The field")),)
     except InvalidInput as error:
         problems = tuple(replace(problem, field=f"{name}.{problem.field}") for problem in error.problems)
     raise InvalidInput(f"Wrong: body {name}.", problems)

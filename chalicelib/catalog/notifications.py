@@ -81,7 +81,9 @@ def _record_notices(record: Any, depth: int) -> list[Notice]:
         bucket, entry, event = record["s3"]["bucket"]["name"], record["s3"]["object"], record["eventName"]
         raw_key = entry["key"]
     except (KeyError, TypeError) as error:
-        raise MalformedNotification("A record lacks the bucket's name, the object's key or the event's name.") from error
+        raise MalformedNotification(
+            "A record lacks the bucket's name, the object's key or the event's name."
+        ) from error
     bucket = _name(bucket, "bucket's name")
     event = _name(event, "event's name").removeprefix("s3:")
     if not isinstance(raw_key, str):

@@ -82,6 +82,7 @@ _CONDITIONS = {
 }
 
 
+_WITHOUT_OBJECT = ("pending", "deleted")
 _PLAIN = (
     "owner_id",
     "session_id",
@@ -177,7 +178,8 @@ def page_statements(
     if not _SORTS[sort].order.nullable:
         yield _statement(names, sort, None, bool(position)), values | position
         return
-    if after is None or after[0] is not None:
+    # Only a stored file has a size: looking for others among the sizes would walk all of them and find none.
+    if filters.state not in _WITHOUT_OBJECT and (after is None or after[0] is not None):
         yield _statement(names, sort, True, bool(position)), values | position
         position = {}
     position.pop("after", None)

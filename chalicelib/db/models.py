@@ -144,9 +144,7 @@ class ObjectVersion(Base):
     __table_args__ = (
         CheckConstraint("size >= 0", name="size"),
         # The current version of a key is the first of this index read backwards.
-        Index(
-            "object_versions_current_idx", "bucket", "key", "put_rank", "version_id", postgresql_where=text("alive")
-        ),
+        Index("object_versions_current_idx", "bucket", "key", "put_rank", "version_id", postgresql_where=text("alive")),
         Index("object_versions_inspection_idx", "inspect_after", postgresql_where=text("inspect_after IS NOT NULL")),
     )
 

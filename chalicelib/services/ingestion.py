@@ -26,7 +26,8 @@ def record_notices(session: Session, notices: Iterable[Notice], now: datetime) -
             requests.append(notice)
     if requests:
         # All locks at once: taking these after those of the changes could wait in a circle with another batch.
-        lock_keys(session, {(notice.bucket, notice.key) for notice in (*changes, *requests)})
+        heard: list[Notice] = [*changes, *requests]
+        lock_keys(session, {(notice.bucket, notice.key) for notice in heard})
     recorded = record_changes(session, changes, now)
     request_inspection(session, requests, now)
     return recorded

@@ -87,7 +87,7 @@ def _record(messages: Sequence[Message], request_id: str) -> tuple[list[Recorded
         return _record_together(messages), []
     except DatabaseUnavailable:
         raise
-    except Exception as error:  # whatever it was, it must concern one message only
+    except Exception as error:  # noqa: BLE001 - whatever it was, it must concern one message only
         if len(messages) <= 1:
             return [], _refused(messages, error, request_id)
     recorded: list[Recorded] = []
@@ -117,9 +117,7 @@ def _refused(messages: Sequence[Message], error: Exception, request_id: str) -> 
 
 def _report(recorded: Sequence[Recorded], request_id: str, messages: int, failures: int) -> None:
     telemetry.log_changes(recorded, request_id)
-    telemetry.metric(
-        {"Messages": messages, "Failures": failures, "Changes": len(recorded)}, {"Function": "ingest"}
-    )
+    telemetry.metric({"Messages": messages, "Failures": failures, "Changes": len(recorded)}, {"Function": "ingest"})
 
 
 def _inspect_new(recorded: Sequence[Recorded]) -> None:

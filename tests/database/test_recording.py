@@ -1,6 +1,5 @@
 """Recording one change after another: what each does to its file, and what it reports."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from itertools import count
 from typing import Any
@@ -27,8 +26,8 @@ def engine(database_url: str) -> Engine:
 
 
 @pytest.fixture
-def bucket() -> Iterator[str]:
-    yield f"recording-{next(_names)}"
+def bucket() -> str:
+    return f"recording-{next(_names)}"
 
 
 class Catalogue:
@@ -132,9 +131,14 @@ def test_a_waiting_upload_is_found_by_its_key_and_keeps_its_id_and_name(engine: 
     with transaction(engine) as session:
         session.add(
             File(
-                id=identifier, bucket=bucket, key=object_key, name="Übersicht.pdf", state="pending",
-                created_at=NOON, updated_at=NOON,
-            )  # fmt: skip
+                id=identifier,
+                bucket=bucket,
+                key=object_key,
+                name="Übersicht.pdf",
+                state="pending",
+                created_at=NOON,
+                updated_at=NOON,
+            )
         )
     waiting = Catalogue(engine, bucket, object_key)
     assert waiting.hears(DELETE, "00A") == "deleted"
@@ -150,7 +154,9 @@ def observed(bucket: str, kind: Kind, rank: str, **fields: Any) -> ObjectChange:
 
 def test_what_we_saw_ourselves_is_recorded_once_with_the_event_that_follows(key: Catalogue, engine: Engine) -> None:
     with transaction(engine) as session:
-        put = observed(key.bucket, Kind.PUT, rank_after(""), version_id="v1", size=5, etag="e1", media_type="text/plain")
+        put = observed(
+            key.bucket, Kind.PUT, rank_after(""), version_id="v1", size=5, etag="e1", media_type="text/plain"
+        )
         record_changes(session, [put], NOON)
     seen = key.file()
     assert (seen.state, seen.size, seen.media_type) == ("stored", 5, "text/plain")

@@ -25,7 +25,9 @@ class Stack:
 
     def get(self, path: str) -> Any:
         """The JSON at ``path``, which must answer 200; while the database restarts, asks again."""
-        retry = urllib3.Retry(total=20, backoff_factor=0.2, backoff_max=2, status_forcelist=[503], raise_on_status=False)
+        retry = urllib3.Retry(
+            total=20, backoff_factor=0.2, backoff_max=2, status_forcelist=[503], raise_on_status=False
+        )
         answer = urllib3.request("GET", self.api_url + path, retries=retry)
         assert answer.status == 200, answer.data
         return json.loads(answer.data)

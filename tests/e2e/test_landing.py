@@ -38,7 +38,7 @@ def act(stack: Stack, key: str, random: Random) -> None:
     is_there = False
     for _ in range(random.randint(1, 4)):
         puts = ["put", "put", "multipart", "post", "copy"]
-        action = random.choice(puts + ["delete", "undelete", "bulk delete"] if is_there else puts)
+        action = random.choice([*puts, "delete", "undelete", "bulk delete"] if is_there else puts)
         is_there = action not in ("delete", "bulk delete") and (action != "copy" or is_there or bool(versions))
         match action:
             case "put":
@@ -50,7 +50,9 @@ def act(stack: Stack, key: str, random: Random) -> None:
                 post(stack, key, random.randbytes(33))
             case "copy" if versions:
                 source = {"Bucket": bucket, "Key": key, "VersionId": versions[-1]}
-                s3.copy_object(Bucket=bucket, Key=key, CopySource=source, MetadataDirective="REPLACE", Metadata={"a": "b"})
+                s3.copy_object(
+                    Bucket=bucket, Key=key, CopySource=source, MetadataDirective="REPLACE", Metadata={"a": "b"}
+                )
             case "delete":
                 s3.delete_object(Bucket=bucket, Key=key)
             case "undelete":
@@ -134,7 +136,11 @@ def test_after_everything_clients_do_the_catalogue_equals_what_s3_lists(stack: S
     eventually(lambda: listed_by_catalogue(stack) == expected)
 
     assert listed_by_catalogue(stack) == expected
-    latest = {key: (version, size, etag) for key, version, size, etag, is_latest, marker in expected if is_latest and not marker}
+    latest = {
+        key: (version, size, etag)
+        for key, version, size, etag, is_latest, marker in expected
+        if is_latest and not marker
+    }
     assert current_files(stack) == latest
 
 
@@ -186,7 +192,9 @@ def test_postgres_killed_in_a_stream_of_events_loses_and_doubles_nothing(stack: 
     files = current_files(stack)
     assert [files[key][1] for key in keys] == list(range(120))
     with stack.engine.connect() as connection:
-        query = text("SELECT count(*), count(DISTINCT key) FROM file_events WHERE bucket = :bucket AND key LIKE 'stream/%'")
+        query = text(
+            "SELECT count(*), count(DISTINCT key) FROM file_events WHERE bucket = :bucket AND key LIKE 'stream/%'"
+        )
         assert tuple(connection.execute(query, {"bucket": stack.bucket}).one()) == (120, 120)
 
 

@@ -1,4 +1,4 @@
-"""Whatever the order, repetition and grouping of notifications, the catalogue ends the same: as the plain model says."""
+"""Whatever the order, repetition and grouping of notifications, the catalogue ends as the plain model says."""
 
 import os
 from itertools import count

@@ -59,7 +59,9 @@ def test_every_fixture_goes_through_the_handler_once_and_again(path: Path) -> No
     assert app.ingest(event, CONTEXT) == {"batchItemFailures": []}
 
 
-@pytest.mark.parametrize("emitter", ["ministack-versioned", "localstack-versioned", "ministack-plain", "localstack-plain"])
+@pytest.mark.parametrize(
+    "emitter", ["ministack-versioned", "localstack-versioned", "ministack-plain", "localstack-plain"]
+)
 def test_a_whole_capture_ends_the_same_forwards_backwards_and_twice(emitter: str) -> None:
     bodies = [path.read_text() for path in FIXTURES if path.parent.name == emitter]
     states = []

@@ -13,7 +13,9 @@ times = st.datetimes(datetime(2006, 1, 1), datetime(2100, 1, 1), timezones=st.ju
 
 
 @given(sequencers, sequencers, times, times)
-def test_sequencers_order_as_s3_says_whatever_the_times(first: str, second: str, early: datetime, late: datetime) -> None:
+def test_sequencers_order_as_s3_says_whatever_the_times(
+    first: str, second: str, early: datetime, late: datetime
+) -> None:
     padded = [text.upper().ljust(64, "0") for text in (first, second)]
     ranks = [rank(first, early, Kind.PUT), rank(second, late, Kind.PUT)]
     if padded[0] != padded[1]:

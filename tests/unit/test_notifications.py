@@ -184,5 +184,3 @@ def test_an_unreadable_event_time_is_no_reason_to_lose_the_change(time: object) 
     record = s3_record("ObjectCreated:Put", "k", size=1, sequencer="01")
     record["eventTime"] = time
     assert only(body(record)).event_time is None
-
-

@@ -26,7 +26,9 @@ def test_ci_calls_the_readmes_test_command() -> None:
 def test_every_path_that_the_readme_curls_is_a_route() -> None:
     from app import app
 
-    patterns = [re.sub(r"{\w+}", "[^/]+", path) for path in app.routes if path.startswith(("/api", "/docs", "/openapi"))]
+    patterns = [
+        re.sub(r"{\w+}", "[^/]+", path) for path in app.routes if path.startswith(("/api", "/docs", "/openapi"))
+    ]
     paths = re.findall(r"http://localhost:8000(/[^\s\"'>?]*)", README)
     assert len(paths) > 10
     for path in paths:
