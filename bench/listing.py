@@ -1,5 +1,7 @@
 """A page of 100 files of a million, through the whole Lambda handler in process, against the bare statement it runs."""
 
+import contextlib
+import io
 import json
 from collections.abc import Callable, Iterator
 from statistics import median
@@ -43,7 +45,9 @@ def run() -> Iterator[Figure]:
 
 def _measure(engine: Engine, name: str, query: dict[str, str]) -> Figure:
     bare = _bare(engine, query)
-    whole, statement = in_turn(lambda: _get(query), bare, ROUNDS)
+    request = _request(query)
+    with contextlib.redirect_stdout(io.StringIO()):
+        whole, statement = in_turn(lambda: _answer(request), bare, ROUNDS)
     ratio = median(whole) / median(statement)
     return Figure(
         "Page of 100 of 1,000,000 files", name, milliseconds(whole),
@@ -83,21 +87,28 @@ def _cursor_at_depth(sort: str) -> str:
 
 
 def _get(query: dict[str, str]) -> dict[str, Any]:
-    """GET /api/files as API Gateway hands it to the Lambda."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        answer = _answer(_request(query))
+    assert answer["statusCode"] == 200, answer
+    page: dict[str, Any] = json.loads(answer["body"])
+    return page
+
+
+def _answer(request: dict[str, Any]) -> dict[str, Any]:
     from app import app
 
-    answer = app(
-        {
-            "requestContext": {"httpMethod": "GET", "resourcePath": "/api/files", "requestId": "bench"},
-            "headers": {"accept": "application/json", "host": "localhost"},
-            "multiValueQueryStringParameters": {name: [value] for name, value in query.items()},
-            "pathParameters": {},
-            "stageVariables": {},
-            "body": None,
-            "isBase64Encoded": False,
-        },
-        None,
-    )
-    assert answer["statusCode"] == 200, answer
-    body = answer["body"]
-    return json.loads(body) if isinstance(body, str) else body
+    answer: dict[str, Any] = app(request, None)
+    return answer
+
+
+def _request(query: dict[str, str]) -> dict[str, Any]:
+    """GET /api/files as API Gateway hands it to the Lambda."""
+    return {
+        "requestContext": {"httpMethod": "GET", "resourcePath": "/api/files", "requestId": "bench"},
+        "headers": {"accept": "application/json", "host": "localhost"},
+        "multiValueQueryStringParameters": {name: [value] for name, value in query.items()},
+        "pathParameters": {},
+        "stageVariables": {},
+        "body": None,
+        "isBase64Encoded": False,
+    }

@@ -27,7 +27,7 @@ class Settings(BaseModel):
 
     stage: str = Field("local", alias="LANDFALL_STAGE", description="Name of the deployment stage.")
     database_url: str = Field(
-        "postgresql+pg8000://landfall@127.0.0.1:54320/landfall",
+        "postgresql+pg8000://landfall@127.0.0.1:25432/landfall",
         alias="LANDFALL_DATABASE_URL",
         description="SQLAlchemy URL of the catalogue's database.",
     )

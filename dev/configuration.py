@@ -24,7 +24,7 @@ class Configuration:
     """The options of one instance. Two with different ``home`` and ports run side by side."""
 
     home: Path
-    postgres_port: int = 54320
+    postgres_port: int = 25432
     emulator_port: int = 4566
     api_port: int = 8000
     bucket: str = "landfall-local"

@@ -14,6 +14,7 @@ from chalicelib.api.schemas.files import (
     DownloadOut,
     DownloadQuery,
     EventOut,
+    FileCreate,
     FileOut,
     FilePatch,
     FilePath,
@@ -71,6 +72,22 @@ def list_session_files(call: Call[SessionFilesPath, SessionFilesQuery, None]) ->
         call.session, call.principal, name, _filters(query), query.sort, query.limit, query.cursor
     )
     return page_reply(call, found)
+
+
+@routes.route("/api/files", methods=["POST"], **JSON)
+@endpoint(body=FileCreate, response=FileOut, status=201)
+def create_file(call: Call[None, None, FileCreate]) -> Reply:
+    """Announce a file whose bytes are to come.
+
+    It is `pending`, under the bucket and key of the answer, and becomes `stored` as soon as an object is put there, by
+    whatever client. To send the bytes in the same request, use `/api/files/upload`.
+    """
+    from chalicelib.services import uploads
+
+    body = call.body
+    said = uploads.Announcement(body.session_id, body.metadata, body.tags)
+    file = uploads.announce_file(call.session, call.settings.bucket, call.principal, body.name, said, call.now)
+    return Reply(file, 201, {"Location": f"{call.base_url}{call.url_path}/{file['id']}"})
 
 
 @routes.route("/api/files/{file_id}", methods=["GET"], **JSON)
@@ -186,9 +203,7 @@ def upload_files(call: Call[None, None, None]) -> list[FileDocument]:
     said = _upload_fields(form)
     upload = uploads.Upload(
         [uploads.IncomingFile(part.name, part.media_type, part.body) for part in form.files],
-        said.session_id,
-        said.metadata,
-        said.tags,
+        uploads.Announcement(said.session_id, said.metadata, said.tags),
     )
     return uploads.upload_files(
         runtime.transaction, runtime.store(), call.settings.bucket, call.principal, upload, call.now

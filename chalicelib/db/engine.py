@@ -29,8 +29,7 @@ def create_catalog_engine(url: str, pool_size: int = 1, statement_timeout_ms: in
         connect_args={"timeout": _CONNECT_SECONDS},
     )
     event.listen(engine, "handle_error", _mark_disconnect)
-    if statement_timeout_ms:
-        event.listen(engine, "connect", _statement_timeout(statement_timeout_ms))
+    event.listen(engine, "connect", _prepare_connection(statement_timeout_ms))
     return engine
 
 
@@ -38,15 +37,17 @@ def _to_json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
-def _statement_timeout(milliseconds: int) -> Any:
-    def set_timeout(connection: Any, _record: Any) -> None:
+def _prepare_connection(statement_timeout_ms: int) -> Any:
+    def prepare(connection: Any, _record: Any) -> None:
         cursor = connection.cursor()
+        # Times that Postgres itself writes into JSON are then in UTC, as everywhere in Landfall.
+        cursor.execute("SET timezone = 'UTC'")
         # The connect timeout is also the socket's: a statement's own limit must come first, so that the server stops too.
-        cursor.execute(f"SET statement_timeout = {int(milliseconds)}")
+        cursor.execute(f"SET statement_timeout = {int(statement_timeout_ms)}")
         connection.commit()
         cursor.close()
 
-    return set_timeout
+    return prepare
 
 
 def sqlstate(error: BaseException | None) -> str:

@@ -98,6 +98,7 @@ class File(Base):
         CheckConstraint("state IN ('pending', 'stored', 'deleted')", name="state"),
         CheckConstraint("(state = 'stored') = (version_id IS NOT NULL)", name="stored_has_version"),
         CheckConstraint("size >= 0", name="size"),
+        CheckConstraint("state = 'stored' OR size IS NULL", name="only_stored_has_size"),
         CheckConstraint("session_id IS NULL OR owner_id IS NOT NULL", name="session_has_owner"),
         CheckConstraint("jsonb_typeof(metadata) = 'object'", name="metadata"),
         CheckConstraint("octet_length(key) BETWEEN 1 AND 1024", name="key"),
@@ -125,7 +126,7 @@ class File(Base):
     rank: Mapped[str] = mapped_column(Bytewise, server_default="")
     size: Mapped[int | None] = mapped_column(BigInteger)
     etag: Mapped[str | None] = mapped_column(Text)
-    media_type: Mapped[str | None] = mapped_column(Text)
+    media_type: Mapped[str | None] = mapped_column(Bytewise)
     stored_at: Mapped[datetime | None] = mapped_column(Moment)
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB, server_default=text("'{}'"))
     tags: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))

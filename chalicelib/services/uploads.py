@@ -36,13 +36,20 @@ class IncomingFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
-    """Files that come together, and what is said of each of them. A session that isn't there yet is opened."""
+class Announcement:
+    """What is said of a file before its bytes come. A session that isn't there yet is opened."""
 
-    files: Sequence[IncomingFile]
     session_id: str | None
     metadata: dict[str, Any]
     tags: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Files that come together, and what is said of each of them."""
+
+    files: Sequence[IncomingFile]
+    said: Announcement
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,17 @@ class _Place:
     file_id: UUID
     bucket: str
     key: str
-    file: IncomingFile
+    name: str
+    media_type: str | None
+
+
+def announce_file(
+    session: Session, bucket: str, principal: Principal, name: str, said: Announcement, now: datetime
+) -> FileDocument:
+    """A ``pending`` file of the caller's, with the bucket and key where its object is to be put."""
+    place = _place(bucket, principal, name, None, now)
+    _add_pending(session, principal, said, [place], now)
+    return find_files(session, [place.file_id])[0]
 
 
 def upload_files(
@@ -70,11 +87,11 @@ def upload_files(
     Raises:
         StoreUnavailable, DatabaseUnavailable: as above.
     """
-    places = [_place(bucket, principal, file, now) for file in upload.files]
+    places = [_place(bucket, principal, file.name, file.media_type, now) for file in upload.files]
     with transaction() as session:
-        _add_pending(session, principal, upload, places, now)
+        _add_pending(session, principal, upload.said, places, now)
     try:
-        stored = _put_all(store, places)
+        stored = _put_all(store, places, upload.files)
     except StoreUnavailable:
         with transaction() as session:
             _forget(session, places)
@@ -84,22 +101,22 @@ def upload_files(
         return find_files(session, [place.file_id for place in places])
 
 
-def _place(bucket: str, principal: Principal, file: IncomingFile, now: datetime) -> _Place:
+def _place(bucket: str, principal: Principal, name: str, media_type: str | None, now: datetime) -> _Place:
     file_id = uuid7(now)
-    return _Place(file_id, bucket, upload_key(principal.user_id, file_id, file.name), file)
+    return _Place(file_id, bucket, upload_key(principal.user_id, file_id, name), name, media_type)
 
 
 def _add_pending(
-    session: Session, principal: Principal, upload: Upload, places: Sequence[_Place], now: datetime
+    session: Session, principal: Principal, said: Announcement, places: Sequence[_Place], now: datetime
 ) -> None:
-    if upload.session_id is not None:
-        open_session(session, principal, upload.session_id, None, {}, now)
+    if said.session_id is not None:
+        open_session(session, principal, said.session_id, None, {}, now)
     shared = {
         File.state: "pending",
         File.owner_id: principal.user_id,
-        File.session_id: upload.session_id,
-        File.metadata_: upload.metadata,
-        File.tags: upload.tags,
+        File.session_id: said.session_id,
+        File.metadata_: said.metadata,
+        File.tags: said.tags,
         File.created_at: now,
         File.updated_at: now,
     }
@@ -108,8 +125,8 @@ def _add_pending(
             File.id: place.file_id,
             File.bucket: place.bucket,
             File.key: place.key,
-            File.name: place.file.name,
-            File.media_type: place.file.media_type,
+            File.name: place.name,
+            File.media_type: place.media_type,
             **shared,
         }
         for place in places
@@ -117,10 +134,13 @@ def _add_pending(
     session.execute(insert(File).values(rows))
 
 
-def _put_all(store: ObjectStore, places: Sequence[_Place]) -> list[StoredObject]:
+def _put_all(store: ObjectStore, places: Sequence[_Place], files: Sequence[IncomingFile]) -> list[StoredObject]:
     """Put every file, several at once. If one fails, no further one is begun and those that S3 took are deleted."""
     with ThreadPoolExecutor(min(_WRITERS, len(places))) as pool:
-        puts = [pool.submit(_put, store, place) for place in places]
+        puts = [
+            pool.submit(store.put, place.bucket, place.key, file.body, file.media_type, {})
+            for place, file in zip(places, files, strict=True)
+        ]
         wait(puts, return_when=FIRST_EXCEPTION)
         for put in puts:
             put.cancel()
@@ -129,10 +149,6 @@ def _put_all(store: ObjectStore, places: Sequence[_Place]) -> list[StoredObject]
         return [put.result() for put in puts]
     _take_back(store, [(p, put.result()) for p, put in zip(places, puts, strict=True) if _succeeded(put)])
     raise failures[0]
-
-
-def _put(store: ObjectStore, place: _Place) -> StoredObject:
-    return store.put(place.bucket, place.key, place.file.body, place.file.media_type, {})
 
 
 def _succeeded(put: Future[StoredObject]) -> bool:
@@ -163,6 +179,6 @@ def _seen(place: _Place, stored: StoredObject) -> ObjectChange:
         event_time=stored.stored_at,
         size=stored.size,
         etag=stored.etag,
-        media_type=place.file.media_type,
+        media_type=place.media_type,
         is_observation=True,
     )

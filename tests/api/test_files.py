@@ -370,3 +370,22 @@ def test_versions_and_events_are_paged(owner: Api, engine: Engine) -> None:
     cursor = owner("GET", f"/api/files/{file['id']}/events?limit=1").json["next_cursor"]
     assert_problem(owner("GET", f"/api/files/{file['id']}/versions?cursor={cursor}"), 400, "invalid-cursor",
                    ("query", "cursor"))  # fmt: skip
+
+
+def test_an_announced_file_waits_under_its_key_until_an_object_is_put_there(files_api: Api) -> None:
+    said = {"name": "Übersicht 1.pdf", "session_id": "announced", "metadata": {"a": 1}, "tags": ["x"]}
+    answer = files_api("POST", "/api/files", said)
+    assert answer.status == 201, answer.body
+    file = answer.json
+    assert (file["state"], file["size"], file["version_id"]) == ("pending", None, None)
+    assert {name: file[name] for name in said} == said
+    assert file["key"].endswith(f"/{file['id']}/Ubersicht-1.pdf")
+    assert answer.headers["Location"].endswith(f"/api/files/{file['id']}")
+    assert files_api.follow(answer.headers["Location"]).json == file
+    assert files_api("GET", "/api/sessions/announced/files").json["items"] == [file]
+
+
+def test_a_file_is_not_announced_without_a_name_or_with_unknown_fields(files_api: Api) -> None:
+    assert_problem(files_api("POST", "/api/files", {}), 400, "invalid-input", ("body", "name"))
+    answer = files_api("POST", "/api/files", {"name": "x", "size": 1})
+    assert_problem(answer, 400, "invalid-input", ("body", "size"))

@@ -233,7 +233,7 @@ def test_an_upload_that_fails_half_way_takes_back_what_s3_took(
     with pytest.raises(StoreUnavailable):
         uploads.upload_files(
             lambda: transaction(engine), store, "half-way", Principal(DEMO_USER_ID, "operator"),
-            uploads.Upload(files, None, {}, []), runtime.now(),
+            uploads.Upload(files, uploads.Announcement(None, {}, [])), runtime.now(),
         )  # fmt: skip
     listed = s3.list_object_versions(Bucket="half-way")
     assert "Versions" not in listed

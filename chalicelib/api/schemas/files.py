@@ -1,7 +1,7 @@
 """Files, as clients send and receive them."""
 
 import unicodedata
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -37,8 +37,6 @@ Tags = Annotated[
     Field(max_length=MAX_TAGS, description="Up to 50 different words.", examples=[["holiday", "2026"]]),
     AfterValidator(_distinct),
 ]
-# Whatever time zone the database's session has.
-Instant = Annotated[datetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 Size = Annotated[int, Field(ge=0, lt=2**63)]
 
 
@@ -106,6 +104,10 @@ class FileReplace(Input):
     tags: Tags = Field(default_factory=list)
 
 
+class FileCreate(FileReplace):
+    """A file whose bytes are to come. The session is opened if the caller has none of this id."""
+
+
 class FilePatch(Input):
     """Some fields of a file. A null session takes it out of its session; metadata and tags are replaced as a whole."""
 
@@ -153,9 +155,9 @@ class FileOut(Output):
     session_id: str | None
     metadata: dict[str, Any]
     tags: list[str]
-    stored_at: Instant | None = Field(description="When S3 took the current version.")
-    created_at: Instant
-    updated_at: Instant
+    stored_at: datetime | None = Field(description="When S3 took the current version.")
+    created_at: datetime
+    updated_at: datetime
 
 
 class VersionOut(Output):
@@ -172,7 +174,7 @@ class VersionOut(Output):
         description="What S3's headers and the first bytes tell, once read: content_type, metadata (the uploader's), "
         "storage_class, checksums, detected_media_type, and an image's width and height in pixels."
     )
-    stored_at: Instant | None
+    stored_at: datetime | None
 
 
 class EventOut(Output):
@@ -185,12 +187,12 @@ class EventOut(Output):
     sequencer: str = Field(description="S3's own order of the changes of a key; empty if it sent none.")
     size: int | None
     etag: str | None
-    event_time: Instant | None
-    recorded_at: Instant
+    event_time: datetime | None
+    recorded_at: datetime
 
 
 class DownloadOut(Output):
     """A link that needs no other credentials."""
 
     url: str
-    expires_at: Instant
+    expires_at: datetime

@@ -45,7 +45,7 @@ CREATE TABLE files (
     rank text COLLATE "C" NOT NULL DEFAULT '',
     size bigint CONSTRAINT files_size_check CHECK (size >= 0),
     etag text,
-    media_type text,
+    media_type text COLLATE "C",
     stored_at timestamptz,
     metadata jsonb NOT NULL DEFAULT '{}' CONSTRAINT files_metadata_check CHECK (jsonb_typeof(metadata) = 'object'),
     tags text[] NOT NULL DEFAULT '{}',
@@ -53,6 +53,7 @@ CREATE TABLE files (
     updated_at timestamptz NOT NULL,
     CONSTRAINT files_key_bucket_key UNIQUE (key, bucket),
     CONSTRAINT files_stored_has_version_check CHECK ((state = 'stored') = (version_id IS NOT NULL)),
+    CONSTRAINT files_only_stored_has_size_check CHECK (state = 'stored' OR size IS NULL),
     CONSTRAINT files_session_has_owner_check CHECK (session_id IS NULL OR owner_id IS NOT NULL),
     CONSTRAINT files_session_id_fkey FOREIGN KEY (owner_id, session_id)
         REFERENCES sessions (owner_id, session_id) ON DELETE SET NULL (session_id)
