@@ -30,7 +30,8 @@ def _addresses(configuration: Configuration, with_api: bool) -> dict[str, str]:
 def _commands(configuration: Configuration) -> list[str]:
     aws = "AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1 aws"
     return [
-        f"curl {configuration.api_url}/api/session -H 'Content-Type: application/json' -d '{{}}'",
+        f"curl -X POST {configuration.api_url}/api/session -H 'Content-Type: application/json' "
+        """-d '{"session_id": "test_123"}'""",
         f"{_variables(configuration)}.venv/bin/python -m dev put README.md",
         f"{aws} --endpoint-url {configuration.emulator_url} s3 cp README.md s3://{configuration.bucket}/  # the same",
         f"curl {configuration.api_url}/api/files",

@@ -130,7 +130,8 @@ def test_rare_states_are_found_without_reading_the_others(connection: Connection
 
 @pytest.mark.parametrize(
     ("name", "sort"),
-    [("owner", "-created"), ("owner's session", "-created"), ("bucket", "-created"), ("media type", "-created")],
+    # A session has so few files that sorting them may be cheaper; what matters there is that no others are read.
+    [("owner", "-created"), ("bucket", "-created"), ("media type", "-created")],
 )
 def test_the_newest_of_a_filter_come_out_of_its_index_in_order(connection: Connection, name: str, sort: str) -> None:
     for plan in plans(connection, FILTERS[name], sort):

@@ -13,6 +13,7 @@ from sqlalchemy import text
 import app
 from chalicelib import runtime
 from chalicelib.errors import DatabaseUnavailable, MalformedNotification
+from dev.event_source import scheduled_event
 from tests.notifications import body, s3_record, sqs_event
 
 FIXTURES = sorted((Path(__file__).parent.parent / "fixtures" / "events").glob("*/*.json"))
@@ -169,7 +170,8 @@ def test_inspection_that_fails_fails_nothing_and_is_left_to_the_schedule(
 
 
 def test_the_maintenance_schedule_makes_the_coming_months_partitions() -> None:
-    assert app.maintain({}, CONTEXT) == {"partitions": []}, "the migration made them"
+    event = scheduled_event("maintain", runtime.now(), "us-east-1")
+    assert app.maintain(event, CONTEXT) == {"partitions": []}, "the migration made them"
     with runtime.transaction() as session:
         made = session.execute(text("SELECT count(*) FROM pg_class WHERE relname ~ '^file_events_[0-9_]{7}$'"))
         assert made.scalar_one() >= 5
