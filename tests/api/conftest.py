@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from http.client import HTTPConnection, HTTPMessage
 from itertools import count
 from pathlib import Path
@@ -159,6 +160,11 @@ def new_user(api: Api) -> Callable[..., dict[str, Any]]:
 def member(api: Api, new_user: Callable[..., dict[str, Any]]) -> Api:
     """A client who is a member with nothing of its own yet."""
     return api.as_user(new_user())
+
+
+def moment(text: str) -> datetime:
+    """A timestamp of the API's. As text they don't compare: a fraction of zero is left out."""
+    return datetime.fromisoformat(text)
 
 
 def assert_problem(answer: Answer, status: int, name: str, *fields: tuple[str, str]) -> dict[str, Any]:

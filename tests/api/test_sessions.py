@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.api.conftest import Api, assert_problem
+from tests.api.conftest import Api, assert_problem, moment
 
 UNKNOWN_ID = "01890000-0000-7000-8000-000000000000"
 
@@ -48,7 +48,7 @@ def test_a_session_is_opened_read_replaced_patched_and_deleted(member: Api) -> N
     assert replaced.json["name"] == "Journey"
     assert replaced.json["metadata"] == {}
     assert replaced.json["created_at"] == opened.json["created_at"]
-    assert replaced.json["updated_at"] > opened.json["updated_at"]
+    assert moment(replaced.json["updated_at"]) > moment(opened.json["updated_at"])
 
     patched = member("PATCH", "/api/sessions/trip:1", {"name": None})
     assert (patched.json["name"], patched.json["metadata"]) == (None, {})

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.api.conftest import Api, assert_problem
+from tests.api.conftest import Api, assert_problem, moment
 
 DEMO = "00000000-0000-7000-8000-000000000001"
 UNKNOWN = "01890000-0000-7000-8000-000000000000"
@@ -31,7 +31,7 @@ def test_a_user_is_created_read_replaced_patched_and_deleted(api: Api) -> None:
 
     replaced = api("PUT", path, {"name": "Lovelace"}).json
     assert (replaced["name"], replaced["email"], replaced["role"]) == ("Lovelace", None, "operator")
-    assert replaced["updated_at"] > user["updated_at"]
+    assert moment(replaced["updated_at"]) > moment(user["updated_at"])
     assert api("PUT", path, {"name": "Lovelace", "role": "member"}).json["role"] == "member"
 
     assert api("PATCH", path, {"email": email}).json["email"] == email
