@@ -1,0 +1,44 @@
+"""Connections are as Landfall needs them."""
+
+import socket
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from chalicelib.db.engine import create_catalog_engine, transaction
+from chalicelib.errors import DatabaseUnavailable
+from dev.ports import free_port
+from dev.stack import ephemeral_postgres
+
+
+def test_a_connection_sends_at_once_speaks_utc_and_has_a_statement_timeout(tmp_path: Path) -> None:
+    with ephemeral_postgres(tmp_path) as postgres:
+        engine = create_catalog_engine(postgres.url, statement_timeout_ms=1234)
+        with engine.connect() as connection:
+            link = connection.connection.dbapi_connection._usock  # type: ignore[union-attr]
+            assert link.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert connection.execute(text("SHOW timezone")).scalar_one() == "UTC"
+            assert connection.execute(text("SHOW statement_timeout")).scalar_one() == "1234ms"
+
+
+def test_a_server_that_was_killed_is_reported_and_then_found_again(tmp_path: Path) -> None:
+    with ephemeral_postgres(tmp_path) as postgres:
+        engine = create_catalog_engine(postgres.url)
+        with transaction(engine) as session:
+            session.execute(text("CREATE TABLE kept (n int)"))
+        with pytest.raises(DatabaseUnavailable), transaction(engine) as session:
+            session.execute(text("INSERT INTO kept VALUES (1)"))
+            postgres.kill()
+            session.execute(text("INSERT INTO kept VALUES (2)"))
+        with pytest.raises(DatabaseUnavailable), transaction(engine) as session:
+            session.execute(text("SELECT 1"))
+        postgres.start()
+        with transaction(engine) as session:
+            assert session.execute(text("SELECT count(*) FROM kept")).scalar_one() == 0
+
+
+def test_nobody_listening_is_unavailable() -> None:
+    engine = create_catalog_engine(f"postgresql+pg8000://nobody@127.0.0.1:{free_port()}/nothing")
+    with pytest.raises(DatabaseUnavailable), transaction(engine) as session:
+        session.execute(text("SELECT 1"))
