@@ -6,7 +6,7 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent
 
 from chalicelib import runtime, telemetry
-from chalicelib.api import chalice_workarounds, docs, files, health, sessions, users
+from chalicelib.api import chalice_workarounds, docs, files, health, refusals, sessions, users
 
 app = Chalice(app_name="landfall")
 chalice_workarounds.relieve_local_server()
@@ -17,7 +17,7 @@ app.register_blueprint(sessions.routes)
 app.register_blueprint(files.routes)
 app.register_blueprint(health.routes)
 app.register_blueprint(docs.routes)
-chalice_workarounds.complete_routes(app)
+refusals.complete_routes(app)
 app.register_middleware(chalice_workarounds.speak_problems, "http")
 
 
