@@ -10,6 +10,7 @@ from chalicelib.api import chalice_workarounds, docs, files, health, refusals, s
 
 app = Chalice(app_name="landfall")
 chalice_workarounds.relieve_local_server()
+chalice_workarounds.watch_sources_only()
 app.api.binary_types.append("multipart/form-data")
 
 app.register_blueprint(users.routes)

@@ -19,6 +19,7 @@
     └── Unavailable                 the database or the object store does not answer
         ├── DatabaseUnavailable
         └── StoreUnavailable
+            └── StoreUncertain  it may have done what was asked, but didn't say so
 """
 
 from dataclasses import dataclass
@@ -111,3 +112,7 @@ class DatabaseUnavailable(Unavailable):
 
 class StoreUnavailable(Unavailable):
     """The object store does not answer."""
+
+
+class StoreUncertain(StoreUnavailable):
+    """The object store was asked, and nobody knows whether it did it: the answer didn't come, or was its own failure."""

@@ -8,12 +8,12 @@ def show(configuration: Configuration, *, with_api: bool, seconds: float) -> Non
     print(f"\nLandfall is up, after {seconds:.1f} s. Ctrl-C stops it; the data stays in {configuration.home}.\n")
     for name, value in _addresses(configuration, with_api).items():
         print(f"  {name:<10}{value}")
-    print("\nTry, in another terminal:\n")
+    if not with_api:
+        print("\nThe API is yours to start, in another terminal:\n")
+        print(f"  {_by_hand(configuration)}.venv/bin/chalice local --stage local --port {configuration.api_port}")
+    print("\nThen try:\n" if not with_api else "\nTry, in another terminal:\n")
     for command in _commands(configuration):
         print(f"  {command}")
-    if not with_api:
-        print("\nThe API is yours to start:\n")
-        print(f"  {_by_hand(configuration)}.venv/bin/chalice local --stage local --port {configuration.api_port}")
     print(flush=True)
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 from chalice.app import CORSConfig, Request, Response
@@ -82,3 +83,25 @@ def relieve_local_server() -> None:
     if local is not None:
         local.ThreadedHTTPServer.request_queue_size = 128
         local.ChaliceRequestHandler.disable_nagle_algorithm = True
+
+
+def watch_sources_only() -> None:
+    """Have the reloader of ``chalice local`` look at the application's own files. Elsewhere nothing happens.
+
+    It restarts the server when any file below the project changes (cli/filewatch/stat.py, `StatFileWatcher`), and the
+    local stack's database and logs in ``.landfall/`` change with every request.
+    """
+    stat = sys.modules.get("chalice.cli.filewatch.stat")
+    if stat is not None:
+        stat.StatFileWatcher._single_pass_poll = _poll_sources
+
+
+def _poll_sources(watcher: Any, root: str, on_change: Callable[[], None]) -> None:
+    found = {
+        path: path.stat().st_mtime
+        for folder in ("chalicelib", ".chalice", "vendor", "")
+        for path in Path(root, folder).glob("**/*.py" if folder == "chalicelib" else "*.*")
+        if path.is_file()
+    }
+    if watcher.__dict__.setdefault("landfall_seen", found) != found:
+        on_change()

@@ -6,8 +6,9 @@ from typing import Any
 
 from chalice.app import Blueprint
 
+from chalicelib.api import problems
 from chalicelib.api.endpoint import JSON, Call, Reply, endpoint
-from chalicelib.api.schemas.common import Input
+from chalicelib.api.schemas.common import Input, Output
 from chalicelib.errors import NotFound
 
 routes = Blueprint(__name__)
@@ -57,11 +58,45 @@ class AssetPath(Input):
     asset: str
 
 
+class ProblemPath(Input):
+    """Which kind of problem."""
+
+    name: str
+
+
+class ProblemKind(Output):
+    """A kind of problem, as the documents of that kind name it."""
+
+    type: str
+    title: str
+    status: int
+
+
 @routes.route("/openapi.json", methods=["GET"], **JSON)
 @endpoint(response=None, anonymous=True, transactional=False)
 def openapi_document(call: Call[None, None, None]) -> Reply:
     """Read this document."""
     return Reply(json.dumps(_document() | {"servers": [{"url": call.base_url}]}))
+
+
+@routes.route("/", methods=["GET"], **JSON)
+@endpoint(response=None, status=302, anonymous=True, transactional=False, media_type="text/plain")
+def root(call: Call[None, None, None]) -> Reply:
+    """Go to the documentation page."""
+    return Reply(None, 302, {"Location": f"{call.base_url}/docs"})
+
+
+@routes.route("/problems/{name}", methods=["GET"], **JSON)
+@endpoint(path=ProblemPath, response=ProblemKind, anonymous=True, transactional=False, errors=(NotFound,))
+def read_problem(call: Call[ProblemPath, None, None]) -> problems.Kind:
+    """Read about a kind of problem.
+
+    The `type` of every problem leads here.
+    """
+    kinds = {kind.name: kind for kind in (*problems.KINDS.values(), problems.INTERNAL)}
+    if call.path.name not in kinds:
+        raise NotFound(f"There is no kind of problem called {call.path.name}.")
+    return kinds[call.path.name]
 
 
 @routes.route("/docs", methods=["GET"], **JSON)

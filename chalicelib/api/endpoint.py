@@ -223,7 +223,9 @@ def _identify(spec: Endpoint, exchange: Exchange, session: Session) -> None:
 def _perform(spec: Endpoint, exchange: Exchange, path_values: dict[str, str], session: Session | None) -> Response:
     result = spec.function(_call(spec, exchange, path_values, session))
     reply = result if isinstance(result, Reply) else Reply(result, spec.status)
-    return Response(spec.serialise(reply.body), {"Content-Type": spec.media_type, **reply.headers}, reply.status)
+    headers: dict[str, str | list[str]] = {} if reply.body is None else {"Content-Type": spec.media_type}
+    headers |= reply.headers
+    return Response(spec.serialise(reply.body), headers, reply.status)
 
 
 def _call(spec: Endpoint, exchange: Exchange, path_values: dict[str, str], session: Session | None) -> Call:

@@ -223,6 +223,8 @@ def _upload_fields(form: multipart_form.Form) -> UploadFields:
         problems = tuple(FieldProblem("body", name, "Given more than once.") for name in repeated)
         raise InvalidInput("A field of the form is given more than once.", problems)
     document: dict[str, Any] = {name: values[0] for name, values in form.fields.items()}
+    if "names" in document:
+        raise InvalidInput("Wrong: body names.", (FieldProblem("body", "names", "Unknown field."),))
     document |= {"names": [part.name for part in form.files]}
     if "tags" in form.fields:
         document["tags"] = form.fields["tags"]

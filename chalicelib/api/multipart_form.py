@@ -49,7 +49,7 @@ def parse_form(body: bytes, content_type: str) -> Form:
     if len(body) > MAX_BODY_BYTES:
         raise TooLarge(
             f"The body has {len(body)} bytes, and this route takes {MAX_BODY_BYTES}."
-            " Larger files go straight to S3: POST /api/uploads signs for them."
+            " Larger files go straight to S3: POST /api/files answers the bucket and key to put them under."
         )
     form = Form([], {})
     for part in _parts(body, content_type):
@@ -110,7 +110,8 @@ def _text(part: Any) -> str:
 
 def _media_type(part: Any, name: str) -> str:
     told = part.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if _MEDIA_TYPE.fullmatch(told):
+    # What curl says of every file whose ending it doesn't know says nothing.
+    if _MEDIA_TYPE.fullmatch(told) and told != DEFAULT_MEDIA_TYPE:
         return str(told)
     return _types().guess_type(name)[0] or DEFAULT_MEDIA_TYPE
 

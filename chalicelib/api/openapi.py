@@ -29,6 +29,10 @@ _ABOUT = {
     "health": "Whether it works.",
     "docs": "This document.",
 }
+_INTRODUCTION = """Lists answer `{"items": [...], "next_cursor": ...}`; pass `next_cursor` as `cursor`, or follow the `Link`
+header, for the next page. Errors are problem details (RFC 9457): `detail` says what went wrong, `errors` which fields, and
+`request_id` finds the log. A file uploaded through the API can be read at once; an object put into the bucket appears about a
+second later. Soon after, inspection may refine `media_type`, and S3's own event `stored_at`."""
 _REQUEST_ID = {"description": "Find the request's log lines by it.", "schema": {"type": "string"}}
 _HEADERS_OF_STATUS = {
     201: {"Location": {"description": "Where it is.", "schema": {"type": "string"}}},
@@ -60,6 +64,7 @@ def document(routes: Mapping[str, Mapping[str, Any]]) -> Schema:
             "title": "Landfall",
             "version": _VERSION,
             "summary": "Files that land in object storage, known at once and never wrongly.",
+            "description": _INTRODUCTION,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "tags": [{"name": tag, "description": _ABOUT.get(tag, tag)} for tag in tags],

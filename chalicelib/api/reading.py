@@ -24,6 +24,8 @@ _PLAINER = {
     "missing": "Required.",
     "model_attributes_type": "Must be a JSON object.",
     "model_type": "Must be a JSON object.",
+    "dict_type": "Must be a JSON object.",
+    "timezone_aware": "Must name a time zone, as in 2026-11-23T12:00:00Z.",
 }
 
 

@@ -31,7 +31,6 @@ def complete_routes(app: Chalice) -> None:
     for depth in range(1, _DEEPEST_UNKNOWN_PATH + 1):
         unknown = "".join(f"/{{segment{level}}}" for level in range(1, depth + 1))
         _refuse(app, unknown, list(_METHODS), _no_such_path)
-    _refuse(app, "/", list(_METHODS), _no_such_path)
 
 
 def _complete(app: Chalice, path: str) -> None:

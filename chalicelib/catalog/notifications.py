@@ -214,6 +214,11 @@ def _time(value: Any) -> datetime | None:
         return None
 
 
+def _storable(text: str) -> str:
+    """Without what PostgreSQL text cannot hold: NUL and lone surrogates."""
+    return text.replace("\x00", "").encode(errors="replace").decode()
+
+
 def _media_type(value: Any) -> str | None:
     return value if isinstance(value, str) and 0 < len(value) <= 255 and value.isprintable() else None
 
@@ -224,7 +229,7 @@ def _metadata(value: Any) -> dict[str, str] | None:
         return None
     prefix = "x-amz-meta-"
     return {
-        name.lower().removeprefix(prefix): str(text).replace("\x00", "").encode(errors="replace").decode()
+        _storable(name.lower().removeprefix(prefix)): _storable(str(text))
         for name, text in value.items()
         if name.lower().startswith(prefix)
     }

@@ -16,6 +16,8 @@ from chalicelib.errors import DatabaseUnavailable
 # Admin shutdown, crash shutdown, cannot connect now; class 08 is every connection exception.
 _LOST = ("57P01", "57P02", "57P03", "08")
 _CONNECT_SECONDS = 25  # Aurora at 0 ACU takes about 15 s to resume
+# The connect timeout is also the socket's: the server's own statement timeout must come first, with its clear answer.
+_GRACE_SECONDS = 5
 
 
 def create_catalog_engine(url: str, pool_size: int = 1, statement_timeout_ms: int = 0) -> Engine:
@@ -27,7 +29,7 @@ def create_catalog_engine(url: str, pool_size: int = 1, statement_timeout_ms: in
         pool_pre_ping=True,
         pool_recycle=600,
         json_serializer=_to_json,
-        connect_args={"timeout": _CONNECT_SECONDS},
+        connect_args={"timeout": max(_CONNECT_SECONDS, statement_timeout_ms // 1000 + _GRACE_SECONDS)},
     )
     event.listen(engine, "handle_error", _mark_disconnect)
     event.listen(engine, "connect", _prepare_connection(statement_timeout_ms))
@@ -44,7 +46,6 @@ def _prepare_connection(statement_timeout_ms: int) -> Any:
         cursor = connection.cursor()
         # Times that Postgres itself writes into JSON are then in UTC, as everywhere in Landfall.
         cursor.execute("SET timezone = 'UTC'")
-        # The connect timeout is also the socket's: a statement's own limit must come first, so that the server stops too.
         cursor.execute(f"SET statement_timeout = {int(statement_timeout_ms)}")
         connection.commit()
         cursor.close()
@@ -71,8 +72,14 @@ def sqlstate(error: BaseException | None) -> str:
 
 
 def _mark_disconnect(context: ExceptionContext) -> None:
-    """Have the pool throw away connections of a server that went away: pg8000's dialect knows only broken sockets."""
-    if sqlstate(context.original_exception).startswith(_LOST):
+    """Have the pool throw away connections that can't be trusted.
+
+    Those of a server that went away: pg8000's dialect knows only broken sockets. And those of any error that isn't the
+    server's answer: pg8000 converts parameters after it has begun to send (`CoreConnection.execute_unnamed`), so one that
+    can't be converted leaves an answer unread on the line, and the next statement would be given it as its own.
+    """
+    state = sqlstate(context.original_exception)
+    if not state or state.startswith(_LOST):
         context.is_disconnect = True
 
 
@@ -102,3 +109,5 @@ def transaction(engine: Engine) -> Iterator[Session]:
         if is_lost(error):
             raise DatabaseUnavailable("The database does not answer.") from error
         raise
+    except OSError as error:  # pg8000 lets some of the socket's own errors through, at commit above all
+        raise DatabaseUnavailable("The database does not answer.") from error

@@ -14,6 +14,7 @@ from chalicelib.db.locks import lock_keys
 
 # How long a claim keeps others away: longer than any Lambda of ours runs, so a crashed claimant's work is taken over.
 _LEASE = timedelta(minutes=5)
+MAX_TRIES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +47,23 @@ WHERE v.bucket = t.bucket AND v.key = t.key AND v.version_id = t.version_id AND 
 """)
 
 # SKIP LOCKED: two claimants share the work instead of waiting for each other. A removed version has nothing to inspect.
-_CLAIM = text("""
+# The oldest first for the schedule, the newest first right after recording: a flood must not starve what just came.
+_CLAIM = """
 WITH due AS MATERIALIZED (
     SELECT bucket, key, version_id FROM object_versions
     WHERE inspect_after <= :now
-    ORDER BY inspect_after
+    ORDER BY inspect_after {direction}
     LIMIT :most
     FOR UPDATE SKIP LOCKED
 )
 UPDATE object_versions AS v
-SET inspect_after = CASE WHEN v.alive THEN CAST(:lease_end AS timestamptz) END, inspect_tries = v.inspect_tries + 1
+SET inspect_after = CASE WHEN v.alive AND v.inspect_tries < :most_tries THEN CAST(:lease_end AS timestamptz) END,
+    inspect_tries = v.inspect_tries + 1
 FROM due
 WHERE v.bucket = due.bucket AND v.key = due.key AND v.version_id = due.version_id
-RETURNING v.bucket, v.key, v.version_id, v.put_rank, v.inspect_tries, v.alive
-""")
+RETURNING v.bucket, v.key, v.version_id, v.put_rank, v.inspect_tries, v.inspect_after IS NOT NULL AS claimed
+"""
+_CLAIM_OLDEST, _CLAIM_NEWEST = text(_CLAIM.format(direction="ASC")), text(_CLAIM.format(direction="DESC"))
 
 # The rank guards: if another put came under the same version id meanwhile, what was found belongs to the older one.
 _SAVE = text("""
@@ -98,10 +102,15 @@ def request_inspection(session: Session, requests: Sequence[InspectionRequest], 
     )
 
 
-def claim_due(session: Session, now: datetime, most: int) -> list[Claim]:
-    """Take up to ``most`` versions that are due; nobody else gets them for five minutes."""
-    rows = session.execute(_CLAIM, {"now": now, "most": most, "lease_end": now + _LEASE}).all()
-    return [Claim(row.bucket, row.key, row.version_id, row.put_rank, row.inspect_tries) for row in rows if row.alive]
+def claim_due(session: Session, now: datetime, most: int, newest_first: bool = False) -> list[Claim]:
+    """Take up to ``most`` versions that are due; nobody else gets them for five minutes.
+
+    One that was claimed `MAX_TRIES` times is given up, whatever happened to its claimants.
+    """
+    statement = _CLAIM_NEWEST if newest_first else _CLAIM_OLDEST
+    values = {"now": now, "most": most, "most_tries": MAX_TRIES, "lease_end": now + _LEASE}
+    rows = session.execute(statement, values).all()
+    return [Claim(row.bucket, row.key, row.version_id, row.put_rank, row.inspect_tries) for row in rows if row.claimed]
 
 
 def save_findings(session: Session, findings: Sequence[Finding], now: datetime) -> None:

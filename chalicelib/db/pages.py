@@ -5,7 +5,7 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 from zlib import crc32
@@ -75,7 +75,7 @@ def _typed(column: InstrumentedAttribute[Any], value: Any) -> Any:
 def encode_cursor(order: Order, row: Any) -> str:
     """An opaque cursor that continues after ``row``."""
     values = [getattr(row, column.key) for column in (order.column, order.id_column)]
-    document = json.dumps([_fingerprint(order), *values], default=_plain, separators=(",", ":"))
+    document = json.dumps([_fingerprint(order), *values], default=_plain, separators=(",", ":"), ensure_ascii=False)
     return urlsafe_b64encode(document.encode()).decode().rstrip("=")
 
 
@@ -93,7 +93,7 @@ def decode_cursor(order: Order, cursor: str) -> list[Any]:
             _parse(values[0], order.column.type.python_type, order.nullable),
             _parse(values[1], UUID, False),
         ]
-    except (ValueError, TypeError, AttributeError, RecursionError, binascii.Error):
+    except (ValueError, TypeError, AttributeError, RecursionError, OverflowError, binascii.Error):
         raise InvalidCursor from None
 
 
@@ -117,7 +117,7 @@ def _parse(value: Any, kind: type, nullable: bool) -> Any:
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is None:
             raise InvalidCursor
-        return moment
+        return moment.astimezone(UTC)
     if kind is UUID:
         return UUID(value)
     if kind is str:

@@ -7,22 +7,23 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from chalicelib.db.inspection_queue import Claim, Finding, claim_due, save_findings
-from chalicelib.errors import LandfallError, NotFound
+from chalicelib.db.inspection_queue import MAX_TRIES, Claim, Finding, claim_due, save_findings
+from chalicelib.errors import DatabaseUnavailable, LandfallError, NotFound
 from chalicelib.store.client import ObjectStore
 from chalicelib.store.inspection import inspect_object
 
-MAX_TRIES = 8
 _FIRST_RETRY = timedelta(seconds=30)
+Transaction = Callable[[], AbstractContextManager[Session]]
 _READERS = 8
 _PATIENCE = timedelta(seconds=10)
 
 
 def inspect_due(
-    transaction: Callable[[], AbstractContextManager[Session]],
+    transaction: Transaction,
     store: ObjectStore,
     clock: Callable[[], datetime],
     most: int,
+    newest_first: bool = False,
 ) -> list[Finding]:
     """Inspect up to ``most`` versions that are due, several at once, with no transaction open meanwhile.
 
@@ -31,15 +32,35 @@ def inspect_due(
     one is begun: whoever called has other things to do, and a store that is down would cost seconds for each.
     """
     with transaction() as session:
-        claims = claim_due(session, clock(), most)
+        claims = claim_due(session, clock(), most, newest_first)
     if not claims:
         return []
     inspector = _Inspector(store, clock)
     with ThreadPoolExecutor(min(_READERS, len(claims))) as pool:
         findings = list(pool.map(inspector.inspect, claims))
+    try:
+        _save(transaction, findings, clock)
+    except DatabaseUnavailable:
+        raise
+    except Exception:  # noqa: BLE001 - whatever the database refused, it must concern one object only
+        for finding in findings:
+            _save_or_give_up(transaction, finding, clock)
+    return findings
+
+
+def _save(transaction: Transaction, findings: list[Finding], clock: Callable[[], datetime]) -> None:
     with transaction() as session:
         save_findings(session, findings, clock())
-    return findings
+
+
+def _save_or_give_up(transaction: Transaction, finding: Finding, clock: Callable[[], datetime]) -> None:
+    """Parsing checks what the database is known to refuse; this is for what nobody thought of."""
+    try:
+        _save(transaction, [finding], clock)
+    except DatabaseUnavailable:
+        raise
+    except Exception:  # noqa: BLE001 - see above
+        _save(transaction, [Finding(finding.claim)], clock)
 
 
 class _Inspector:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, TypedDict
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import Select, delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session as DatabaseSession
 
@@ -79,8 +79,8 @@ def open_session(
         if created := session.scalar(statement):
             return created, True
         # The insert has waited for whoever was creating it, so this statement's snapshot shows it; unless it was
-        # deleted in between.
-        if existing := _find(session, principal.user_id, session_id):
+        # deleted in between. Locked, so that it is still there when the caller's files refer to it.
+        if existing := session.scalar(_query(principal.user_id, session_id).with_for_update(read=True, key_share=True)):
             return existing, False
     raise Conflict("Others keep opening and deleting this session.")
 
@@ -122,5 +122,9 @@ def _own(session: DatabaseSession, principal: Principal, session_id: str, lock: 
 
 
 def _find(session: DatabaseSession, owner_id: UUID, session_id: str, lock: bool = False) -> Session | None:
-    statement = select(Session).where(Session.owner_id == owner_id, Session.session_id == session_id)
+    statement = _query(owner_id, session_id)
     return session.scalar(statement.with_for_update() if lock else statement)
+
+
+def _query(owner_id: UUID, session_id: str) -> Select[Session]:
+    return select(Session).where(Session.owner_id == owner_id, Session.session_id == session_id)

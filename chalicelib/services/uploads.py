@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,7 +15,7 @@ from chalicelib.catalog.keys import upload_key
 from chalicelib.db.file_queries import FileDocument, find_files
 from chalicelib.db.models import File
 from chalicelib.db.recording import record_changes
-from chalicelib.errors import NotFound, StoreUnavailable
+from chalicelib.errors import NotFound, StoreUnavailable, StoreUncertain
 from chalicelib.ids import uuid7
 from chalicelib.services.files import Transaction
 from chalicelib.services.principals import Principal
@@ -78,7 +77,8 @@ def upload_files(
     The rows come first, as ``pending``, in a transaction of their own: none is open while S3 takes the bytes, and an
     event that comes before we are done finds owner, name and session there. Then:
 
-    - S3 fails: what it took is deleted again, and the pending rows with it. Nothing is left to see.
+    - S3 fails: what it took is deleted again, and the pending rows with it. Nothing is left to see, but for a file of
+      which nobody knows whether S3 took it: that one stays ``pending``, and its event, if it comes, finds its owner.
     - The database fails after S3 took the bytes: the objects' own events record the files, under the same ids.
     - This process dies: as before; a row whose object never came stays ``pending``.
 
@@ -90,12 +90,13 @@ def upload_files(
     places = [_place(bucket, principal, file.name, file.media_type, now) for file in upload.files]
     with transaction() as session:
         _add_pending(session, principal, upload.said, places, now)
-    try:
-        stored = _put_all(store, places, upload.files)
-    except StoreUnavailable:
+    outcomes = _put_all(store, places, upload.files)
+    failures = [outcome for outcome in outcomes if isinstance(outcome, StoreUnavailable)]
+    if failures:
         with transaction() as session:
-            _forget(session, places)
-        raise
+            _forget(session, _certainly_gone(store, places, outcomes))
+        raise failures[0]
+    stored = [outcome for outcome in outcomes if isinstance(outcome, StoredObject)]
     with transaction() as session:
         record_changes(session, list(map(_seen, places, stored)), now)
         return find_files(session, [place.file_id for place in places])
@@ -134,8 +135,10 @@ def _add_pending(
     session.execute(insert(File).values(rows))
 
 
-def _put_all(store: ObjectStore, places: Sequence[_Place], files: Sequence[IncomingFile]) -> list[StoredObject]:
-    """Put every file, several at once. If one fails, no further one is begun and those that S3 took are deleted."""
+def _put_all(
+    store: ObjectStore, places: Sequence[_Place], files: Sequence[IncomingFile]
+) -> list[StoredObject | StoreUnavailable | None]:
+    """Put every file, several at once; what came of each. If one fails, no further one is begun (None)."""
     with ThreadPoolExecutor(min(_WRITERS, len(places))) as pool:
         puts = [
             pool.submit(store.put, place.bucket, place.key, file.body, file.media_type, {})
@@ -144,22 +147,36 @@ def _put_all(store: ObjectStore, places: Sequence[_Place], files: Sequence[Incom
         wait(puts, return_when=FIRST_EXCEPTION)
         for put in puts:
             put.cancel()
-    failures = [error for put in puts if not put.cancelled() and (error := put.exception())]
-    if not failures:
-        return [put.result() for put in puts]
-    _take_back(store, [(p, put.result()) for p, put in zip(places, puts, strict=True) if _succeeded(put)])
-    raise failures[0]
+    return [_outcome(put) for put in puts]
 
 
-def _succeeded(put: Future[StoredObject]) -> bool:
-    return not put.cancelled() and put.exception() is None
+def _outcome(put: Future[StoredObject]) -> StoredObject | StoreUnavailable | None:
+    if put.cancelled():
+        return None
+    try:
+        return put.result()
+    except StoreUnavailable as error:
+        return error
 
 
-def _take_back(store: ObjectStore, stored: Sequence[tuple[_Place, StoredObject]]) -> None:
-    """Delete, as well as S3 lets us, the very versions that were stored: no delete marker is left behind."""
-    with suppress(StoreUnavailable, NotFound):
-        for place, answer in stored:
-            store.delete(place.bucket, place.key, answer.version_id or None)
+def _certainly_gone(
+    store: ObjectStore, places: Sequence[_Place], outcomes: Sequence[StoredObject | StoreUnavailable | None]
+) -> list[_Place]:
+    """The places where S3 holds nothing: it never took it, or what it took is deleted again.
+
+    It is the very version that is deleted, so that no delete marker is left behind.
+    """
+    gone = []
+    for place, outcome in zip(places, outcomes, strict=True):
+        if isinstance(outcome, StoreUncertain):
+            continue
+        if isinstance(outcome, StoredObject):
+            try:
+                store.delete(place.bucket, place.key, outcome.version_id or None)
+            except (StoreUnavailable, NotFound):
+                continue
+        gone.append(place)
+    return gone
 
 
 def _forget(session: Session, places: Sequence[_Place]) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from chalicelib.errors import NotFound, StoreUnavailable
+from chalicelib.errors import NotFound, StoreUnavailable, StoreUncertain
 from chalicelib.store.presign import response_headers
 
 _CONNECT_SECONDS, _READ_SECONDS = 3, 10
@@ -200,7 +200,7 @@ def _client(region: str, endpoint: str | None) -> Any:
 @contextmanager
 def _translating(doing: str, missing: type[NotFound] | type[StoreUnavailable] = NotFound) -> Iterator[None]:
     """Raise Landfall's errors for botocore's. Their texts stay inside, as causes: they may hold keys and hosts."""
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError, ReadTimeoutError
 
     try:
         yield
@@ -210,7 +210,10 @@ def _translating(doing: str, missing: type[NotFound] | type[StoreUnavailable] = 
             raise missing(f"The object store could not {doing}: there is none.") from error
         if status == _NOTHING_IN_RANGE:
             raise _NothingInRange(f"The object store could not {doing}: it is empty.") from error
-        raise StoreUnavailable(f"The object store could not {doing}.") from error
+        failure = StoreUncertain if status is None or status >= 500 else StoreUnavailable
+        raise failure(f"The object store could not {doing}.") from error
+    except (ConnectionClosedError, ReadTimeoutError) as error:
+        raise StoreUncertain(f"The object store could not {doing}: its answer did not come.") from error
     except BotoCoreError as error:
         raise StoreUnavailable(f"The object store could not {doing}: it does not answer.") from error
 

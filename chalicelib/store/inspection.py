@@ -25,9 +25,13 @@ def inspect_object(store: "ObjectStore", bucket: str, key: str, version_id: str)
         NotFound: the object is gone. StoreUnavailable: S3 does not answer.
     """
     head = store.head(bucket, key, version_id or None)
+    if not version_id and head.version_id:
+        version_id = "null"  # the key got versions later, and the current one was answered
+        head = store.head(bucket, key, version_id)
+    media_type = storable_media_type(head.media_type)
     found: dict[str, Any] = {
-        "content_type": head.media_type,
-        "metadata": head.metadata,
+        "content_type": media_type,
+        "metadata": {_storable(name): _storable(text) for name, text in head.metadata.items()},
         "storage_class": head.storage_class,
         "checksums": head.checksums,
         "size": head.size,
@@ -35,10 +39,18 @@ def inspect_object(store: "ObjectStore", bucket: str, key: str, version_id: str)
     }
     if head.size and head.storage_class not in _UNREADABLE:
         found |= detect(store.first_bytes(bucket, key, version_id or None, FIRST_BYTES))
-    found["media_type"] = (
-        found.get("detected_media_type") or head.media_type if head.media_type in _UNTOLD else head.media_type
-    )
+    found["media_type"] = found.get("detected_media_type") or media_type if media_type in _UNTOLD else media_type
     return {name: value for name, value in found.items() if value not in (None, {})}
+
+
+def storable_media_type(text: str | None) -> str | None:
+    """``text`` if it can be a media type that is worth keeping: anyone may send anything, thousands of bytes of it."""
+    return text if text and len(text) <= 255 and text.isprintable() else None
+
+
+def _storable(text: str) -> str:
+    """Without what PostgreSQL text cannot hold."""
+    return text.replace("\x00", "").encode(errors="replace").decode()
 
 
 def detect(data: bytes) -> dict[str, Any]:

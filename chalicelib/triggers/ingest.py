@@ -126,7 +126,7 @@ def _inspect_new(recorded: Sequence[Recorded]) -> None:
         return
     from chalicelib.triggers.schedules import inspect_some
 
-    inspect_some(INSPECTED_INLINE)
+    inspect_some(INSPECTED_INLINE, newest_first=True)
 
 
 def _request_id(context: Any) -> str:

@@ -55,3 +55,17 @@ def test_other_files_are_not_found(api: Api) -> None:
         answer = api("GET", f"/docs/{name}")
         assert answer.status in (400, 404)
     assert_problem(api("GET", "/docs/index.html"), 404, "not-found")
+
+
+def test_the_root_leads_to_the_documentation(api: Api) -> None:
+    answer = api("GET", "/")
+    assert answer.status == 302
+    assert answer.headers["Location"] == f"http://127.0.0.1:{api.port}/docs"
+
+
+def test_the_type_of_a_problem_leads_to_what_it_means(api: Api) -> None:
+    problem = assert_problem(api("GET", "/api/users/nobody"), 400, "invalid-input", ("path", "user_id"))
+    told = api("GET", problem["type"])
+    assert told.status == 200
+    assert told.json == {name: problem[name] for name in ("type", "title", "status")}
+    assert_problem(api("GET", "/problems/imaginary"), 404, "not-found")

@@ -195,3 +195,13 @@ def test_the_ends_of_time_are_times(files: Any, moment: str) -> None:
     client, _ = files
     for name in ("created_after", "created_before", "updated_after", "updated_before"):
         assert client("GET", f"/api/files?{urlencode({name: moment})}").status == 200
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+@pytest.mark.parametrize("name", ["created_after", "created_before", "updated_after", "updated_before"])
+def test_a_time_that_is_none_in_utc_is_refused_and_spoils_no_later_answer(
+    files_api: Api, name: str, moment: str
+) -> None:
+    answer = files_api("GET", "/api/files?" + urlencode({name: moment}))
+    assert_problem(answer, 400, "invalid-input", ("query", name))
+    assert files_api("GET", "/api/files?limit=1").status == 200

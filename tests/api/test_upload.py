@@ -132,7 +132,7 @@ def test_4_500_000_bytes_are_taken_and_one_more_is_not(owner: Api) -> None:
     assert file["size"] == LIMIT - overhead
     answer = send(owner, form(part(b"x" * (LIMIT - overhead + 1), filename="big.bin")))
     problem = assert_problem(answer, 413, "too-large")
-    assert "POST /api/uploads" in problem["detail"]
+    assert "POST /api/files" in problem["detail"]
     assert str(LIMIT) in problem["detail"]
 
 

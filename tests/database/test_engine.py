@@ -1,6 +1,7 @@
 """Connections are as Landfall needs them."""
 
 import socket
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,16 @@ def test_a_server_that_was_killed_is_reported_and_then_found_again(tmp_path: Pat
         postgres.start()
         with transaction(engine) as session:
             assert session.execute(text("SELECT count(*) FROM kept")).scalar_one() == 0
+
+
+def test_a_parameter_that_cannot_be_sent_spoils_no_later_answer(database_url: str) -> None:
+    engine = create_catalog_engine(database_url)
+    too_early = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))
+    for number in range(20):
+        with pytest.raises(OverflowError), transaction(engine) as session:
+            session.execute(text("SELECT CAST(:moment AS timestamptz)"), {"moment": too_early})
+        with transaction(engine) as session:
+            assert session.execute(text("SELECT CAST(:number AS int)"), {"number": number}).scalar_one() == number
 
 
 def test_nobody_listening_is_unavailable() -> None:

@@ -31,7 +31,7 @@ class PageQuery(Input):
     """Parameters of every list."""
 
     limit: int = Field(100, ge=1, le=1000, description="Most items to answer.")
-    cursor: str | None = Field(None, max_length=4096, description="`next_cursor` of the page before.")
+    cursor: str | None = Field(None, max_length=12_000, description="`next_cursor` of the page before.")
 
 
 class Page(Output, Generic[ItemT]):
@@ -52,7 +52,7 @@ class FieldProblemOut(Output):
 class Problem(Output):
     """What went wrong (RFC 9457)."""
 
-    type: str = Field(description="Which kind of problem: stable, and a page that explains it.")
+    type: str = Field(description="Which kind of problem. Stable; told about at this path.")
     title: str
     status: int
     detail: str

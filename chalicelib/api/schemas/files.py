@@ -1,7 +1,7 @@
 """Files, as clients send and receive them."""
 
 import unicodedata
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -37,6 +37,16 @@ Tags = Annotated[
     Field(max_length=MAX_TAGS, description="Up to 50 different words.", examples=[["holiday", "2026"]]),
     AfterValidator(_distinct),
 ]
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("Is beyond the years 1 to 9999 in UTC.") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 Size = Annotated[int, Field(ge=0, lt=2**63)]
 
 
@@ -66,10 +76,10 @@ class SessionFilesQuery(PageQuery):
     )
     min_size: Size | None = Field(None, description="At least so many bytes.")
     max_size: Size | None = Field(None, description="At most so many bytes.")
-    created_after: AwareDatetime | None = Field(None, description="Created then or later, to the millisecond.")
-    created_before: AwareDatetime | None = Field(None, description="Created before then, to the millisecond.")
-    updated_after: AwareDatetime | None = Field(None, description="Last changed then or later.")
-    updated_before: AwareDatetime | None = Field(None, description="Last changed before then.")
+    created_after: Moment | None = Field(None, description="Created then or later, to the millisecond.")
+    created_before: Moment | None = Field(None, description="Created before then, to the millisecond.")
+    updated_after: Moment | None = Field(None, description="Last changed then or later.")
+    updated_before: Moment | None = Field(None, description="Last changed before then.")
     sort: Literal["created", "-created", "updated", "-updated", "name", "-name", "size", "-size"] = Field(
         "-created",
         description="`-` for descending. Names compare byte by byte; files whose size isn't known come last.",

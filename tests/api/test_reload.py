@@ -1,0 +1,67 @@
+"""`chalice local` by hand, with its reloader: it restarts for the application's files, not for the stack's own."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from dev.ports import free_port
+
+ROOT = Path(__file__).parents[2]
+RESTART = "Restarting local dev server"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of what Chalice reads, which a test may change."""
+    for name in ("app.py", "chalicelib", ".chalice", "vendor"):
+        source, target = ROOT / name, tmp_path / name
+        shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+    return tmp_path
+
+
+@pytest.fixture
+def log(project: Path) -> Iterator[Path]:
+    path, port = project.parent / f"{project.name}.log", free_port()
+    command = [
+        sys.executable,
+        "-c",
+        "from chalice.cli import main; main()",
+        "local",
+        "--stage",
+        "local",
+        "--port",
+        str(port),
+    ]
+    with path.open("wb") as output:
+        process = subprocess.Popen(command, cwd=project, env=os.environ, stdout=output, stderr=output, process_group=0)
+    try:
+        answer = urllib3.request(
+            "GET", f"http://127.0.0.1:{port}/health", retries=urllib3.Retry(40, backoff_factor=0.1)
+        )
+        assert answer.status == 200
+        yield path
+    finally:
+        os.killpg(process.pid, 15)
+        process.wait(10)
+
+
+def test_what_the_stack_writes_restarts_nothing_but_a_changed_source_does(project: Path, log: Path) -> None:
+    time.sleep(2.5)  # the watcher looks once a second
+    (project / ".landfall").mkdir()
+    (project / ".landfall" / "postgres.log").write_text("busy")
+    time.sleep(2.5)
+    assert RESTART not in log.read_text()
+
+    with (project / "chalicelib" / "ids.py").open("a") as source:
+        source.write("# changed\n")
+    deadline = time.monotonic() + 10
+    while RESTART not in log.read_text() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert RESTART in log.read_text()

@@ -1,0 +1,151 @@
+"""Inspection follows recording, and nothing that an object says of itself can hold up the others."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from itertools import count
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from chalicelib.catalog.notifications import parse_message
+from chalicelib.db.engine import create_catalog_engine, transaction
+from chalicelib.db.inspection_queue import MAX_TRIES
+from chalicelib.errors import NotFound, StoreUnavailable
+from chalicelib.services.ingestion import record_notices
+from chalicelib.services.inspection import inspect_due
+from chalicelib.store.client import ObjectHead
+from chalicelib.store.inspection import detect
+from tests.notifications import NOON, body, s3_record
+
+_names = count()
+PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452000000020000000308060000004c9c9a5c")
+
+
+class Store:
+    """A store for faults: answers each key as told, or fails."""
+
+    def __init__(self, heads: dict[str, Any], first: bytes = b"") -> None:
+        self.heads, self.first, self.asked = heads, first, 0
+
+    def head(self, bucket: str, key: str, version_id: str | None) -> ObjectHead:
+        self.asked += 1
+        answer = self.heads[key]
+        if isinstance(answer, Exception):
+            raise answer
+        fields = {"size": 1, "etag": "e", "media_type": "text/plain", "metadata": {}, "storage_class": "STANDARD"}
+        rest = {"checksums": {}, "last_modified": NOON, "version_id": ""}
+        return ObjectHead(**(fields | rest | answer))
+
+    def first_bytes(self, *_: Any) -> bytes:
+        return self.first
+
+
+class Inspected:
+    """A bucket whose objects were recorded, and a clock."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.bucket, self.now = engine, f"inspection-{next(_names)}", NOON
+
+    def record(self, *keys: str, **fields: Any) -> None:
+        records = [
+            s3_record("ObjectCreated:Put", key, bucket=self.bucket, sequencer="01", size=1, **fields) for key in keys
+        ]
+        with transaction(self.engine) as session:
+            record_notices(session, parse_message(body(*records)), self.now)
+
+    def inspect(self, store: Any, **options: Any) -> int:
+        return len(inspect_due(lambda: transaction(self.engine), store, lambda: self.now, 50, **options))
+
+    def versions(self) -> dict[str, Any]:
+        with transaction(self.engine) as session:
+            rows = session.execute(text("SELECT * FROM object_versions WHERE bucket = :b"), {"b": self.bucket})
+            return {row.key: row for row in rows}
+
+
+@pytest.fixture
+def bucket(new_migrated_database: Callable[[], str]) -> Iterator[Inspected]:
+    engine = create_catalog_engine(new_migrated_database())
+    yield Inspected(engine)
+    engine.dispose()
+
+
+def test_an_object_that_says_impossible_things_of_itself_holds_up_nobody(bucket: Inspected) -> None:
+    bucket.record("bad", "nul", "good")
+    store = Store({"bad": {"media_type": "text/" + "x" * 4000}, "nul": {"metadata": {"a\x00": "b\x00"}}, "good": {}})
+    assert bucket.inspect(store) == 3
+    found = bucket.versions()
+    assert {key: row.inspect_after for key, row in found.items()} == {"bad": None, "nul": None, "good": None}
+    assert found["good"].media_type == "text/plain"
+    assert found["bad"].media_type is None
+    assert found["nul"].inspection["metadata"] == {"a": "b"}
+
+
+def test_what_the_database_refuses_is_given_up_alone(bucket: Inspected) -> None:
+    bucket.record("huge", "good")
+    assert bucket.inspect(Store({"huge": {"size": 2**70}, "good": {}})) == 2
+    found = bucket.versions()
+    assert (found["huge"].inspect_after, found["huge"].inspection) == (None, None)
+    assert found["good"].media_type == "text/plain"
+
+
+def test_a_store_that_is_down_is_asked_again_later_and_given_up_in_the_end(bucket: Inspected) -> None:
+    bucket.record("k")
+    store = Store({"k": StoreUnavailable("Down.")})
+    waits = []
+    while (due := bucket.versions()["k"].inspect_after) is not None:
+        waits.append(due - bucket.now)
+        bucket.now = due
+        bucket.inspect(store)
+        assert len(waits) <= MAX_TRIES
+    assert store.asked == MAX_TRIES
+    assert waits[:4] == [timedelta(0), timedelta(seconds=30), timedelta(seconds=60), timedelta(seconds=120)]
+
+
+def test_an_object_that_is_gone_is_not_asked_for_again(bucket: Inspected) -> None:
+    bucket.record("k")
+    bucket.inspect(Store({"k": NotFound("Gone.")}))
+    assert bucket.versions()["k"].inspect_after is None
+
+
+def test_a_claim_whose_process_died_is_taken_over_and_given_up_in_the_end(bucket: Inspected) -> None:
+    bucket.record("k")
+
+    class Killed(BaseException):
+        pass
+
+    for _ in range(MAX_TRIES):
+        with pytest.raises(Killed):
+            bucket.inspect(SimpleNamespace(head=lambda *_: (_ for _ in ()).throw(Killed())))
+        assert bucket.inspect(Store({})) == 0, "nobody else gets it meanwhile"
+        bucket.now += timedelta(minutes=6)
+    assert bucket.inspect(Store({})) == 0
+    assert bucket.versions()["k"].inspect_after is None
+
+
+def test_the_unversioned_object_of_a_key_that_got_versions_is_asked_for_by_name(bucket: Inspected) -> None:
+    bucket.record("k")
+    asked = []
+
+    def head(_bucket: str, _key: str, version_id: str | None) -> ObjectHead:
+        asked.append(version_id)
+        current = {"version_id": "v2", "media_type": "text/v2"} if version_id is None else {}
+        return Store({"k": current}).head("", "k", None)
+
+    bucket.inspect(SimpleNamespace(head=head, first_bytes=lambda *_: b"x"))
+    assert asked == [None, "null"]
+    assert bucket.versions()["k"].media_type == "text/plain"
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (PNG, {"detected_media_type": "image/png", "width": 2, "height": 3}),
+        ("é".encode() * 10, {"detected_media_type": "text/plain"}),
+        (b"\x00\x01\x02", {}),
+        (b"", {}),
+    ],
+)
+def test_first_bytes_tell_type_and_size(data: bytes, found: dict[str, Any]) -> None:
+    assert detect(data) == found
