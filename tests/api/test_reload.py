@@ -29,21 +29,13 @@ def project(tmp_path: Path) -> Path:
 @pytest.fixture
 def log(project: Path) -> Iterator[Path]:
     path, port = project.parent / f"{project.name}.log", free_port()
-    command = [
-        sys.executable,
-        "-c",
-        "from chalice.cli import main; main()",
-        "local",
-        "--stage",
-        "local",
-        "--port",
-        str(port),
-    ]
+    chalice = Path(sys.executable).with_name("chalice")  # the reloader starts the very command again
+    command = [str(chalice), "local", "--stage", "local", "--port", str(port)]
     with path.open("wb") as output:
         process = subprocess.Popen(command, cwd=project, env=os.environ, stdout=output, stderr=output, process_group=0)
     try:
         answer = urllib3.request(
-            "GET", f"http://127.0.0.1:{port}/health", retries=urllib3.Retry(40, backoff_factor=0.1)
+            "GET", f"http://127.0.0.1:{port}/health", retries=urllib3.Retry(60, backoff_factor=0.1, backoff_max=0.5)
         )
         assert answer.status == 200
         yield path
