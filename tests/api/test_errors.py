@@ -104,7 +104,7 @@ def test_a_route_without_parameters_takes_none(api: Api) -> None:
     assert_problem(api("GET", "/health?x=1"), 400, "invalid-input", ("query", "x"))
 
 
-@pytest.mark.parametrize("path", ["/", "/nothing", "/api", "/api/nothing", "/api/users/x/y", "/a/b/c/d/e/f/g/h"])
+@pytest.mark.parametrize("path", ["/nothing", "/api", "/api/nothing", "/api/users/x/y", "/a/b/c/d/e/f/g/h"])
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
 def test_an_unknown_path_is_not_found(api: Api, method: str, path: str) -> None:
     assert_problem(api(method, path), 404, "not-found")
