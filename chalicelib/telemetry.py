@@ -19,6 +19,8 @@ _LEVELS = ("debug", "info", "warning", "error")
 NAMESPACE = "Landfall"
 
 _least = "info"
+# One encoder for all lines: `json.dumps` with a default makes a new one each time, and a batch writes a thousand lines.
+_encode = json.JSONEncoder(default=str).encode
 
 
 def configure(least: str) -> None:
@@ -78,5 +80,5 @@ def _now() -> str:
 
 def _write(lines: Sequence[dict[str, Any]]) -> None:
     """All lines in one write, so that those of concurrent threads don't interleave."""
-    sys.stdout.write("".join(f"{json.dumps(line, default=str)}\n" for line in lines))
+    sys.stdout.write("".join(f"{_encode(line)}\n" for line in lines))
     sys.stdout.flush()

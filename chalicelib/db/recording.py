@@ -57,7 +57,7 @@ class Recorded:
 # but is asked for again: the headers may differ.
 _MERGE = text("""
 WITH incoming AS MATERIALIZED (
-    SELECT * FROM jsonb_to_recordset(CAST(:changes AS jsonb)) AS i (
+    SELECT * FROM json_to_recordset(CAST(:changes AS json)) AS i (
         ord int, bucket text, key text, version_id text, rank text, change text, event_name text,
         event_time timestamptz, sequencer text, size bigint, etag text, media_type text, metadata jsonb,
         is_event boolean, leads boolean, removal_rank text, held_object boolean, follows text)
@@ -132,7 +132,7 @@ WHERE p.version_id = '*' AND v.bucket = p.bucket AND v.key = p.key AND v.removal
 # Ranks without a sequencer, which only what we saw ourselves has on such a key, are those below '"'.
 _CURRENT = text("""
 WITH touched AS MATERIALIZED (
-    SELECT * FROM jsonb_to_recordset(CAST(:keys AS jsonb)) AS t (ord int, bucket text, key text, id uuid, name text)
+    SELECT * FROM json_to_recordset(CAST(:keys AS json)) AS t (ord int, bucket text, key text, id uuid, name text)
 ), written AS (
     INSERT INTO files AS f (
         id, bucket, key, name, state, version_id, rank, size, etag, media_type, stored_at, created_at, updated_at)

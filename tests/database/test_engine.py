@@ -1,6 +1,7 @@
 """Connections are as Landfall needs them."""
 
 import socket
+import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -37,6 +38,17 @@ def test_a_server_that_was_killed_is_reported_and_then_found_again(tmp_path: Pat
         postgres.start()
         with transaction(engine) as session:
             assert session.execute(text("SELECT count(*) FROM kept")).scalar_one() == 0
+
+
+def test_a_connection_that_died_while_idle_is_replaced_unnoticed(tmp_path: Path) -> None:
+    with ephemeral_postgres(tmp_path) as postgres:
+        engine = create_catalog_engine(postgres.url)
+        with transaction(engine) as session:
+            session.execute(text("SELECT 1"))
+        postgres.restart()
+        time.sleep(1.1)
+        with transaction(engine) as session:
+            assert session.execute(text("SELECT 2")).scalar_one() == 2
 
 
 def test_a_parameter_that_cannot_be_sent_spoils_no_later_answer(database_url: str) -> None:
