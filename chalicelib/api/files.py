@@ -57,7 +57,7 @@ def list_files(call: Call[None, FileQuery, None]) -> Reply:
     """
     query = call.query
     found = files.list_files(call.session, call.principal, _filters(query), query.sort, query.limit, query.cursor)
-    return page_reply(call, found)
+    return page_reply(call, found, is_ready=True)
 
 
 @routes.route("/api/sessions/{session_id}/files", methods=["GET"], **JSON)
@@ -71,7 +71,7 @@ def list_session_files(call: Call[SessionFilesPath, SessionFilesQuery, None]) ->
     found = files.list_session_files(
         call.session, call.principal, name, _filters(query), query.sort, query.limit, query.cursor
     )
-    return page_reply(call, found)
+    return page_reply(call, found, is_ready=True)
 
 
 @routes.route("/api/files", methods=["POST"], **JSON)

@@ -9,11 +9,11 @@ from chalicelib.api.schemas.common import PageQuery as PageQuery
 from chalicelib.db.pages import Slice
 
 
-def page_reply(call: Call, found: Slice[Any]) -> Reply:
+def page_reply(call: Call, found: Slice[Any], is_ready: bool = False) -> Reply:
     """One page, with a link to the next one if there is one: this request's own query with another cursor."""
     body = {"items": found.items, "next_cursor": found.next_cursor}
     if found.next_cursor is None:
-        return Reply(body)
+        return Reply(body, is_ready=is_ready)
     query = {name: values[0] for name, values in call.exchange.query_values.items()}
     target = f"{call.base_url}{call.url_path}?{urlencode(query | {'cursor': found.next_cursor})}"
-    return Reply(body, headers={"Link": f'<{target}>; rel="next"'})
+    return Reply(body, headers={"Link": f'<{target}>; rel="next"'}, is_ready=is_ready)

@@ -159,8 +159,8 @@ def list_files(
         rows += json.loads(session.execute(statement, parameters | {"limit": limit + 1 - len(rows)}).scalar_one())
         if len(rows) > limit:
             last = SimpleNamespace(**rows[limit - 1])
-            return Slice(rows[:limit], encode_cursor(order, last))
-    return Slice(rows, None)
+            return Slice(_worded(rows[:limit]), encode_cursor(order, last))
+    return Slice(_worded(rows), None)
 
 
 def page_statements(
@@ -226,6 +226,16 @@ def _statement(names: tuple[str, ...], sort: str, has_value: bool | None, contin
         conditions.append(chosen.after if has_value is not False else chosen.after_id)
     walk = ("SELECT", _DOCUMENT, "FROM files WHERE", " AND ".join(conditions), "ORDER BY", chosen.order_by)
     return text(" ".join(("SELECT coalesce(json_agg(f), '[]')::text FROM (", *walk, "LIMIT :limit) AS f")))
+
+
+def _worded(rows: list[FileDocument]) -> list[FileDocument]:
+    """``rows`` with their times as the API writes them: in UTC, with six digits of a second or none."""
+    for row in rows:
+        for name in ("stored_at", "created_at", "updated_at"):
+            if row[name] is not None:
+                moment, _, fraction = row[name].removesuffix("+00:00").partition(".")
+                row[name] = f"{moment}.{fraction:0<6}Z" if fraction else f"{moment}Z"
+    return rows
 
 
 def _document(found: str) -> FileDocument:

@@ -7,8 +7,11 @@ from urllib.parse import quote, urlencode
 from uuid import UUID
 
 import pytest
+from pydantic import TypeAdapter
 from sqlalchemy import create_engine, insert
 
+from chalicelib.api.schemas.common import Page
+from chalicelib.api.schemas.files import FileOut
 from chalicelib.db.models import File
 from chalicelib.ids import uuid7
 from tests.api.conftest import Api, assert_problem
@@ -205,3 +208,14 @@ def test_a_time_that_is_none_in_utc_is_refused_and_spoils_no_later_answer(
     answer = files_api("GET", "/api/files?" + urlencode({name: moment}))
     assert_problem(answer, 400, "invalid-input", ("query", name))
     assert files_api("GET", "/api/files?limit=1").status == 200
+
+
+def test_listed_files_are_to_the_letter_what_the_schema_would_write(files_api: Api) -> None:
+    for name in ("one", "ü 🎉 \u2028 \"'"):
+        assert (
+            files_api("POST", "/api/files", {"name": name, "metadata": {"é": [1.5, None]}, "tags": ["ä"]}).status == 201
+        )
+    page = files_api("GET", "/api/files?limit=1000")
+    assert page.body == TypeAdapter(Page[FileOut]).validate_json(page.body).model_dump_json().encode()
+    for file in page.json["items"]:
+        assert files_api("GET", f"/api/files/{file['id']}").json == file
