@@ -59,3 +59,11 @@ def maintain(event: CloudWatchEvent) -> dict[str, list[str]]:
     from chalicelib.triggers.schedules import maintain as keep
 
     return keep(event.to_dict(), event.context)
+
+
+@app.lambda_function()
+def migrate(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Look after the database's schema: see `chalicelib/triggers/operations.py`."""
+    from chalicelib.triggers import operations
+
+    return operations.migrate(event, context)

@@ -4,6 +4,7 @@
 
     LandfallError
     ├── ConfigurationError          the environment is not usable
+    ├── SchemaMismatch              code and schema don't belong together
     ├── MalformedNotification       a message that is no object notification: poison
     ├── InvalidInput                the caller sent wrong fields; carries which and why
     │   ├── InvalidCursor           a page cursor that this service did not issue
@@ -31,6 +32,10 @@ class LandfallError(Exception):
 
 class ConfigurationError(LandfallError):
     """The environment is not usable."""
+
+
+class SchemaMismatch(LandfallError):
+    """The code and the database's schema don't belong together, or not with what was asked for."""
 
 
 class MalformedNotification(LandfallError):

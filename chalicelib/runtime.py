@@ -1,12 +1,12 @@
 """The only singletons of a process: settings, clock, database engine, S3 client. Each is made at its first use."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, make_url
 from sqlalchemy.orm import Session
 
 from chalicelib.db.engine import create_catalog_engine
@@ -14,6 +14,8 @@ from chalicelib.db.engine import transaction as engine_transaction
 from chalicelib.settings import Settings
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from chalicelib.store.client import ObjectStore
 
 
@@ -27,7 +29,20 @@ def settings() -> Settings:
 def engine() -> Engine:
     """The engine of this process. A Lambda container keeps it, and its connection, between invocations."""
     options = settings()
-    return create_catalog_engine(options.database_url, options.database_pool_size, options.statement_timeout_ms)
+    return create_catalog_engine(
+        options.database_url,
+        options.database_pool_size,
+        options.statement_timeout_ms,
+        tls=_tls(),
+        password=_token_signer() if options.database_login == "iam" else None,
+    )
+
+
+def engine_of(user: str, password: str) -> Engine:
+    """A new engine that logs in to this process's database as somebody else; dispose of it after use."""
+    options = settings()
+    url = make_url(options.database_url).set(username=user, password=password)
+    return create_catalog_engine(url, 1, options.statement_timeout_ms, tls=_tls())
 
 
 @cache
@@ -44,6 +59,21 @@ def transaction() -> Iterator[Session]:
     """A session on this process's engine; see `chalicelib.db.engine.transaction`."""
     with engine_transaction(engine()) as session:
         yield session
+
+
+def _tls() -> "SSLContext | None":
+    if settings().database_tls == "off":
+        return None
+    from chalicelib.db.tls import verifying_context
+
+    return verifying_context()
+
+
+def _token_signer() -> Callable[[], str]:
+    from chalicelib.store.database_token import token_signer
+
+    url = make_url(settings().database_url)
+    return token_signer(url.host or "", url.port or 5432, url.username or "", settings().region)
 
 
 def now() -> datetime:

@@ -16,6 +16,14 @@ def _split_names(value: Any) -> Any:
 Names = Annotated[tuple[str, ...], BeforeValidator(_split_names)]
 
 
+_CLOUD_DEFAULTS: dict[str, Any] = {
+    "AWS_ENDPOINT_URL": None,
+    "LANDFALL_IDENTITY": "none",
+    "LANDFALL_DATABASE_POOL_SIZE": 1,
+    "LANDFALL_DATABASE_TLS": "verify",
+}
+
+
 class Settings(BaseModel):
     """Every option of Landfall. A field's alias is the environment variable that sets it.
 
@@ -30,6 +38,16 @@ class Settings(BaseModel):
         "postgresql+pg8000://landfall@127.0.0.1:25432/landfall",
         alias="LANDFALL_DATABASE_URL",
         description="SQLAlchemy URL of the catalogue's database.",
+    )
+    database_login: Literal["password", "iam"] = Field(
+        "password",
+        alias="LANDFALL_DATABASE_LOGIN",
+        description="How to log in: with the URL's `password` if it has one, or by a signed `iam` token (RDS, Aurora).",
+    )
+    database_tls: Literal["off", "verify"] = Field(
+        "off",
+        alias="LANDFALL_DATABASE_TLS",
+        description="`verify`: encrypt, and check the server's certificate and name. Default outside `local`.",
     )
     database_pool_size: int = Field(
         4, ge=1, le=50, alias="LANDFALL_DATABASE_POOL_SIZE", description="Open connections a process keeps."
@@ -82,7 +100,7 @@ class Settings(BaseModel):
         """Read the settings.
 
         Outside the ``local`` stage the laptop's defaults would be dangerous, so there the database and bucket must be
-        named, the endpoint is AWS, and nobody is identified unless told otherwise.
+        named, the endpoint is AWS, the database's certificate is checked, and nobody is identified unless told otherwise.
 
         Raises:
             ConfigurationError: a variable is missing or out of range; the message names each one.
@@ -97,7 +115,7 @@ class Settings(BaseModel):
             missing = [name for name in ("LANDFALL_DATABASE_URL", "LANDFALL_BUCKET") if not values.get(name)]
             if missing:
                 raise ConfigurationError(f"Outside the local stage these must be set: {', '.join(missing)}.")
-            values = {"AWS_ENDPOINT_URL": None, "LANDFALL_IDENTITY": "none", "LANDFALL_DATABASE_POOL_SIZE": 1} | values
+            values = _CLOUD_DEFAULTS | values
         values["AWS_ENDPOINT_URL"] = values.get("AWS_ENDPOINT_URL", cls.model_fields["s3_endpoint"].default) or None
         try:
             return cls.model_validate(values)

@@ -5,15 +5,14 @@ from chalicelib.settings import Settings
 
 def prepare(settings: Settings) -> None:
     """Migrate the database of ``settings`` and make sure that the demo operator exists. Repeatable."""
-    from chalicelib.db.engine import create_catalog_engine, transaction
-    from chalicelib.db.migrate import upgrade
-    from chalicelib.services.users import ensure_demo_user
+    from chalicelib.db.engine import create_catalog_engine
+    from chalicelib.services.schema import migrate
 
-    upgrade(settings.database_url)
     engine = create_catalog_engine(settings.database_url)
-    with transaction(engine) as session:
-        ensure_demo_user(session)
-    engine.dispose()
+    try:
+        migrate(engine, with_demo_user=True)
+    finally:
+        engine.dispose()
 
 
 if __name__ == "__main__":

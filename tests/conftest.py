@@ -6,9 +6,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, create_engine, text
 
 from chalicelib.db import migrate
+from chalicelib.db.engine import create_catalog_engine
 from dev.ports import free_port
 from dev.postgres import Postgres
 
@@ -47,7 +48,9 @@ def new_database(postgres_url: str) -> Callable[[str | None], str]:
 @pytest.fixture(scope="session")
 def new_migrated_database(new_database: Callable[[str | None], str]) -> Callable[[], str]:
     """Makes a database with the schema and says its URL. The migrations run once; the rest are copies."""
-    migrate.upgrade(new_database(""))
+    engine = create_catalog_engine(new_database(""))
+    migrate.upgrade(engine)
+    engine.dispose()  # or the database could not be copied
     return lambda: new_database(_TEMPLATE)
 
 
@@ -55,6 +58,14 @@ def new_migrated_database(new_database: Callable[[str | None], str]) -> Callable
 def database_url(new_migrated_database: Callable[[], str]) -> str:
     """A migrated database that all tests share: each uses names of its own in it."""
     return new_migrated_database()
+
+
+@pytest.fixture
+def empty_engine(empty_database_url: str) -> Iterator[Engine]:
+    """An engine of `empty_database_url`."""
+    engine = create_catalog_engine(empty_database_url)
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture

@@ -136,7 +136,7 @@ def _asset(asset: str) -> str:
     if asset == _START:
         return _SCRIPT
     # Vendored, and of no use to any other request.
-    import swagger_ui_dist  # type: ignore[import-not-found,unused-ignore]
+    import swagger_ui_dist
 
     return str(swagger_ui_dist.read_text(asset))
 

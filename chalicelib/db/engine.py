@@ -1,12 +1,13 @@
 """The engine, and the one way to a transaction."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from ssl import SSLContext
 from time import monotonic
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session
@@ -22,22 +23,44 @@ _GRACE_SECONDS = 5
 _IDLE_SECONDS = 1.0
 
 
-def create_catalog_engine(url: str, pool_size: int = 1, statement_timeout_ms: int = 0) -> Engine:
-    """An engine for ``url`` whose pool notices connections that the server has closed."""
+def create_catalog_engine(
+    url: str | URL,
+    pool_size: int = 1,
+    statement_timeout_ms: int = 0,
+    *,
+    tls: SSLContext | None = None,
+    password: Callable[[], str] | None = None,
+) -> Engine:
+    """An engine for ``url`` whose pool notices connections that the server has closed.
+
+    Args:
+        tls: what the server's certificate is checked with; None for a connection in the clear.
+        password: called for each new connection, in place of the URL's password: for passwords that expire.
+    """
     remember_statements()
+    timeout = max(_CONNECT_SECONDS, statement_timeout_ms // 1000 + _GRACE_SECONDS)
     engine = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=2 * pool_size,
         pool_recycle=600,
         json_serializer=_to_json,
-        connect_args={"timeout": max(_CONNECT_SECONDS, statement_timeout_ms // 1000 + _GRACE_SECONDS)},
+        connect_args={"timeout": timeout} | ({"ssl_context": tls} if tls else {}),
     )
+    if password is not None:
+        event.listen(engine, "do_connect", _fill_in(password))
     event.listen(engine, "handle_error", _mark_disconnect)
     event.listen(engine, "connect", _prepare_connection(statement_timeout_ms))
     event.listen(engine, "checkin", _note_use)
     event.listen(engine, "checkout", _check_if_idle)
     return engine
+
+
+def _fill_in(password: Callable[[], str]) -> Any:
+    def fill_in(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> None:
+        parameters["password"] = password()
+
+    return fill_in
 
 
 def _to_json(value: Any) -> str:

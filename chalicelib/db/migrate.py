@@ -1,29 +1,66 @@
 """Migrations: the only way to the schema. Alembic's configuration is built here; there is no ini file to find."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
-from chalicelib.db.engine import create_catalog_engine
+from chalicelib.db.engine import sqlstate
 from chalicelib.db.partitions import ensure_event_partitions
+from chalicelib.errors import Conflict, SchemaMismatch
 
 # Anyone who migrates this database waits for this lock, so that two deployments don't migrate at once.
 _LOCK = 0x1A4DFA11_0000
+# A migration that waits for a table makes everybody else wait behind it, so it gives up soon and can be tried again.
+_LOCK_TIMEOUT_MS = 10_000
+_LOCK_NOT_AVAILABLE = "55P03"
 
 
-def upgrade(database_url: str, revision: str = "head") -> None:
-    """Bring the schema to ``revision`` (``head``: the newest that this code knows), and this year's partitions."""
-    _run(database_url, lambda config: command.upgrade(config, revision))
+@dataclass(frozen=True, slots=True)
+class SchemaStatus:
+    """The schema's revision (None: never migrated) beside the one that the code was written for.
+
+    ``ahead`` means that the schema has a revision which this code doesn't know: newer code has migrated it.
+    """
+
+    database: str | None
+    code: str
+
+    @property
+    def state(self) -> Literal["current", "behind", "ahead"]:
+        """How the database stands to the code."""
+        if self.database == self.code:
+            return "current"
+        return "behind" if self.database is None or self.database in _known_revisions() else "ahead"
 
 
-def downgrade(database_url: str, revision: str) -> None:
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Bring the schema to ``revision`` (``head``: the newest that this code knows), and this year's partitions.
+
+    All in one transaction: a migration that fails leaves the schema as it was.
+
+    Raises:
+        SchemaMismatch: newer code has migrated this database already.
+        Conflict: another migration, or a long transaction, held a lock for too long.
+    """
+    _run(engine, lambda config: command.upgrade(config, revision))
+
+
+def downgrade(engine: Engine, revision: str) -> None:
     """Take the schema back to ``revision`` (``base``: nothing). Drops what later revisions added."""
-    _run(database_url, lambda config: command.downgrade(config, revision))
+    _run(engine, lambda config: command.downgrade(config, revision))
+
+
+def schema_status(connection: Connection) -> SchemaStatus:
+    """How the schema stands to this code."""
+    return SchemaStatus(current_revision(connection), newest_revision())
 
 
 def current_revision(connection: Connection) -> str | None:
@@ -34,9 +71,17 @@ def current_revision(connection: Connection) -> str | None:
 
 def newest_revision() -> str:
     """The revision that this code was written for."""
-    head = ScriptDirectory.from_config(_config(None)).get_current_head()
+    head = _scripts().get_current_head()
     assert head is not None
     return head
+
+
+def _known_revisions() -> set[str]:
+    return {script.revision for script in _scripts().walk_revisions()}
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config(None))
 
 
 def _config(connection: Connection | None) -> Config:
@@ -46,13 +91,24 @@ def _config(connection: Connection | None) -> Config:
     return config
 
 
-def _run(database_url: str, action: Callable[[Config], None]) -> None:
-    engine = create_catalog_engine(database_url)
+def _run(engine: Engine, action: Callable[[Config], None]) -> None:
     try:
         with engine.begin() as connection:
+            connection.execute(text(f"SET LOCAL lock_timeout = {_LOCK_TIMEOUT_MS}"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            status = schema_status(connection)
+            if status.state == "ahead":
+                raise SchemaMismatch(
+                    f"The database has schema {status.database}, which this code does not know: newer code has migrated "
+                    f"it. This code was written for {status.code}; deploy the newer code again."
+                )
             action(_config(connection))
             if connection.execute(text("SELECT to_regclass('file_events') IS NOT NULL")).scalar_one():
                 ensure_event_partitions(connection, datetime.now(UTC))
-    finally:
-        engine.dispose()
+    except DBAPIError as error:
+        if sqlstate(error.orig) == _LOCK_NOT_AVAILABLE:
+            seconds = _LOCK_TIMEOUT_MS // 1000
+            raise Conflict(
+                f"Another migration or a long transaction held a lock for {seconds} s; nothing was changed. Try again."
+            ) from error
+        raise

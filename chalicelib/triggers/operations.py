@@ -1,0 +1,53 @@
+"""What an operator has done inside the cloud, where the database can be reached."""
+
+from typing import Any
+
+from chalicelib import runtime, telemetry
+from chalicelib.db.migrate import SchemaStatus
+from chalicelib.errors import InvalidInput
+from chalicelib.services import schema
+
+
+def migrate(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Look after the schema.
+
+    Args:
+        event: one of::
+
+            {"action": "status"}
+            {"action": "upgrade", "expected": revision}     # `expected` may be left out
+            {"action": "roles", "user": ..., "password": ...}   # of the database's master user; never logged
+
+    Returns:
+        ``{"database": revision or None, "code": revision, "state": "current" | "behind" | "ahead"}``; after ``roles``:
+        ``{"roles": "ready"}``.
+
+    Raises:
+        InvalidInput: no such action.
+        SchemaMismatch, Conflict: see `chalicelib.services.schema.migrate`. Nothing was changed then.
+    """
+    action = event.get("action")
+    if action == "status":
+        return _as_json(schema.status(runtime.engine()))
+    if action == "upgrade":
+        wants_demo = runtime.settings().identity == "demo"
+        reached = schema.migrate(runtime.engine(), event.get("expected"), with_demo_user=wants_demo)
+        telemetry.log("info", "schema is current", revision=reached.database)
+        return _as_json(reached)
+    if action == "roles":
+        return _make_roles(str(event.get("user", "")), str(event.get("password", "")))
+    raise InvalidInput(f"The action {action!r} is none of status, upgrade, roles.")
+
+
+def _make_roles(user: str, password: str) -> dict[str, Any]:
+    engine = runtime.engine_of(user, password)
+    try:
+        schema.make_roles(engine)
+    finally:
+        engine.dispose()
+    telemetry.log("info", "database roles are ready")
+    return {"roles": "ready"}
+
+
+def _as_json(status: SchemaStatus) -> dict[str, Any]:
+    return {"database": status.database, "code": status.code, "state": status.state}

@@ -1,0 +1,117 @@
+"""The schema looked after from inside: by a function that an operator invokes."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, create_engine, make_url, text
+from sqlalchemy.exc import ProgrammingError
+
+import app
+from chalicelib import runtime
+from chalicelib.db import migrate
+from chalicelib.db.engine import create_catalog_engine, transaction
+from chalicelib.db.migrate import newest_revision
+from chalicelib.errors import Conflict, InvalidInput, SchemaMismatch
+
+
+@pytest.fixture
+def runtime_engine(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """The process's own engine, on an empty database."""
+    monkeypatch.setenv("LANDFALL_DATABASE_URL", empty_database_url)
+    _forget()
+    yield runtime.engine()
+    runtime.engine().dispose()
+    _forget()
+
+
+def _forget() -> None:
+    runtime.settings.cache_clear()
+    runtime.engine.cache_clear()
+
+
+def _migrate(**event: Any) -> dict[str, Any]:
+    answer: dict[str, Any] = app.migrate(event, None)
+    return answer
+
+
+def test_an_empty_database_is_brought_to_the_codes_schema_with_its_demo_user(runtime_engine: Engine) -> None:
+    head = newest_revision()
+    assert _migrate(action="status") == {"database": None, "code": head, "state": "behind"}
+    assert _migrate(action="upgrade", expected=head) == {"database": head, "code": head, "state": "current"}
+    assert _migrate(action="upgrade") == {"database": head, "code": head, "state": "current"}
+    with runtime_engine.connect() as connection:
+        assert connection.execute(text("SELECT role FROM users")).scalar_one() == "operator"
+
+
+def test_code_of_another_revision_than_asked_for_changes_nothing(runtime_engine: Engine) -> None:
+    with pytest.raises(SchemaMismatch, match="asked for 9999"):
+        _migrate(action="upgrade", expected="9999")
+    assert _migrate(action="status")["database"] is None
+
+
+def test_code_older_than_the_schema_refuses(runtime_engine: Engine) -> None:
+    _migrate(action="upgrade")
+    with runtime_engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    assert _migrate(action="status")["state"] == "ahead"
+    with pytest.raises(SchemaMismatch, match="newer code"):
+        _migrate(action="upgrade")
+
+
+def test_two_migrations_take_turns_and_the_second_gives_up_in_time(
+    runtime_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate, "_LOCK_TIMEOUT_MS", 100)
+    other = create_engine(runtime_engine.url)
+    with other.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": migrate._LOCK})
+        with pytest.raises(Conflict, match="Try again"):
+            _migrate(action="upgrade")
+    other.dispose()
+    assert _migrate(action="upgrade")["state"] == "current"
+
+
+def test_a_migration_that_fails_leaves_the_schema_as_it_was(runtime_engine: Engine) -> None:
+    with runtime_engine.begin() as connection:
+        connection.execute(text("CREATE TABLE file_events (already int)"))
+    with pytest.raises(ProgrammingError, match="already exists"):
+        _migrate(action="upgrade")
+    with runtime_engine.connect() as connection:
+        assert connection.execute(text("SELECT to_regclass('users')")).scalar_one() is None
+        assert migrate.current_revision(connection) is None
+
+
+@pytest.mark.parametrize("event", [{}, {"action": "drop"}])
+def test_an_unknown_action_is_refused(event: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput, match="none of status, upgrade, roles"):
+        _migrate(**event)
+
+
+def test_roles_made_by_a_master_user_share_the_work(runtime_engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
+    """The master user of RDS is no superuser, but may create roles and owns the database."""
+    name = make_url(str(runtime_engine.url)).database
+    with runtime_engine.begin() as connection:
+        for statement in (
+            "CREATE ROLE master_user LOGIN CREATEROLE PASSWORD 'x'",
+            f"ALTER DATABASE {name} OWNER TO master_user",
+        ):
+            connection.execute(text(statement))
+    assert _migrate(action="roles", user="master_user", password="top-secret") == {"roles": "ready"}
+    assert _migrate(action="roles", user="master_user", password="top-secret") == {"roles": "ready"}
+    assert "top-secret" not in capsys.readouterr().out
+
+    owner, worker = (create_catalog_engine(runtime_engine.url.set(username=f"landfall_{r}")) for r in ("owner", "app"))
+    migrate.upgrade(owner)
+    with transaction(worker) as session:
+        session.execute(
+            text("INSERT INTO file_events (bucket, key, rank, version_id, event_time, change, event_name, sequencer, "
+                 "recorded_at) VALUES ('b', 'k', 'r', '', now(), 'put', 'e', '', now())")
+        )  # fmt: skip
+        session.execute(text("DELETE FROM file_events"))
+    with pytest.raises(ProgrammingError, match="permission denied"), transaction(worker) as session:
+        session.execute(text("CREATE TABLE mine (n int)"))
+    with pytest.raises(ProgrammingError, match="must be owner"), transaction(worker) as session:
+        session.execute(text("DROP TABLE users"))
+    for engine in (owner, worker):
+        engine.dispose()

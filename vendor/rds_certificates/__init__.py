@@ -1,0 +1,5 @@
+"""Root certificates of Amazon RDS."""
+
+from pathlib import Path
+
+BUNDLE = Path(__file__).with_name("roots.pem")
