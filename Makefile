@@ -40,7 +40,7 @@ format: $(READY) ## Format the code, and repair what lint can
 	$(VENV)/bin/ruff format .
 
 clean: ## Remove what can be made again. The data in .landfall/ stays
-	rm -rf $(VENV) .landfall/emulator-venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache out build
+	rm -rf $(VENV) .landfall/*-venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache out build
 	find . -name __pycache__ -not -path './.landfall/*' -prune -exec rm -rf {} +
 
 # Made anew when the requirements change. The stamp comes last, so that a failed pip is tried again.

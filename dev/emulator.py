@@ -1,20 +1,15 @@
 """The AWS emulator ``ministack``, bound to the loopback interface, its state on disk."""
 
-import fcntl
-import hashlib
 import os
-import shutil
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
 
-from dev.configuration import HOST, PROJECT, REGION
-from dev.problem import StackProblem
-from dev.processes import Child, log_ending
+from dev.configuration import HOST, REGION
+from dev.environments import Environment, ensure_environment
+from dev.processes import Child
 
-_REQUIREMENTS = Path(__file__).with_name("emulator-requirements.txt")
+ENVIRONMENT = Environment("emulator", "The AWS emulator")
 # Straight to the loopback interface, whatever proxy the developer's company wants for the rest.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -49,7 +44,7 @@ class Emulator:
 
     def launch(self) -> None:
         """Start without waiting, so that other things can start meanwhile."""
-        python = ensure_environment(self.home)
+        python = emulator_environment(self.home)
         (self.home / "emulator" / "tmp").mkdir(parents=True, exist_ok=True)
         self._child.start([str(python), "-m", "ministack"], self._environment())
 
@@ -95,43 +90,6 @@ class Emulator:
             return False
 
 
-def ensure_environment(home: Path) -> Path:
-    """Make the emulator's virtual environment, once for a checkout, and return its Python.
-
-    ``LANDFALL_EMULATOR_VENV`` names another place. ``home`` gets the log. Several processes may ask at a time.
-
-    Raises:
-        StackProblem: pip could not install it.
-    """
-    folder = Path(os.environ.get("LANDFALL_EMULATOR_VENV") or PROJECT / ".landfall" / "emulator-venv")
-    stamp, wanted = folder / "landfall-stamp", _fingerprint()
-    python = folder / "bin" / "python"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (stamp.exists() and stamp.read_text() == wanted and python.exists()):
-            shutil.rmtree(folder, ignore_errors=True)
-            _install(folder, python, home / "logs" / "emulator-install.log")
-            stamp.write_text(wanted)
-    return python
-
-
-def _fingerprint() -> str:
-    content = f"{sys.version}{sys.prefix}".encode() + _REQUIREMENTS.read_bytes()
-    return hashlib.sha256(content).hexdigest()
-
-
-def _install(folder: Path, python: Path, log: Path) -> None:
-    """Without a pip of its own: ours installs into it, which saves seconds and keeps the environment bare."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    # Each would have pip put packages elsewhere, or think that they are there already.
-    misleading = ("PYTHONPATH", "PYTHONHOME", "PIP_USER", "PIP_TARGET", "PIP_PREFIX")
-    environment = {name: value for name, value in os.environ.items() if name not in misleading}
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--requirement"]
-    for command in ([sys.executable, "-m", "venv", "--without-pip", str(folder)], [*pip, str(_REQUIREMENTS)]):
-        with log.open("ab") as output:
-            result = subprocess.run(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
-            )
-        if result.returncode != 0:
-            raise StackProblem(f"The AWS emulator could not be installed by pip; {log_ending(log)}")
+def emulator_environment(home: Path) -> Path:
+    """Make the emulator's virtual environment, once for a checkout, and return its Python. ``home`` gets the log."""
+    return ensure_environment(ENVIRONMENT, home / "logs")

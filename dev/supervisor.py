@@ -17,7 +17,7 @@ from dev.configuration import (
     POSTGRES_PORT_VARIABLE,
     Configuration,
 )
-from dev.emulator import Emulator, ensure_environment
+from dev.emulator import Emulator, emulator_environment
 from dev.infra import Deployed, deploy
 from dev.ports import answers, require_free
 from dev.postgres import Postgres
@@ -62,7 +62,7 @@ class Supervisor:
             print(f"  Ended the {name} process that a killed run had left behind.", flush=True)
         self._require_ports()
         with _step("AWS emulator installed"):
-            ensure_environment(self._configuration.home)
+            emulator_environment(self._configuration.home)
         self._emulator.launch()
         with _step("PostgreSQL 18"):
             self._postgres.start()

@@ -1,0 +1,122 @@
+"""``python -m deploy``: the command line. Every failure is a sentence and exit code 1."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from deploy.problem import DeployProblem
+from dev.problem import StackProblem
+
+
+def main(arguments: list[str]) -> int:
+    """Run a command; the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except (DeployProblem, StackProblem) as problem:
+        print(f"landfall: {problem}", file=sys.stderr, flush=True)
+        return 1
+    except KeyboardInterrupt:
+        print("landfall: Interrupted. What CloudFormation has begun, it goes on with.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m deploy", description="Landfall in the cloud.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    up = _stage_command(commands, "up", "package, deploy, migrate and try a stage", _up)
+    up.add_argument("parameters", nargs="*", metavar="Name=value", help="parameters of the template")
+    down = _stage_command(commands, "down", "delete a stage", _down)
+    down.add_argument("--delete-data", action="store_true", help="its files and database too")
+    _stage_command(commands, "status", "say how a stage stands", _status)
+    _stage_command(commands, "redrive", "have dead events tried again", _redrive)
+    package = _stage_command(commands, "package", "package a stage without deploying it", _package)
+    package.add_argument("--architecture", choices=["arm64", "x86_64"])
+    package.add_argument("--out", type=Path, default=Path("out"))
+    template = commands.add_parser("template", help="write infra/ as one file for `chalice package --merge-template`")
+    template.add_argument("out", type=Path, nargs="?", default=Path("out"))
+    template.set_defaults(command=_template)
+    commands.add_parser("lock", help="write requirements.lock").set_defaults(command=_lock)
+    return parser
+
+
+def _stage_command(commands: Any, name: str, what: str, run: Callable[[argparse.Namespace], None]) -> Any:
+    command = commands.add_parser(name, help=what)
+    command.add_argument("--stage", default="dev")
+    command.add_argument("--yes", action="store_true", help="ask nothing")
+    command.set_defaults(command=run)
+    return command
+
+
+def _deployment(options: argparse.Namespace) -> Any:
+    from deploy.cloud import connect
+    from deploy.deployment import Deployment
+
+    parameters = {}
+    for text in getattr(options, "parameters", []):
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise DeployProblem(f"{text!r} is no parameter: write Name=value.")
+        parameters[name] = value
+    return Deployment(connect(), options.stage, parameters, _say, (lambda question: True) if options.yes else _ask)
+
+
+def _up(options: argparse.Namespace) -> None:
+    addresses = _deployment(options).up()
+    print(f"\nLandfall's stage {options.stage} is up.\n")
+    _table(addresses)
+
+
+def _down(options: argparse.Namespace) -> None:
+    _deployment(options).down(with_data=options.delete_data)
+    print(f"The stage {options.stage} is deleted.")
+
+
+def _status(options: argparse.Namespace) -> None:
+    _table(_deployment(options).status())
+
+
+def _redrive(options: argparse.Namespace) -> None:
+    print(f"{_deployment(options).redrive()} events are back in the queue.")
+
+
+def _package(options: argparse.Namespace) -> None:
+    from deploy.packaging import digest, package
+
+    made = package(options.stage, options.out.resolve(), options.architecture)
+    for path in (made.code, made.layer, made.template):
+        print(f"{digest(path)}  {path.stat().st_size:>10,}  {path}")
+
+
+def _template(options: argparse.Namespace) -> None:
+    from deploy.template import write_merged
+
+    print(write_merged(options.out))
+
+
+def _lock(options: argparse.Namespace) -> None:
+    from deploy.lock import write_lock
+
+    write_lock()
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _ask(question: str) -> bool:
+    if not sys.stdin.isatty():
+        raise DeployProblem(f"{question} Nobody is there to answer; `--yes` (make: YES=1) says yes.")
+    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _table(rows: dict[str, str]) -> None:
+    for name, value in rows.items():
+        print(f"  {name:<16}{value}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,176 @@
+"""Up, down, and how it stands: what an operator asks for."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from chalicelib.db.migrate import newest_revision
+from deploy.artifacts import upload
+from deploy.cloud import Cloud
+from deploy.migration import Migrator
+from deploy.packaging import own_architecture, package
+from deploy.problem import DeployProblem
+from deploy.redrive import redrive
+from deploy.smoke import smoke_test
+from deploy.stack import Change, Stack
+from deploy.template import INFRA, PROJECT
+
+_KEEPING_DATA = ("AWS::S3::Bucket", "AWS::RDS::DBCluster", "AWS::SQS::Queue")
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One stage in one cloud.
+
+    Attributes:
+        parameters: of the template, over those of ``infra/parameters/{stage}.json``.
+        report: takes a line of text.
+        confirm: is asked a question, and answers whether to go on.
+    """
+
+    cloud: Cloud
+    stage: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    report: Callable[[str], None] = print
+    confirm: Callable[[str], bool] = lambda question: True
+
+    @property
+    def stack(self) -> Stack:
+        return Stack(self.cloud, f"landfall-{self.stage}")
+
+    def up(self) -> dict[str, str]:
+        """Package, upload, show the changes, migrate, carry them out, and try the result; returns its addresses.
+
+        Raises:
+            DeployProblem: says what failed, how things are now, and what to do.
+        """
+        parameters = self._all_parameters()
+        self.report(f"Packaging {self.stage} …")
+        # An emulator runs functions right here, whatever architecture they are said to have.
+        architecture = own_architecture() if self.cloud.endpoint else None
+        made = package(self.stage, PROJECT / "build" / self.stage, architecture)
+        artifacts = upload(self.cloud, made)
+        change_set, stack = f"landfall-{uuid4().hex[:12]}", self.stack
+        tags = {"application": "landfall", "stage": self.stage}
+        changes = stack.prepare(change_set, artifacts.template_url, parameters, tags)
+        migrator = Migrator(self.cloud, stack, self.report)
+        if changes and not self._agreed(changes):
+            stack.discard(change_set)
+            raise DeployProblem("Not deployed; nothing was changed.")
+        if not stack.exists:
+            stack.execute(change_set, self.report)
+            migrator.make_roles()
+            migrator.upgrade(newest_revision())
+        elif changes:
+            with migrator.ahead(artifacts, newest_revision()):
+                stack.execute(change_set, self.report)
+        else:
+            self.report("The stack is as it should be.")
+            migrator.upgrade(newest_revision())
+        addresses = self.addresses()
+        identified = stack.parameters().get("Identity", "none") != "none"
+        smoke_test(self.cloud, addresses["API"], addresses["Bucket"], identified, self.report)
+        return addresses
+
+    def down(self, *, with_data: bool = False) -> None:
+        """Delete the stage.
+
+        Args:
+            with_data: delete the files and the database with it. Without, the stack is deleted only if there are none.
+
+        Raises:
+            DeployProblem: there is nothing, or there is data.
+        """
+        stack = self.stack
+        if not stack.status:
+            raise DeployProblem(f"There is no stack {stack.name} in {self.cloud.region}.")
+        bucket, database = stack.physical_id("FilesBucket"), stack.physical_id("DatabaseCluster")
+        holds = [
+            *([f"the bucket {bucket} with files in it"] if bucket and self._has_versions(bucket) else []),
+            *([f"the database {database}"] if database else []),
+        ]
+        if holds and not with_data:
+            raise DeployProblem(
+                f"{stack.name} has {' and '.join(holds)}. Nothing was deleted. To delete the stage and all its data: "
+                f"`make destroy STAGE={self.stage} DATA=delete`."
+            )
+        what = f" and {' and '.join(holds)}, for ever" if holds else ""
+        if not self.confirm(f"Delete the stack {stack.name}{what}?"):
+            raise DeployProblem("Not deleted; nothing was changed.")
+        dead_queue = stack.physical_id("DeadEventsQueue")
+        if database and with_data:
+            self.cloud.client("rds").modify_db_cluster(
+                DBClusterIdentifier=database, DeletionProtection=False, ApplyImmediately=True
+            )
+        if bucket:
+            self._empty(bucket)
+        stack.delete(self.report)
+        # These two stay when their stack goes, so that no slip of the hand takes them along.
+        if bucket:
+            self.cloud.client("s3").delete_bucket(Bucket=bucket)
+        if dead_queue:
+            self.cloud.client("sqs").delete_queue(QueueUrl=dead_queue)
+        if database:
+            self.report("A last snapshot of the database is kept; delete it in the RDS console.")
+
+    def redrive(self) -> int:
+        """Have dead events tried again; returns how many."""
+        outputs = self._outputs()
+        return redrive(self.cloud, outputs["EventsQueueUrl"], outputs["DeadEventsQueueUrl"])
+
+    def status(self) -> dict[str, str]:
+        """How the stage stands."""
+        outputs, schema = self._outputs(), Migrator(self.cloud, self.stack, self.report).status()
+        sqs = self.cloud.client("sqs")
+        name = "ApproximateNumberOfMessages"
+        counts = {
+            what: sqs.get_queue_attributes(QueueUrl=outputs[output], AttributeNames=[name])["Attributes"][name]
+            for what, output in (("Waiting events", "EventsQueueUrl"), ("Dead events", "DeadEventsQueueUrl"))
+        }
+        revision = f"{schema['database']} ({schema['state']}; the code needs {schema['code']})"
+        return {"Stack": f"{self.stack.name}: {self.stack.status}", **self.addresses(), "Schema": revision, **counts}
+
+    def addresses(self) -> dict[str, str]:
+        """Where things are."""
+        outputs = self._outputs()
+        api = self.cloud.api_url(outputs["RestAPIId"], "v1", outputs["ApiUrl"])
+        found = {"API": api, "Docs": f"{api}/docs", "Bucket": outputs["FilesBucketName"]}
+        return found | {name: outputs[key] for name, key in _OPTIONAL.items() if key in outputs}
+
+    def _outputs(self) -> dict[str, str]:
+        outputs = self.stack.outputs()
+        if "RestAPIId" not in outputs:
+            raise DeployProblem(f"There is no deployed stack {self.stack.name} in {self.cloud.region}.")
+        return outputs
+
+    def _all_parameters(self) -> dict[str, str]:
+        path = INFRA / "parameters" / f"{self.stage}.json"
+        of_stage = json.loads(path.read_text()) if path.exists() else {}
+        return {"QueueName": f"landfall-{self.stage}-events", **of_stage, **self.parameters}
+
+    def _agreed(self, changes: list[Change]) -> bool:
+        for change in changes:
+            self.report(f"  {change.action:<8}{change.kind:<40}{change.name}{'  MADE ANEW' if change.replaces else ''}")
+        lost = [change.name for change in changes if change.replaces and change.kind in _KEEPING_DATA]
+        warning = f" {', '.join(lost)} would be made anew, EMPTY." if lost else ""
+        return self.confirm(f"{len(changes)} changes to {self.stack.name}.{warning} Go on?")
+
+    def _has_versions(self, bucket: str) -> bool:
+        answer = self.cloud.client("s3").list_object_versions(Bucket=bucket, MaxKeys=1)
+        return bool(answer.get("Versions") or answer.get("DeleteMarkers"))
+
+    def _empty(self, bucket: str) -> None:
+        s3: Any = self.cloud.client("s3")
+        for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+            versions = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            names = [{"Key": version["Key"], "VersionId": version["VersionId"]} for version in versions]
+            if names:
+                s3.delete_objects(Bucket=bucket, Delete={"Objects": names, "Quiet": True})
+        for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
+            for part in page.get("Uploads", []):
+                s3.abort_multipart_upload(Bucket=bucket, Key=part["Key"], UploadId=part["UploadId"])
+
+
+_OPTIONAL = {"Page": "SiteUrl", "Dashboard": "DashboardUrl"}

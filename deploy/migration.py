@@ -1,0 +1,133 @@
+"""The schema, brought to what the new code needs before that code gets a request.
+
+Migrations only expand: they add what the new code needs and leave what the old code uses, which a later release may then
+contract. So the order is: the migrate function alone gets the new code, migrates, and only then the stack follows, with the
+old code at work on the new schema in between.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from deploy.artifacts import Artifacts
+from deploy.cloud import Cloud
+from deploy.problem import DeployProblem
+from deploy.stack import Stack
+
+FUNCTION = "Migrate"
+_LAYER = "landfall-migrating"
+
+
+class Migrator:
+    """The migrate function of one stack."""
+
+    def __init__(self, cloud: Cloud, stack: Stack, report: Callable[[str], None]) -> None:
+        self._cloud, self._stack, self._report = cloud, stack, report
+        self._lambda = cloud.client("lambda")
+
+    @contextmanager
+    def ahead(self, artifacts: Artifacts, revision: str) -> Iterator[None]:
+        """Migrate with the code of ``artifacts``, then have the block change the stack to it.
+
+        If either fails, the function gets its old code back. What was migrated stays: the old code can work with it.
+
+        Raises:
+            DeployProblem: the migration failed, and changed nothing.
+        """
+        old = Artifacts.of(self._stack.template())
+        if (old.code, old.layer) == (artifacts.code, artifacts.layer):
+            self.upgrade(revision)
+            yield
+            return
+        layers = self._layers()
+        borrowed = self._publish(artifacts) if old.layer != artifacts.layer else None
+        try:
+            self._switch(artifacts, [borrowed] if borrowed else layers)
+            self.upgrade(revision)
+            yield
+        except BaseException:
+            self._switch(old, layers)
+            raise
+        finally:
+            if borrowed:
+                name, version = borrowed.rsplit(":", 2)[-2:]
+                self._lambda.delete_layer_version(LayerName=name, VersionNumber=int(version))
+
+    def upgrade(self, revision: str) -> None:
+        """Bring the schema to ``revision``, which must be that of the function's code.
+
+        Raises:
+            DeployProblem: it failed; one transaction held all of it, so nothing was changed.
+        """
+        try:
+            reached = self.invoke({"action": "upgrade", "expected": revision})
+        except DeployProblem as problem:
+            raise DeployProblem(
+                f"The migration failed, and the database is as it was. {problem} Mend the cause and deploy again."
+            ) from None
+        self._report(f"The schema is at revision {reached['database']}.")
+
+    def status(self) -> dict[str, str]:
+        """The schema's revision, the code's, and how they stand to each other."""
+        answer: dict[str, str] = self.invoke({"action": "status"})
+        return answer
+
+    def make_roles(self) -> None:
+        """Make the roles that the functions log in as, if the stack has a database of its own.
+
+        Its master user's password is read here and handed over in the invocation: a function in a subnet without a way
+        to Secrets Manager couldn't read it, and a way costs by the hour.
+        """
+        if secret := self._stack.outputs().get("DatabaseSecret"):
+            text = self._cloud.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"]
+            value = json.loads(text)
+            self.invoke({"action": "roles", "user": value["username"], "password": value["password"]})
+            self._report("The database's roles are there.")
+
+    def invoke(self, event: dict[str, Any]) -> Any:
+        """Invoke the function and return its answer.
+
+        Raises:
+            DeployProblem: it raised, or can't be invoked; holds the reason.
+        """
+        try:
+            answer = self._lambda.invoke(FunctionName=self._name, Payload=json.dumps(event))
+        except ClientError as error:
+            raise DeployProblem(f"The function {self._name} can't be invoked: {error}") from None
+        payload = json.loads(answer["Payload"].read() or b"null")
+        if "FunctionError" in answer:
+            raise DeployProblem(f"The function says: {payload.get('errorMessage', payload)}")
+        return payload
+
+    @property
+    def _name(self) -> str:
+        name = self._stack.physical_id(FUNCTION)
+        if name is None:
+            raise DeployProblem(f"The stack {self._stack.name} has no function {FUNCTION}: it is none of Landfall's.")
+        return name
+
+    def _layers(self) -> list[str]:
+        layers = self._lambda.get_function_configuration(FunctionName=self._name).get("Layers", [])
+        return [layer["Arn"] for layer in layers]
+
+    def _publish(self, artifacts: Artifacts) -> str:
+        answer = self._lambda.publish_layer_version(LayerName=_LAYER, Content=_place(artifacts.layer))
+        return str(answer["LayerVersionArn"])
+
+    def _switch(self, artifacts: Artifacts, layers: list[str]) -> None:
+        """Have the function run other code, and wait until it does."""
+        self._lambda.update_function_code(FunctionName=self._name, **_place(artifacts.code))
+        self._wait()
+        self._lambda.update_function_configuration(FunctionName=self._name, Layers=layers)
+        self._wait()
+
+    def _wait(self) -> None:
+        self._lambda.get_waiter("function_updated_v2").wait(FunctionName=self._name, WaiterConfig={"Delay": 1})
+
+
+def _place(uri: str) -> dict[str, str]:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return {"S3Bucket": bucket, "S3Key": key}

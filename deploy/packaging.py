@@ -1,0 +1,175 @@
+"""From this checkout to what Lambda runs: two zips and a template, the same bytes from the same commit.
+
+Chalice makes them. Around it: it works on a copy that holds only what belongs into a package; it gets its wheels from a
+folder of files whose hashes were checked against ``requirements.lock``; and the zips are written anew, since Chalice's
+depend on the order in which a disk lists its files.
+"""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from deploy.problem import DeployProblem
+from deploy.template import PROJECT, write_merged
+
+LOCK = PROJECT / "requirements.lock"
+CODE_LIMIT, LAYER_LIMIT = 300_000, 12_000_000  # bytes, zipped: what a cold start has to fetch
+_PARTS = ("app.py", "chalicelib", "vendor", "requirements.txt", ".chalice")
+_LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.py[cod]", "deployments", "deployed", ".DS_Store")
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
+_WHEELS = {"arm64": "aarch64", "x86_64": "x86_64"}  # Lambda's names of architectures, and those of wheels
+_MACHINES = {"aarch64": "arm64", "arm64": "arm64", "x86_64": "x86_64", "AMD64": "x86_64"}
+
+
+@dataclass(frozen=True)
+class Package:
+    """What was packaged. ``template`` is SAM, and names the zips by relative paths."""
+
+    folder: Path
+
+    @property
+    def template(self) -> Path:
+        return self.folder / "sam.json"
+
+    @property
+    def code(self) -> Path:
+        return self.folder / "deployment.zip"
+
+    @property
+    def layer(self) -> Path:
+        return self.folder / "layer-deployment.zip"
+
+
+def own_architecture() -> str:
+    """This machine's architecture by Lambda's name: what an emulator has to be given, which runs functions right here."""
+    return _MACHINES.get(platform.machine(), "x86_64")
+
+
+def package(stage: str, folder: Path, architecture: str | None = None) -> Package:
+    """Package ``stage`` into ``folder``, which is emptied first.
+
+    Args:
+        architecture: ``arm64`` or ``x86_64``; None for the one in ``.chalice/config.json``.
+
+    Raises:
+        DeployProblem: a wheel is missing or not the one that was locked, Chalice refused, or the result is not what a
+            package may hold.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    project = folder / "project"
+    _copy_project(project, architecture)
+    _run_chalice(stage, project, folder, architecture or _configured_architecture(project))
+    result = Package(folder)
+    for archive in (result.code, result.layer):
+        _rewrite(archive)
+    _check(result)
+    return result
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    return sha256(path.read_bytes()).hexdigest()
+
+
+def platforms(architecture: str) -> list[str]:
+    """pip's names of the platforms whose wheels run in Lambda on ``architecture``."""
+    wheel = _WHEELS[architecture]
+    return [f"manylinux2014_{wheel}", f"manylinux_2_17_{wheel}"]
+
+
+def fetch_wheels(folder: Path, requirements: Path, architecture: str, *options: str) -> None:
+    """Have pip fetch the wheels of ``requirements``, without what they depend on, for Lambda on ``architecture``."""
+    for_lambda = [f"--platform={name}" for name in platforms(architecture)]
+    target = [f"--dest={folder}", f"--requirement={requirements}"]
+    pip("download", "--quiet", "--no-deps", "--only-binary=:all:", *for_lambda, *options, *target)
+
+
+def pip(*arguments: str) -> None:
+    """Run pip.
+
+    Raises:
+        DeployProblem: it failed; holds the end of what it said.
+    """
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if result.returncode != 0:
+        raise DeployProblem(f"pip failed: {_ending(result.stderr)}")
+
+
+def _copy_project(project: Path, architecture: str | None) -> None:
+    for part in _PARTS:
+        source, target = PROJECT / part, project / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(source, target, ignore=_LEFT_OUT) if source.is_dir() else shutil.copy(source, target)
+    if architecture:
+        path = project / ".chalice" / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"lambda_architecture": architecture}))
+
+
+def _configured_architecture(project: Path) -> str:
+    return str(json.loads((project / ".chalice" / "config.json").read_text())["lambda_architecture"])
+
+
+def _run_chalice(stage: str, project: Path, folder: Path, architecture: str) -> None:
+    wheels = folder / "wheels"
+    fetch_wheels(wheels, LOCK, architecture, "--require-hashes")
+    command = [sys.executable, "-c", "import sys; from chalice.cli import main; sys.exit(main())"]
+    command += ["--project-dir", str(project), "package", "--stage", stage]
+    command += ["--merge-template", str(write_merged(folder)), str(folder)]
+    environment = os.environ | {
+        # Chalice has pip fetch for this machine first, and what doesn't fit once more for Lambda. With these pip sees
+        # nothing but the checked wheels, and takes those for Lambda at once, whatever machine this is.
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(wheels),
+        "PIP_ONLY_BINARY": ":all:",
+        "PIP_PLATFORM": " ".join(platforms(architecture)),
+        # Chalice wants one, and writes it nowhere.
+        "AWS_DEFAULT_REGION": os.environ.get("AWS_DEFAULT_REGION", "us-east-1"),
+    }
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if result.returncode != 0:
+        raise DeployProblem(f"`chalice package --stage {stage}` failed: {_ending(result.stderr or result.stdout)}")
+
+
+def _rewrite(archive: Path) -> None:
+    """The same files in the order of their names, all of one time and mode."""
+    with zipfile.ZipFile(archive) as old:
+        files = {info.filename: old.read(info) for info in old.infolist() if not info.is_dir()}
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as new:
+        for name in sorted(files):
+            info = zipfile.ZipInfo(name, _ZIP_TIME)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            info.external_attr = 0o100644 << 16
+            new.writestr(info, files[name])
+
+
+def _check(result: Package) -> None:
+    code, layer = _names(result.code), _names(result.layer)
+    if strange := [name for name in code if name != "app.py" and not name.startswith(("chalicelib/", "chalice/"))]:
+        raise DeployProblem(f"The function's zip holds what it should not: {_some(strange)}.")
+    if compiled := [name for name in (*code, *layer) if name.endswith((".pyc", ".env", ".pem.key"))]:
+        raise DeployProblem(f"The zips hold what no package may: {_some(compiled)}.")
+    for archive, limit in ((result.code, CODE_LIMIT), (result.layer, LAYER_LIMIT)):
+        if (size := archive.stat().st_size) > limit:
+            raise DeployProblem(f"{archive.name} has {size:,} bytes; it may have {limit:,}.")
+
+
+def _names(archive: Path) -> list[str]:
+    with zipfile.ZipFile(archive) as content:
+        return content.namelist()
+
+
+def _some(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)[:5])
+
+
+def _ending(text: str) -> str:
+    return " ".join(text.strip().splitlines()[-3:]) or "it said nothing"

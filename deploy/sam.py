@@ -1,0 +1,49 @@
+"""SAM expanded here, for emulators: AWS does it itself. Runs in the template tools' environment, not in ours.
+
+``python sam.py REGION < sam.json > cloudformation.json``
+"""
+
+import json
+import os
+import sys
+from typing import Any
+
+
+class _NoManagedPolicies:
+    """Templates here name policies by ARN."""
+
+    def load(self) -> dict[str, str]:
+        return {}
+
+
+def main() -> None:
+    """Expand; on failure print the reasons, a line each, and exit with 1."""
+    os.environ["AWS_DEFAULT_REGION"] = sys.argv[1]
+    from samtranslator.model.exceptions import InvalidDocumentException
+    from samtranslator.translator.transform import transform
+
+    try:
+        template = transform(json.load(sys.stdin), {}, _NoManagedPolicies())
+    except InvalidDocumentException as error:
+        sys.exit("\n".join(str(cause.message) for cause in error.causes))
+    _suit_ministack(template)
+    json.dump(template, sys.stdout)
+
+
+def _suit_ministack(template: dict[str, Any]) -> None:
+    """Say two things so that ministack 1.5 understands them.
+
+    It overlooks in an API's definition which bodies are binary, and reads that as a property only. And what a parameter
+    says is text to it: its event source compares the greatest concurrency with a number, fails, and delivers nothing.
+    """
+    for resource in template["Resources"].values():
+        properties = resource.get("Properties", {})
+        if resource["Type"] == "AWS::ApiGateway::RestApi":
+            properties["BinaryMediaTypes"] = properties["Body"].get("x-amazon-apigateway-binary-media-types", [])
+        if resource["Type"] == "AWS::Lambda::EventSourceMapping":
+            scaling = properties["ScalingConfig"]
+            scaling["MaximumConcurrency"] = template["Parameters"][scaling["MaximumConcurrency"]["Ref"]]["Default"]
+
+
+if __name__ == "__main__":
+    main()

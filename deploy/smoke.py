@@ -1,0 +1,73 @@
+"""Does it work? A real file, put into the bucket, has to show up, and to vanish again."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+from deploy.cloud import Cloud
+from deploy.problem import DeployProblem
+
+# Always the same one, so that the catalogue gets one row of it and not one for each deployment.
+KEY = "landfall-smoke-test"
+_PATIENCE_SECONDS = 60.0  # a paused database needs 15 to wake up, and functions start cold
+
+
+def smoke_test(cloud: Cloud, url: str, bucket: str, identified: bool, report: Callable[[str], None]) -> None:
+    """Ask the API how it is; then put a file, find it by the API, delete it, and find it gone.
+
+    Args:
+        identified: whether the API knows its callers. If it knows nobody, it can't be asked for files; that it refuses
+            to answer is tested then.
+
+    Raises:
+        DeployProblem: says what didn't happen in time.
+    """
+    _until(lambda: _get(f"{url}/health")[0] == 200, f"{url}/health does not answer 200")
+    _until(
+        lambda: _get(f"{url}/ready")[0] == 200, f"{url}/ready does not answer 200", lambda: str(_get(f"{url}/ready")[1])
+    )
+    files = f"{url}/api/files?bucket={quote(bucket)}&key={quote(KEY)}&state=stored"
+    if not identified:
+        if _get(files)[0] != 401:
+            raise DeployProblem(f"{url}/api/files answers somebody whom it does not know.")
+        report("The API is ready, and answers nobody yet: no identity provider is connected.")
+        return
+    s3 = cloud.client("s3")
+    etag = s3.put_object(Bucket=bucket, Key=KEY, Body=str(time.time()).encode())["ETag"].strip('"')
+    began = time.monotonic()
+    _until(lambda: _stored(files) == [etag], f"A file put into {bucket} did not show up in {files}")
+    report(f"A file put into the bucket was in the API's list {time.monotonic() - began:.1f} s later.")
+    s3.delete_object(Bucket=bucket, Key=KEY)
+    _until(
+        lambda: [state for state, _ in _states(files)] == ["deleted"], "The file was deleted, and the API has it still"
+    )
+
+
+def _states(url: str) -> list[tuple[str, str]]:
+    status, body = _get(url)
+    return [(item["state"], item["etag"]) for item in body["items"]] if status == 200 else []
+
+
+def _until(holds: Callable[[], bool], problem: str, details: Callable[[], str] = lambda: "") -> None:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not holds():
+        if time.monotonic() > deadline:
+            raise DeployProblem(
+                f"The smoke test failed: {problem}, after {_PATIENCE_SECONDS:.0f} s. {details()} The new version is in "
+                "place; deploy the previous commit to go back, or see docs/operations.md for where to look."
+            )
+        time.sleep(0.25)
+
+
+def _get(url: str) -> tuple[int, Any]:
+    try:
+        with urllib.request.urlopen(url, timeout=35) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode(errors="replace")
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        return 0, str(error)

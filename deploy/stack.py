@@ -1,0 +1,208 @@
+"""One CloudFormation stack, changed by change sets only."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError, WaiterError
+
+from deploy.cloud import Cloud
+from deploy.problem import DeployProblem
+
+_GOOD = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE")
+_UNBORN = ("", "REVIEW_IN_PROGRESS")  # a change set that creates a stack makes it visible before it is executed
+_NOTHING_TO_DO = ("didn't contain changes", "No updates are to be performed")
+_LONGEST_SECONDS = 3600
+
+
+@dataclass(frozen=True)
+class Change:
+    """One line of a change set. ``replaces`` tells whether the resource is made anew, and its data lost with it."""
+
+    action: str
+    name: str
+    kind: str
+    replaces: bool
+
+
+class Stack:
+    """The stack ``name``, there or not."""
+
+    def __init__(self, cloud: Cloud, name: str) -> None:
+        self.name = name
+        self._cloudformation = cloud.client("cloudformation")
+
+    @property
+    def status(self) -> str:
+        """CloudFormation's word for it; empty if there is none."""
+        return str(self._describe().get("StackStatus", ""))
+
+    @property
+    def exists(self) -> bool:
+        """Whether it was ever created and is not deleted."""
+        return self.status not in (*_UNBORN, "DELETE_COMPLETE")
+
+    def outputs(self) -> dict[str, str]:
+        """The stack's outputs by name."""
+        return {item["OutputKey"]: item["OutputValue"] for item in self._describe().get("Outputs", [])}
+
+    def parameters(self) -> dict[str, str]:
+        """The stack's parameters by name; those that CloudFormation hides are stars."""
+        return {item["ParameterKey"]: item["ParameterValue"] for item in self._describe().get("Parameters", [])}
+
+    def template(self) -> dict[str, Any]:
+        """The template as it was submitted."""
+        body = self._cloudformation.get_template(StackName=self.name, TemplateStage="Original")["TemplateBody"]
+        return dict(json.loads(body)) if isinstance(body, str) else dict(body)
+
+    def physical_id(self, logical_id: str) -> str | None:
+        """The name of one of its resources; None if there is no such one."""
+        try:
+            resource = self._cloudformation.describe_stack_resource(StackName=self.name, LogicalResourceId=logical_id)
+        except ClientError:
+            return None
+        return str(resource["StackResourceDetail"]["PhysicalResourceId"])
+
+    def prepare(
+        self, change_set: str, template_url: str, parameters: Mapping[str, str], tags: Mapping[str, str]
+    ) -> list[Change]:
+        """Make a change set and say what it would do; an empty list if nothing.
+
+        Parameters that are not given keep the value that they have.
+
+        Raises:
+            DeployProblem: the stack is in no state to be changed, or CloudFormation refuses the template.
+        """
+        self._require_changeable()
+        kept = set(self.parameters()) - set(parameters) if self.exists else set()
+        try:
+            self._cloudformation.create_change_set(
+                StackName=self.name,
+                ChangeSetName=change_set,
+                ChangeSetType="UPDATE" if self.exists else "CREATE",
+                TemplateURL=template_url,
+                Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()]
+                + [{"ParameterKey": name, "UsePreviousValue": True} for name in sorted(kept)],
+                Tags=[{"Key": name, "Value": value} for name, value in tags.items()],
+                Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+            )
+            waiter = self._cloudformation.get_waiter("change_set_create_complete")
+            waiter.wait(StackName=self.name, ChangeSetName=change_set, WaiterConfig={"Delay": 1, "MaxAttempts": 300})
+        except ClientError as error:
+            raise DeployProblem(f"CloudFormation refuses the template; nothing was changed: {error}") from None
+        except WaiterError:
+            return self._explain_refusal(change_set)
+        return self._changes(change_set)
+
+    def execute(self, change_set: str, report: Callable[[str], None]) -> None:
+        """Carry a change set out, and wait.
+
+        Raises:
+            DeployProblem: something failed; CloudFormation has gone back to how it was. Says what failed.
+        """
+        created, seen = not self.exists, self._event_ids()
+        self._cloudformation.execute_change_set(StackName=self.name, ChangeSetName=change_set)
+        status = self._wait(seen, report)
+        if status == ("CREATE_COMPLETE" if created else "UPDATE_COMPLETE"):
+            return
+        advice = (
+            "Nothing of it is left to use; `make destroy` removes the remains, then mend the cause and deploy again."
+            if created
+            else "Everything is as it was before; mend the cause and deploy again."
+        )
+        raise DeployProblem(f"The stack {self.name} ended as {status}: {self._reasons()}. {advice}")
+
+    def discard(self, change_set: str) -> None:
+        """Forget a change set, and the empty stack that making it left, if any."""
+        self._cloudformation.delete_change_set(StackName=self.name, ChangeSetName=change_set)
+        if self.status == "REVIEW_IN_PROGRESS":
+            self._cloudformation.delete_stack(StackName=self.name)
+
+    def delete(self, report: Callable[[str], None]) -> None:
+        """Delete the stack, and wait. Resources with the policy to stay, stay.
+
+        Raises:
+            DeployProblem: CloudFormation could not; says why.
+        """
+        seen = self._event_ids()
+        self._cloudformation.delete_stack(StackName=self.name)
+        if (status := self._wait(seen, report)) not in ("", "DELETE_COMPLETE"):
+            raise DeployProblem(f"The stack {self.name} could not be deleted, it is {status}: {self._reasons()}.")
+
+    def _require_changeable(self) -> None:
+        status = self.status
+        if status in _UNBORN or status in _GOOD or status == "DELETE_COMPLETE":
+            return
+        if status.endswith("_IN_PROGRESS"):
+            raise DeployProblem(f"The stack {self.name} is being changed already ({status}); wait for that to end.")
+        raise DeployProblem(
+            f"The stack {self.name} is {status}, from which CloudFormation cannot go on: `make destroy` and deploy again, "
+            "or mend it in the console."
+        )
+
+    def _explain_refusal(self, change_set: str) -> list[Change]:
+        answer = self._cloudformation.describe_change_set(StackName=self.name, ChangeSetName=change_set)
+        reason = answer.get("StatusReason", "no reason given")
+        self.discard(change_set)
+        if any(text in reason for text in _NOTHING_TO_DO):
+            return []
+        raise DeployProblem(f"CloudFormation refuses the changes; nothing was changed: {reason}")
+
+    def _changes(self, change_set: str) -> list[Change]:
+        pages = self._cloudformation.get_paginator("describe_change_set").paginate(
+            StackName=self.name, ChangeSetName=change_set
+        )
+        return [_change(item["ResourceChange"]) for page in pages for item in page["Changes"]]
+
+    def _wait(self, seen: set[str], report: Callable[[str], None]) -> str:
+        deadline = time.monotonic() + _LONGEST_SECONDS
+        while True:
+            status = self.status
+            for event in self._events(seen):
+                if not event["ResourceStatus"].endswith("_IN_PROGRESS"):
+                    report(f"  {event['ResourceStatus'].lower().replace('_', ' '):<28}{event['LogicalResourceId']}")
+            if not status.endswith("_IN_PROGRESS") or time.monotonic() > deadline:
+                return status
+            time.sleep(1)
+
+    def _event_ids(self) -> set[str]:
+        """Of all that happened so far."""
+        return {event["EventId"] for event in self._events(set())}
+
+    def _events(self, seen: set[str]) -> list[dict[str, Any]]:
+        """What happened since the last call, oldest first."""
+        try:
+            events = self._cloudformation.describe_stack_events(StackName=self.name)["StackEvents"]
+        except ClientError:
+            return []
+        fresh = [event for event in reversed(events) if event["EventId"] not in seen]
+        seen.update(event["EventId"] for event in fresh)
+        return fresh
+
+    def _reasons(self) -> str:
+        """What failed of itself in the last change, not because something else had."""
+        reasons: list[str] = []
+        for event in reversed(self._events(set())):
+            if event["LogicalResourceId"] == self.name and event["ResourceStatus"].endswith(
+                ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
+            ):
+                break
+            reason = event.get("ResourceStatusReason", "")
+            if event["ResourceStatus"].endswith("_FAILED") and "cancelled" not in reason:
+                reasons.append(f"{event['LogicalResourceId']}: {reason}")
+        return "; ".join(reversed(reasons)) or "CloudFormation gave no reason"
+
+    def _describe(self) -> dict[str, Any]:
+        try:
+            return dict(self._cloudformation.describe_stacks(StackName=self.name)["Stacks"][0])
+        except ClientError as error:
+            if "does not exist" not in str(error):
+                raise DeployProblem(f"CloudFormation does not answer: {error}") from None
+            return {}
+
+
+def _change(change: dict[str, Any]) -> Change:
+    replaces = change["Action"] == "Modify" and change.get("Replacement") == "True"
+    return Change(change["Action"], change["LogicalResourceId"], change["ResourceType"], replaces)

@@ -1,0 +1,54 @@
+"""The CloudFormation of ``infra/``, merged into one template for ``chalice package --merge-template``.
+
+A merge template is one file to Chalice; ours are several, one for each concern. Anchors and merge keys of YAML are
+resolved on the way, CloudFormation's short forms (``!Ref``) become their long ones.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from chalice.package import YAMLTemplateSerializer
+
+PROJECT = Path(__file__).resolve().parent.parent
+INFRA = PROJECT / "infra"
+PARTS = ("resources", "database", "service", "site", "watch")
+SECTIONS = ("Parameters", "Conditions", "Globals", "Resources", "Outputs")
+
+Template = dict[str, Any]
+
+
+def load(part: str) -> Template:
+    """One file of ``infra/``."""
+    path = INFRA / f"{part}.yaml"
+    loaded: Template = YAMLTemplateSerializer().load_template(path.read_text(), path.name)
+    return loaded
+
+
+def merged() -> Template:
+    """All files as one template.
+
+    Raises:
+        ValueError: two files define the same thing.
+    """
+    whole: Template = {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Description": "Landfall: files that land in object storage, known at once and never wrongly",
+    }
+    for part in PARTS:
+        content = load(part)
+        for section in SECTIONS:
+            target = whole.setdefault(section, {})
+            for name, definition in content.get(section, {}).items():
+                if name in target:
+                    raise ValueError(f"{section}.{name} is defined twice; the second time in infra/{part}.yaml.")
+                target[name] = definition
+    return whole
+
+
+def write_merged(folder: Path) -> Path:
+    """Write `merged` into ``folder`` and return the file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "infra.json"
+    path.write_text(json.dumps(merged(), indent=1))
+    return path

@@ -1,0 +1,78 @@
+"""Virtual environments of tools whose pins are at odds with ours."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from dev.configuration import PROJECT
+from dev.problem import StackProblem
+from dev.processes import log_ending
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What ``dev/{name}-requirements.txt`` lists, under ``.landfall/{name}-venv``.
+
+    Attributes:
+        what: how messages call it.
+        python: the interpreter that it needs; None for this one.
+    """
+
+    name: str
+    what: str
+    python: str | None = None
+
+    @property
+    def requirements(self) -> Path:
+        return Path(__file__).with_name(f"{self.name}-requirements.txt")
+
+    @property
+    def folder(self) -> Path:
+        """``LANDFALL_{NAME}_VENV`` names another place."""
+        named = os.environ.get(f"LANDFALL_{self.name.upper()}_VENV")
+        return Path(named) if named else PROJECT / ".landfall" / f"{self.name}-venv"
+
+
+def ensure_environment(environment: Environment, logs: Path) -> Path:
+    """Make a virtual environment, once for a checkout, and return its Python. Several processes may ask at a time.
+
+    Raises:
+        StackProblem: pip could not install it.
+    """
+    folder, wanted = environment.folder, _fingerprint(environment)
+    stamp, python = folder / "landfall-stamp", folder / "bin" / "python"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (stamp.exists() and stamp.read_text() == wanted and python.exists()):
+            shutil.rmtree(folder, ignore_errors=True)
+            _install(environment, python, logs / f"{environment.name}-install.log")
+            stamp.write_text(wanted)
+    return python
+
+
+def _fingerprint(environment: Environment) -> str:
+    interpreter = environment.python or f"{sys.version}{sys.prefix}"
+    return hashlib.sha256(interpreter.encode() + environment.requirements.read_bytes()).hexdigest()
+
+
+def _install(environment: Environment, python: Path, log: Path) -> None:
+    """Without a pip of its own: ours installs into it, which saves seconds and keeps the environment bare."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    # Each would have pip put packages elsewhere, or think that they are there already.
+    misleading = ("PYTHONPATH", "PYTHONHOME", "PIP_USER", "PIP_TARGET", "PIP_PREFIX")
+    variables = {name: value for name, value in os.environ.items() if name not in misleading}
+    venv = [environment.python or sys.executable, "-m", "venv", "--without-pip", str(environment.folder)]
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--requirement"]
+    for command in (venv, [*pip, str(environment.requirements)]):
+        with log.open("ab") as output:
+            result = subprocess.run(
+                command, env=variables, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            )
+        if result.returncode != 0:
+            raise StackProblem(f"{environment.what} could not be installed by pip; {log_ending(log)}")
