@@ -3,10 +3,10 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from chalicelib.db.migrate import newest_revision
 from deploy.artifacts import upload
 from deploy.cloud import Cloud
 from deploy.migration import Migrator
@@ -15,7 +15,7 @@ from deploy.problem import DeployProblem
 from deploy.redrive import redrive
 from deploy.smoke import smoke_test
 from deploy.stack import Change, Stack
-from deploy.template import INFRA, PROJECT
+from deploy.template import PROJECT
 
 _KEEPING_DATA = ("AWS::S3::Bucket", "AWS::RDS::DBCluster", "AWS::SQS::Queue")
 
@@ -28,6 +28,7 @@ class Deployment:
         parameters: of the template, over those of ``infra/parameters/{stage}.json``.
         report: takes a line of text.
         confirm: is asked a question, and answers whether to go on.
+        source: the checkout that is deployed.
     """
 
     cloud: Cloud
@@ -35,6 +36,7 @@ class Deployment:
     parameters: Mapping[str, str] = field(default_factory=dict)
     report: Callable[[str], None] = print
     confirm: Callable[[str], bool] = lambda question: True
+    source: Path = PROJECT
 
     @property
     def stack(self) -> Stack:
@@ -50,7 +52,7 @@ class Deployment:
         self.report(f"Packaging {self.stage} …")
         # An emulator runs functions right here, whatever architecture they are said to have.
         architecture = own_architecture() if self.cloud.endpoint else None
-        made = package(self.stage, PROJECT / "build" / self.stage, architecture)
+        made = package(self.stage, self.source / "build" / self.stage, architecture, self.source)
         artifacts = upload(self.cloud, made)
         change_set, stack = f"landfall-{uuid4().hex[:12]}", self.stack
         tags = {"application": "landfall", "stage": self.stage}
@@ -62,13 +64,13 @@ class Deployment:
         if not stack.exists:
             stack.execute(change_set, self.report)
             migrator.make_roles()
-            migrator.upgrade(newest_revision())
+            migrator.upgrade(made.revision)
         elif changes:
-            with migrator.ahead(artifacts, newest_revision()):
+            with migrator.ahead(artifacts, made.revision):
                 stack.execute(change_set, self.report)
         else:
             self.report("The stack is as it should be.")
-            migrator.upgrade(newest_revision())
+            migrator.upgrade(made.revision)
         addresses = self.addresses()
         identified = stack.parameters().get("Identity", "none") != "none"
         smoke_test(self.cloud, addresses["API"], addresses["Bucket"], identified, self.report)
@@ -146,7 +148,7 @@ class Deployment:
         return outputs
 
     def _all_parameters(self) -> dict[str, str]:
-        path = INFRA / "parameters" / f"{self.stage}.json"
+        path = self.source / "infra" / "parameters" / f"{self.stage}.json"
         of_stage = json.loads(path.read_text()) if path.exists() else {}
         return {"QueueName": f"landfall-{self.stage}-events", **of_stage, **self.parameters}
 

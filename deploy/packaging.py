@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from alembic.script import ScriptDirectory
+
 from deploy.problem import DeployProblem
 from deploy.template import PROJECT, write_merged
 
@@ -47,14 +49,20 @@ class Package:
     def layer(self) -> Path:
         return self.folder / "layer-deployment.zip"
 
+    @property
+    def revision(self) -> str:
+        """The schema's revision that this code was written for."""
+        migrations = self.folder / "project" / "chalicelib" / "db" / "migrations"
+        return str(ScriptDirectory(str(migrations)).get_current_head())
+
 
 def own_architecture() -> str:
     """This machine's architecture by Lambda's name: what an emulator has to be given, which runs functions right here."""
     return _MACHINES.get(platform.machine(), "x86_64")
 
 
-def package(stage: str, folder: Path, architecture: str | None = None) -> Package:
-    """Package ``stage`` into ``folder``, which is emptied first.
+def package(stage: str, folder: Path, architecture: str | None = None, source: Path = PROJECT) -> Package:
+    """Package ``stage`` of the checkout ``source`` into ``folder``, which is emptied first.
 
     Args:
         architecture: ``arm64`` or ``x86_64``; None for the one in ``.chalice/config.json``.
@@ -65,7 +73,8 @@ def package(stage: str, folder: Path, architecture: str | None = None) -> Packag
     """
     shutil.rmtree(folder, ignore_errors=True)
     project = folder / "project"
-    _copy_project(project, architecture)
+    _copy_project(source, project, architecture)
+    write_merged(folder, source)
     _run_chalice(stage, project, folder, architecture or _configured_architecture(project))
     result = Package(folder)
     for archive in (result.code, result.layer):
@@ -104,11 +113,11 @@ def pip(*arguments: str) -> None:
         raise DeployProblem(f"pip failed: {_ending(result.stderr)}")
 
 
-def _copy_project(project: Path, architecture: str | None) -> None:
+def _copy_project(source: Path, project: Path, architecture: str | None) -> None:
     for part in _PARTS:
-        source, target = PROJECT / part, project / part
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(source, target, ignore=_LEFT_OUT) if source.is_dir() else shutil.copy(source, target)
+        original, copy = source / part, project / part
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(original, copy, ignore=_LEFT_OUT) if original.is_dir() else shutil.copy(original, copy)
     if architecture:
         path = project / ".chalice" / "config.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"lambda_architecture": architecture}))
@@ -123,7 +132,7 @@ def _run_chalice(stage: str, project: Path, folder: Path, architecture: str) -> 
     fetch_wheels(wheels, LOCK, architecture, "--require-hashes")
     command = [sys.executable, "-c", "import sys; from chalice.cli import main; sys.exit(main())"]
     command += ["--project-dir", str(project), "package", "--stage", stage]
-    command += ["--merge-template", str(write_merged(folder)), str(folder)]
+    command += ["--merge-template", str(folder / "infra.json"), str(folder)]
     environment = os.environ | {
         # Chalice has pip fetch for this machine first, and what doesn't fit once more for Lambda. With these pip sees
         # nothing but the checked wheels, and takes those for Lambda at once, whatever machine this is.

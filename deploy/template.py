@@ -11,21 +11,20 @@ from typing import Any
 from chalice.package import YAMLTemplateSerializer
 
 PROJECT = Path(__file__).resolve().parent.parent
-INFRA = PROJECT / "infra"
 PARTS = ("resources", "database", "service", "site", "watch")
 SECTIONS = ("Parameters", "Conditions", "Globals", "Resources", "Outputs")
 
 Template = dict[str, Any]
 
 
-def load(part: str) -> Template:
-    """One file of ``infra/``."""
-    path = INFRA / f"{part}.yaml"
+def load(part: str, source: Path = PROJECT) -> Template:
+    """One file of the checkout's ``infra/``."""
+    path = source / "infra" / f"{part}.yaml"
     loaded: Template = YAMLTemplateSerializer().load_template(path.read_text(), path.name)
     return loaded
 
 
-def merged() -> Template:
+def merged(source: Path = PROJECT) -> Template:
     """All files as one template.
 
     Raises:
@@ -36,7 +35,7 @@ def merged() -> Template:
         "Description": "Landfall: files that land in object storage, known at once and never wrongly",
     }
     for part in PARTS:
-        content = load(part)
+        content = load(part, source)
         for section in SECTIONS:
             target = whole.setdefault(section, {})
             for name, definition in content.get(section, {}).items():
@@ -46,9 +45,9 @@ def merged() -> Template:
     return whole
 
 
-def write_merged(folder: Path) -> Path:
+def write_merged(folder: Path, source: Path = PROJECT) -> Path:
     """Write `merged` into ``folder`` and return the file."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "infra.json"
-    path.write_text(json.dumps(merged(), indent=1))
+    path.write_text(json.dumps(merged(source), indent=1))
     return path

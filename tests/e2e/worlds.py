@@ -1,0 +1,135 @@
+"""Where end-to-end tests run: on the local stack, and on the packaged template, deployed to an account of its own."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import urllib3
+
+from chalicelib.db.engine import create_catalog_engine
+from chalicelib.settings import Settings
+from deploy.cloud import Cloud
+from deploy.deployment import Deployment
+from dev.configuration import PROJECT, REGION, Configuration
+from dev.database_setup import prepare
+from dev.emulator import Emulator
+from dev.event_source import ACCOUNT
+from dev.infra import client, deploy
+from dev.ports import free_port
+from dev.postgres import Postgres
+from tests.e2e.stack import Stack
+
+
+@contextmanager
+def local(home: Path) -> Iterator[Stack]:
+    """As `make run` starts it: emulator, delivery loop, ``chalice local``."""
+    with _services(home) as (options, postgres, emulator), ExitStack() as running:
+        deployed = deploy(emulator.url, options.bucket, visibility_seconds=2)
+        environment = options.child_environment(deployed.queue_url) | {
+            "LANDFALL_EMULATOR_PORT": str(options.emulator_port)
+        }
+        prepare(Settings.from_environment(environment))
+        running.enter_context(_process("delivery", [sys.executable, "-m", "dev.delivery"], environment, home))
+        chalice = [sys.executable, "-c", "from chalice.cli import main; main()", "local", "--stage", "local"]
+        port = ["--port", str(options.api_port), "--no-autoreload"]
+        running.enter_context(_process("api", [*chalice, *port], environment, home))
+        _wait_for(f"{options.api_url}/ready")
+        yield _stack(options, postgres, options.api_url, deployed.bucket, deployed.queue_url, deployed.dead_queue_url)
+
+
+@contextmanager
+def deployed(home: Path) -> Iterator[tuple[Stack, Deployment]]:
+    """The packaged template as a stack of the emulator's CloudFormation: its API Gateway, its event source, its zips."""
+    with _services(home) as (options, postgres, emulator):
+        parameters = {
+            "DatabaseUrl": options.database_url,
+            "DatabaseTls": "off",
+            "BucketName": "landfall-deployed",
+            "VisibilitySeconds": "2",
+        }
+        cloud = Cloud(ACCOUNT, REGION, emulator.url)
+        deployment = Deployment(cloud, "dev", parameters, report=lambda line: None)
+        with made_up_credentials():
+            addresses = deployment.up()
+            outputs = deployment.stack.outputs()
+            # The outputs name the emulator's idea of its own host.
+            queues = [outputs[name].rsplit("/", 2)[-1] for name in ("EventsQueueUrl", "DeadEventsQueueUrl")]
+            queue_url, dead_queue_url = (f"{emulator.url}/{ACCOUNT}/{name}" for name in queues)
+            yield (
+                _stack(options, postgres, addresses["API"], addresses["Bucket"], queue_url, dead_queue_url),
+                deployment,
+            )
+
+
+@contextmanager
+def made_up_credentials() -> Iterator[None]:
+    """What boto3 finds in the environment while it talks to an emulator, and never the developer's own."""
+    before = dict(os.environ)
+    os.environ.update(
+        AWS_ACCESS_KEY_ID="test",
+        AWS_SECRET_ACCESS_KEY="test",
+        AWS_CONFIG_FILE=os.devnull,
+        AWS_SHARED_CREDENTIALS_FILE=os.devnull,
+    )
+    os.environ.pop("AWS_PROFILE", None)
+    os.environ.pop("AWS_SESSION_TOKEN", None)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextmanager
+def _services(home: Path) -> Iterator[tuple[Configuration, Postgres, Emulator]]:
+    options = Configuration(home=home, postgres_port=free_port(), emulator_port=free_port(), api_port=free_port())
+    postgres = Postgres(home, options.postgres_port, durable=True)  # it will be killed
+    emulator = Emulator(home, options.emulator_port)
+    with ExitStack() as running:
+        running.callback(postgres.stop)
+        postgres.start()
+        running.callback(emulator.stop)
+        emulator.start()
+        yield options, postgres, emulator
+
+
+def _stack(
+    options: Configuration, postgres: Postgres, api_url: str, bucket: str, queue_url: str, dead_queue_url: str
+) -> Stack:
+    return Stack(
+        api_url=api_url,
+        bucket=bucket,
+        queue_url=queue_url,
+        dead_queue_url=dead_queue_url,
+        s3=client("s3", options.emulator_url, s3={"addressing_style": "path"}, max_pool_connections=20),
+        sqs=client("sqs", options.emulator_url),
+        engine=create_catalog_engine(options.database_url),
+        postgres=postgres,
+    )
+
+
+@contextmanager
+def _process(name: str, command: list[str], environment: dict[str, str], home: Path) -> Iterator[None]:
+    with (home / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=PROJECT, env=os.environ | environment, stdout=log, stderr=log)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _wait_for(url: str, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if urllib3.request("GET", url, retries=False).status == 200:
+                return
+        except urllib3.exceptions.HTTPError:
+            pass
+        time.sleep(0.1)
+    raise AssertionError(f"{url} did not answer 200 in {seconds} s")
