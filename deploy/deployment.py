@@ -124,15 +124,20 @@ class Deployment:
 
     def status(self) -> dict[str, str]:
         """How the stage stands."""
-        outputs, schema = self._outputs(), Migrator(self.cloud, self.stack, self.report).status()
-        sqs = self.cloud.client("sqs")
-        name = "ApproximateNumberOfMessages"
-        counts = {
-            what: sqs.get_queue_attributes(QueueUrl=outputs[output], AttributeNames=[name])["Attributes"][name]
-            for what, output in (("Waiting events", "EventsQueueUrl"), ("Dead events", "DeadEventsQueueUrl"))
-        }
+        self._outputs()
+        schema = Migrator(self.cloud, self.stack, self.report).status()
         revision = f"{schema['database']} ({schema['state']}; the code needs {schema['code']})"
-        return {"Stack": f"{self.stack.name}: {self.stack.status}", **self.addresses(), "Schema": revision, **counts}
+        stack = {"Stack": f"{self.stack.name}: {self.stack.status}"}
+        return stack | self.addresses() | {"Schema": revision} | self.status_of_queues()
+
+    def status_of_queues(self) -> dict[str, str]:
+        """How many events wait, and how many are dead."""
+        outputs, sqs, name = self._outputs(), self.cloud.client("sqs"), "ApproximateNumberOfMessages"
+        queues = {"Waiting events": outputs["EventsQueueUrl"], "Dead events": outputs["DeadEventsQueueUrl"]}
+        return {
+            what: sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name]
+            for what, url in queues.items()
+        }
 
     def addresses(self) -> dict[str, str]:
         """Where things are."""

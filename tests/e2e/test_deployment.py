@@ -1,0 +1,222 @@
+"""The life of a deployed stage: changed, rolled back, migrated, mended, deleted. The tests tell one story, in order."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import urllib3
+from sqlalchemy import text
+
+from deploy.deployment import Deployment
+from deploy.problem import DeployProblem
+from deploy.template import PROJECT
+from tests.e2e import worlds
+from tests.e2e.stack import Stack
+
+_MIGRATION = '''"""A test's."""
+
+from alembic import op
+
+revision = "{revision}"
+down_revision = "{after}"
+
+
+def upgrade() -> None:
+    op.execute("{statement}")
+
+
+def downgrade() -> None:
+    raise NotImplementedError
+'''
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, Deployment]]:
+    with worlds.deployed(tmp_path_factory.mktemp("life")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def stack(world: tuple[Stack, Deployment]) -> Stack:
+    return world[0]
+
+
+@pytest.fixture(scope="module")
+def deployment(world: tuple[Stack, Deployment]) -> Deployment:
+    return world[1]
+
+
+@pytest.fixture
+def release(deployment: Deployment, tmp_path: Path) -> Callable[..., Deployment]:
+    """Makes a copy of this checkout in which the named files were edited, ready to be deployed over what there is."""
+
+    def make(edits: dict[str, tuple[str, str]] | None = None, **new_files: str) -> Deployment:
+        source = tmp_path / f"release-{time.monotonic_ns()}"
+        hidden = shutil.ignore_patterns("__pycache__", "deployments", "deployed")
+        for part in ("app.py", "chalicelib", "vendor", "requirements.txt", ".chalice", "infra"):
+            original = PROJECT / part
+            if original.is_dir():
+                shutil.copytree(original, source / part, ignore=hidden)
+            else:
+                source.mkdir(parents=True, exist_ok=True)
+                shutil.copy(original, source / part)
+        for name, (old, new) in (edits or {}).items():
+            content = (source / name).read_text()
+            assert old in content
+            (source / name).write_text(content.replace(old, new))
+        for name, content in new_files.items():
+            (source / "chalicelib/db/migrations/versions" / f"{name}.py").write_text(content)
+        return replace(deployment, source=source)
+
+    return make
+
+
+def _title(deployment: Deployment) -> str:
+    page = urllib3.request("GET", deployment.addresses()["Docs"]).data.decode()
+    return page.partition("<title>")[2].partition("</title>")[0]
+
+
+def _editing_title(to: str) -> dict[str, tuple[str, str]]:
+    return {"chalicelib/api/docs.py": ("<title>Landfall API</title>", f"<title>{to}</title>")}
+
+
+def test_the_stage_runs_what_was_packaged_and_says_how_it_stands(stack: Stack, deployment: Deployment) -> None:
+    assert _title(deployment) == "Landfall API"
+    assert stack.get("/health") == {"status": "ok"}
+    functions = deployment.cloud.client("lambda").list_functions()["Functions"]
+    assert {function["Handler"] for function in functions} == {
+        "app.app", "app.ingest", "app.ingest_direct", "app.inspect_pending", "app.maintain", "app.migrate",
+    }  # fmt: skip
+    assert "cfn-deployed" not in {function["CodeSha256"] for function in functions}  # the emulator's word for "no zip"
+    status = deployment.status()
+    assert status["Schema"] == "0001 (current; the code needs 0001)"
+    assert (status["Waiting events"], status["Dead events"]) == ("0", "0")
+
+
+def test_deploying_the_same_again_changes_nothing(deployment: Deployment) -> None:
+    lines: list[str] = []
+    replace(deployment, report=lines.append).up()
+    assert "The stack is as it should be." in lines
+
+
+def test_who_says_no_changes_nothing(deployment: Deployment, release: Callable[..., Deployment]) -> None:
+    questions: list[str] = []
+
+    def refuse(question: str) -> bool:
+        questions.append(question)
+        return False
+
+    with pytest.raises(DeployProblem, match="nothing was changed"):
+        replace(release(_editing_title("Refused")), confirm=refuse).up()
+    assert "changes to landfall-dev" in questions[0]
+    assert _title(deployment) == "Landfall API"
+
+
+def test_a_changed_handler_is_what_answers_after_an_update(
+    deployment: Deployment, release: Callable[..., Deployment]
+) -> None:
+    release(_editing_title("The next one")).up()
+    assert _title(deployment) == "The next one"
+
+
+def test_a_template_that_cloudformation_refuses_changes_nothing(deployment: Deployment) -> None:
+    with pytest.raises(DeployProblem, match="nothing was changed"):
+        replace(deployment, parameters={"Identity": "everybody"}).up()
+
+
+def test_an_update_that_fails_half_way_is_rolled_back(
+    deployment: Deployment, release: Callable[..., Deployment]
+) -> None:
+    broken = (
+        "Outputs:\n",
+        "  Broken:\n    Type: AWS::CloudFormation::WaitCondition\n    DependsOn: [APIHandler, Migrate, Ingest]\n"
+        "    Properties: { Handle: !Ref BrokenHandle, Timeout: 1 }\n"
+        "  BrokenHandle:\n    Type: AWS::CloudFormation::WaitConditionHandle\nOutputs:\n",
+    )
+    before = _code_of_functions(deployment)
+    with pytest.raises(DeployProblem, match=r"UPDATE_ROLLBACK_COMPLETE: Broken: .*Everything is as it was before"):
+        release({**_editing_title("Never"), "infra/site.yaml": broken}).up()
+    assert _title(deployment) == "The next one"
+    assert _code_of_functions(deployment) == before
+
+
+def test_a_migration_runs_before_the_code_that_needs_it(
+    stack: Stack, deployment: Deployment, release: Callable[..., Deployment]
+) -> None:
+    lines: list[str] = []
+    adds_column = _MIGRATION.format(revision="0002", after="0001", statement="ALTER TABLE users ADD COLUMN note text")
+    replace(release(_editing_title("With notes"), **{"0002_notes": adds_column}), report=lines.append).up()
+    migrated = lines.index("The schema is at revision 0002.")
+    assert any(line.strip().startswith("update complete") for line in lines[migrated:])
+    assert not any(line.strip().startswith("update complete") for line in lines[:migrated])
+    with stack.engine.connect() as connection:
+        connection.execute(text("SELECT note FROM users"))
+    assert _title(deployment) == "With notes"
+
+
+def test_a_migration_that_fails_leaves_database_and_stack_as_they_were(
+    stack: Stack, deployment: Deployment, release: Callable[..., Deployment]
+) -> None:
+    files = {
+        "0002_notes": _MIGRATION.format(revision="0002", after="0001", statement="SELECT 1"),
+        "0003_half": _MIGRATION.format(
+            revision="0003", after="0002", statement="ALTER TABLE users ADD COLUMN half text; SELECT 1 / 0"
+        ),
+    }
+    before = _code_of_functions(deployment)
+    with pytest.raises(DeployProblem, match=r"the database is as it was.*division by zero"):
+        release(_editing_title("Never"), **files).up()
+    assert _code_of_functions(deployment) == before
+    assert _title(deployment) == "With notes"
+    with stack.engine.connect() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == "0002"
+        columns = connection.execute(text("SELECT attname FROM pg_attribute WHERE attrelid = 'users'::regclass"))
+        assert "half" not in columns.scalars().all()
+
+
+def test_older_code_is_not_deployed_onto_a_newer_schema(deployment: Deployment) -> None:
+    with pytest.raises(DeployProblem, match="newer code has migrated"):
+        deployment.up()
+    assert _title(deployment) == "With notes"
+
+
+def test_dead_events_are_recorded_once_they_are_driven_back(stack: Stack, deployment: Deployment) -> None:
+    stack.postgres.kill()
+    stack.s3.put_object(Bucket=stack.bucket, Key="while-nobody-was-there", Body=b"1")
+    _until(lambda: deployment.status_of_queues()["Dead events"] == "1", 40)
+    stack.postgres.start()
+    assert deployment.redrive() == 1
+    _until(lambda: len(stack.get("/api/files?key=while-nobody-was-there")["items"]) == 1)
+    assert deployment.status_of_queues()["Dead events"] == "0"
+
+
+def test_a_stage_with_data_is_deleted_only_when_told_so_and_then_wholly(stack: Stack, deployment: Deployment) -> None:
+    with pytest.raises(DeployProblem, match=r"with files in it\. Nothing was deleted"):
+        deployment.down()
+    assert stack.get("/health") == {"status": "ok"}
+    with pytest.raises(DeployProblem, match="Not deleted"):
+        replace(deployment, confirm=lambda question: False).down(with_data=True)
+    deployment.down(with_data=True)
+    assert not deployment.stack.exists
+    assert stack.bucket not in [bucket["Name"] for bucket in stack.s3.list_buckets()["Buckets"]]
+    assert stack.sqs.list_queues().get("QueueUrls", []) == []
+    with pytest.raises(DeployProblem, match="There is no stack"):
+        deployment.down()
+    with pytest.raises(DeployProblem, match="no deployed stack"):
+        deployment.status()
+
+
+def _code_of_functions(deployment: Deployment) -> str:
+    functions = deployment.cloud.client("lambda").list_functions()["Functions"]
+    return json.dumps({f["FunctionName"]: [f["CodeSha256"], f.get("Layers")] for f in functions}, sort_keys=True)
+
+
+def _until(holds: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
