@@ -94,7 +94,7 @@ def _with_locations(template: dict[str, Any], code: str, layer: str) -> dict[str
 
 def _expand(template: dict[str, Any], region: str, folder: Path) -> dict[str, Any]:
     python = ensure_environment(TEMPLATE_TOOLS, folder)
-    command = [str(python), str(PROJECT / "deploy" / "sam.py"), region]
+    command = [str(python), str(PROJECT / "deploy" / "sam.py"), region, "ministack"]
     result = subprocess.run(command, input=json.dumps(template), capture_output=True, text=True)
     if result.returncode != 0:
         raise DeployProblem(f"The template could not be expanded: {result.stderr.strip()}")

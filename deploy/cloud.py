@@ -1,5 +1,6 @@
 """Where a deployment goes: an account and region of AWS, or an emulator when ``AWS_ENDPOINT_URL`` names one."""
 
+import os
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -42,13 +43,14 @@ def connect() -> Cloud:
     Raises:
         DeployProblem: no region, no credentials, or ones that AWS does not take.
     """
-    session = boto3.Session()
-    if not session.region_name:
-        raise DeployProblem("No AWS region is set: set AWS_REGION, or `region` in your AWS profile.")
     try:
-        credentials = session.get_credentials()
+        # Lambda and most tools call it AWS_REGION; boto3 alone does not listen to that.
+        session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
+        region, credentials = session.region_name, session.get_credentials()
     except BotoCoreError as error:
         raise DeployProblem(f"The AWS profile is not usable: {error}") from None
+    if not region:
+        raise DeployProblem("No AWS region is set: set AWS_REGION, or `region` in your AWS profile.")
     if credentials is None:
         raise DeployProblem(
             "No AWS credentials were found: run `aws configure` or `aws sso login`, or set AWS_PROFILE or "
@@ -63,4 +65,4 @@ def connect() -> Cloud:
         raise DeployProblem(f"AWS does not take these credentials, or does not answer: {error}") from None
     # An emulator, if AWS_ENDPOINT_URL or the profile names one.
     endpoint = None if "amazonaws.com" in tokens.meta.endpoint_url else tokens.meta.endpoint_url
-    return Cloud(account, session.region_name, endpoint)
+    return Cloud(account, region, endpoint)

@@ -1,6 +1,6 @@
 """SAM expanded here, for emulators: AWS does it itself. Runs in the template tools' environment, not in ours.
 
-``python sam.py REGION < sam.json > cloudformation.json``
+``python sam.py REGION [ministack] < sam.json > cloudformation.json``
 """
 
 import json
@@ -26,7 +26,8 @@ def main() -> None:
         template = transform(json.load(sys.stdin), {}, _NoManagedPolicies())
     except InvalidDocumentException as error:
         sys.exit("\n".join(str(cause.message) for cause in error.causes))
-    _suit_ministack(template)
+    if "ministack" in sys.argv:
+        _suit_ministack(template)
     json.dump(template, sys.stdout)
 
 

@@ -1,0 +1,71 @@
+"""What an operator is told when something is missing: a sentence and exit code 1, before anything is touched."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy.template import PROJECT
+from dev.ports import free_port
+
+
+def _deploy(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    nothing = {
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+    command = [sys.executable, "-m", "deploy", *arguments]
+    return subprocess.run(
+        command, cwd=PROJECT, env=kept | nothing | environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+
+
+_SOMEBODY = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
+
+
+@pytest.mark.parametrize("command", ["up", "down", "status", "redrive"])
+def test_without_a_region_or_credentials_each_command_says_so(command: str) -> None:
+    result = _deploy(command)
+    assert (result.returncode, result.stderr) == (
+        1,
+        "landfall: No AWS region is set: set AWS_REGION, or `region` in your AWS profile.\n",
+    )
+    result = _deploy(command, AWS_REGION="eu-west-1")
+    assert result.returncode == 1
+    assert result.stderr.startswith("landfall: No AWS credentials were found: run `aws configure`")
+    assert "Traceback" not in result.stderr
+
+
+def test_a_profile_that_is_not_there_is_named() -> None:
+    result = _deploy("status", AWS_PROFILE="nobody", AWS_REGION="us-east-1")
+    assert result.returncode == 1
+    assert "nobody" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_cloud_that_does_not_answer_is_named() -> None:
+    result = _deploy("status", AWS_ENDPOINT_URL=f"http://127.0.0.1:{free_port()}", **_SOMEBODY)
+    assert result.returncode == 1
+    assert "does not answer" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_parameter_without_a_value_is_named() -> None:
+    result = _deploy("up", "TrashDays", **_SOMEBODY)
+    assert (result.returncode, result.stderr) == (1, "landfall: 'TrashDays' is no parameter: write Name=value.\n")
+
+
+def test_the_merged_template_can_be_had_for_chalice_package(tmp_path: Path) -> None:
+    result = _deploy("template", str(tmp_path))
+    assert result.stdout.strip() == str(tmp_path / "infra.json")
+    command = [sys.executable, "-c", "from chalice.cli import main; main()", "package", "--stage", "dev"]
+    command += ["--merge-template", str(tmp_path / "infra.json"), str(tmp_path / "out")]
+    environment = os.environ | {"AWS_DEFAULT_REGION": "us-east-1"}
+    subprocess.run(command, cwd=PROJECT, env=environment, check=True, capture_output=True)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "deployment.zip", "layer-deployment.zip", "sam.json",
+    }  # fmt: skip

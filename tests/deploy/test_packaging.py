@@ -1,0 +1,100 @@
+"""What goes to Lambda: the right files for the right machine, the same every time, and nothing else."""
+
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from deploy import lock, packaging
+from deploy.packaging import Package, digest, own_architecture, package
+from deploy.problem import DeployProblem
+from deploy.template import PROJECT
+
+_ELF_MACHINE = {0xB7: "aarch64", 0x3E: "x86_64"}
+
+
+def _names(archive: Path) -> list[str]:
+    with zipfile.ZipFile(archive) as content:
+        return content.namelist()
+
+
+def test_the_functions_zip_holds_the_application_and_nothing_else(packaged: Package) -> None:
+    tops = {name.split("/")[0] for name in _names(packaged.code)}
+    assert tops == {"app.py", "chalicelib", "chalice"}
+    assert "chalicelib/db/migrations/versions/0001_catalogue.py" in _names(packaged.code)
+    ours = {str(path.relative_to(PROJECT)) for path in (PROJECT / "chalicelib").rglob("*.py")}
+    assert ours <= set(_names(packaged.code))
+
+
+def test_the_layer_holds_each_pinned_package_in_its_version_and_what_is_vendored(packaged: Package) -> None:
+    names = _names(packaged.layer)
+    found = {
+        lock.canonical(match[1]): match[2]
+        for name in names
+        if (match := re.search(r"site-packages/([^/]+)-([^-/]+)\.dist-info/METADATA$", name))
+    }
+    assert found == lock.pins(PROJECT / "requirements.txt")
+    assert any(name.endswith("/rds_certificates/roots.pem") for name in names)
+    assert any(name.endswith("/swagger_ui_dist/swagger-ui-bundle.js.gz") for name in names)
+    assert not any("/boto3/" in name or "/botocore/" in name for name in names)
+
+
+def test_zips_are_small(packaged: Package) -> None:
+    assert packaged.code.stat().st_size < 300_000
+    assert packaged.layer.stat().st_size < 12_000_000
+
+
+@pytest.mark.parametrize(("architecture", "wanted"), [(None, "aarch64"), ("x86_64", "x86_64")])
+def test_compiled_parts_are_for_the_architecture_asked_for(
+    architecture: str | None, wanted: str, packaged: Package, tmp_path: Path
+) -> None:
+    result = packaged if architecture is None else package("dev", tmp_path / "out", architecture)
+    with zipfile.ZipFile(result.layer) as content:
+        compiled = [name for name in content.namelist() if name.endswith(".so")]
+        machines = {_ELF_MACHINE[int.from_bytes(content.read(name)[18:20], "little")] for name in compiled}
+    assert len(compiled) > 5
+    assert machines == {wanted}
+    declared = json.loads(result.template.read_text())["Resources"]["Ingest"]["Properties"]["Architectures"]
+    assert declared == ["arm64" if wanted == "aarch64" else "x86_64"]
+
+
+def test_the_same_commit_makes_the_same_bytes(packaged: Package, tmp_path: Path) -> None:
+    again = package("prod", tmp_path / "elsewhere")
+    assert [digest(path) for path in (again.code, again.layer, again.template)] == [
+        digest(path) for path in (packaged.code, packaged.layer, packaged.template)
+    ]
+
+
+def test_the_lock_file_pins_what_the_requirements_do(packaged: Package) -> None:
+    assert lock.pins(packaging.LOCK) == lock.pins(PROJECT / "requirements.txt")
+
+
+def test_a_wheel_that_is_not_the_locked_one_is_not_packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forged = tmp_path / "requirements.lock"
+    forged.write_text(re.sub(r"(six==\S+ \\\n    --hash=sha256:)\w{8}", r"\g<1>00000000", packaging.LOCK.read_text()))
+    monkeypatch.setattr(packaging, "LOCK", forged)
+    with pytest.raises(DeployProblem, match=r"THESE PACKAGES DO NOT MATCH THE HASHES|Got"):
+        package("dev", tmp_path / "out", own_architecture())
+
+
+def test_a_package_that_grew_too_large_is_refused(packaged: Package, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packaging, "CODE_LIMIT", 1000)
+    with pytest.raises(DeployProblem, match="it may have 1,000"):
+        packaging._check(packaged)
+
+
+def test_a_stage_that_chalice_does_not_take_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "source"
+    (source / "infra").mkdir(parents=True)
+    for part in ("app.py", "requirements.txt"):
+        (source / part).write_text("raise ValueError('broken')\n" if part == "app.py" else "")
+    for part in ("chalicelib", "vendor", ".chalice"):
+        (source / part).mkdir()
+    (source / ".chalice" / "config.json").write_text((PROJECT / ".chalice" / "config.json").read_text())
+    for part in (PROJECT / "infra").glob("*.yaml"):
+        (source / "infra" / part.name).write_text(part.read_text())
+    monkeypatch.setattr(packaging, "fetch_wheels", lambda *arguments: None)
+    with pytest.raises(DeployProblem, match=r"`chalice package --stage dev` failed: .*broken"):
+        package("dev", tmp_path / "out", own_architecture(), source)

@@ -1,0 +1,226 @@
+"""The template as a whole: lint, least privilege, nothing public, nothing lost by accident."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy import template as templates
+from deploy.packaging import Package
+from deploy.template import PROJECT
+
+Template = dict[str, Any]
+
+# Actions that AWS checks against no resource, or that concern none which is there yet, by the "Service Authorization
+# Reference". Only with these may a statement say "*".
+_WITHOUT_RESOURCE = {
+    "ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:DeleteNetworkInterface",
+    "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses",
+}  # fmt: skip
+_STATEFUL = {
+    "AWS::S3::Bucket": ("Retain",),
+    "AWS::RDS::DBCluster": ("Snapshot", "Retain"),
+}
+
+
+def _of_type(template: Template, kind: str) -> dict[str, Any]:
+    return {name: item for name, item in template["Resources"].items() if item["Type"] == kind}
+
+
+def _statements(template: Template) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every statement of every identity policy."""
+    for name, item in template["Resources"].items():
+        properties = item.get("Properties", {})
+        if item["Type"] == "AWS::IAM::Role":
+            for policy in properties.get("Policies", []):
+                yield from ((name, statement) for statement in policy["PolicyDocument"]["Statement"])
+        if item["Type"] == "AWS::IAM::ManagedPolicy":
+            yield from ((name, statement) for statement in properties["PolicyDocument"]["Statement"])
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+@pytest.mark.parametrize("which", ["sam", "native"])
+def test_cfn_lint_has_nothing_to_say(
+    which: str, request: pytest.FixtureRequest, template_python: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / f"{which}.json"
+    path.write_text(json.dumps(request.getfixturevalue(which)))
+    # W1033: a list of subnets is split also where its default, nothing, is not used.
+    lint = [str(template_python.with_name("cfn-lint")), "--ignore-checks", "W1033", "--template", str(path)]
+    result = subprocess.run(lint, capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (0, "")
+
+
+def test_no_policy_says_star_where_it_could_say_less(native: Template) -> None:
+    found = list(_statements(native))
+    assert len(found) > 15
+    for name, statement in found:
+        for action in _list(statement["Action"]):
+            assert "*" not in action, (name, action)
+            if statement["Effect"] == "Allow" and "*" in _list(statement["Resource"]):
+                assert action in _WITHOUT_RESOURCE, (name, action)
+        for resource in _list(statement["Resource"]):
+            text = resource if isinstance(resource, str) else json.dumps(resource)
+            assert not re.fullmatch(r"arn:[^:]*:[a-z0-9]+:\*.*", text), (name, text)
+
+
+def test_each_function_has_a_role_of_its_own_and_nobody_else_may_take_it(native: Template) -> None:
+    functions = _of_type(native, "AWS::Lambda::Function")
+    roles = {name: item["Properties"]["Role"]["Fn::GetAtt"][0] for name, item in functions.items()}
+    assert len(functions) == 6
+    assert len(set(roles.values())) == 6
+    for role in roles.values():
+        document = native["Resources"][role]["Properties"]["AssumeRolePolicyDocument"]
+        assert [statement["Principal"] for statement in document["Statement"]] == [{"Service": "lambda.amazonaws.com"}]
+
+
+def test_only_the_functions_that_must_may_change_files_or_the_schema(native: Template) -> None:
+    may: dict[str, set[str]] = {}
+    for name, statement in _statements(native):
+        may.setdefault(name, set()).update(_list(statement["Action"]))
+    assert {name for name, actions in may.items() if "s3:DeleteObject" in actions} == {"ApiHandlerRole"}
+    owner = {
+        name for name, item in _of_type(native, "AWS::IAM::Role").items()
+        if "OwnerLogin" in json.dumps(item["Properties"].get("ManagedPolicyArns", []))
+    }  # fmt: skip
+    assert owner == {"MaintainRole", "MigrateRole"}
+
+
+def test_nothing_is_public(native: Template) -> None:
+    for name, bucket in _of_type(native, "AWS::S3::Bucket").items():
+        blocked = bucket["Properties"]["PublicAccessBlockConfiguration"]
+        assert len(blocked) == 4, name
+        assert all(blocked.values()), name
+        assert bucket["Properties"]["BucketEncryption"], name
+        assert bucket["Properties"]["VersioningConfiguration"] == {"Status": "Enabled"}, name
+    denied = {
+        json.dumps(policy["Properties"]["Bucket"])
+        for policy in _of_type(native, "AWS::S3::BucketPolicy").values()
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Deny" and statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    }
+    assert denied == {json.dumps({"Ref": name}) for name in _of_type(native, "AWS::S3::Bucket")}
+    for kind in ("AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy"):
+        for name, policy in _of_type(native, kind).items():
+            for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+                assert statement["Effect"] == "Deny" or statement["Principal"] != "*", name
+                assert statement["Effect"] == "Deny" or statement["Condition"], name
+    assert all(
+        not item["Properties"]["PubliclyAccessible"] for item in _of_type(native, "AWS::RDS::DBInstance").values()
+    )
+    for name, group in _of_type(native, "AWS::EC2::SecurityGroup").items():
+        for rule in group["Properties"].get("SecurityGroupIngress", []):
+            assert "CidrIp" not in json.dumps(rule), name
+
+
+def test_what_holds_data_outlives_its_stack(native: Template) -> None:
+    for kind, policies in _STATEFUL.items():
+        for name, item in _of_type(native, kind).items():
+            assert item["DeletionPolicy"] in policies, name
+            assert item["UpdateReplacePolicy"] in policies, name
+    cluster = native["Resources"]["DatabaseCluster"]["Properties"]
+    assert cluster["StorageEncrypted"]
+    assert cluster["EnableIAMDatabaseAuthentication"]
+    assert native["Parameters"]["DatabaseDeletionProtection"]["Default"] == "true"
+
+
+def test_nothing_costs_by_the_hour_that_need_not(native: Template) -> None:
+    assert not _of_type(native, "AWS::EC2::NatGateway")
+    assert all(
+        item["Properties"]["VpcEndpointType"] == "Gateway"
+        for item in _of_type(native, "AWS::EC2::VPCEndpoint").values()
+    )
+    assert {item["Condition"] for item in _of_type(native, "AWS::RDS::DBProxy").values()} == {"UseProxy"}
+    assert native["Parameters"]["WithProxy"]["Default"] == "false"
+
+
+def test_with_a_database_that_is_there_none_is_made_and_no_network(native: Template) -> None:
+    for name, item in native["Resources"].items():
+        if item["Type"].startswith(("AWS::RDS::", "AWS::EC2::")):
+            assert item["Condition"] in ("OwnDatabase", "HasReader", "UseProxy"), name
+    for condition in ("HasReader", "UseProxy"):
+        assert {"Condition": "OwnDatabase"} in native["Conditions"][condition]["Fn::And"]
+
+
+def test_the_event_source_reports_single_failures_and_is_capped(native: Template) -> None:
+    (source,) = _of_type(native, "AWS::Lambda::EventSourceMapping").values()
+    assert source["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert source["Properties"]["EventSourceArn"] == {"Fn::Sub": "${EventsQueue.Arn}"}
+    assert source["Properties"]["MaximumBatchingWindowInSeconds"] == 1
+    assert source["Properties"]["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "IngestConcurrency"}}
+    queue, ingest = native["Resources"]["EventsQueue"], native["Resources"]["Ingest"]
+    assert native["Parameters"]["VisibilitySeconds"]["Default"] >= 6 * ingest["Properties"]["Timeout"]
+    assert queue["Properties"]["RedrivePolicy"]["maxReceiveCount"] == 5
+
+
+def test_answers_of_the_gateway_itself_are_problems_that_pages_can_read(native: Template) -> None:
+    body = native["Resources"]["RestAPI"]["Properties"]["Body"]
+    responses = body["x-amazon-apigateway-gateway-responses"]
+    assert responses["MISSING_AUTHENTICATION_TOKEN"]["statusCode"] == "404"
+    for name, response in responses.items():
+        parameters = response["responseParameters"]
+        assert parameters["gatewayresponse.header.Access-Control-Allow-Origin"] == "'*'", name
+        assert parameters["gatewayresponse.header.Content-Type"] == "'application/problem+json'", name
+        written = response["responseTemplates"]["application/json"].replace("$context.error.messageString", '"x"')
+        filled = re.sub(r"\$context\.[A-Za-z.]+", "1", written)
+        problem = json.loads(filled)
+        assert set(problem) == {"type", "title", "status", "detail", "instance", "request_id", "errors"}, name
+
+
+def test_functions_log_to_groups_that_forget(native: Template) -> None:
+    groups = _of_type(native, "AWS::Logs::LogGroup")
+    for name, item in _of_type(native, "AWS::Lambda::Function").items():
+        assert item["Properties"]["LoggingConfig"]["LogGroup"]["Ref"] in groups, name
+    assert all(item["Properties"]["RetentionInDays"] == {"Ref": "LogDays"} for item in groups.values())
+
+
+def test_every_alarm_tells_somebody_and_names_a_runbook_that_is_there(native: Template) -> None:
+    operations = (PROJECT / "docs" / "operations.md").read_text()
+    alarms = _of_type(native, "AWS::CloudWatch::Alarm")
+    assert len(alarms) >= 10
+    for name, item in alarms.items():
+        assert item["Properties"]["AlarmActions"] == [{"Ref": "Alarms"}], name
+        runbook = item["Properties"]["AlarmDescription"].rpartition("Runbook: ")[2]
+        assert f"\n### {runbook[0].upper()}{runbook[1:]}\n" in operations, runbook
+
+
+def test_every_parameter_has_a_default_and_every_stage_sets_only_those_there_are(native: Template) -> None:
+    parameters = native["Parameters"]
+    assert [name for name, item in parameters.items() if "Default" not in item or "Description" not in item] == []
+    stages = set(json.loads((PROJECT / ".chalice" / "config.json").read_text())["stages"])
+    assert stages == {"local", "dev", "prod"}
+    for stage in ("dev", "prod"):
+        given = json.loads((PROJECT / "infra" / "parameters" / f"{stage}.json").read_text())
+        assert set(given) <= set(parameters), stage
+
+
+def test_policies_for_chalice_deploy_allow_what_the_templates_roles_do(native: Template) -> None:
+    """`chalice deploy` knows no stack to name resources of, so its policies name patterns; the actions are the same."""
+    for path in sorted((PROJECT / ".chalice" / "policies").glob("*.json")):
+        role = f"{path.stem.title().replace('_', '')}Role"
+        allowed = {action for statement in json.loads(path.read_text())["Statement"] for action in statement["Action"]}
+        wanted = {
+            action for name, statement in _statements(native) if name == role for action in _list(statement["Action"])
+        }
+        # The template gives direct invocations a dead-letter queue, and makes the log groups itself.
+        assert allowed - {"logs:CreateLogGroup", "rds-db:connect"} == wanted - {"sqs:SendMessage"}, path.name
+
+
+def test_no_two_files_define_the_same_thing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(templates, "PARTS", ("resources", "resources"))
+    with pytest.raises(ValueError, match="defined twice"):
+        templates.merged()
+
+
+def test_the_template_is_small_enough_for_cloudformation(packaged: Package, native: Template) -> None:
+    assert packaged.template.stat().st_size < 1_000_000
+    assert len(json.dumps(native)) < 1_000_000
+    assert len(native["Resources"]) < 500
+    assert len(native["Parameters"]) < 200
