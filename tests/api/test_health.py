@@ -4,6 +4,9 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from sqlalchemy import text
+
+from chalicelib.db.engine import create_catalog_engine
 from tests.api.conftest import assert_problem
 
 
@@ -41,6 +44,20 @@ def test_a_good_database_is_not_complained_about(serve: Callable[..., Any], api_
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         with serve(api_database_url, **_store(taken.getsockname()[1])) as api:
+            assert_problem(api("GET", "/ready"), 503, "unavailable", ("check", "bucket"))
+
+
+def test_a_schema_that_newer_code_has_migrated_is_good_enough(
+    serve: Callable[..., Any], new_migrated_database: Callable[[], str]
+) -> None:
+    url = new_migrated_database()
+    engine = create_catalog_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        with serve(url, **_store(taken.getsockname()[1])) as api:
             assert_problem(api("GET", "/ready"), 503, "unavailable", ("check", "bucket"))
 
 
