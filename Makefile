@@ -6,21 +6,34 @@ PYTHON ?= python3
 FIND_PYTHON = for candidate in "$(PYTHON)" python3.13 python3.12 python3.11 python3.14; do \
 	"$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$candidate" && break; done
 
+# What stands in for AWS locally (embedded, localstack, minio), and which stage goes to the cloud.
+STACK ?=
+STAGE ?= dev
+
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/landfall-stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help run services test check bench format clean
+.PHONY: help run services package deploy destroy test check bench format clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(READY) ## Start everything: database, AWS emulator, event delivery, API. Ctrl-C stops it
-	@$(RUN) -m dev run
+	@LANDFALL_STACK="$(STACK)" $(RUN) -m dev run
 
 services: $(READY) ## The same without the API, to run `chalice local --stage local` by hand
-	@$(RUN) -m dev services
+	@LANDFALL_STACK="$(STACK)" $(RUN) -m dev services
+
+package: $(READY) ## Package a stage (STAGE=dev) into out/, as `make deploy` would
+	@$(RUN) -m deploy package --stage $(STAGE)
+
+deploy: $(READY) ## Put a stage (STAGE=dev) into the cloud: package, migrate, deploy, try it
+	@$(RUN) -m deploy up --stage $(STAGE) $(if $(YES),--yes) $(PARAMETERS)
+
+destroy: $(READY) ## Delete a stage (STAGE=dev) from the cloud; with its data only if DATA=delete
+	@$(RUN) -m deploy down --stage $(STAGE) $(if $(YES),--yes) $(if $(filter delete,$(DATA)),--delete-data)
 
 test: $(READY) ## All tests
 	@$(RUN) -m pytest

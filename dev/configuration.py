@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal, cast, get_args
 
 from dev.problem import StackProblem
 
@@ -14,6 +15,10 @@ HOST = "127.0.0.1"
 POSTGRES_PORT_VARIABLE = "LANDFALL_POSTGRES_PORT"
 EMULATOR_PORT_VARIABLE = "LANDFALL_EMULATOR_PORT"
 API_PORT_VARIABLE = "LANDFALL_API_PORT"
+WEBHOOK_PORT_VARIABLE = "LANDFALL_WEBHOOK_PORT"
+
+# What stands in for AWS: our own embedded emulator, or a container.
+StandIn = Literal["embedded", "localstack", "minio"]
 
 # A developer's own AWS settings must never reach the stack, nor the stack's calls AWS.
 _FOREIGN_PREFIXES = ("AWS_", "MINISTACK_", "LANDFALL_STAGE", "LANDFALL_S3_PUBLIC_ENDPOINT", "PG")
@@ -29,6 +34,11 @@ class Configuration:
     api_port: int = 8000
     bucket: str = "landfall-local"
     delivery_batch: int = 100
+    stand_in: StandIn = "embedded"
+    minio_endpoint: str = ""
+    webhook_port: int = 8001
+    access_key: str = "test"
+    secret_key: str = "test"
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Configuration":
@@ -46,6 +56,8 @@ class Configuration:
             api_port=_number(environ, API_PORT_VARIABLE, cls.api_port, 65_535),
             bucket=environ.get("LANDFALL_BUCKET") or cls.bucket,
             delivery_batch=_number(environ, "LANDFALL_DELIVERY_BATCH", cls.delivery_batch, 10_000),
+            webhook_port=_number(environ, WEBHOOK_PORT_VARIABLE, cls.webhook_port, 65_535),
+            **_stand_in(environ),
         )
 
     @property
@@ -61,7 +73,7 @@ class Configuration:
     @property
     def emulator_url(self) -> str:
         """AWS endpoint of the emulator."""
-        return f"http://{HOST}:{self.emulator_port}"
+        return self.minio_endpoint or f"http://{HOST}:{self.emulator_port}"
 
     @property
     def api_url(self) -> str:
@@ -80,8 +92,8 @@ class Configuration:
             "LANDFALL_QUEUE_URL": queue_url,
             "LANDFALL_DELIVERY_BATCH": str(self.delivery_batch),
             "AWS_ENDPOINT_URL": self.emulator_url,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_CONFIG_FILE": os.devnull,
@@ -91,6 +103,20 @@ class Configuration:
             "no_proxy": no_proxy,
             "PYTHONUNBUFFERED": "1",
         }
+
+
+def _stand_in(environ: Mapping[str, str]) -> dict[str, Any]:
+    name = environ.get("LANDFALL_STACK") or "embedded"
+    if name not in get_args(StandIn):
+        raise StackProblem(f"STACK must be one of {', '.join(get_args(StandIn))}, and is {name!r}.")
+    if name != "minio":
+        return {"stand_in": cast(StandIn, name)}
+    return {
+        "stand_in": "minio",
+        "minio_endpoint": environ.get("MINIO_ENDPOINT", "").rstrip("/"),
+        "access_key": environ.get("MINIO_ROOT_USER") or "test",
+        "secret_key": environ.get("MINIO_ROOT_PASSWORD") or "testtest",
+    }
 
 
 def _number(environ: Mapping[str, str], variable: str, default: int, largest: int) -> int:

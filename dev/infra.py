@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from localstack_client.session import Session
 
 from dev.configuration import PROJECT, REGION
 from dev.problem import StackProblem
@@ -27,11 +27,22 @@ class Deployed:
     queue_arn: str
 
 
-def client(service: str, endpoint_url: str, **options: Any) -> Any:
-    """A boto3 client of the emulator. Credentials are made up, and never those of the developer."""
-    session = boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
+class _Session(Session):
+    """localstack-client's session for one endpoint, whatever ``AWS_ENDPOINT_URL`` says in the developer's shell."""
+
+    def __init__(self, endpoint_url: str, access_key: str, secret_key: str) -> None:
+        super().__init__(access_key, secret_key, aws_session_token=None, region_name=REGION)
+        self._service_endpoint_mapping = dict.fromkeys(self._service_endpoint_mapping, endpoint_url)
+
+
+def client(service: str, endpoint_url: str, access_key: str = "test", secret_key: str = "test", **options: Any) -> Any:
+    """A boto3 client of the emulator. Credentials are made up, and never those of the developer.
+
+    ``options`` are those of botocore's ``Config``.
+    """
+    session = _Session(endpoint_url, access_key, secret_key)
     options = {"connect_timeout": 3, "read_timeout": 30, "retries": {"total_max_attempts": 1}, "proxies": {}} | options
-    return session.client(service, endpoint_url=endpoint_url, config=Config(**options))
+    return session.client(service, config=Config(**options))
 
 
 def deploy(

@@ -17,7 +17,8 @@ def put(configuration: Configuration, file: Path, key: str) -> str:
         StackProblem: the file cannot be read, or the emulator is not there.
     """
     kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-    s3 = client("s3", configuration.emulator_url, s3={"addressing_style": "path"})
+    keys = configuration.access_key, configuration.secret_key
+    s3 = client("s3", configuration.emulator_url, *keys, s3={"addressing_style": "path"})
     try:
         with file.open("rb") as body:
             answer = s3.put_object(Bucket=configuration.bucket, Key=key, Body=body, ContentType=kind)

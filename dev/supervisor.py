@@ -10,19 +10,11 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from dev import welcome
-from dev.configuration import (
-    API_PORT_VARIABLE,
-    EMULATOR_PORT_VARIABLE,
-    HOST,
-    POSTGRES_PORT_VARIABLE,
-    Configuration,
-)
-from dev.emulator import Emulator, emulator_environment
-from dev.infra import Deployed, deploy
+from dev.configuration import API_PORT_VARIABLE, HOST, Configuration
 from dev.ports import answers, require_free
-from dev.postgres import Postgres
 from dev.problem import StackProblem
 from dev.processes import Child, stop_all, stop_leftovers
+from dev.services import services_for
 
 
 class Stopped(BaseException):
@@ -35,8 +27,7 @@ class Supervisor:
     def __init__(self, configuration: Configuration, *, with_api: bool) -> None:
         """Without the API, `chalice local` is the developer's to start by hand."""
         self._configuration, self._with_api = configuration, with_api
-        self._postgres = Postgres(configuration.home, configuration.postgres_port)
-        self._emulator = Emulator(configuration.home, configuration.emulator_port)
+        self._services = services_for(configuration)
         self._setup = Child("database-setup", configuration.home)
         self._api = Child("api", configuration.home)
         self._delivery = Child("delivery", configuration.home)
@@ -61,39 +52,28 @@ class Supervisor:
         for name in stop_leftovers(self._configuration.home):
             print(f"  Ended the {name} process that a killed run had left behind.", flush=True)
         self._require_ports()
-        with _step("AWS emulator installed"):
-            emulator_environment(self._configuration.home)
-        self._emulator.launch()
-        with _step("PostgreSQL 18"):
-            self._postgres.start()
-        with _step("AWS emulator"):
-            self._emulator.wait_until_ready()
-        with _step("Bucket, queues and notification"):
-            deployed = deploy(self._emulator.url, self._configuration.bucket)
-        self._start_application(deployed)
+        self._start_application(self._services.start(_step))
         welcome.show(self._configuration, with_api=self._with_api, seconds=time.monotonic() - began)
 
-    def _start_application(self, deployed: Deployed) -> None:
-        environment = self._configuration.child_environment(deployed.queue_url)
+    def _start_application(self, environment: dict[str, str]) -> None:
         with _step("Database schema"):
             self._setup.start([sys.executable, "-m", "dev.database_setup"], environment)
             self._setup.wait_for_success()
             self._setup.stop()
         with _step("Event delivery" + (" and API" if self._with_api else "")):
-            self._delivery.start([sys.executable, "-m", "dev.delivery"], environment)
+            self._delivery.start([sys.executable, "-m", self._services.delivery_module], environment)
             if self._with_api:
                 self._api.start(_chalice_local(self._configuration.api_port), environment)
                 self._api.wait_until(lambda: answers(self._configuration.api_port))
             self._delivery.require_running()
 
     def _require_ports(self) -> None:
-        require_free(self._configuration.postgres_port, POSTGRES_PORT_VARIABLE, "PostgreSQL")
-        require_free(self._configuration.emulator_port, EMULATOR_PORT_VARIABLE, "the AWS emulator")
+        self._services.require_ports()
         if self._with_api:
             require_free(self._configuration.api_port, API_PORT_VARIABLE, "the API")
 
     def _watch(self) -> None:
-        watched = [self._postgres.child, self._emulator.child, self._delivery, *([self._api] if self._with_api else [])]
+        watched = [*self._services.children, self._delivery, *([self._api] if self._with_api else [])]
         while True:
             for child in watched:
                 child.require_running()
@@ -104,7 +84,7 @@ class Supervisor:
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         stop_all([self._setup, self._api, self._delivery])
-        stop_all([self._emulator.child, self._postgres.child])
+        self._services.stop()
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

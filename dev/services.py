@@ -1,0 +1,164 @@
+"""What the application needs beside itself, Postgres and a stand-in for AWS: our own processes, or containers."""
+
+import os
+import secrets
+import shutil
+import subprocess
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from dev.configuration import (
+    EMULATOR_PORT_VARIABLE,
+    HOST,
+    POSTGRES_PORT_VARIABLE,
+    PROJECT,
+    WEBHOOK_PORT_VARIABLE,
+    Configuration,
+)
+from dev.emulator import Emulator, emulator_environment
+from dev.infra import deploy
+from dev.minio import make_bucket
+from dev.ports import answers, require_free
+from dev.postgres import Postgres
+from dev.problem import StackProblem
+from dev.processes import Child, stop_all
+
+# Shows that something goes on, and how long it took.
+Step = Callable[[str], AbstractContextManager[None]]
+
+
+class EmbeddedServices:
+    """PostgreSQL 18 and ministack, as children of this process, their data in ``home``."""
+
+    delivery_module = "dev.delivery"
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._postgres = Postgres(configuration.home, configuration.postgres_port)
+        self._emulator = Emulator(configuration.home, configuration.emulator_port)
+
+    @property
+    def children(self) -> list[Child]:
+        """Processes that must go on running."""
+        return [self._postgres.child, self._emulator.child]
+
+    def require_ports(self) -> None:
+        """Raises:
+        StackProblem: somebody else listens there.
+        """
+        require_free(self._configuration.postgres_port, POSTGRES_PORT_VARIABLE, "PostgreSQL")
+        require_free(self._configuration.emulator_port, EMULATOR_PORT_VARIABLE, "the AWS emulator")
+
+    def start(self, step: Step) -> dict[str, str]:
+        """Start both, with bucket and queues; the environment of what runs the application."""
+        with step("AWS emulator installed"):
+            emulator_environment(self._configuration.home)
+        self._emulator.launch()
+        with step("PostgreSQL 18"):
+            self._postgres.start()
+        with step("AWS emulator"):
+            self._emulator.wait_until_ready()
+        with step("Bucket, queues and notification"):
+            deployed = deploy(self._emulator.url, self._configuration.bucket)
+        return self._configuration.child_environment(deployed.queue_url)
+
+    def stop(self) -> None:
+        """Stop both."""
+        stop_all(self.children)
+
+
+class ContainerServices:
+    """The containers of ``docker-compose.localstack.yml``, or whatever answers at their ports already.
+
+    What was up before stays up at the end, and so do its data in any case.
+    """
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration, self._started = configuration, False
+        self.children: list[Child] = []
+
+    @property
+    def delivery_module(self) -> str:
+        """LocalStack has queues; MinIO calls a webhook."""
+        return "dev.webhook" if self._configuration.stand_in == "minio" else "dev.delivery"
+
+    def require_ports(self) -> None:
+        """Raises:
+        StackProblem: somebody else listens where MinIO's webhook should.
+        """
+        if self._configuration.stand_in == "minio":
+            require_free(self._configuration.webhook_port, WEBHOOK_PORT_VARIABLE, "MinIO's webhook")
+
+    def start(self, step: Step) -> dict[str, str]:
+        """Start what isn't up, with bucket and queues; the environment of what runs the application.
+
+        Raises:
+            StackProblem: there is no Docker, or a container does not get well.
+        """
+        configuration = self._configuration
+        secret = _secret(configuration.home)
+        with step(f"PostgreSQL 18 and {configuration.stand_in}"):
+            if not self._is_up():
+                self._compose("up", "--detach", "--wait", secret=secret)
+                self._started = True
+        with step("Bucket and notification"):
+            queue_url = self._make_bucket()
+        # MinIO in a container calls the host by the address of Docker's bridge; the secret keeps others out.
+        return configuration.child_environment(queue_url) | {
+            "LANDFALL_WEBHOOK_SECRET": secret,
+            "LANDFALL_WEBHOOK_HOST": os.environ.get("LANDFALL_WEBHOOK_HOST", "0.0.0.0"),
+            WEBHOOK_PORT_VARIABLE: str(configuration.webhook_port),
+        }
+
+    def stop(self) -> None:
+        """Stop the containers that `start` started."""
+        if self._started:
+            self._compose("stop", secret=_secret(self._configuration.home))
+
+    def _is_up(self) -> bool:
+        s3_is_up = bool(self._configuration.minio_endpoint) or answers(self._configuration.emulator_port)
+        return s3_is_up and answers(self._configuration.postgres_port)
+
+    def _make_bucket(self) -> str:
+        """Make the bucket; the URL of its queue, if there are queues."""
+        if self._configuration.stand_in == "minio":
+            make_bucket(self._configuration)
+            return ""
+        return deploy(self._configuration.emulator_url, self._configuration.bucket).queue_url
+
+    def _compose(self, *arguments: str, secret: str) -> None:
+        if shutil.which("docker") is None:
+            raise StackProblem(
+                f"STACK={self._configuration.stand_in} needs Docker, or both services up already: Postgres on "
+                f"{HOST}:{self._configuration.postgres_port} and {self._configuration.stand_in} at "
+                f"{self._configuration.emulator_url}. `make run` alone needs neither."
+            )
+        command = ["docker", "compose", "--file", str(PROJECT / "docker-compose.localstack.yml")]
+        command += ["--profile", self._configuration.stand_in, *arguments]
+        environment = os.environ | {
+            "LANDFALL_WEBHOOK_SECRET": secret,
+            WEBHOOK_PORT_VARIABLE: str(self._configuration.webhook_port),
+            POSTGRES_PORT_VARIABLE: str(self._configuration.postgres_port),
+            EMULATOR_PORT_VARIABLE: str(self._configuration.emulator_port),
+        }
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        if result.returncode != 0:
+            reason = " ".join(result.stderr.strip().splitlines()[-2:])
+            raise StackProblem(f"`docker compose {arguments[0]}` failed: {reason}")
+
+
+def services_for(configuration: Configuration) -> EmbeddedServices | ContainerServices:
+    """The services that ``STACK`` asks for."""
+    return EmbeddedServices(configuration) if configuration.stand_in == "embedded" else ContainerServices(configuration)
+
+
+def _secret(home: Path) -> str:
+    """The webhook's secret, made once: MinIO keeps it as long as its container lives."""
+    path = home / "webhook-secret"
+    if named := os.environ.get("LANDFALL_WEBHOOK_SECRET"):
+        return named
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(24))
+    return path.read_text()
