@@ -19,15 +19,16 @@ from dev.database_setup import prepare
 from dev.emulator import Emulator
 from dev.event_source import ACCOUNT
 from dev.infra import client, deploy
+from dev.localstack import LocalStack
 from dev.ports import free_port
 from dev.postgres import Postgres
 from tests.e2e.stack import Stack
 
 
 @contextmanager
-def local(home: Path) -> Iterator[Stack]:
-    """As `make run` starts it: emulator, delivery loop, ``chalice local``."""
-    with _services(home) as (options, postgres, emulator), ExitStack() as running:
+def local(home: Path, localstack_python: str | None = None) -> Iterator[Stack]:
+    """As `make run` starts it: emulator, delivery loop, ``chalice local``. With LocalStack, if its Python is given."""
+    with _services(home, localstack_python) as (options, postgres, emulator), ExitStack() as running:
         deployed = deploy(emulator.url, options.bucket, visibility_seconds=2)
         environment = options.child_environment(deployed.queue_url) | {
             "LANDFALL_EMULATOR_PORT": str(options.emulator_port)
@@ -85,10 +86,13 @@ def made_up_credentials() -> Iterator[None]:
 
 
 @contextmanager
-def _services(home: Path) -> Iterator[tuple[Configuration, Postgres, Emulator]]:
+def _services(
+    home: Path, localstack_python: str | None = None
+) -> Iterator[tuple[Configuration, Postgres, Emulator | LocalStack]]:
     options = Configuration(home=home, postgres_port=free_port(), emulator_port=free_port(), api_port=free_port())
     postgres = Postgres(home, options.postgres_port, durable=True)  # it will be killed
-    emulator = Emulator(home, options.emulator_port)
+    port = options.emulator_port
+    emulator = LocalStack(home, port, localstack_python) if localstack_python else Emulator(home, port)
     with ExitStack() as running:
         running.callback(postgres.stop)
         postgres.start()
