@@ -9,13 +9,19 @@ from dev.localstack import find_python
 from tests.e2e import worlds
 from tests.e2e.stack import Stack
 
+# A MinIO can't be had from a package index, so it is tested only where somebody names one.
+_KINDS = ["local", "deployed", "localstack", *(["minio"] if os.environ.get("MINIO_ENDPOINT") else [])]
 
-@pytest.fixture(scope="session", params=["local", "deployed", "localstack"])
+
+@pytest.fixture(scope="session", params=_KINDS)
 def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Every kind of stack in turn."""
     home = tmp_path_factory.mktemp(request.param)
     if request.param == "deployed":
         with worlds.deployed(home) as (running, _):
+            yield running
+    elif request.param == "minio":
+        with worlds.minio(home) as running:
             yield running
     elif request.param == "localstack":
         with worlds.local(home, _python_of_localstack()) as running:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import urllib3
@@ -14,12 +15,13 @@ from chalicelib.db.engine import create_catalog_engine
 from chalicelib.settings import Settings
 from deploy.cloud import Cloud
 from deploy.deployment import Deployment
-from dev.configuration import PROJECT, REGION, Configuration
+from dev.configuration import PROJECT, REGION, WEBHOOK_PORT_VARIABLE, Configuration
 from dev.database_setup import prepare
 from dev.emulator import Emulator
 from dev.event_source import ACCOUNT
 from dev.infra import client, deploy
 from dev.localstack import LocalStack
+from dev.minio import make_bucket
 from dev.ports import free_port
 from dev.postgres import Postgres
 from tests.e2e.stack import Stack
@@ -35,9 +37,7 @@ def local(home: Path, localstack_python: str | None = None) -> Iterator[Stack]:
         }
         prepare(Settings.from_environment(environment))
         running.enter_context(_process("delivery", [sys.executable, "-m", "dev.delivery"], environment, home))
-        chalice = [sys.executable, "-c", "from chalice.cli import main; main()", "local", "--stage", "local"]
-        port = ["--port", str(options.api_port), "--no-autoreload"]
-        running.enter_context(_process("api", [*chalice, *port], environment, home))
+        running.enter_context(_process("api", _chalice_local(options.api_port), environment, home))
         _wait_for(f"{options.api_url}/ready")
         yield _stack(options, postgres, options.api_url, deployed.bucket, deployed.queue_url, deployed.dead_queue_url)
 
@@ -64,6 +64,36 @@ def deployed(home: Path) -> Iterator[tuple[Stack, Deployment]]:
                 _stack(options, postgres, addresses["API"], addresses["Bucket"], queue_url, dead_queue_url),
                 deployment,
             )
+
+
+@contextmanager
+def minio(home: Path) -> Iterator[Stack]:
+    """MinIO at ``MINIO_ENDPOINT``, calling the webhook receiver, as ``docker-compose.localstack.yml`` sets it up.
+
+    Its target must be named LANDFALL, reach this machine at ``LANDFALL_WEBHOOK_PORT`` and have the secret
+    ``LANDFALL_WEBHOOK_SECRET``. The bucket is emptied first.
+    """
+    given = Configuration.from_environment({**os.environ, "LANDFALL_STACK": "minio"})
+    options = replace(given, home=home, postgres_port=free_port(), api_port=free_port(), bucket="landfall-end-to-end")
+    postgres = Postgres(home, options.postgres_port, durable=True)
+    with ExitStack() as running:
+        running.callback(postgres.stop)
+        postgres.start()
+        environment = options.child_environment("") | {WEBHOOK_PORT_VARIABLE: str(options.webhook_port)}
+        prepare(Settings.from_environment(environment))
+        running.enter_context(_process("webhook", [sys.executable, "-m", "dev.webhook"], environment, home))
+        make_bucket(options)
+        stack = _stack(options, postgres, options.api_url, options.bucket, "", "")
+        _empty(stack)
+        running.enter_context(_process("api", _chalice_local(options.api_port), environment, home))
+        _wait_for(f"{options.api_url}/ready")
+        yield stack
+
+
+def _empty(stack: Stack) -> None:
+    for page in stack.s3.get_paginator("list_object_versions").paginate(Bucket=stack.bucket):
+        for version in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
+            stack.s3.delete_object(Bucket=stack.bucket, Key=version["Key"], VersionId=version["VersionId"])
 
 
 @contextmanager
@@ -104,16 +134,22 @@ def _services(
 def _stack(
     options: Configuration, postgres: Postgres, api_url: str, bucket: str, queue_url: str, dead_queue_url: str
 ) -> Stack:
+    keys = options.access_key, options.secret_key
     return Stack(
         api_url=api_url,
         bucket=bucket,
         queue_url=queue_url,
         dead_queue_url=dead_queue_url,
-        s3=client("s3", options.emulator_url, s3={"addressing_style": "path"}, max_pool_connections=20),
+        s3=client("s3", options.emulator_url, *keys, s3={"addressing_style": "path"}, max_pool_connections=20),
         sqs=client("sqs", options.emulator_url),
         engine=create_catalog_engine(options.database_url),
         postgres=postgres,
     )
+
+
+def _chalice_local(port: int) -> list[str]:
+    command = [sys.executable, "-c", "from chalice.cli import main; main()", "local", "--stage", "local"]
+    return [*command, "--port", str(port), "--no-autoreload"]
 
 
 @contextmanager

@@ -1,0 +1,135 @@
+"""MinIO's way in, with the payloads that its documentation and source show."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+from sqlalchemy import text
+
+import app
+from chalicelib import runtime
+from dev.stack import ephemeral_postgres
+from dev.webhook import WebhookReceiver
+
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "events" / "minio-documented"
+SECRET = "a-secret"
+
+
+@pytest.fixture
+def database(
+    new_migrated_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], list[Any]]]:
+    """The application on a database of the test's own; asks that database."""
+    url = new_migrated_database()
+    yield from _on(url, monkeypatch)
+
+
+def _on(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], list[Any]]]:
+    monkeypatch.setenv("LANDFALL_DATABASE_URL", url)
+    monkeypatch.setenv("LANDFALL_BUCKET", "landfall-minio")
+    monkeypatch.setenv("LANDFALL_INSPECTION", "schedule")
+    runtime.settings.cache_clear()
+    runtime.engine.cache_clear()
+
+    def ask(statement: str) -> list[Any]:
+        with runtime.engine().connect() as connection:
+            return [tuple(row) for row in connection.execute(text(statement))]
+
+    yield ask
+    runtime.engine().dispose()
+    runtime.settings.cache_clear()
+    runtime.engine.cache_clear()
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Iterator[WebhookReceiver]:
+    running = WebhookReceiver(app.ingest, SECRET, tmp_path / "dead", log=lambda line: None)
+    running.start()
+    yield running
+    running.stop()
+
+
+def _post(
+    receiver: WebhookReceiver, body: bytes, authorization: str | None = f"Bearer {SECRET}", **headers: str
+) -> int:
+    """As MinIO's webhook target posts an event."""
+    if authorization is not None:
+        headers["Authorization"] = authorization
+    url = f"http://127.0.0.1:{receiver.port}/"
+    return urllib3.request("POST", url, body=body, headers=headers, retries=False, timeout=10).status
+
+
+def test_documented_payloads_are_recorded(receiver: WebhookReceiver, database: Callable[[str], list[Any]]) -> None:
+    for path in sorted(FIXTURES.glob("*.json")):
+        assert _post(receiver, path.read_bytes()) == 200, path.name
+    puts = json.loads((FIXTURES / "01-put.json").read_bytes())["Records"][0]["s3"]["object"]
+    rows = {key: (state, size) for key, state, size in database("SELECT key, state, size FROM files")}
+    assert ("stored", puts["size"]) in rows.values()
+    assert rows["empty"] == ("deleted", None)
+
+
+def test_an_event_sent_twice_is_recorded_once(receiver: WebhookReceiver, database: Callable[[str], list[Any]]) -> None:
+    body = (FIXTURES / "01-put.json").read_bytes()
+    assert [_post(receiver, body), _post(receiver, body)] == [200, 200]
+    assert database("SELECT count(*) FROM file_events") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "authorization", [None, "", "Bearer", "Bearer wrong", SECRET, f"Basic {SECRET}", "Bearer \u00fc"]
+)
+def test_who_lacks_the_secret_records_nothing(
+    receiver: WebhookReceiver, database: Callable[[str], list[Any]], authorization: str | None
+) -> None:
+    assert _post(receiver, (FIXTURES / "01-put.json").read_bytes(), authorization) == 401
+    assert database("SELECT count(*) FROM file_events") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"\xff\xfe", b'{"EventName": "s3:ObjectCreated:Put"}', b'{"Records": [{}]}']
+)
+def test_what_can_never_be_recorded_is_kept_and_holds_nobody_up(
+    receiver: WebhookReceiver, database: Callable[[str], list[Any]], tmp_path: Path, body: bytes
+) -> None:
+    assert _post(receiver, body) == 200
+    (kept,) = (tmp_path / "dead").iterdir()
+    assert kept.read_bytes() == body
+    assert _post(receiver, (FIXTURES / "01-put.json").read_bytes()) == 200
+    assert database("SELECT count(*) FROM file_events") == [(1,)]
+
+
+def test_without_a_database_the_event_is_refused_and_recorded_when_it_comes_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, receiver: WebhookReceiver
+) -> None:
+    from chalicelib.services.schema import migrate
+
+    with ephemeral_postgres(tmp_path / "server") as postgres:
+        for ask in _on(postgres.url, monkeypatch):
+            migrate(runtime.engine())
+            postgres.kill()
+            body = (FIXTURES / "01-put.json").read_bytes()
+            assert _post(receiver, body) == 503
+            assert not (tmp_path / "dead").exists()
+            postgres.start()
+            deadline = time.monotonic() + 20
+            while _post(receiver, body) != 200:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            assert ask("SELECT count(*) FROM file_events") == [(1,)]
+
+
+def test_other_requests_are_refused(receiver: WebhookReceiver) -> None:
+    url = f"http://127.0.0.1:{receiver.port}/"
+    assert urllib3.request("GET", url, retries=False).status == 501
+    headers = {"Authorization": f"Bearer {SECRET}", "Content-Length": "2000000"}
+    assert urllib3.request("POST", url, headers=headers, body=b"", retries=False).status == 413
+    headers = {"Authorization": f"Bearer {SECRET}", "Transfer-Encoding": "chunked"}
+    assert urllib3.request("POST", url, headers=headers, body=iter([b"{}"]), retries=False).status == 411
+
+
+def test_a_receiver_without_a_secret_does_not_start(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="secret"):
+        WebhookReceiver(app.ingest, "", tmp_path)
