@@ -29,11 +29,17 @@ def main(names: list[str]) -> None:
 
 def _import_and_measure(names: list[str]) -> None:
     # Only now: these import the application, which reads the environment.
-    from bench import imports, ingest, landing, listing
+    from bench import deployed, imports, ingest, landing, listing
     from chalicelib import runtime
 
     prepare(runtime.settings())
-    suites = {"ingest": ingest.run, "listing": listing.run, "imports": imports.run, "landing": landing.run}
+    suites = {
+        "ingest": ingest.run,
+        "listing": listing.run,
+        "imports": imports.run,
+        "deployed": deployed.run,
+        "landing": landing.run,
+    }
     figures: list[Figure] = []
     for name, run in suites.items():
         if not names or name in names:

@@ -51,6 +51,8 @@ def deployed(home: Path) -> Iterator[tuple[Stack, Deployment]]:
             "DatabaseTls": "off",
             "BucketName": "landfall-deployed",
             "VisibilitySeconds": "2",
+            "ThrottleRate": "10000",
+            "ThrottleBurst": "10000",
         }
         cloud = Cloud(ACCOUNT, REGION, emulator.url)
         deployment = Deployment(cloud, "dev", parameters, report=lambda line: None)
