@@ -73,7 +73,7 @@ class Deployment:
             migrator.upgrade(made.revision)
         addresses = self.addresses()
         identified = stack.parameters().get("Identity", "none") != "none"
-        smoke_test(self.cloud, addresses["API"], addresses["Bucket"], identified, self.report)
+        smoke_test(self.cloud, addresses["API"], addresses["Bucket"], migrator, identified, self.report)
         return addresses
 
     def down(self, *, with_data: bool = False) -> None:

@@ -5,10 +5,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 from deploy.cloud import Cloud
+from deploy.migration import Migrator
 from deploy.problem import DeployProblem
 
 # Always the same one, so that the catalogue gets one row of it and not one for each deployment.
@@ -16,12 +18,14 @@ KEY = "landfall-smoke-test"
 _PATIENCE_SECONDS = 60.0  # a paused database needs 15 to wake up, and functions start cold
 
 
-def smoke_test(cloud: Cloud, url: str, bucket: str, identified: bool, report: Callable[[str], None]) -> None:
-    """Ask the API how it is; then put a file, find it by the API, delete it, and find it gone.
+def smoke_test(
+    cloud: Cloud, url: str, bucket: str, migrator: Migrator, identified: bool, report: Callable[[str], None]
+) -> None:
+    """Ask the API how it is; then put a file, find it, delete it, and find it gone.
 
     Args:
-        identified: whether the API knows its callers. If it knows nobody, it can't be asked for files; that it refuses
-            to answer is tested then.
+        identified: whether the API knows its callers. If it knows nobody, it must refuse to list files, and the database
+            is asked for the file instead, through ``migrator``.
 
     Raises:
         DeployProblem: says what didn't happen in time.
@@ -30,25 +34,34 @@ def smoke_test(cloud: Cloud, url: str, bucket: str, identified: bool, report: Ca
     _until(
         lambda: _get(f"{url}/ready")[0] == 200, f"{url}/ready does not answer 200", lambda: str(_get(f"{url}/ready")[1])
     )
-    files = f"{url}/api/files?bucket={quote(bucket)}&key={quote(KEY)}&state=stored"
+    files = f"{url}/api/files?bucket={quote(bucket)}&key={quote(KEY)}"
+    stored: Callable[[], list[str] | None] = partial(_listed, files)
+    where = "the API's list"
     if not identified:
-        if _get(files)[0] != 401:
-            raise DeployProblem(f"{url}/api/files answers somebody whom it does not know.")
-        report("The API is ready, and answers nobody yet: no identity provider is connected.")
-        return
+        if (status := _get(files)[0]) != 401:
+            raise DeployProblem(
+                f"The smoke test failed: {files} answers {status} to a caller whom nobody knows, not 401."
+            )
+        where, stored = "the database", partial(_recorded, migrator, bucket)
     s3 = cloud.client("s3")
     etag = s3.put_object(Bucket=bucket, Key=KEY, Body=str(time.time()).encode())["ETag"].strip('"')
     began = time.monotonic()
-    _until(lambda: _stored(files) == [etag], f"A file put into {bucket} did not show up in {files}")
-    report(f"A file put into the bucket was in the API's list {time.monotonic() - began:.1f} s later.")
+    _until(lambda: stored() == [etag], f"A file put into {bucket} did not show up in {where}")
+    report(f"A file put into the bucket was in {where} {time.monotonic() - began:.1f} s later.")
     s3.delete_object(Bucket=bucket, Key=KEY)
-    _until(lambda: _stored(files) == [], "The file was deleted, and the API has it still")
+    _until(lambda: stored() == [], f"The file was deleted, and is still in {where}")
 
 
-def _stored(url: str) -> list[str] | None:
+def _listed(url: str) -> list[str] | None:
     """ETags of the files in a list; None if it can't be had."""
     status, body = _get(url)
     return [item["etag"] for item in body["items"]] if status == 200 else None
+
+
+def _recorded(migrator: Migrator, bucket: str) -> list[str]:
+    """The same, asked of the database."""
+    found = migrator.invoke({"action": "find", "bucket": bucket, "key": KEY})
+    return [found["etag"]] if found["state"] == "stored" else []
 
 
 def _until(holds: Callable[[], bool], problem: str, details: Callable[[], str] = lambda: "") -> None:

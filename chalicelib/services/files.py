@@ -86,6 +86,12 @@ def get_file(session: Session, principal: Principal, file_id: UUID) -> FileDocum
     return _present(_visible(session, principal, file_id))
 
 
+def find_state(session: Session, bucket: str, key: str) -> tuple[str | None, str | None]:
+    """State and ETag of the file at ``key``, both None if there is none. Asked by operations, not by a caller."""
+    found = session.execute(select(File.state, File.etag).where(File.key == key, File.bucket == bucket)).one_or_none()
+    return (found.state, found.etag) if found else (None, None)
+
+
 def list_versions(
     session: Session, principal: Principal, file_id: UUID, limit: int, cursor: str | None
 ) -> Slice[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What an operator has done inside the cloud, where the database can be reached."""
+"""What an operator, or a deployment, has done inside the cloud, where the database can be reached."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ from chalicelib import runtime, telemetry
 from chalicelib.db.migrate import SchemaStatus
 from chalicelib.errors import InvalidInput
 from chalicelib.services import schema
+from chalicelib.services.files import find_state
 
 
 def migrate(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -17,10 +18,11 @@ def migrate(event: dict[str, Any], context: Any) -> dict[str, Any]:
             {"action": "status"}
             {"action": "upgrade", "expected": revision}     # `expected` may be left out
             {"action": "roles", "user": ..., "password": ...}   # of the database's master user; never logged
+            {"action": "find", "bucket": ..., "key": ...}   # has a file landed? for a deployment to try itself
 
     Returns:
         ``{"database": revision or None, "code": revision, "state": "current" | "behind" | "ahead"}``; after ``roles``:
-        ``{"roles": "ready"}``.
+        ``{"roles": "ready"}``; after ``find``: ``{"state": ..., "etag": ...}``, both None if there is no such file.
 
     Raises:
         InvalidInput: no such action.
@@ -36,7 +38,9 @@ def migrate(event: dict[str, Any], context: Any) -> dict[str, Any]:
         return _as_json(reached)
     if action == "roles":
         return _make_roles(str(event.get("user", "")), str(event.get("password", "")))
-    raise InvalidInput(f"The action {action!r} is none of status, upgrade, roles.")
+    if action == "find":
+        return _find(str(event.get("bucket", "")), str(event.get("key", "")))
+    raise InvalidInput(f"The action {action!r} is none of status, upgrade, roles, find.")
 
 
 def _make_roles(user: str, password: str) -> dict[str, Any]:
@@ -47,6 +51,12 @@ def _make_roles(user: str, password: str) -> dict[str, Any]:
         engine.dispose()
     telemetry.log("info", "database roles are ready")
     return {"roles": "ready"}
+
+
+def _find(bucket: str, key: str) -> dict[str, Any]:
+    with runtime.transaction() as session:
+        state, etag = find_state(session, bucket, key)
+    return {"state": state, "etag": etag}
 
 
 def _as_json(status: SchemaStatus) -> dict[str, Any]:

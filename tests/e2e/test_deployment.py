@@ -119,8 +119,20 @@ def test_who_says_no_changes_nothing(deployment: Deployment, release: Callable[.
 def test_a_changed_handler_is_what_answers_after_an_update(
     deployment: Deployment, release: Callable[..., Deployment]
 ) -> None:
-    release(_editing_title("The next one")).up()
+    lines: list[str] = []
+    nobody = {**deployment.parameters, "Identity": "none"}
+    replace(release(_editing_title("The next one")), parameters=nobody, report=lines.append).up()
     assert _title(deployment) == "The next one"
+    # By the way: where nobody is identified, the API refuses, and the deployment looks for its file in the database.
+    assert any("was in the database" in line for line in lines)
+    assert urllib3.request("GET", f"{deployment.addresses()['API']}/api/files").status == 401
+
+
+def test_a_parameter_alone_can_be_changed(
+    stack: Stack, deployment: Deployment, release: Callable[..., Deployment]
+) -> None:
+    release(_editing_title("The next one")).up()  # which identifies everybody again
+    assert stack.get("/api/files")["items"] == []
 
 
 def test_a_template_that_cloudformation_refuses_changes_nothing(deployment: Deployment) -> None:

@@ -50,6 +50,7 @@ def deployed(home: Path) -> Iterator[tuple[Stack, Deployment]]:
             "DatabaseUrl": options.database_url,
             "DatabaseTls": "off",
             "BucketName": "landfall-deployed",
+            "Identity": "demo",
             "VisibilitySeconds": "2",
             "ThrottleRate": "10000",
             "ThrottleBurst": "10000",

@@ -13,12 +13,14 @@ from chalicelib.db import migrate
 from chalicelib.db.engine import create_catalog_engine, transaction
 from chalicelib.db.migrate import newest_revision
 from chalicelib.errors import Conflict, InvalidInput, SchemaMismatch
+from tests.notifications import body, s3_record, sqs_event
 
 
 @pytest.fixture
 def runtime_engine(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """The process's own engine, on an empty database."""
     monkeypatch.setenv("LANDFALL_DATABASE_URL", empty_database_url)
+    monkeypatch.setenv("LANDFALL_INSPECTION", "schedule")
     _forget()
     yield runtime.engine()
     runtime.engine().dispose()
@@ -84,8 +86,16 @@ def test_a_migration_that_fails_leaves_the_schema_as_it_was(runtime_engine: Engi
 
 @pytest.mark.parametrize("event", [{}, {"action": "drop"}])
 def test_an_unknown_action_is_refused(event: dict[str, Any]) -> None:
-    with pytest.raises(InvalidInput, match="none of status, upgrade, roles"):
+    with pytest.raises(InvalidInput, match="none of status, upgrade, roles, find"):
         _migrate(**event)
+
+
+def test_a_file_is_found_by_its_key(runtime_engine: Engine) -> None:
+    _migrate(action="upgrade")
+    assert _migrate(action="find", bucket="landfall-local", key="k") == {"state": None, "etag": None}
+    record = s3_record("ObjectCreated:Put", "k", bucket="landfall-local", version_id="v", size=1, etag="e")
+    assert app.ingest(sqs_event(body(record)), None) == {"batchItemFailures": []}
+    assert _migrate(action="find", bucket="landfall-local", key="k") == {"state": "stored", "etag": "e"}
 
 
 def test_roles_made_by_a_master_user_share_the_work(runtime_engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
