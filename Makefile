@@ -30,7 +30,7 @@ package: $(READY) ## Package a stage (STAGE=dev) into out/, as `make deploy` wou
 	@$(RUN) -m deploy package --stage $(STAGE)
 
 deploy: $(READY) ## Put a stage (STAGE=dev) into the cloud: package, migrate, deploy, try it
-	@$(RUN) -m deploy up --stage $(STAGE) $(if $(YES),--yes) $(PARAMETERS)
+	@$(RUN) -m deploy up --stage $(STAGE) $(if $(YES),--yes) $(if $(filter lose,$(DATA)),--lose-data) $(PARAMETERS)
 
 destroy: $(READY) ## Delete a stage (STAGE=dev) from the cloud; with its data only if DATA=delete
 	@$(RUN) -m deploy down --stage $(STAGE) $(if $(YES),--yes) $(if $(filter delete,$(DATA)),--delete-data)

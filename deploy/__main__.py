@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from deploy.problem import DeployProblem
 from dev.problem import StackProblem
 
@@ -18,6 +20,12 @@ def main(arguments: list[str]) -> int:
     except (DeployProblem, StackProblem) as problem:
         print(f"landfall: {problem}", file=sys.stderr, flush=True)
         return 1
+    except (BotoCoreError, ClientError) as error:
+        print(
+            f"landfall: AWS refused: {error} Run it again, or see how things stand: python -m deploy status",
+            file=sys.stderr,
+        )
+        return 1
     except KeyboardInterrupt:
         print("landfall: Interrupted. What CloudFormation has begun, it goes on with.", file=sys.stderr)
         return 130
@@ -28,6 +36,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m deploy", description="Landfall in the cloud.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     up = _stage_command(commands, "up", "package, deploy, migrate and try a stage", _up)
+    up.add_argument(
+        "--lose-data", action="store_true", help="with --yes: go on even if a bucket or database would be lost"
+    )
     up.add_argument("parameters", nargs="*", metavar="Name=value", help="parameters of the template")
     down = _stage_command(commands, "down", "delete a stage", _down)
     down.add_argument("--delete-data", action="store_true", help="its files and database too")
@@ -61,7 +72,8 @@ def _deployment(options: argparse.Namespace) -> Any:
         if not equals:
             raise DeployProblem(f"{text!r} is no parameter: write Name=value.")
         parameters[name] = value
-    return Deployment(connect(), options.stage, parameters, _say, (lambda question: True) if options.yes else _ask)
+    confirm = _say_yes(getattr(options, "lose_data", False)) if options.yes else _ask
+    return Deployment(connect(), options.stage, parameters, _say, confirm)
 
 
 def _up(options: argparse.Namespace) -> None:
@@ -107,7 +119,16 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _ask(question: str) -> bool:
+def _say_yes(may_lose_data: bool) -> Callable[[str, bool], bool]:
+    def agree(question: str, loses_data: bool) -> bool:
+        if loses_data and not may_lose_data:
+            raise DeployProblem(f"{question} Not without --lose-data (make: DATA=lose); nothing was changed.")
+        return True
+
+    return agree
+
+
+def _ask(question: str, loses_data: bool) -> bool:
     if not sys.stdin.isatty():
         raise DeployProblem(f"{question} Nobody is there to answer; `--yes` (make: YES=1) says yes.")
     return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")

@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +19,34 @@ TEMPLATE_TOOLS = Environment("template", "The template tools")
 
 @dataclass(frozen=True)
 class Artifacts:
-    """Where a package lies: ``s3://`` URIs of code and layer, and the template's URL, if it was just uploaded."""
+    """Where a package lies, and what it runs on.
+
+    Attributes:
+        code, layer: ``s3://`` URIs.
+        runtime, architecture: of its functions.
+        parameters: the names of the template's.
+        template_url: "" if it was not uploaded just now.
+    """
 
     code: str
     layer: str
+    runtime: str
+    architecture: str
+    parameters: tuple[str, ...]
     template_url: str = ""
 
     @classmethod
     def of(cls, template: dict[str, Any]) -> "Artifacts":
         """What a deployed template refers to, be it SAM's or expanded."""
-        code, layer = "", ""
+        code, layer, runtime, architecture = "", "", "", ""
         for resource in template.get("Resources", {}).values():
             properties = resource.get("Properties", {})
             if resource["Type"] in ("AWS::Serverless::Function", "AWS::Lambda::Function"):
                 code = _uri(properties.get("CodeUri") or properties.get("Code"))
+                runtime, architecture = properties["Runtime"], properties.get("Architectures", ["x86_64"])[0]
             if resource["Type"] in ("AWS::Serverless::LayerVersion", "AWS::Lambda::LayerVersion"):
                 layer = _uri(properties.get("ContentUri") or properties.get("Content"))
-        return cls(code, layer)
+        return cls(code, layer, runtime, architecture, tuple(template.get("Parameters", {})))
 
 
 def upload(cloud: Cloud, package: Package) -> Artifacts:
@@ -48,7 +59,8 @@ def upload(cloud: Cloud, package: Package) -> Artifacts:
     path = package.folder / "template.json"
     path.write_text(json.dumps(template))
     uri = _upload(cloud, bucket, path, path.suffix)
-    return Artifacts(code, layer, cloud.object_url(bucket, uri.removeprefix(f"s3://{bucket}/")))
+    url = cloud.object_url(bucket, uri.removeprefix(f"s3://{bucket}/"))
+    return replace(Artifacts.of(template), template_url=url)
 
 
 def _uri(place: Any) -> str:
@@ -56,10 +68,13 @@ def _uri(place: Any) -> str:
 
 
 def _ensure_bucket(cloud: Cloud) -> str:
-    """A bucket outside the stack, so that it is there before, and what ran before can be gone back to."""
+    """A bucket outside the stack, so that it is there before, and what ran before can be gone back to.
+
+    Its name can be guessed, so each request says whose it must be: code is not handed to, or taken from, anybody else.
+    """
     s3, name = cloud.client("s3"), f"landfall-artifacts-{cloud.account}-{cloud.region}"
     try:
-        s3.head_bucket(Bucket=name)
+        s3.head_bucket(Bucket=name, ExpectedBucketOwner=cloud.account)
         return name
     except ClientError as error:
         if error.response["Error"]["Code"] != "404":
@@ -74,11 +89,11 @@ def _ensure_bucket(cloud: Cloud) -> str:
 def _upload(cloud: Cloud, bucket: str, path: Path, suffix: str) -> str:
     s3, key = cloud.client("s3"), f"landfall/{digest(path)}{suffix}"
     try:
-        s3.head_object(Bucket=bucket, Key=key)
+        s3.head_object(Bucket=bucket, Key=key, ExpectedBucketOwner=cloud.account)
     except ClientError as error:
         if error.response["Error"]["Code"] != "404":
             raise
-        s3.upload_file(str(path), bucket, key)
+        s3.upload_file(str(path), bucket, key, ExtraArgs={"ExpectedBucketOwner": cloud.account})
     return f"s3://{bucket}/{key}"
 
 

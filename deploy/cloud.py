@@ -24,7 +24,10 @@ class Cloud:
     def client(self, service: str) -> Any:
         """A boto3 client, with the credentials that boto3 finds."""
         addressing = {"addressing_style": "path"} if self.endpoint else {}
-        config = Config(s3=addressing, connect_timeout=10, read_timeout=910, retries={"mode": "standard"})
+        # A migration may take a quarter of an hour, over connections that routers forget when nothing is said; and a call
+        # that seemed lost must not be made twice.
+        retries = {"total_max_attempts": 1} if service == "lambda" else {"mode": "standard"}
+        config = Config(s3=addressing, connect_timeout=10, read_timeout=910, retries=retries, tcp_keepalive=True)
         return boto3.client(service, region_name=self.region, endpoint_url=self.endpoint, config=config)
 
     def api_url(self, api_id: str, stage: str, output: str) -> str:

@@ -17,8 +17,6 @@ from deploy.smoke import smoke_test
 from deploy.stack import Change, Stack
 from deploy.template import PROJECT
 
-_KEEPING_DATA = ("AWS::S3::Bucket", "AWS::RDS::DBCluster", "AWS::SQS::Queue")
-
 
 @dataclass(frozen=True)
 class Deployment:
@@ -27,7 +25,7 @@ class Deployment:
     Attributes:
         parameters: of the template, over those of ``infra/parameters/{stage}.json``.
         report: takes a line of text.
-        confirm: is asked a question, and answers whether to go on.
+        confirm: is asked a question, and whether data would be lost; answers whether to go on.
         source: the checkout that is deployed.
     """
 
@@ -35,7 +33,7 @@ class Deployment:
     stage: str
     parameters: Mapping[str, str] = field(default_factory=dict)
     report: Callable[[str], None] = print
-    confirm: Callable[[str], bool] = lambda question: True
+    confirm: Callable[[str, bool], bool] = lambda question, loses_data: True
     source: Path = PROJECT
 
     @property
@@ -56,24 +54,23 @@ class Deployment:
         artifacts = upload(self.cloud, made)
         change_set, stack = f"landfall-{uuid4().hex[:12]}", self.stack
         tags = {"application": "landfall", "stage": self.stage}
-        changes = stack.prepare(change_set, artifacts.template_url, parameters, tags)
+        changes = stack.prepare(change_set, artifacts.template_url, parameters, artifacts.parameters, tags)
         migrator = Migrator(self.cloud, stack, self.report)
         if changes and not self._agreed(changes):
             stack.discard(change_set)
             raise DeployProblem("Not deployed; nothing was changed.")
-        if not stack.exists:
-            stack.execute(change_set, self.report)
-            migrator.make_roles()
-            migrator.upgrade(made.revision)
-        elif changes:
+        if not changes:
+            self.report("The stack is as it should be.")
+        elif stack.exists:
             with migrator.ahead(artifacts, made.revision):
                 stack.execute(change_set, self.report)
         else:
-            self.report("The stack is as it should be.")
-            migrator.upgrade(made.revision)
+            stack.execute(change_set, self.report)
+        # Also after a migration ahead: the change may have been to another database.
+        migrator.upgrade(made.revision)
         addresses = self.addresses()
         identified = stack.parameters().get("Identity", "none") != "none"
-        smoke_test(self.cloud, addresses["API"], addresses["Bucket"], migrator, identified, self.report)
+        smoke_test(self.cloud, self._own_url(), addresses["Bucket"], migrator, identified, self.report)
         return addresses
 
     def down(self, *, with_data: bool = False) -> None:
@@ -99,19 +96,19 @@ class Deployment:
                 f"`make destroy STAGE={self.stage} DATA=delete`."
             )
         what = f" and {' and '.join(holds)}, for ever" if holds else ""
-        if not self.confirm(f"Delete the stack {stack.name}{what}?"):
+        if not self.confirm(f"Delete the stack {stack.name}{what}?", False):
             raise DeployProblem("Not deleted; nothing was changed.")
         dead_queue = stack.physical_id("DeadEventsQueue")
-        if database and with_data:
+        buckets = [name for name in (bucket, stack.physical_id("SiteBucket")) if name]
+        if database:
             self.cloud.client("rds").modify_db_cluster(
                 DBClusterIdentifier=database, DeletionProtection=False, ApplyImmediately=True
             )
-        if bucket:
-            self._empty(bucket)
         stack.delete(self.report)
-        # These two stay when their stack goes, so that no slip of the hand takes them along.
-        if bucket:
-            self.cloud.client("s3").delete_bucket(Bucket=bucket)
+        # These stay when their stack goes, so that no slip of the hand takes them along.
+        for name in buckets:
+            self._empty(name)
+            self.cloud.client("s3").delete_bucket(Bucket=name)
         if dead_queue:
             self.cloud.client("sqs").delete_queue(QueueUrl=dead_queue)
         if database:
@@ -146,6 +143,11 @@ class Deployment:
         found = {"API": api, "Docs": f"{api}/docs", "Bucket": outputs["FilesBucketName"]}
         return found | {name: outputs[key] for name, key in _OPTIONAL.items() if key in outputs}
 
+    def _own_url(self) -> str:
+        """Where the API answers whether or not anybody has entered a domain name of ours anywhere yet."""
+        outputs = self._outputs()
+        return self.cloud.api_url(outputs["RestAPIId"], "v1", outputs["EndpointURL"].rstrip("/"))
+
     def _outputs(self) -> dict[str, str]:
         outputs = self.stack.outputs()
         if "RestAPIId" not in outputs:
@@ -159,10 +161,10 @@ class Deployment:
 
     def _agreed(self, changes: list[Change]) -> bool:
         for change in changes:
-            self.report(f"  {change.action:<8}{change.kind:<40}{change.name}{'  MADE ANEW' if change.replaces else ''}")
-        lost = [change.name for change in changes if change.replaces and change.kind in _KEEPING_DATA]
-        warning = f" {', '.join(lost)} would be made anew, EMPTY." if lost else ""
-        return self.confirm(f"{len(changes)} changes to {self.stack.name}.{warning} Go on?")
+            self.report(f"  {change.action:<8}{change.kind:<40}{change.name}  {change.warning}".rstrip())
+        lost = [change.name for change in changes if change.loses_data]
+        warning = f" The data of {', '.join(lost)} WOULD BE LOST." if lost else ""
+        return self.confirm(f"{len(changes)} changes to {self.stack.name}.{warning} Go on?", bool(lost))
 
     def _has_versions(self, bucket: str) -> bool:
         answer = self.cloud.client("s3").list_object_versions(Bucket=bucket, MaxKeys=1)

@@ -5,9 +5,11 @@ contract. So the order is: the migrate function alone gets the new code, migrate
 old code at work on the new schema in between.
 """
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -38,18 +40,22 @@ class Migrator:
             DeployProblem: the migration failed, and changed nothing.
         """
         old = Artifacts.of(self._stack.template())
-        if (old.code, old.layer) == (artifacts.code, artifacts.layer):
+        if self._runs(artifacts) and old.layer == artifacts.layer:
             self.upgrade(revision)
             yield
             return
         layers = self._layers()
         borrowed = self._publish(artifacts) if old.layer != artifacts.layer else None
+        began = False
         try:
             self._switch(artifacts, [borrowed] if borrowed else layers)
             self.upgrade(revision)
+            began = True
             yield
         except BaseException:
-            self._switch(old, layers)
+            # Somebody lost patience, say, while CloudFormation goes on: then the function is CloudFormation's.
+            if not began or self._stack.status == "UPDATE_ROLLBACK_COMPLETE":
+                self._switch(old, layers)
             raise
         finally:
             if borrowed:
@@ -57,11 +63,12 @@ class Migrator:
                 self._lambda.delete_layer_version(LayerName=name, VersionNumber=int(version))
 
     def upgrade(self, revision: str) -> None:
-        """Bring the schema to ``revision``, which must be that of the function's code.
+        """Bring the schema to ``revision``, which must be that of the function's code, with its roles if need be.
 
         Raises:
             DeployProblem: it failed; one transaction held all of it, so nothing was changed.
         """
+        self._ensure_roles()
         try:
             reached = self.invoke({"action": "upgrade", "expected": revision})
         except DeployProblem as problem:
@@ -75,17 +82,31 @@ class Migrator:
         answer: dict[str, str] = self.invoke({"action": "status"})
         return answer
 
-    def make_roles(self) -> None:
-        """Make the roles that the functions log in as, if the stack has a database of its own.
+    def _ensure_roles(self) -> None:
+        """Make the roles that the functions log in as, if the stack has a database of its own that lacks them.
 
         Its master user's password is read here and handed over in the invocation: a function in a subnet without a way
         to Secrets Manager couldn't read it, and a way costs by the hour.
         """
-        if secret := self._stack.outputs().get("DatabaseSecret"):
+        secret = self._stack.outputs().get("DatabaseSecret")
+        if secret and not self._can_log_in():
             text = self._cloud.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"]
             value = json.loads(text)
             self.invoke({"action": "roles", "user": value["username"], "password": value["password"]})
             self._report("The database's roles are there.")
+
+    def _can_log_in(self) -> bool:
+        try:
+            self.status()
+        except DeployProblem:
+            return False
+        return True
+
+    def _runs(self, artifacts: Artifacts) -> bool:
+        """Whether the function has this very code: its key in the bucket is its hash."""
+        sha256 = bytes.fromhex(Path(artifacts.code).stem)
+        deployed = self._lambda.get_function_configuration(FunctionName=self._name)["CodeSha256"]
+        return str(deployed) == base64.b64encode(sha256).decode()
 
     def invoke(self, event: dict[str, Any]) -> Any:
         """Invoke the function and return its answer.
@@ -119,9 +140,11 @@ class Migrator:
 
     def _switch(self, artifacts: Artifacts, layers: list[str]) -> None:
         """Have the function run other code, and wait until it does."""
-        self._lambda.update_function_code(FunctionName=self._name, **_place(artifacts.code))
+        self._lambda.update_function_code(
+            FunctionName=self._name, Architectures=[artifacts.architecture], **_place(artifacts.code)
+        )
         self._wait()
-        self._lambda.update_function_configuration(FunctionName=self._name, Layers=layers)
+        self._lambda.update_function_configuration(FunctionName=self._name, Runtime=artifacts.runtime, Layers=layers)
         self._wait()
 
     def _wait(self) -> None:

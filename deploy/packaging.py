@@ -24,6 +24,7 @@ from deploy.template import PROJECT, write_merged
 
 LOCK = PROJECT / "requirements.lock"
 CODE_LIMIT, LAYER_LIMIT = 300_000, 12_000_000  # bytes, zipped: what a cold start has to fetch
+_LAYERS = PROJECT / "build" / "layers"
 _PARTS = ("app.py", "chalicelib", "vendor", "requirements.txt", ".chalice")
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.py[cod]", "deployments", "deployed", ".DS_Store")
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
@@ -61,10 +62,13 @@ def own_architecture() -> str:
     return _MACHINES.get(platform.machine(), "x86_64")
 
 
-def package(stage: str, folder: Path, architecture: str | None = None, source: Path = PROJECT) -> Package:
+def package(
+    stage: str, folder: Path, architecture: str | None = None, source: Path = PROJECT, layers: Path = _LAYERS
+) -> Package:
     """Package ``stage`` of the checkout ``source`` into ``folder``, which is emptied first.
 
     Args:
+        layers: keeps layers that were made before; one is made anew when anything that goes into it has changed.
         architecture: ``arm64`` or ``x86_64``; None for the one in ``.chalice/config.json``.
 
     Raises:
@@ -75,10 +79,19 @@ def package(stage: str, folder: Path, architecture: str | None = None, source: P
     project = folder / "project"
     _copy_project(source, project, architecture)
     write_merged(folder, source)
-    _run_chalice(stage, project, folder, architecture or _configured_architecture(project))
+    architecture = architecture or _configured_architecture(project)
+    made_before = layers / _fingerprint(project, architecture)
+    deployments = project / ".chalice" / "deployments"
+    if made_before.exists():
+        shutil.copytree(made_before, deployments)  # where Chalice keeps what it made, and looks first
+    else:
+        fetch_wheels(folder / "wheels", LOCK, architecture, "--require-hashes")
+    _run_chalice(stage, project, folder, architecture)
     result = Package(folder)
-    for archive in (result.code, result.layer):
-        _rewrite(archive)
+    _rewrite(result.code)
+    if not made_before.exists():
+        _rewrite(result.layer)
+        _keep(result.layer, next(deployments.glob("managed-layer-*.zip")).name, made_before)
     _check(result)
     return result
 
@@ -127,9 +140,27 @@ def _configured_architecture(project: Path) -> str:
     return str(json.loads((project / ".chalice" / "config.json").read_text())["lambda_architecture"])
 
 
+def _fingerprint(project: Path, architecture: str) -> str:
+    """Of all that decides what a layer holds."""
+    parts = [LOCK.read_bytes(), architecture.encode(), f"{sys.version_info[:2]}".encode()]
+    for path in sorted((project / "vendor").rglob("*")):
+        if path.is_file():
+            parts += [str(path.relative_to(project)).encode(), path.read_bytes()]
+    return sha256(b"\0".join(sha256(part).digest() for part in parts)).hexdigest()
+
+
+def _keep(layer: Path, name: str, folder: Path) -> None:
+    """Whole or not at all: another packaging may be looking."""
+    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
+    unfinished.mkdir(parents=True)
+    shutil.copy(layer, unfinished / name)
+    try:
+        unfinished.rename(folder)
+    except OSError:  # another was faster
+        shutil.rmtree(unfinished)
+
+
 def _run_chalice(stage: str, project: Path, folder: Path, architecture: str) -> None:
-    wheels = folder / "wheels"
-    fetch_wheels(wheels, LOCK, architecture, "--require-hashes")
     command = [sys.executable, "-c", "import sys; from chalice.cli import main; sys.exit(main())"]
     command += ["--project-dir", str(project), "package", "--stage", stage]
     command += ["--merge-template", str(folder / "infra.json"), str(folder)]
@@ -137,7 +168,7 @@ def _run_chalice(stage: str, project: Path, folder: Path, architecture: str) -> 
         # Chalice has pip fetch for this machine first, and what doesn't fit once more for Lambda. With these pip sees
         # nothing but the checked wheels, and takes those for Lambda at once, whatever machine this is.
         "PIP_NO_INDEX": "1",
-        "PIP_FIND_LINKS": str(wheels),
+        "PIP_FIND_LINKS": str(folder / "wheels"),
         "PIP_ONLY_BINARY": ":all:",
         "PIP_PLATFORM": " ".join(platforms(architecture)),
         # Chalice wants one, and writes it nowhere.

@@ -15,7 +15,8 @@ from deploy.problem import DeployProblem
 
 # Always the same one, so that the catalogue gets one row of it and not one for each deployment.
 KEY = "landfall-smoke-test"
-_PATIENCE_SECONDS = 60.0  # a paused database needs 15 to wake up, and functions start cold
+# A paused database needs 15 s to wake up, functions start cold, and a new bucket takes a while to send its events.
+_PATIENCE_SECONDS = 120.0
 
 
 def smoke_test(

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,17 +14,29 @@ from deploy.problem import DeployProblem
 _GOOD = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE")
 _UNBORN = ("", "REVIEW_IN_PROGRESS")  # a change set that creates a stack makes it visible before it is executed
 _NOTHING_TO_DO = ("didn't contain changes", "No updates are to be performed")
-_LONGEST_SECONDS = 3600
+_HOLDING_DATA = ("AWS::S3::Bucket", "AWS::RDS::DBCluster", "AWS::SQS::Queue")
+# The network interfaces of functions alone take up to three quarters of an hour to go, a database a quarter.
+_LONGEST_SECONDS = 7200
 
 
 @dataclass(frozen=True)
 class Change:
-    """One line of a change set. ``replaces`` tells whether the resource is made anew, and its data lost with it."""
+    """One line of a change set. ``replacement`` tells whether the resource is made anew: True, False or Conditional."""
 
     action: str
     name: str
     kind: str
-    replaces: bool
+    replacement: str
+
+    @property
+    def warning(self) -> str:
+        """What to look at twice."""
+        return {"True": "MADE ANEW", "Conditional": "may be made anew"}.get(self.replacement, "")
+
+    @property
+    def loses_data(self) -> bool:
+        """Whether what the resource holds would be gone, or out of reach."""
+        return self.kind in _HOLDING_DATA and (self.action == "Remove" or self.replacement == "True")
 
 
 class Stack:
@@ -63,20 +75,29 @@ class Stack:
             resource = self._cloudformation.describe_stack_resource(StackName=self.name, LogicalResourceId=logical_id)
         except ClientError:
             return None
-        return str(resource["StackResourceDetail"]["PhysicalResourceId"])
+        detail = resource["StackResourceDetail"]
+        if detail["ResourceStatus"] == "DELETE_COMPLETE":  # after a creation that was rolled back
+            return None
+        return detail.get("PhysicalResourceId") or None
 
     def prepare(
-        self, change_set: str, template_url: str, parameters: Mapping[str, str], tags: Mapping[str, str]
+        self,
+        change_set: str,
+        template_url: str,
+        parameters: Mapping[str, str],
+        known: Collection[str],
+        tags: Mapping[str, str],
     ) -> list[Change]:
         """Make a change set and say what it would do; an empty list if nothing.
 
-        Parameters that are not given keep the value that they have.
+        Parameters that are not given keep the value that they have, if they are among those that the template has,
+        ``known``.
 
         Raises:
             DeployProblem: the stack is in no state to be changed, or CloudFormation refuses the template.
         """
         self._require_changeable()
-        kept = set(self.parameters()) - set(parameters) if self.exists else set()
+        kept = (set(self.parameters()) & set(known)) - set(parameters) if self.exists else set()
         try:
             self._cloudformation.create_change_set(
                 StackName=self.name,
@@ -204,5 +225,5 @@ class Stack:
 
 
 def _change(change: dict[str, Any]) -> Change:
-    replaces = change["Action"] == "Modify" and change.get("Replacement") == "True"
-    return Change(change["Action"], change["LogicalResourceId"], change["ResourceType"], replaces)
+    replacement = change.get("Replacement", "False") if change["Action"] == "Modify" else "False"
+    return Change(change["Action"], change["LogicalResourceId"], change["ResourceType"], replacement)

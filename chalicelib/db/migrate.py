@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from chalicelib.db.engine import sqlstate
 from chalicelib.db.partitions import ensure_event_partitions
+from chalicelib.db.roles import share_tables
 from chalicelib.errors import Conflict, SchemaMismatch
 
 # Anyone who migrates this database waits for this lock, so that two deployments don't migrate at once.
@@ -104,6 +105,7 @@ def _run(engine: Engine, action: Callable[[Config], None]) -> None:
                     f"The database has schema {status.database}, which this code does not know: newer code has migrated "
                     f"it. This code was written for {status.code}; deploy the newer code again."
                 )
+            share_tables(connection)
             action(_config(connection))
             if connection.execute(text("SELECT to_regclass('file_events') IS NOT NULL")).scalar_one():
                 ensure_event_partitions(connection, datetime.now(UTC))

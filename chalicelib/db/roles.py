@@ -5,8 +5,8 @@ The one that works may not change the schema, and row-level security holds for i
 
 from sqlalchemy import Connection, text
 
-# `rds_iam` is RDS's: its members log in with signed tokens. Elsewhere there is none, and nothing to grant.
-# Who is no superuser must be a member of a role to set that one's default privileges.
+# `rds_iam` is RDS's: its members, and their members too, log in with signed tokens and no longer with a password. So the
+# master user must not become a member of these roles. Elsewhere there is none, and nothing to grant.
 _STATEMENTS = (
     """
 DO $$
@@ -16,21 +16,31 @@ BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_iam') THEN GRANT rds_iam TO landfall_owner, landfall_app; END IF;
     EXECUTE format('GRANT CONNECT, CREATE, TEMPORARY ON DATABASE %I TO landfall_owner', current_database());
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO landfall_app', current_database());
-    GRANT landfall_owner TO CURRENT_USER;
 END $$
 """,
     "GRANT USAGE, CREATE ON SCHEMA public TO landfall_owner",
     "GRANT USAGE ON SCHEMA public TO landfall_app",
-    """ALTER DEFAULT PRIVILEGES FOR ROLE landfall_owner IN SCHEMA public
-    GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO landfall_app""",
 )
+_SHARE = text("""
+DO $$
+BEGIN
+    IF current_user = 'landfall_owner' THEN
+        ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO landfall_app;
+    END IF;
+END $$
+""")
 
 
 def ensure_roles(connection: Connection) -> None:
-    """Make both roles, with what they may do now and with tables to come. Doing it again changes nothing.
+    """Make both roles. Doing it again changes nothing.
 
     Args:
         connection: of a role that may create roles, as the master user of an RDS database may.
     """
     for statement in _STATEMENTS:
         connection.execute(text(statement))
+
+
+def share_tables(connection: Connection) -> None:
+    """As `landfall_owner`: have `landfall_app` work with all tables to come. As anybody else, who shares with none: nothing."""
+    connection.execute(_SHARE)

@@ -156,7 +156,7 @@ def test_no_other_stage_heeds_the_user_header(
     serve: Callable[..., Any], api_database_url: str, new_user: NewUser
 ) -> None:
     user = new_user()
-    with serve(api_database_url, "dev", LANDFALL_IDENTITY="demo") as api:
+    with serve(api_database_url, "dev", LANDFALL_IDENTITY="demo", LANDFALL_DATABASE_TLS="off") as api:
         assert len(api.as_user(user)("GET", "/api/users?limit=2").json["items"]) == 2
         assert api("GET", "/api/users", X_Landfall_User=UNKNOWN).status == 200
 

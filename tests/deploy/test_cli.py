@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from deploy.__main__ import _say_yes
+from deploy.problem import DeployProblem
+from deploy.stack import Change
 from deploy.template import PROJECT
 from dev.ports import free_port
 
@@ -69,3 +72,32 @@ def test_the_merged_template_can_be_had_for_chalice_package(tmp_path: Path) -> N
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "deployment.zip", "layer-deployment.zip", "sam.json",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "loses"),
+    [
+        (Change("Modify", "FilesBucket", "AWS::S3::Bucket", "True"), True),
+        (Change("Remove", "DatabaseCluster", "AWS::RDS::DBCluster", "False"), True),
+        (Change("Modify", "EventsQueue", "AWS::SQS::Queue", "Conditional"), False),
+        (Change("Add", "SiteBucket", "AWS::S3::Bucket", "False"), False),
+        (Change("Modify", "RestAPIDeployment", "AWS::ApiGateway::Deployment", "True"), False),
+    ],
+)
+def test_a_change_that_loses_data_is_told_apart(change: Change, loses: bool) -> None:
+    assert change.loses_data is loses
+
+
+def test_yes_to_everything_does_not_mean_the_loss_of_data() -> None:
+    assert _say_yes(False)("Go on?", False)
+    with pytest.raises(DeployProblem, match="Not without --lose-data"):
+        _say_yes(False)("Go on?", True)
+    assert _say_yes(True)("Go on?", True)
+
+
+def test_nobody_there_to_answer_changes_nothing() -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", "from deploy.__main__ import _ask; _ask('Go on?', False)"],
+        cwd=PROJECT, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert "Nobody is there to answer" in result.stderr

@@ -60,11 +60,22 @@ def test_compiled_parts_are_for_the_architecture_asked_for(
     assert declared == ["arm64" if wanted == "aarch64" else "x86_64"]
 
 
-def test_the_same_commit_makes_the_same_bytes(packaged: Package, tmp_path: Path) -> None:
-    again = package("prod", tmp_path / "elsewhere")
-    assert [digest(path) for path in (again.code, again.layer, again.template)] == [
-        digest(path) for path in (packaged.code, packaged.layer, packaged.template)
-    ]
+def test_the_same_commit_makes_the_same_bytes_with_a_layer_made_anew_or_kept(
+    packaged: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch, fetched = packaging.fetch_wheels, []
+
+    def fetch_and_count(folder: Path, requirements: Path, architecture: str, *options: str) -> None:
+        fetched.append(architecture)
+        fetch(folder, requirements, architecture, *options)
+
+    monkeypatch.setattr(packaging, "fetch_wheels", fetch_and_count)
+    for folder in ("anew", "kept"):
+        again = package("prod", tmp_path / folder, layers=tmp_path / "layers")
+        assert [digest(path) for path in (again.code, again.layer, again.template)] == [
+            digest(path) for path in (packaged.code, packaged.layer, packaged.template)
+        ]
+    assert fetched == ["arm64"]
 
 
 def test_the_lock_file_pins_what_the_requirements_do(packaged: Package) -> None:

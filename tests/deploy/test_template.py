@@ -22,7 +22,7 @@ _WITHOUT_RESOURCE = {
     "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses",
 }  # fmt: skip
 _STATEFUL = {
-    "AWS::S3::Bucket": ("Retain",),
+    "AWS::S3::Bucket": ("Retain", "RetainExceptOnCreate"),
     "AWS::RDS::DBCluster": ("Snapshot", "Retain"),
 }
 

@@ -34,6 +34,15 @@ def downgrade() -> None:
 '''
 
 
+# Something that fails once everything else is made.
+_BROKEN = (
+    "Outputs:\n",
+    "  Broken:\n    Type: AWS::CloudFormation::WaitCondition\n    DependsOn: [APIHandler, Migrate, Ingest]\n"
+    "    Properties: { Handle: !Ref BrokenHandle, Timeout: 1 }\n"
+    "  BrokenHandle:\n    Type: AWS::CloudFormation::WaitConditionHandle\nOutputs:\n",
+)
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, Deployment]]:
     with worlds.deployed(tmp_path_factory.mktemp("life")) as running:
@@ -106,7 +115,8 @@ def test_deploying_the_same_again_changes_nothing(deployment: Deployment) -> Non
 def test_who_says_no_changes_nothing(deployment: Deployment, release: Callable[..., Deployment]) -> None:
     questions: list[str] = []
 
-    def refuse(question: str) -> bool:
+    def refuse(question: str, loses_data: bool) -> bool:
+        assert not loses_data
         questions.append(question)
         return False
 
@@ -143,15 +153,9 @@ def test_a_template_that_cloudformation_refuses_changes_nothing(deployment: Depl
 def test_an_update_that_fails_half_way_is_rolled_back(
     deployment: Deployment, release: Callable[..., Deployment]
 ) -> None:
-    broken = (
-        "Outputs:\n",
-        "  Broken:\n    Type: AWS::CloudFormation::WaitCondition\n    DependsOn: [APIHandler, Migrate, Ingest]\n"
-        "    Properties: { Handle: !Ref BrokenHandle, Timeout: 1 }\n"
-        "  BrokenHandle:\n    Type: AWS::CloudFormation::WaitConditionHandle\nOutputs:\n",
-    )
     before = _code_of_functions(deployment)
     with pytest.raises(DeployProblem, match=r"UPDATE_ROLLBACK_COMPLETE: Broken: .*Everything is as it was before"):
-        release({**_editing_title("Never"), "infra/site.yaml": broken}).up()
+        release({**_editing_title("Never"), "infra/site.yaml": _BROKEN}).up()
     assert _title(deployment) == "The next one"
     assert _code_of_functions(deployment) == before
 
@@ -211,7 +215,7 @@ def test_a_stage_with_data_is_deleted_only_when_told_so_and_then_wholly(stack: S
         deployment.down()
     assert stack.get("/health") == {"status": "ok"}
     with pytest.raises(DeployProblem, match="Not deleted"):
-        replace(deployment, confirm=lambda question: False).down(with_data=True)
+        replace(deployment, confirm=lambda question, loses_data: False).down(with_data=True)
     deployment.down(with_data=True)
     assert not deployment.stack.exists
     assert stack.bucket not in [bucket["Name"] for bucket in stack.s3.list_buckets()["Buckets"]]
@@ -220,6 +224,20 @@ def test_a_stage_with_data_is_deleted_only_when_told_so_and_then_wholly(stack: S
         deployment.down()
     with pytest.raises(DeployProblem, match="no deployed stack"):
         deployment.status()
+
+
+def test_a_first_deployment_that_fails_leaves_what_can_be_removed(
+    stack: Stack, deployment: Deployment, release: Callable[..., Deployment]
+) -> None:
+    broken = release({"infra/site.yaml": _BROKEN})
+    with pytest.raises(DeployProblem, match=r"ROLLBACK_COMPLETE: Broken: .*`make destroy` removes the remains"):
+        broken.up()
+    with pytest.raises(DeployProblem, match="ROLLBACK_COMPLETE, from which CloudFormation cannot go on"):
+        broken.up()
+    broken.down()
+    assert not deployment.stack.exists
+    assert stack.bucket not in [bucket["Name"] for bucket in stack.s3.list_buckets()["Buckets"]]
+    assert stack.sqs.list_queues().get("QueueUrls", []) == []
 
 
 def _code_of_functions(deployment: Deployment) -> str:
