@@ -28,7 +28,8 @@ def _addresses(configuration: Configuration, with_api: bool) -> dict[str, str]:
 
 
 def _commands(configuration: Configuration) -> list[str]:
-    aws = "AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1 aws"
+    keys = f"AWS_ACCESS_KEY_ID={configuration.access_key} AWS_SECRET_ACCESS_KEY={configuration.secret_key}"
+    aws = f"{keys} AWS_REGION=us-east-1 aws"
     return [
         f"curl -X POST {configuration.api_url}/api/session -H 'Content-Type: application/json' "
         """-d '{"session_id": "test_123"}'""",
@@ -41,6 +42,8 @@ def _commands(configuration: Configuration) -> list[str]:
 def _variables(configuration: Configuration) -> str:
     """What `dev put` has to be told when this is not the default instance."""
     options = {}
+    if configuration.stand_in != "embedded":
+        options["LANDFALL_STACK"] = configuration.stand_in
     if configuration.emulator_port != Configuration.emulator_port:
         options["LANDFALL_EMULATOR_PORT"] = str(configuration.emulator_port)
     if configuration.bucket != Configuration.bucket:
@@ -54,7 +57,9 @@ def _by_hand(configuration: Configuration) -> str:
         "LANDFALL_DATABASE_URL": configuration.database_url,
         "AWS_ENDPOINT_URL": configuration.emulator_url,
         "LANDFALL_BUCKET": configuration.bucket,
+        "AWS_ACCESS_KEY_ID": configuration.access_key,
+        "AWS_SECRET_ACCESS_KEY": configuration.secret_key,
     }
     default = Configuration(configuration.home)
-    usual = {default.database_url, default.emulator_url, default.bucket}
+    usual = {default.database_url, default.emulator_url, default.bucket, default.access_key}
     return "".join(f"{name}={value} " for name, value in wanted.items() if value not in usual)
