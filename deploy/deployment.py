@@ -62,8 +62,12 @@ class Deployment:
         if not changes:
             self.report("The stack is as it should be.")
         elif stack.exists:
-            with migrator.ahead(artifacts, made.revision):
-                stack.execute(change_set, self.report)
+            try:
+                with migrator.ahead(artifacts, made.revision):
+                    stack.execute(change_set, self.report)
+            except BaseException:
+                stack.discard(change_set)
+                raise
         else:
             stack.execute(change_set, self.report)
         # Also after a migration ahead: the change may have been to another database.

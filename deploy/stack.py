@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,8 +137,9 @@ class Stack:
         raise DeployProblem(f"The stack {self.name} ended as {status}: {self._reasons()}. {advice}")
 
     def discard(self, change_set: str) -> None:
-        """Forget a change set, and the empty stack that making it left, if any."""
-        self._cloudformation.delete_change_set(StackName=self.name, ChangeSetName=change_set)
+        """Forget a change set, if it is still there, and the empty stack that making it left, if any."""
+        with suppress(ClientError):
+            self._cloudformation.delete_change_set(StackName=self.name, ChangeSetName=change_set)
         if self.status == "REVIEW_IN_PROGRESS":
             self._cloudformation.delete_stack(StackName=self.name)
 

@@ -188,6 +188,8 @@ def test_a_migration_that_fails_leaves_database_and_stack_as_they_were(
         release(_editing_title("Never"), **files).up()
     assert _code_of_functions(deployment) == before
     assert _title(deployment) == "With notes"
+    change_sets = deployment.cloud.client("cloudformation").list_change_sets(StackName=deployment.stack.name)
+    assert [item for item in change_sets["Summaries"] if item["ExecutionStatus"] == "AVAILABLE"] == []
     with stack.engine.connect() as connection:
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == "0002"
         columns = connection.execute(text("SELECT attname FROM pg_attribute WHERE attrelid = 'users'::regclass"))
