@@ -9,6 +9,9 @@ FIND_PYTHON = for candidate in "$(PYTHON)" python3.13 python3.12 python3.11 pyth
 # What stands in for AWS locally (embedded, localstack, minio), and which stage goes to the cloud.
 STACK ?=
 STAGE ?= dev
+# As they were written, through the environment: a password in them may hold anything, and the shell must not read it.
+export LANDFALL_STAGE_NAME := $(value STAGE)
+export LANDFALL_PARAMETERS := $(value PARAMETERS)
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -27,13 +30,14 @@ services: $(READY) ## The same without the API, to run `chalice local --stage lo
 	@LANDFALL_STACK="$(STACK)" $(RUN) -m dev services
 
 package: $(READY) ## Package a stage (STAGE=dev) into out/, as `make deploy` would
-	@$(RUN) -m deploy package --stage $(STAGE)
+	@$(RUN) -m deploy package --stage "$$LANDFALL_STAGE_NAME"
 
 deploy: $(READY) ## Put a stage (STAGE=dev) into the cloud: package, migrate, deploy, try it
-	@$(RUN) -m deploy up --stage $(STAGE) $(if $(YES),--yes) $(if $(filter lose,$(DATA)),--lose-data) $(PARAMETERS)
+	@set -f; $(RUN) -m deploy up --stage "$$LANDFALL_STAGE_NAME" $(if $(YES),--yes) \
+		$(if $(filter lose,$(DATA)),--lose-data) $$LANDFALL_PARAMETERS
 
 destroy: $(READY) ## Delete a stage (STAGE=dev) from the cloud; with its data only if DATA=delete
-	@$(RUN) -m deploy down --stage $(STAGE) $(if $(YES),--yes) $(if $(filter delete,$(DATA)),--delete-data)
+	@$(RUN) -m deploy down --stage "$$LANDFALL_STAGE_NAME" $(if $(YES),--yes) $(if $(filter delete,$(DATA)),--delete-data)
 
 test: $(READY) ## All tests
 	@$(RUN) -m pytest

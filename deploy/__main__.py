@@ -27,7 +27,10 @@ def main(arguments: list[str]) -> int:
         )
         return 1
     except KeyboardInterrupt:
-        print("landfall: Interrupted. What CloudFormation has begun, it goes on with.", file=sys.stderr)
+        print(
+            "landfall: Interrupted. If CloudFormation has begun, it goes on; `python -m deploy status` tells.",
+            file=sys.stderr,
+        )
         return 130
     return 0
 

@@ -1,16 +1,18 @@
 """Up, down, and how it stands: what an operator asks for."""
 
+import difflib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
-from deploy.artifacts import upload
+from deploy.artifacts import Artifacts, upload
 from deploy.cloud import Cloud
 from deploy.migration import Migrator
-from deploy.packaging import own_architecture, package
+from deploy.packaging import own_architecture, package, require_stage
 from deploy.problem import DeployProblem
 from deploy.redrive import redrive
 from deploy.smoke import smoke_test
@@ -46,12 +48,8 @@ class Deployment:
         Raises:
             DeployProblem: says what failed, how things are now, and what to do.
         """
-        parameters = self._all_parameters()
-        self.report(f"Packaging {self.stage} …")
-        # An emulator runs functions right here, whatever architecture they are said to have.
-        architecture = own_architecture() if self.cloud.endpoint else None
-        made = package(self.stage, self.source / "build" / self.stage, architecture, self.source)
-        artifacts = upload(self.cloud, made)
+        artifacts, revision = self._packaged()
+        parameters = self._all_parameters(artifacts.parameters)
         change_set, stack = f"landfall-{uuid4().hex[:12]}", self.stack
         tags = {"application": "landfall", "stage": self.stage}
         changes = stack.prepare(change_set, artifacts.template_url, parameters, artifacts.parameters, tags)
@@ -63,15 +61,18 @@ class Deployment:
             self.report("The stack is as it should be.")
         elif stack.exists:
             try:
-                with migrator.ahead(artifacts, made.revision):
+                with migrator.ahead(artifacts, revision, _environment(self.parameters)):
                     stack.execute(change_set, self.report)
             except BaseException:
                 stack.discard(change_set)
                 raise
         else:
             stack.execute(change_set, self.report)
-        # Also after a migration ahead: the change may have been to another database.
-        migrator.upgrade(made.revision)
+        try:
+            # Also after a migration ahead: the change may have been to another database.
+            migrator.upgrade(revision)
+        except DeployProblem as problem:
+            raise DeployProblem(f"The stack {stack.name} has the new version, but: {problem}") from None
         addresses = self.addresses()
         identified = stack.parameters().get("Identity", "none") != "none"
         smoke_test(self.cloud, self._own_url(), addresses["Bucket"], migrator, identified, self.report)
@@ -126,8 +127,11 @@ class Deployment:
     def status(self) -> dict[str, str]:
         """How the stage stands."""
         self._outputs()
-        schema = Migrator(self.cloud, self.stack, self.report).status()
-        revision = f"{schema['database']} ({schema['state']}; the code needs {schema['code']})"
+        try:
+            schema = Migrator(self.cloud, self.stack, self.report).status()
+            revision = f"{schema['database']} ({schema['state']}; the code needs {schema['code']})"
+        except DeployProblem as problem:
+            revision = f"not known. {problem}"
         stack = {"Stack": f"{self.stack.name}: {self.stack.status}"}
         return stack | self.addresses() | {"Schema": revision} | self.status_of_queues()
 
@@ -158,7 +162,23 @@ class Deployment:
             raise DeployProblem(f"There is no deployed stack {self.stack.name} in {self.cloud.region}.")
         return outputs
 
-    def _all_parameters(self) -> dict[str, str]:
+    def _packaged(self) -> tuple[Artifacts, str]:
+        """Package and upload; where it lies, and the schema's revision that it was written for."""
+        require_stage(self.stage, self.source)
+        self.report(f"Packaging {self.stage} …")
+        # An emulator runs functions right here, whatever architecture they are said to have.
+        architecture = own_architecture() if self.cloud.endpoint else None
+        with TemporaryDirectory(prefix="landfall-package-") as folder:
+            made = package(self.stage, Path(folder) / self.stage, architecture, self.source)
+            return upload(self.cloud, made), made.revision
+
+    def _all_parameters(self, known: Collection[str]) -> dict[str, str]:
+        for name in self.parameters:
+            if name not in known:
+                like = difflib.get_close_matches(name, known, 1)
+                raise DeployProblem(
+                    f"The template has no parameter {name}{f', but {like[0]}' if like else ''}; nothing was changed."
+                )
         path = self.source / "infra" / "parameters" / f"{self.stage}.json"
         of_stage = json.loads(path.read_text()) if path.exists() else {}
         return {"QueueName": f"landfall-{self.stage}-events", **of_stage, **self.parameters}
@@ -186,4 +206,16 @@ class Deployment:
                 s3.abort_multipart_upload(Bucket=bucket, Key=part["Key"], UploadId=part["UploadId"])
 
 
+def _environment(parameters: Mapping[str, str]) -> dict[str, str]:
+    """The variables of a function that these parameters set, as far as they say which database it is."""
+    if not parameters.get("DatabaseUrl"):
+        return {}
+    return {variable: parameters[name] for name, variable in _DATABASE.items() if name in parameters}
+
+
+_DATABASE = {
+    "DatabaseUrl": "LANDFALL_DATABASE_URL",
+    "DatabaseLogin": "LANDFALL_DATABASE_LOGIN",
+    "DatabaseTls": "LANDFALL_DATABASE_TLS",
+}
 _OPTIONAL = {"Page": "SiteUrl", "Dashboard": "DashboardUrl"}

@@ -7,7 +7,7 @@ old code at work on the new schema in between.
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,11 @@ class Migrator:
         self._lambda = cloud.client("lambda")
 
     @contextmanager
-    def ahead(self, artifacts: Artifacts, revision: str) -> Iterator[None]:
+    def ahead(self, artifacts: Artifacts, revision: str, environment: Mapping[str, str]) -> Iterator[None]:
         """Migrate with the code of ``artifacts``, then have the block change the stack to it.
+
+        ``environment`` are the variables that will be others then: a database that can't be reached is noticed before
+        anything is changed, and one that could not be reached is no obstacle to naming the right one.
 
         If either fails, the function gets its old code back. What was migrated stays: the old code can work with it.
 
@@ -40,22 +43,24 @@ class Migrator:
             DeployProblem: the migration failed, and changed nothing.
         """
         old = Artifacts.of(self._stack.template())
-        if self._runs(artifacts) and old.layer == artifacts.layer:
+        if not environment and self._runs(artifacts) and old.layer == artifacts.layer:
             self.upgrade(revision)
             yield
             return
-        layers = self._layers()
+        before = self._lambda.get_function_configuration(FunctionName=self._name)
+        layers = [layer["Arn"] for layer in before.get("Layers", [])]
+        variables = before.get("Environment", {}).get("Variables", {})
         borrowed = self._publish(artifacts) if old.layer != artifacts.layer else None
         began = False
         try:
-            self._switch(artifacts, [borrowed] if borrowed else layers)
+            self._switch(artifacts, [borrowed] if borrowed else layers, {**variables, **environment})
             self.upgrade(revision)
             began = True
             yield
         except BaseException:
             # Somebody lost patience, say, while CloudFormation goes on: then the function is CloudFormation's.
             if not began or self._stack.status == "UPDATE_ROLLBACK_COMPLETE":
-                self._switch(old, layers)
+                self._switch(old, layers, variables)
             raise
         finally:
             if borrowed:
@@ -120,7 +125,8 @@ class Migrator:
             raise DeployProblem(f"The function {self._name} can't be invoked: {error}") from None
         payload = json.loads(answer["Payload"].read() or b"null")
         if "FunctionError" in answer:
-            raise DeployProblem(f"The function says: {payload.get('errorMessage', payload)}")
+            # The first line: what follows is the driver's own advice.
+            raise DeployProblem(f"The function says: {str(payload.get('errorMessage', payload)).splitlines()[0]}")
         return payload
 
     @property
@@ -130,21 +136,22 @@ class Migrator:
             raise DeployProblem(f"The stack {self._stack.name} has no function {FUNCTION}: it is none of Landfall's.")
         return name
 
-    def _layers(self) -> list[str]:
-        layers = self._lambda.get_function_configuration(FunctionName=self._name).get("Layers", [])
-        return [layer["Arn"] for layer in layers]
-
     def _publish(self, artifacts: Artifacts) -> str:
         answer = self._lambda.publish_layer_version(LayerName=_LAYER, Content=_place(artifacts.layer))
         return str(answer["LayerVersionArn"])
 
-    def _switch(self, artifacts: Artifacts, layers: list[str]) -> None:
+    def _switch(self, artifacts: Artifacts, layers: list[str], variables: Mapping[str, str]) -> None:
         """Have the function run other code, and wait until it does."""
         self._lambda.update_function_code(
             FunctionName=self._name, Architectures=[artifacts.architecture], **_place(artifacts.code)
         )
         self._wait()
-        self._lambda.update_function_configuration(FunctionName=self._name, Runtime=artifacts.runtime, Layers=layers)
+        self._lambda.update_function_configuration(
+            FunctionName=self._name,
+            Runtime=artifacts.runtime,
+            Layers=layers,
+            Environment={"Variables": dict(variables)},
+        )
         self._wait()
 
     def _wait(self) -> None:

@@ -75,6 +75,7 @@ def package(
         DeployProblem: a wheel is missing or not the one that was locked, Chalice refused, or the result is not what a
             package may hold.
     """
+    require_stage(stage, source)
     shutil.rmtree(folder, ignore_errors=True)
     project = folder / "project"
     _copy_project(source, project, architecture)
@@ -94,6 +95,21 @@ def package(
         _keep(result.layer, next(deployments.glob("managed-layer-*.zip")).name, made_before)
     _check(result)
     return result
+
+
+def require_stage(stage: str, source: Path = PROJECT) -> None:
+    """Make sure that a stage can be deployed.
+
+    Raises:
+        DeployProblem: ``.chalice/config.json`` has no such stage, so that its functions would take themselves for local
+            ones; or it is ``local``, which trusts its callers.
+    """
+    stages = set(json.loads((source / ".chalice" / "config.json").read_text())["stages"]) - {"local"}
+    if stage not in stages:
+        raise DeployProblem(
+            f"There is no stage {stage!r} to deploy; .chalice/config.json has {', '.join(sorted(stages))}. A new one needs "
+            "an entry there, with LANDFALL_STAGE, and may have parameters in infra/parameters/."
+        )
 
 
 def digest(path: Path) -> str:

@@ -128,9 +128,9 @@ class ContainerServices:
         return deploy(self._configuration.emulator_url, self._configuration.bucket).queue_url
 
     def _compose(self, *arguments: str, secret: str) -> None:
-        if shutil.which("docker") is None:
+        if not _has_compose():
             raise StackProblem(
-                f"STACK={self._configuration.stand_in} needs Docker, or both services up already: Postgres on "
+                f"STACK={self._configuration.stand_in} needs Docker with Compose, or both services up already: Postgres on "
                 f"{HOST}:{self._configuration.postgres_port} and {self._configuration.stand_in} at "
                 f"{self._configuration.emulator_url}. `make run` alone needs neither."
             )
@@ -151,6 +151,14 @@ class ContainerServices:
 def services_for(configuration: Configuration) -> EmbeddedServices | ContainerServices:
     """The services that ``STACK`` asks for."""
     return EmbeddedServices(configuration) if configuration.stand_in == "embedded" else ContainerServices(configuration)
+
+
+def _has_compose() -> bool:
+    if shutil.which("docker") is None:
+        return False
+    return (
+        subprocess.run(["docker", "compose", "version"], capture_output=True, stdin=subprocess.DEVNULL).returncode == 0
+    )
 
 
 def _secret(home: Path) -> str:

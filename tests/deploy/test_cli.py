@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from deploy.__main__ import _say_yes
+from deploy.cloud import Cloud
+from deploy.deployment import Deployment
 from deploy.problem import DeployProblem
 from deploy.stack import Change
 from deploy.template import PROJECT
@@ -101,3 +103,24 @@ def test_nobody_there_to_answer_changes_nothing() -> None:
         cwd=PROJECT, capture_output=True, text=True, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert "Nobody is there to answer" in result.stderr
+
+
+@pytest.mark.parametrize("stage", ["../docs", "we/ird", "nowhere", "local", ""])
+def test_a_stage_that_is_not_configured_is_refused_before_anything_is_touched(stage: str, tmp_path: Path) -> None:
+    result = _deploy("package", f"--stage={stage}", "--out", str(tmp_path / "out"))
+    assert result.returncode == 1
+    assert "to deploy; .chalice/config.json has dev, prod" in result.stderr
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(DeployProblem, match="There is no stage"):
+        Deployment(Cloud("000000000000", "us-east-1", "http://127.0.0.1:1"), stage).up()
+
+
+def test_make_hands_parameters_on_as_they_are_written(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    value = "DatabaseUrl=postgresql+pg8000://u:p&w;$(id)$x*@h/d DatabaseTls=off"
+    spy = tmp_path / "python"
+    spy.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {seen}\n')
+    spy.chmod(0o755)
+    command = ["make", "deploy", "STAGE=de;v", f"PARAMETERS={value}", f"RUN={spy}", "READY="]
+    subprocess.run(command, cwd=PROJECT, check=True, capture_output=True)
+    assert seen.read_text().splitlines() == ["-m", "deploy", "up", "--stage", "de;v", *value.split()]

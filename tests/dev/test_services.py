@@ -45,7 +45,7 @@ def test_without_docker_it_is_said_what_is_needed(new_instance: NewInstance, tmp
     instance: Instance = new_instance(LANDFALL_STACK=stand_in, PATH=str(tmp_path))
     instance.process.wait(20)
     assert instance.process.returncode == 1
-    assert f"STACK={stand_in} needs Docker, or both services up already" in instance.errors
+    assert f"STACK={stand_in} needs Docker with Compose, or both services up already" in instance.errors
     assert "Traceback" not in instance.errors
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import text
 from deploy.deployment import Deployment
 from deploy.problem import DeployProblem
 from deploy.template import PROJECT
+from dev.ports import free_port
 from tests.e2e import worlds
 from tests.e2e.stack import Stack
 
@@ -148,6 +149,22 @@ def test_a_parameter_alone_can_be_changed(
 def test_a_template_that_cloudformation_refuses_changes_nothing(deployment: Deployment) -> None:
     with pytest.raises(DeployProblem, match="nothing was changed"):
         replace(deployment, parameters={"Identity": "everybody"}).up()
+
+
+def test_a_parameter_that_the_template_has_not_is_named(deployment: Deployment) -> None:
+    with pytest.raises(DeployProblem, match="no parameter TrashDay, but TrashDays; nothing was changed"):
+        replace(deployment, parameters={"TrashDay": "3"}).up()
+
+
+def test_a_database_that_is_not_there_is_noticed_before_anything_is_changed(
+    stack: Stack, deployment: Deployment
+) -> None:
+    before = deployment.status()
+    nowhere = {**deployment.parameters, "DatabaseUrl": f"postgresql+pg8000://x@127.0.0.1:{free_port()}/x"}
+    with pytest.raises(DeployProblem, match="The migration failed, and the database is as it was"):
+        replace(deployment, parameters={**nowhere, "TrashDays": "5"}).up()
+    assert deployment.status() == before
+    assert stack.get("/api/files")["items"] == []
 
 
 def test_an_update_that_fails_half_way_is_rolled_back(
