@@ -55,7 +55,7 @@ def upload(cloud: Cloud, package: Package) -> Artifacts:
     code, layer = (_upload(cloud, bucket, path, path.suffix) for path in (package.code, package.layer))
     template = _with_locations(json.loads(package.template.read_text()), code, layer)
     if cloud.endpoint:
-        template = _expand(template, cloud.region, package.folder)
+        template = _expand(template, cloud.region)
     path = package.folder / "template.json"
     path.write_text(json.dumps(template))
     uri = _upload(cloud, bucket, path, path.suffix)
@@ -107,8 +107,8 @@ def _with_locations(template: dict[str, Any], code: str, layer: str) -> dict[str
     return template
 
 
-def _expand(template: dict[str, Any], region: str, folder: Path) -> dict[str, Any]:
-    python = ensure_environment(TEMPLATE_TOOLS, folder)
+def _expand(template: dict[str, Any], region: str) -> dict[str, Any]:
+    python = ensure_environment(TEMPLATE_TOOLS, PROJECT / ".landfall" / "logs")
     command = [str(python), str(PROJECT / "deploy" / "sam.py"), region, "ministack"]
     result = subprocess.run(command, input=json.dumps(template), capture_output=True, text=True)
     if result.returncode != 0:

@@ -75,7 +75,7 @@ def package(
         DeployProblem: a wheel is missing or not the one that was locked, Chalice refused, or the result is not what a
             package may hold.
     """
-    require_stage(stage, source)
+    _require_stage(stage, source)
     shutil.rmtree(folder, ignore_errors=True)
     project = folder / "project"
     _copy_project(source, project, architecture)
@@ -97,7 +97,7 @@ def package(
     return result
 
 
-def require_stage(stage: str, source: Path = PROJECT) -> None:
+def _require_stage(stage: str, source: Path) -> None:
     """Make sure that a stage can be deployed.
 
     Raises:
@@ -187,8 +187,7 @@ def _run_chalice(stage: str, project: Path, folder: Path, architecture: str) -> 
         "PIP_FIND_LINKS": str(folder / "wheels"),
         "PIP_ONLY_BINARY": ":all:",
         "PIP_PLATFORM": " ".join(platforms(architecture)),
-        # Chalice wants one, and writes it nowhere.
-        "AWS_DEFAULT_REGION": os.environ.get("AWS_DEFAULT_REGION", "us-east-1"),
+        "AWS_DEFAULT_REGION": "us-east-1",  # Chalice wants one, and writes it nowhere
     }
     result = subprocess.run(command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if result.returncode != 0:
@@ -211,8 +210,8 @@ def _check(result: Package) -> None:
     code, layer = _names(result.code), _names(result.layer)
     if strange := [name for name in code if name != "app.py" and not name.startswith(("chalicelib/", "chalice/"))]:
         raise DeployProblem(f"The function's zip holds what it should not: {_some(strange)}.")
-    if compiled := [name for name in (*code, *layer) if name.endswith((".pyc", ".env", ".pem.key"))]:
-        raise DeployProblem(f"The zips hold what no package may: {_some(compiled)}.")
+    if unwanted := [name for name in (*code, *layer) if name.endswith((".pyc", ".env", ".key"))]:
+        raise DeployProblem(f"The zips hold what no package may: {_some(unwanted)}.")
     for archive, limit in ((result.code, CODE_LIMIT), (result.layer, LAYER_LIMIT)):
         if (size := archive.stat().st_size) > limit:
             raise DeployProblem(f"{archive.name} has {size:,} bytes; it may have {limit:,}.")

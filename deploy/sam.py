@@ -18,7 +18,7 @@ class _NoManagedPolicies:
 
 def main() -> None:
     """Expand; on failure print the reasons, a line each, and exit with 1."""
-    os.environ["AWS_DEFAULT_REGION"] = sys.argv[1]
+    os.environ["AWS_DEFAULT_REGION"] = sys.argv[1]  # the translator asks boto3, and boto3 the environment
     from samtranslator.model.exceptions import InvalidDocumentException
     from samtranslator.translator.transform import transform
 

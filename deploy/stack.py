@@ -2,9 +2,10 @@
 
 import json
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from botocore.exceptions import ClientError, WaiterError
@@ -15,6 +16,12 @@ from deploy.problem import DeployProblem
 _GOOD = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE")
 _UNBORN = ("", "REVIEW_IN_PROGRESS")  # a change set that creates a stack makes it visible before it is executed
 _NOTHING_TO_DO = ("didn't contain changes", "No updates are to be performed")
+_BEGINNINGS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
+_ADVICE = {
+    "ROLLBACK_COMPLETE": "Nothing of it is left to use; `make destroy` removes the remains, then mend the cause and deploy "
+    "again.",
+    "UPDATE_ROLLBACK_COMPLETE": "Everything is as it was before; mend the cause and deploy again.",
+}
 _HOLDING_DATA = ("AWS::S3::Bucket", "AWS::RDS::DBCluster", "AWS::SQS::Queue")
 # The network interfaces of functions alone take up to three quarters of an hour to go, a database a quarter.
 _LONGEST_SECONDS = 7200
@@ -122,19 +129,16 @@ class Stack:
         """Carry a change set out, and wait.
 
         Raises:
-            DeployProblem: something failed; CloudFormation has gone back to how it was. Says what failed.
+            DeployProblem: something failed; says what, and how the stack is now.
         """
-        created, seen = not self.exists, self._event_ids()
+        created, seen = not self.exists, set[str]()
+        self._events(seen)
         self._cloudformation.execute_change_set(StackName=self.name, ChangeSetName=change_set)
         status = self._wait(seen, report)
         if status == ("CREATE_COMPLETE" if created else "UPDATE_COMPLETE"):
             return
-        advice = (
-            "Nothing of it is left to use; `make destroy` removes the remains, then mend the cause and deploy again."
-            if created
-            else "Everything is as it was before; mend the cause and deploy again."
-        )
-        raise DeployProblem(f"The stack {self.name} ended as {status}: {self._reasons()}. {advice}")
+        advice = _ADVICE.get(status, "CloudFormation's console tells how it goes on.")
+        raise DeployProblem(f"The stack {self.name} is {status}: {self._reasons()}. {advice}")
 
     def discard(self, change_set: str) -> None:
         """Forget a change set, if it is still there, and the empty stack that making it left, if any."""
@@ -149,7 +153,8 @@ class Stack:
         Raises:
             DeployProblem: CloudFormation could not; says why.
         """
-        seen = self._event_ids()
+        seen = set[str]()
+        self._events(seen)
         self._cloudformation.delete_stack(StackName=self.name)
         if (status := self._wait(seen, report)) not in ("", "DELETE_COMPLETE"):
             raise DeployProblem(f"The stack {self.name} could not be deleted, it is {status}: {self._reasons()}.")
@@ -190,27 +195,24 @@ class Stack:
                 return status
             time.sleep(1)
 
-    def _event_ids(self) -> set[str]:
-        """Of all that happened so far."""
-        return {event["EventId"] for event in self._events(set())}
-
     def _events(self, seen: set[str]) -> list[dict[str, Any]]:
         """What happened since the last call, oldest first."""
-        try:
-            events = self._cloudformation.describe_stack_events(StackName=self.name)["StackEvents"]
-        except ClientError:
-            return []
-        fresh = [event for event in reversed(events) if event["EventId"] not in seen]
+        fresh = list(takewhile(lambda event: event["EventId"] not in seen, self._history()))
         seen.update(event["EventId"] for event in fresh)
-        return fresh
+        return fresh[::-1]
+
+    def _history(self) -> Iterator[dict[str, Any]]:
+        """All that ever happened, newest first; a page of a hundred is fetched when it is asked for."""
+        with suppress(ClientError):  # no stack, no history
+            pages = self._cloudformation.get_paginator("describe_stack_events").paginate(StackName=self.name)
+            for page in pages:
+                yield from page["StackEvents"]
 
     def _reasons(self) -> str:
         """What failed of itself in the last change, not because something else had."""
         reasons: list[str] = []
-        for event in reversed(self._events(set())):
-            if event["LogicalResourceId"] == self.name and event["ResourceStatus"].endswith(
-                ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
-            ):
+        for event in self._history():
+            if event["LogicalResourceId"] == self.name and event["ResourceStatus"] in _BEGINNINGS:
                 break
             reason = event.get("ResourceStatusReason", "")
             if event["ResourceStatus"].endswith("_FAILED") and "cancelled" not in reason:

@@ -1,6 +1,8 @@
 """The whole local stack for end-to-end tests: its own Postgres, emulator, delivery loop and API, on free ports."""
 
 import json
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,3 +33,13 @@ class Stack:
         answer = urllib3.request("GET", self.api_url + path, retries=retry)
         assert answer.status == 200, answer.data
         return json.loads(answer.data)
+
+
+def eventually(check: Callable[[], bool], seconds: float = 30) -> bool:
+    """Whether ``check`` comes true in time. Delivery is asynchronous: what matters is where it ends."""
+    deadline = time.monotonic() + seconds
+    while not check():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True

@@ -11,12 +11,13 @@ import pytest
 import urllib3
 from sqlalchemy import text
 
+from deploy import packaging
 from deploy.deployment import Deployment
 from deploy.problem import DeployProblem
 from deploy.template import PROJECT
 from dev.ports import free_port
 from tests.e2e import worlds
-from tests.e2e.stack import Stack
+from tests.e2e.stack import Stack, eventually
 
 _MIGRATION = '''"""A test's."""
 
@@ -31,7 +32,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError
+    pass
 '''
 
 
@@ -66,14 +67,8 @@ def release(deployment: Deployment, tmp_path: Path) -> Callable[..., Deployment]
 
     def make(edits: dict[str, tuple[str, str]] | None = None, **new_files: str) -> Deployment:
         source = tmp_path / f"release-{time.monotonic_ns()}"
-        hidden = shutil.ignore_patterns("__pycache__", "deployments", "deployed")
-        for part in ("app.py", "chalicelib", "vendor", "requirements.txt", ".chalice", "infra"):
-            original = PROJECT / part
-            if original.is_dir():
-                shutil.copytree(original, source / part, ignore=hidden)
-            else:
-                source.mkdir(parents=True, exist_ok=True)
-                shutil.copy(original, source / part)
+        packaging._copy_project(PROJECT, source, None)
+        shutil.copytree(PROJECT / "infra", source / "infra")
         for name, (old, new) in (edits or {}).items():
             content = (source / name).read_text()
             assert old in content
@@ -222,10 +217,10 @@ def test_older_code_is_not_deployed_onto_a_newer_schema(deployment: Deployment) 
 def test_dead_events_are_recorded_once_they_are_driven_back(stack: Stack, deployment: Deployment) -> None:
     stack.postgres.kill()
     stack.s3.put_object(Bucket=stack.bucket, Key="while-nobody-was-there", Body=b"1")
-    _until(lambda: deployment.status_of_queues()["Dead events"] == "1", 40)
+    assert eventually(lambda: deployment.status_of_queues()["Dead events"] == "1", 40)
     stack.postgres.start()
     assert deployment.redrive() == 1
-    _until(lambda: len(stack.get("/api/files?key=while-nobody-was-there")["items"]) == 1)
+    assert eventually(lambda: len(stack.get("/api/files?key=while-nobody-was-there")["items"]) == 1)
     assert deployment.status_of_queues()["Dead events"] == "0"
 
 
@@ -262,10 +257,3 @@ def test_a_first_deployment_that_fails_leaves_what_can_be_removed(
 def _code_of_functions(deployment: Deployment) -> str:
     functions = deployment.cloud.client("lambda").list_functions()["Functions"]
     return json.dumps({f["FunctionName"]: [f["CodeSha256"], f.get("Layers")] for f in functions}, sort_keys=True)
-
-
-def _until(holds: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)

@@ -1,8 +1,6 @@
 """Objects put into the bucket by any S3 client end up in the catalogue: exactly what S3 itself lists, nothing else."""
 
 import hashlib
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from typing import Any
@@ -12,7 +10,7 @@ import pytest
 import urllib3
 from sqlalchemy import text
 
-from tests.e2e.stack import Stack
+from tests.e2e.stack import Stack, eventually
 
 HOSTILE = [
     "a+b {n}.txt", "two  spaces {n}", "100%2F{n}", "é ü ß {n}", "🎉/{n}", "../{n}/../etc/passwd", "folder {n}/",
@@ -103,16 +101,6 @@ FROM object_versions AS v WHERE v.bucket = :bucket AND v.alive
 def listed_by_catalogue(stack: Stack) -> set[tuple[Any, ...]]:
     with stack.engine.connect() as connection:
         return {tuple(row) for row in connection.execute(_LISTED, {"bucket": stack.bucket})}
-
-
-def eventually(check: Callable[[], bool], seconds: float = 30) -> bool:
-    """Whether ``check`` comes true in time. Delivery is asynchronous: what matters is where it ends."""
-    deadline = time.monotonic() + seconds
-    while not check():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
 
 
 def current_files(stack: Stack) -> dict[str, tuple[Any, ...]]:
