@@ -6,7 +6,7 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent
 
 from chalicelib import runtime, telemetry
-from chalicelib.api import chalice_workarounds, docs, files, health, refusals, sessions, users
+from chalicelib.api import chalice_workarounds, docs, files, health, refusals, sessions, uploads, users
 
 app = Chalice(app_name="landfall")
 chalice_workarounds.relieve_local_server()
@@ -16,6 +16,7 @@ app.api.binary_types.append("multipart/form-data")
 app.register_blueprint(users.routes)
 app.register_blueprint(sessions.routes)
 app.register_blueprint(files.routes)
+app.register_blueprint(uploads.routes)
 app.register_blueprint(health.routes)
 app.register_blueprint(docs.routes)
 refusals.complete_routes(app)
@@ -51,6 +52,14 @@ def inspect_pending(event: CloudWatchEvent) -> dict[str, int]:
     from chalicelib.triggers.schedules import inspect_pending as inspect
 
     return inspect(event.to_dict(), event.context)
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES))
+def work(event: CloudWatchEvent) -> dict[str, int]:
+    """What takes longer than a request, or waits for its time: jobs, abandoned uploads, the trash."""
+    from chalicelib.triggers.schedules import work as do_work
+
+    return do_work(event.to_dict(), event.context)
 
 
 @app.schedule(Rate(1, unit=Rate.DAYS))

@@ -12,9 +12,13 @@
     ├── Unprocessable               well-formed, but refers to something that is not there
     ├── Unauthenticated             nobody is known by the given identity
     ├── Forbidden                   known, but not allowed
+    │   ├── AgainstPolicy           no file of this size or type is taken
+    │   └── OverQuota               there is no room for it
     ├── NotFound                    no such thing, or none that this caller may see
     ├── MethodNotAllowed            the path exists, not with this method
     ├── Conflict                    the state of things forbids it now
+    │   └── NotArrived              S3 doesn't hold the object that was announced
+    ├── PreconditionFailed          somebody else was faster: a lost update
     ├── TooLarge                    more bytes than this route takes
     ├── UnsupportedMediaType        a body of a type this route doesn't read
     └── Unavailable                 the database or the object store does not answer
@@ -83,6 +87,14 @@ class Forbidden(LandfallError):
     """The caller is known, but may not do this."""
 
 
+class AgainstPolicy(Forbidden):
+    """A file that is too large, or of a type that isn't allowed, by somebody's policy."""
+
+
+class OverQuota(Forbidden):
+    """More files or bytes than the owner or the session may have."""
+
+
 class NotFound(LandfallError):
     """No such thing, or none that this caller may see: the two are not told apart."""
 
@@ -97,6 +109,14 @@ class MethodNotAllowed(LandfallError):
 
 class Conflict(LandfallError):
     """The state of things forbids it now."""
+
+
+class NotArrived(Conflict):
+    """The object store does not hold the object that was announced, or not as it was announced."""
+
+
+class PreconditionFailed(LandfallError):
+    """What the caller knew when it decided is no longer so."""
 
 
 class TooLarge(LandfallError):

@@ -73,6 +73,32 @@ class Settings(BaseModel):
     link_seconds: int = Field(
         900, ge=1, le=604_800, alias="LANDFALL_LINK_SECONDS", description="Lifetime of presigned links, in seconds."
     )
+    upload_seconds: int = Field(
+        86_400,
+        ge=60,
+        le=604_800,
+        alias="LANDFALL_UPLOAD_SECONDS",
+        description="How long an upload may take before it counts as abandoned, in seconds. Links are renewed until then.",
+    )
+    max_file_bytes: int | None = Field(
+        None, ge=0, alias="LANDFALL_MAX_FILE_BYTES", description="Largest file a user may upload; unset: S3's 5 TB."
+    )
+    media_types: Names = Field(
+        (),
+        alias="LANDFALL_MEDIA_TYPES",
+        description="Comma-separated media types a user may upload: `image/*`; unset: any.",
+    )
+    quota_bytes: int | None = Field(
+        None, ge=0, alias="LANDFALL_QUOTA_BYTES", description="Most bytes a user may have in all; unset: no limit."
+    )
+    quota_files: int | None = Field(
+        None, ge=0, alias="LANDFALL_QUOTA_FILES", description="Most files a user may have; unset: no limit."
+    )
+    refuse_mismatch: bool = Field(
+        False,
+        alias="LANDFALL_REFUSE_MISMATCH",
+        description="Delete files whose bytes are not of the type that they were declared to be.",
+    )
     s3_endpoint: str | None = Field(
         "http://127.0.0.1:4566", alias="AWS_ENDPOINT_URL", description="AWS endpoint; unset or empty means AWS itself."
     )
@@ -116,6 +142,8 @@ class Settings(BaseModel):
             if missing:
                 raise ConfigurationError(f"Outside the local stage these must be set: {', '.join(missing)}.")
             values = _CLOUD_DEFAULTS | values
+        # A parameter of the template that was left empty.
+        values = {alias: value for alias, value in values.items() if value != "" or alias == "AWS_ENDPOINT_URL"}
         values["AWS_ENDPOINT_URL"] = values.get("AWS_ENDPOINT_URL", cls.model_fields["s3_endpoint"].default) or None
         try:
             return cls.model_validate(values)

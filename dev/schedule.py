@@ -11,7 +11,7 @@ from dev.problem import describe
 
 # Seconds between two calls, by the function's name in app.py. The first call comes one interval after the start;
 # the daily one comes soon, because few laptops run through a night.
-_INTERVALS = {"inspect_pending": 60.0, "maintain": 86_400.0}
+_INTERVALS = {"inspect_pending": 60.0, "work": 60.0, "maintain": 86_400.0}
 _FIRST_CALLS = {"maintain": 30.0}
 
 

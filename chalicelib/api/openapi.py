@@ -26,6 +26,7 @@ _ABOUT = {
     "users": "Who owns files.",
     "sessions": "Groups of uploads, under ids that clients choose.",
     "files": "The catalogue: what is in the buckets.",
+    "uploads": "Sending files: straight to S3, or small ones through the API.",
     "health": "Whether it works.",
     "docs": "This document.",
 }

@@ -4,6 +4,7 @@ from chalice.app import Blueprint
 
 from chalicelib.api.endpoint import JSON, Call, Reply, endpoint
 from chalicelib.api.pages import Page, page_reply
+from chalicelib.api.schemas.common import UsageOut
 from chalicelib.api.schemas.sessions import (
     SessionCreate,
     SessionOut,
@@ -12,7 +13,7 @@ from chalicelib.api.schemas.sessions import (
     SessionQuery,
     SessionReplace,
 )
-from chalicelib.db.models import Session
+from chalicelib.db.models import Session, Usage
 from chalicelib.errors import InvalidCursor, NotFound
 from chalicelib.services import sessions
 from chalicelib.services.sessions import SessionChanges
@@ -43,7 +44,13 @@ def open_session(call: Call[None, None, SessionCreate]) -> Reply:
     """
     body = call.body
     found, is_new = sessions.open_session(
-        call.session, call.principal, body.session_id, body.name, body.metadata, call.now
+        call.session,
+        call.principal,
+        body.session_id,
+        body.name,
+        body.metadata,
+        body.limits.model_dump(exclude_none=True),
+        call.now,
     )
     location = f"{call.base_url}/api/sessions/{found.session_id}"
     return Reply(found, 201 if is_new else 200, {"Location": location})
@@ -59,23 +66,33 @@ def get_session(call: Call[SessionPath, None, None]) -> Session:
 @routes.route("/api/sessions/{session_id}", methods=["PUT"], **JSON)
 @endpoint(path=SessionPath, body=SessionReplace, response=SessionOut, errors=(NotFound,))
 def replace_session(call: Call[SessionPath, None, SessionReplace]) -> Session:
-    """Replace a session's name and metadata.
+    """Replace a session's name, metadata and limits.
 
     What is left out falls back to its default.
     """
-    changes: SessionChanges = {"name": call.body.name, "metadata": call.body.metadata}
+    limits = call.body.limits.model_dump(exclude_none=True)
+    changes: SessionChanges = {"name": call.body.name, "metadata": call.body.metadata, "limits": limits}
     return sessions.change_session(call.session, call.principal, call.path.session_id, changes, call.now)
 
 
 @routes.route("/api/sessions/{session_id}", methods=["PATCH"], **JSON)
 @endpoint(path=SessionPath, body=SessionPatch, response=SessionOut, errors=(NotFound,))
 def patch_session(call: Call[SessionPath, None, SessionPatch]) -> Session:
-    """Change a session's name or metadata.
+    """Change a session's name, metadata or limits.
 
-    What is left out stays. `"name": null` removes the name; metadata is replaced as a whole.
+    What is left out stays. `"name": null` removes the name; metadata and limits are replaced as a whole.
     """
     changes = SessionChanges(**call.body.model_dump(exclude_unset=True))  # type: ignore[typeddict-item]
+    if "limits" in changes:
+        changes["limits"] = call.body.limits.model_dump(exclude_none=True)
     return sessions.change_session(call.session, call.principal, call.path.session_id, changes, call.now)
+
+
+@routes.route("/api/sessions/{session_id}/usage", methods=["GET"], **JSON)
+@endpoint(path=SessionPath, response=UsageOut, errors=(NotFound,))
+def get_session_usage(call: Call[SessionPath, None, None]) -> Usage:
+    """Read how many files and bytes a session has."""
+    return sessions.usage_of(call.session, call.principal, call.path.session_id)
 
 
 @routes.route("/api/sessions/{session_id}", methods=["DELETE"], **JSON)

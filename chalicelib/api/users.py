@@ -4,8 +4,9 @@ from chalice.app import Blueprint
 
 from chalicelib.api.endpoint import JSON, Call, Reply, endpoint
 from chalicelib.api.pages import Page, PageQuery, page_reply
+from chalicelib.api.schemas.common import UsageOut
 from chalicelib.api.schemas.users import UserCreate, UserOut, UserPatch, UserPath, UserReplace
-from chalicelib.db.models import User
+from chalicelib.db.models import Usage, User
 from chalicelib.errors import Conflict, Forbidden, InvalidCursor, NotFound
 from chalicelib.services import users
 from chalicelib.services.users import UserChanges
@@ -31,7 +32,8 @@ def create_user(call: Call[None, None, UserCreate]) -> Reply:
     For operators. The `Location` header says where it is.
     """
     body = call.body
-    user = users.create_user(call.session, call.principal, body.name, body.email, body.role, call.now)
+    limits = body.limits.model_dump(exclude_none=True)
+    user = users.create_user(call.session, call.principal, body.name, body.email, body.role, limits, call.now)
     return Reply(user, 201, {"Location": f"{call.base_url}/api/users/{user.id}"})
 
 
@@ -47,11 +49,13 @@ def get_user(call: Call[UserPath, None, None]) -> User:
 def replace_user(call: Call[UserPath, None, UserReplace]) -> User:
     """Replace a user's fields.
 
-    What is left out falls back to its default, except the role, which stays. Only operators change roles.
+    What is left out falls back to its default, except role and limits, which stay. Only operators change those.
     """
     changes: UserChanges = {"name": call.body.name, "email": call.body.email}
     if call.body.role is not None:
         changes["role"] = call.body.role
+    if call.body.limits is not None:
+        changes["limits"] = call.body.limits.model_dump(exclude_none=True)
     return users.change_user(call.session, call.principal, call.path.user_id, changes, call.now)
 
 
@@ -60,10 +64,19 @@ def replace_user(call: Call[UserPath, None, UserReplace]) -> User:
 def patch_user(call: Call[UserPath, None, UserPatch]) -> User:
     """Change some fields of a user.
 
-    What is left out stays. `"email": null` removes the address. Only operators change roles.
+    What is left out stays. `"email": null` removes the address. Only operators change roles and limits.
     """
     changes = UserChanges(**call.body.model_dump(exclude_unset=True))  # type: ignore[typeddict-item]
+    if "limits" in changes:
+        changes["limits"] = call.body.limits.model_dump(exclude_none=True)
     return users.change_user(call.session, call.principal, call.path.user_id, changes, call.now)
+
+
+@routes.route("/api/users/{user_id}/usage", methods=["GET"], **JSON)
+@endpoint(path=UserPath, response=UsageOut, errors=(NotFound,))
+def get_user_usage(call: Call[UserPath, None, None]) -> Usage:
+    """Read how many files and bytes a user has."""
+    return users.usage_of(call.session, call.principal, call.path.user_id)
 
 
 @routes.route("/api/users/{user_id}", methods=["DELETE"], **JSON)

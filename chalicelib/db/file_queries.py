@@ -24,8 +24,12 @@ from chalicelib.ids import first_uuid7
 # A file as a dictionary: JSON's types, with timestamps and ids as text.
 FileDocument = dict[str, Any]
 
-_DOCUMENT = """id, bucket, key, version_id, name, size, etag, media_type, state, owner_id, session_id, metadata, tags,
-    stored_at, created_at, updated_at"""
+_DOCUMENT = """id, bucket, key, version_id, name, size, etag, media_type, detected_media_type, is_mismatch, sha256, state,
+    owner_id, session_id, metadata, tags, stored_at, created_at, updated_at"""
+# How the bytes are to come, of a file that waits for them, or why they did not come.
+_UPLOAD = """(
+    SELECT row_to_json(u) FROM (
+        SELECT method, size, media_type, sha256, expires_at, problem FROM uploads WHERE file_id = files.id) AS u) AS upload"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +137,14 @@ SORTS = tuple(_SORTS)
 _ONE_ROW = (
     "SELECT row_to_json(f)::text FROM (SELECT",
     _DOCUMENT,
+    ",",
+    _UPLOAD,
     """, rank FROM files
     WHERE id = CAST(:id AS uuid) AND (CAST(:owner_id AS uuid) IS NULL OR owner_id = CAST(:owner_id AS uuid))""",
 )
 _ONE = text(" ".join((*_ONE_ROW, ") AS f")))
 _LOCK_ONE = text(" ".join((*_ONE_ROW, "FOR UPDATE) AS f")))
-_SEVERAL_ROWS = ("SELECT coalesce(json_agg(f), '[]')::text FROM (SELECT", _DOCUMENT, "FROM files")
+_SEVERAL_ROWS = ("SELECT coalesce(json_agg(f), '[]')::text FROM (SELECT", _DOCUMENT, ",", _UPLOAD, "FROM files")
 _SEVERAL = text(" ".join((*_SEVERAL_ROWS, "WHERE id = ANY(CAST(:ids AS uuid[]))) AS f")))
 
 

@@ -47,6 +47,7 @@ class User(Base):
     __table_args__ = (
         CheckConstraint("role IN ('member', 'operator')", name="role"),
         CheckConstraint("length(name) BETWEEN 1 AND 200", name="name"),
+        CheckConstraint("jsonb_typeof(limits) = 'object'", name="limits"),
         Index("users_email_key", text("lower(email)"), unique=True),
         Index(None, "name", "id"),
     )
@@ -55,6 +56,7 @@ class User(Base):
     name: Mapped[str] = mapped_column(Text)
     email: Mapped[str | None] = mapped_column(Text)
     role: Mapped[str] = mapped_column(Text, server_default="member")
+    limits: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
     created_at: Mapped[datetime] = mapped_column(Moment)
     updated_at: Mapped[datetime] = mapped_column(Moment)
 
@@ -67,6 +69,7 @@ class Session(Base):
         UniqueConstraint("owner_id", "session_id"),
         CheckConstraint("length(session_id) BETWEEN 1 AND 128", name="session_id"),
         CheckConstraint("jsonb_typeof(metadata) = 'object'", name="metadata"),
+        CheckConstraint("jsonb_typeof(limits) = 'object'", name="limits"),
         Index(None, "owner_id", "id"),
     )
 
@@ -75,6 +78,7 @@ class Session(Base):
     session_id: Mapped[str] = mapped_column(Text)
     name: Mapped[str | None] = mapped_column(Text)
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB, server_default=text("'{}'"))
+    limits: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
     created_at: Mapped[datetime] = mapped_column(Moment)
     updated_at: Mapped[datetime] = mapped_column(Moment)
 
@@ -102,6 +106,7 @@ class File(Base):
         CheckConstraint("session_id IS NULL OR owner_id IS NOT NULL", name="session_has_owner"),
         CheckConstraint("jsonb_typeof(metadata) = 'object'", name="metadata"),
         CheckConstraint("octet_length(key) BETWEEN 1 AND 1024", name="key"),
+        CheckConstraint("reserved >= 0", name="reserved"),
         # Sorts. Creation needs none: see the class. A page within one bucket or owner walks the same ones.
         Index(None, "updated_at", "id"),
         Index(None, "name", "id"),
@@ -112,6 +117,7 @@ class File(Base):
         Index(None, "owner_id", "id", postgresql_where=text("owner_id IS NOT NULL")),
         Index("files_session_idx", "owner_id", "session_id", "id", postgresql_where=text("session_id IS NOT NULL")),
         Index(None, "media_type", "id", postgresql_where=text("media_type IS NOT NULL")),
+        Index(None, "owner_id", "sha256", postgresql_where=text("sha256 IS NOT NULL")),
         Index("files_state_idx", "state", "id", postgresql_where=text("state <> 'stored'")),
     )
 
@@ -130,8 +136,55 @@ class File(Base):
     stored_at: Mapped[datetime | None] = mapped_column(Moment)
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB, server_default=text("'{}'"))
     tags: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    # Bytes that a pending upload may still bring.
+    reserved: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    # In base64, as S3 writes it; only where S3 itself has verified it.
+    sha256: Mapped[str | None] = mapped_column(Bytewise)
+    detected_media_type: Mapped[str | None] = mapped_column(Bytewise)
+    is_mismatch: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[datetime] = mapped_column(Moment)
     updated_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class Upload(Base):
+    """How a pending file's bytes are to come: what was promised and signed, and why they did not come, if so.
+
+    Open until ``closed_at``: whoever closes it has asked S3. ``problem`` is the last thing that went wrong.
+    """
+
+    __tablename__ = "uploads"
+    __table_args__ = (
+        CheckConstraint("method IN ('put', 'post', 'multipart')", name="method"),
+        CheckConstraint("size >= 0", name="size"),
+        Index(None, "expires_at", postgresql_where=text("closed_at IS NULL")),
+    )
+
+    file_id: Mapped[UUID] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"), primary_key=True)
+    method: Mapped[str] = mapped_column(Text)
+    # S3's own id of a multipart upload.
+    multipart_id: Mapped[str | None] = mapped_column(Text)
+    size: Mapped[int | None] = mapped_column(BigInteger)
+    media_type: Mapped[str | None] = mapped_column(Text)
+    sha256: Mapped[str | None] = mapped_column(Text)
+    part_size: Mapped[int | None] = mapped_column(BigInteger)
+    expires_at: Mapped[datetime] = mapped_column(Moment)
+    problem: Mapped[str | None] = mapped_column(Text)
+    closed_at: Mapped[datetime | None] = mapped_column(Moment)
+    created_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class Usage(Base):
+    """How many files and bytes an owner has, all in all (``session_id`` ``""``) and in each session.
+
+    Triggers on ``files`` keep it, in the transaction of each change: pending uploads count with what they announced.
+    """
+
+    __tablename__ = "usage"
+
+    owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    session_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    files: Mapped[int] = mapped_column(BigInteger)
+    bytes: Mapped[int] = mapped_column(BigInteger)
 
 
 class ObjectVersion(Base):

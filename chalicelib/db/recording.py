@@ -135,11 +135,14 @@ WITH touched AS MATERIALIZED (
     SELECT * FROM json_to_recordset(CAST(:keys AS json)) AS t (ord int, bucket text, key text, id uuid, name text)
 ), written AS (
     INSERT INTO files AS f (
-        id, bucket, key, name, state, version_id, rank, size, etag, media_type, stored_at, created_at, updated_at)
+        id, bucket, key, name, state, version_id, rank, size, etag, media_type, detected_media_type, is_mismatch, sha256,
+        stored_at, created_at, updated_at)
     SELECT t.id, t.bucket, t.key, t.name, CASE WHEN v.is_object THEN 'stored' ELSE 'deleted' END,
         CASE WHEN v.is_object THEN v.version_id END, coalesce(v.put_rank, ''),
         CASE WHEN v.is_object THEN v.size END, CASE WHEN v.is_object THEN v.etag END,
-        CASE WHEN v.is_object THEN v.media_type END, CASE WHEN v.is_object THEN v.stored_at END, :now, :now
+        CASE WHEN v.is_object THEN v.media_type END, CASE WHEN v.is_object THEN v.inspection ->> 'detected_media_type' END,
+        v.is_object AND coalesce(CAST(v.inspection -> 'is_mismatch' AS boolean), false),
+        CASE WHEN v.is_object THEN v.inspection ->> 'sha256' END, CASE WHEN v.is_object THEN v.stored_at END, :now, :now
     FROM touched AS t
     LEFT JOIN LATERAL (
         SELECT c.*, NOT c.is_delete_marker AND NOT coalesce((
@@ -157,7 +160,8 @@ WITH touched AS MATERIALIZED (
         WHERE h.bucket = t.bucket AND h.key = t.key AND h.held_object LIMIT 1)
     ON CONFLICT (key, bucket) DO UPDATE SET
         state = excluded.state, version_id = excluded.version_id, rank = excluded.rank, size = excluded.size,
-        etag = excluded.etag, media_type = excluded.media_type, stored_at = excluded.stored_at,
+        etag = excluded.etag, media_type = excluded.media_type, detected_media_type = excluded.detected_media_type,
+        is_mismatch = excluded.is_mismatch, sha256 = excluded.sha256, stored_at = excluded.stored_at,
         updated_at = excluded.updated_at
     WHERE (f.state, f.version_id, f.rank) IS DISTINCT FROM (excluded.state, excluded.version_id, excluded.rank)
     RETURNING id, bucket, key, state

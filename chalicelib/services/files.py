@@ -1,7 +1,5 @@
 """Files: what the buckets hold, and what owners say of it. A member sees what it owns; an operator everything."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypedDict
@@ -18,11 +16,10 @@ from chalicelib.db.models import Session as UploadSession
 from chalicelib.db.pages import Slice
 from chalicelib.db.recording import record_changes
 from chalicelib.errors import Conflict, NotFound, Unprocessable
-from chalicelib.services import sessions
+from chalicelib.services import Transaction, sessions
+from chalicelib.services.pending import abort_parts
 from chalicelib.services.principals import Principal
 from chalicelib.store.client import Deletion, ObjectStore
-
-Transaction = Callable[[], AbstractContextManager[Session]]
 
 
 class FileChanges(TypedDict, total=False):
@@ -83,7 +80,35 @@ def get_file(session: Session, principal: Principal, file_id: UUID) -> FileDocum
     Raises:
         NotFound: there is none for this caller, or it was deleted; then the message says when.
     """
-    return _present(_visible(session, principal, file_id))
+    return present_file(visible_file(session, principal, file_id))
+
+
+def visible_file(session: Session, principal: Principal, file_id: UUID, lock: bool = False) -> FileDocument:
+    """A file in whatever state. ``lock``: keep others from changing its row until the transaction ends.
+
+    Raises:
+        NotFound: there is none for this caller.
+    """
+    owner_id = None if principal.is_operator else principal.user_id
+    file = file_queries.find_file(session, file_id, owner_id, lock)
+    if file is None:
+        raise NotFound(f"There is no file {file_id}.")
+    return file
+
+
+def present_file(file: FileDocument) -> FileDocument:
+    """``file``, unless it was deleted.
+
+    Raises:
+        NotFound: it was; says when, and why if it was never stored.
+    """
+    if file["state"] == "deleted":
+        why = (file.get("upload") or {}).get("problem")
+        raise NotFound(
+            f"The file {file['id']} is deleted since {file['updated_at']}. "
+            f"{why or 'Its /versions and /events still answer.'}"
+        )
+    return file
 
 
 def find_state(session: Session, bucket: str, key: str) -> tuple[str | None, str | None]:
@@ -100,7 +125,7 @@ def list_versions(
     Raises:
         NotFound: there is no such file for this caller. InvalidCursor: the cursor is not one of this list.
     """
-    file = _visible(session, principal, file_id)
+    file = visible_file(session, principal, file_id)
     return file_history.list_versions(session, file["bucket"], file["key"], limit, cursor)
 
 
@@ -112,7 +137,7 @@ def list_events(
     Raises:
         NotFound: there is no such file for this caller. InvalidCursor: the cursor is not one of this list.
     """
-    file = _visible(session, principal, file_id)
+    file = visible_file(session, principal, file_id)
     return file_history.list_events(session, file["bucket"], file["key"], limit, cursor)
 
 
@@ -134,9 +159,9 @@ def download_link(
         NotFound: there is no such file or version for this caller, or the file was deleted.
         Conflict: the file's bytes haven't arrived yet.
     """
-    file = _visible(session, principal, file_id)
+    file = visible_file(session, principal, file_id)
     if version_id is None:
-        if _present(file)["state"] == "pending":
+        if present_file(file)["state"] == "pending":
             raise Conflict("The file's bytes have not arrived yet.")
         version, media_type = file["version_id"], file["media_type"]
     else:
@@ -144,7 +169,7 @@ def download_link(
         media_type = _media_type_of_version(session, file, version)
     # S3 takes a link without version for the current one, whatever that is by then.
     signed = version or ("null" if version_id is not None and file["version_id"] else None)
-    url = store.download_link(file["bucket"], file["key"], signed, file["name"], media_type, seconds, inline)
+    url = store.links.download(file["bucket"], file["key"], signed, file["name"], media_type, seconds, inline)
     return DownloadLink(url, now + timedelta(seconds=seconds))
 
 
@@ -159,7 +184,7 @@ def change_file(
         NotFound: there is no such file for this caller, or it was deleted.
         Unprocessable: the file's owner has no such session.
     """
-    file = _present(_visible(session, principal, file_id, lock=True))
+    file = present_file(visible_file(session, principal, file_id, lock=True))
     values: dict[str, Any] = dict(changes)
     if "metadata" in values:
         values["metadata_"] = values.pop("metadata")
@@ -175,6 +200,7 @@ def delete_file(
     transaction: Transaction, store: ObjectStore, principal: Principal, file_id: UUID, now: datetime
 ) -> None:
     """Delete a file's object, and leave a tombstone. In a versioned bucket the versions stay behind a delete marker.
+    Of a file that waits for its bytes, the parts that have come are thrown away.
 
     S3 comes first, with no transaction open: if S3 doesn't answer, nothing has changed; if the database doesn't
     afterwards, the notification of the deletion records it all the same, and deleting again does no harm.
@@ -184,7 +210,9 @@ def delete_file(
         StoreUnavailable, DatabaseUnavailable: see above.
     """
     with transaction() as session:
-        file = _present(_visible(session, principal, file_id))
+        file = present_file(visible_file(session, principal, file_id))
+    if file["upload"]:
+        abort_parts(transaction, store, file)
     try:
         deletion = store.delete(file["bucket"], file["key"])
     except NotFound:  # the whole bucket is gone, and the object with it
@@ -214,22 +242,6 @@ def _deleted(file: FileDocument, deletion: Deletion) -> ObjectChange:
         is_observation=True,
         follows=current if deletion.is_marker else None,
     )
-
-
-def _visible(session: Session, principal: Principal, file_id: UUID, lock: bool = False) -> FileDocument:
-    owner_id = None if principal.is_operator else principal.user_id
-    file = file_queries.find_file(session, file_id, owner_id, lock)
-    if file is None:
-        raise NotFound(f"There is no file {file_id}.")
-    return file
-
-
-def _present(file: FileDocument) -> FileDocument:
-    if file["state"] == "deleted":
-        raise NotFound(
-            f"The file {file['id']} is deleted since {file['updated_at']}. Its /versions and /events still answer."
-        )
-    return file
 
 
 def _media_type_of_version(session: Session, file: FileDocument, version_id: str) -> str | None:

@@ -2,18 +2,15 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
-
-from sqlalchemy.orm import Session
 
 from chalicelib.db.inspection_queue import MAX_TRIES, Claim, Finding, claim_due, save_findings
 from chalicelib.errors import DatabaseUnavailable, LandfallError, NotFound
+from chalicelib.services import Transaction
 from chalicelib.store.client import ObjectStore
 from chalicelib.store.inspection import inspect_object
 
 _FIRST_RETRY = timedelta(seconds=30)
-Transaction = Callable[[], AbstractContextManager[Session]]
 _READERS = 8
 _PATIENCE = timedelta(seconds=10)
 

@@ -8,7 +8,7 @@ from sqlalchemy import Select, delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session as DatabaseSession
 
-from chalicelib.db.models import Session
+from chalicelib.db.models import Session, Usage
 from chalicelib.db.pages import Order, Slice, fetch_slice
 from chalicelib.errors import Conflict, NotFound
 from chalicelib.ids import uuid7
@@ -22,6 +22,7 @@ class SessionChanges(TypedDict, total=False):
 
     name: str | None
     metadata: dict[str, Any]
+    limits: dict[str, Any]
 
 
 def list_sessions(
@@ -53,6 +54,7 @@ def open_session(
     session_id: str | None,
     name: str | None,
     metadata: dict[str, Any],
+    limits: dict[str, Any],
     now: datetime,
 ) -> tuple[Session, bool]:
     """The caller's session of this id, and whether it is new. One that was there already is left as it is.
@@ -71,6 +73,7 @@ def open_session(
         Session.session_id: session_id,
         Session.name: name,
         Session.metadata_: metadata,
+        Session.limits: limits,
         Session.created_at: now,
         Session.updated_at: now,
     }
@@ -98,10 +101,22 @@ def change_session(
         found.name = changes["name"]
     if "metadata" in changes:
         found.metadata_ = changes["metadata"]
+    if "limits" in changes:
+        found.limits = changes["limits"]
     if changes:
         found.updated_at = now
     session.flush()
     return found
+
+
+def usage_of(session: DatabaseSession, principal: Principal, session_id: str) -> Usage:
+    """How many files and bytes the caller's session has.
+
+    Raises:
+        NotFound: the caller has none of this id.
+    """
+    found = _own(session, principal, session_id)
+    return session.get(Usage, (found.owner_id, found.session_id)) or Usage(files=0, bytes=0)
 
 
 def delete_session(session: DatabaseSession, principal: Principal, session_id: str) -> None:

@@ -4,22 +4,15 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
-from uuid import UUID
-
-from sqlalchemy import delete, insert
-from sqlalchemy.orm import Session
 
 from chalicelib.catalog.changes import Kind, ObjectChange, rank
-from chalicelib.catalog.keys import upload_key
 from chalicelib.db.file_queries import FileDocument, find_files
-from chalicelib.db.models import File
 from chalicelib.db.recording import record_changes
 from chalicelib.errors import NotFound, StoreUnavailable, StoreUncertain
-from chalicelib.ids import uuid7
-from chalicelib.services.files import Transaction
+from chalicelib.services import Transaction
+from chalicelib.services.pending import Announcement, Place, add_pending, close_uploads, forget, new_place
 from chalicelib.services.principals import Principal
-from chalicelib.services.sessions import open_session
+from chalicelib.settings import Settings
 from chalicelib.store.client import ObjectStore, StoredObject
 
 _WRITERS = 8
@@ -35,15 +28,6 @@ class IncomingFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Announcement:
-    """What is said of a file before its bytes come. A session that isn't there yet is opened."""
-
-    session_id: str | None
-    metadata: dict[str, Any]
-    tags: list[str]
-
-
-@dataclass(frozen=True, slots=True)
 class Upload:
     """Files that come together, and what is said of each of them."""
 
@@ -51,26 +35,8 @@ class Upload:
     said: Announcement
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    file_id: UUID
-    bucket: str
-    key: str
-    name: str
-    media_type: str | None
-
-
-def announce_file(
-    session: Session, bucket: str, principal: Principal, name: str, said: Announcement, now: datetime
-) -> FileDocument:
-    """A ``pending`` file of the caller's, with the bucket and key where its object is to be put."""
-    place = _place(bucket, principal, name, None, now)
-    _add_pending(session, principal, said, [place], now)
-    return find_files(session, [place.file_id])[0]
-
-
 def upload_files(
-    transaction: Transaction, store: ObjectStore, bucket: str, principal: Principal, upload: Upload, now: datetime
+    transaction: Transaction, store: ObjectStore, options: Settings, principal: Principal, upload: Upload, now: datetime
 ) -> list[FileDocument]:
     """Store files and record them at once, all or none; returns them in their order.
 
@@ -85,63 +51,35 @@ def upload_files(
     What is recorded here carries no sequencer, so the event of the same put merges into it and doubles nothing.
 
     Raises:
+        AgainstPolicy, OverQuota: see `add_pending`. Nothing was stored.
         StoreUnavailable, DatabaseUnavailable: as above.
     """
-    places = [_place(bucket, principal, file.name, file.media_type, now) for file in upload.files]
+    places = [
+        new_place(options.bucket, principal, file.name, now, media_type=file.media_type, size=len(file.body))
+        for file in upload.files
+    ]
     with transaction() as session:
-        _add_pending(session, principal, upload.said, places, now)
+        add_pending(session, options, principal, upload.said, places, now)
     outcomes = _put_all(store, places, upload.files)
     failures = [outcome for outcome in outcomes if isinstance(outcome, StoreUnavailable)]
     if failures:
         with transaction() as session:
-            _forget(session, _certainly_gone(store, places, outcomes))
+            forget(session, [place.file_id for place in _certainly_gone(store, places, outcomes)])
         raise failures[0]
     stored = [outcome for outcome in outcomes if isinstance(outcome, StoredObject)]
     with transaction() as session:
         record_changes(session, list(map(_seen, places, stored)), now)
+        close_uploads(session, [place.file_id for place in places])
         return find_files(session, [place.file_id for place in places])
 
 
-def _place(bucket: str, principal: Principal, name: str, media_type: str | None, now: datetime) -> _Place:
-    file_id = uuid7(now)
-    return _Place(file_id, bucket, upload_key(principal.user_id, file_id, name), name, media_type)
-
-
-def _add_pending(
-    session: Session, principal: Principal, said: Announcement, places: Sequence[_Place], now: datetime
-) -> None:
-    if said.session_id is not None:
-        open_session(session, principal, said.session_id, None, {}, now)
-    shared = {
-        File.state: "pending",
-        File.owner_id: principal.user_id,
-        File.session_id: said.session_id,
-        File.metadata_: said.metadata,
-        File.tags: said.tags,
-        File.created_at: now,
-        File.updated_at: now,
-    }
-    rows = [
-        {
-            File.id: place.file_id,
-            File.bucket: place.bucket,
-            File.key: place.key,
-            File.name: place.name,
-            File.media_type: place.media_type,
-            **shared,
-        }
-        for place in places
-    ]
-    session.execute(insert(File).values(rows))
-
-
 def _put_all(
-    store: ObjectStore, places: Sequence[_Place], files: Sequence[IncomingFile]
+    store: ObjectStore, places: Sequence[Place], files: Sequence[IncomingFile]
 ) -> list[StoredObject | StoreUnavailable | None]:
     """Put every file, several at once; what came of each. If one fails, no further one is begun (None)."""
     with ThreadPoolExecutor(min(_WRITERS, len(places))) as pool:
         puts = [
-            pool.submit(store.put, place.bucket, place.key, file.body, file.media_type, {})
+            pool.submit(store.put, place.bucket, place.key, file.body, file.media_type)
             for place, file in zip(places, files, strict=True)
         ]
         wait(puts, return_when=FIRST_EXCEPTION)
@@ -160,8 +98,8 @@ def _outcome(put: Future[StoredObject]) -> StoredObject | StoreUnavailable | Non
 
 
 def _certainly_gone(
-    store: ObjectStore, places: Sequence[_Place], outcomes: Sequence[StoredObject | StoreUnavailable | None]
-) -> list[_Place]:
+    store: ObjectStore, places: Sequence[Place], outcomes: Sequence[StoredObject | StoreUnavailable | None]
+) -> list[Place]:
     """The places where S3 holds nothing: it never took it, or what it took is deleted again.
 
     It is the very version that is deleted, so that no delete marker is left behind.
@@ -179,13 +117,7 @@ def _certainly_gone(
     return gone
 
 
-def _forget(session: Session, places: Sequence[_Place]) -> None:
-    """Remove the rows that still wait. One whose event came first stays, and goes when that of the deletion comes."""
-    waiting = File.id.in_([place.file_id for place in places])
-    session.execute(delete(File).where(waiting, File.state == "pending"))
-
-
-def _seen(place: _Place, stored: StoredObject) -> ObjectChange:
+def _seen(place: Place, stored: StoredObject) -> ObjectChange:
     return ObjectChange(
         kind=Kind.PUT,
         bucket=place.bucket,

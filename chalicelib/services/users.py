@@ -8,7 +8,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from chalicelib.db.models import User
+from chalicelib.db.models import Usage, User
 from chalicelib.db.pages import Order, Slice, fetch_slice
 from chalicelib.errors import Conflict, Forbidden, NotFound
 from chalicelib.ids import moment_of, uuid7
@@ -21,6 +21,7 @@ class UserChanges(TypedDict, total=False):
     name: str
     email: str | None
     role: Role
+    limits: dict[str, Any]
 
 
 def ensure_demo_user(session: Session) -> None:
@@ -55,7 +56,13 @@ def get_user(session: Session, principal: Principal, user_id: UUID) -> User:
 
 
 def create_user(
-    session: Session, principal: Principal, name: str, email: str | None, role: Role, now: datetime
+    session: Session,
+    principal: Principal,
+    name: str,
+    email: str | None,
+    role: Role,
+    limits: dict[str, Any],
+    now: datetime,
 ) -> User:
     """A new user.
 
@@ -64,7 +71,7 @@ def create_user(
         Conflict: the email address is taken, whatever its case.
     """
     _require_operator(principal, "create users")
-    user = User(id=uuid7(now), name=name, email=email, role=role, created_at=now, updated_at=now)
+    user = User(id=uuid7(now), name=name, email=email, role=role, limits=limits, created_at=now, updated_at=now)
     session.add(user)
     session.flush()
     return user
@@ -75,18 +82,30 @@ def change_user(session: Session, principal: Principal, user_id: UUID, changes: 
 
     Raises:
         NotFound: there is none, or the caller may not see it.
-        Forbidden: a member would change its role.
+        Forbidden: a member would change its role or its limits.
         Conflict: the email address is taken.
     """
     user = _visible(session, principal, user_id, lock=True)
     if changes.get("role", user.role) != user.role:
         _require_operator(principal, "change roles")
+    if changes.get("limits", user.limits) != user.limits:
+        _require_operator(principal, "change limits")
     for name, value in changes.items():
         setattr(user, name, value)
     if changes:
         user.updated_at = now
     session.flush()
     return user
+
+
+def usage_of(session: Session, principal: Principal, user_id: UUID) -> Usage:
+    """How many files and bytes a user has.
+
+    Raises:
+        NotFound: there is none, or the caller may not see it.
+    """
+    user = _visible(session, principal, user_id)
+    return session.get(Usage, (user.id, "")) or Usage(files=0, bytes=0)
 
 
 def delete_user(session: Session, principal: Principal, user_id: UUID) -> None:

@@ -3,13 +3,13 @@
 import io
 from typing import TYPE_CHECKING, Any
 
+from chalicelib.catalog.media_types import UNTOLD, disagree, essence
+
 if TYPE_CHECKING:
     from chalicelib.store.client import ObjectStore
 
 # Enough for every signature puremagic knows but a few of archives, and for the headers of all common image formats.
 FIRST_BYTES = 8192
-# What S3 and its clients say when nobody told them the type: the first bytes know better.
-_UNTOLD = {None, "", "binary/octet-stream", "application/octet-stream", "application/x-www-form-urlencoded"}
 _UNREADABLE = {"GLACIER", "DEEP_ARCHIVE"}
 
 
@@ -18,8 +18,9 @@ def inspect_object(store: "ObjectStore", bucket: str, key: str, version_id: str)
 
     Returns:
         ``content_type``, ``metadata`` (user metadata), ``storage_class``, ``checksums`` by algorithm, ``size`` in bytes,
-        ``last_modified`` (ISO 8601), ``media_type`` (the best answer), and where the bytes tell them
-        ``detected_media_type``, ``width`` and ``height`` in pixels.
+        ``last_modified`` (ISO 8601), ``media_type`` (the best answer), ``sha256`` (base64, of the whole object, where S3 has
+        verified it), and where the bytes tell them ``detected_media_type``, ``is_mismatch`` (true if the object is not what
+        its header says), ``width`` and ``height`` in pixels.
 
     Raises:
         NotFound: the object is gone. StoreUnavailable: S3 does not answer.
@@ -39,7 +40,11 @@ def inspect_object(store: "ObjectStore", bucket: str, key: str, version_id: str)
     }
     if head.size and head.storage_class not in _UNREADABLE:
         found |= detect(store.first_bytes(bucket, key, version_id or None, FIRST_BYTES))
-    found["media_type"] = found.get("detected_media_type") or media_type if media_type in _UNTOLD else media_type
+    detected = found.get("detected_media_type")
+    found["media_type"] = detected or media_type if essence(media_type or "") in UNTOLD else media_type
+    found["is_mismatch"] = disagree(media_type, detected) or None
+    # With a hyphen it is the checksum of the parts' checksums.
+    found["sha256"] = next((sum_ for sum_ in [head.checksums.get("SHA256")] if sum_ and "-" not in sum_), None)
     return {name: value for name, value in found.items() if value not in (None, {})}
 
 

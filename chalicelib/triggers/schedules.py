@@ -1,13 +1,16 @@
-"""What runs by the clock: inspecting what is left, making next month's partitions."""
+"""What runs by the clock: inspecting what is left, giving up abandoned uploads, making next month's partitions."""
 
+from dataclasses import asdict
 from typing import Any
 
 from chalicelib import runtime, telemetry
 from chalicelib.services.inspection import inspect_due
 from chalicelib.services.maintenance import make_partitions
+from chalicelib.services.reaping import reap_uploads
 
 _BATCH = 200
 _MOST_BATCHES = 20
+_MOST_UPLOADS = 200
 
 
 def inspect_pending(event: dict[str, Any], context: Any) -> dict[str, int]:
@@ -19,6 +22,14 @@ def inspect_pending(event: dict[str, Any], context: Any) -> dict[str, int]:
         if done < _BATCH:
             break
     return {"inspected": inspected}
+
+
+def work(event: dict[str, Any], context: Any) -> dict[str, int]:
+    """Give up uploads that nobody finished. Returns how many of them came to which end: see `Reaped`."""
+    reaped = reap_uploads(runtime.transaction, runtime.store(), runtime.settings(), runtime.now(), _MOST_UPLOADS)
+    if any(asdict(reaped).values()):
+        telemetry.log("info", "uploads whose time was up", **asdict(reaped))
+    return asdict(reaped)
 
 
 def maintain(event: dict[str, Any], context: Any) -> dict[str, list[str]]:

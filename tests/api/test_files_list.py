@@ -218,4 +218,6 @@ def test_listed_files_are_to_the_letter_what_the_schema_would_write(files_api: A
     page = files_api("GET", "/api/files?limit=1000")
     assert page.body == TypeAdapter(Page[FileOut]).validate_json(page.body).model_dump_json().encode()
     for file in page.json["items"]:
-        assert files_api("GET", f"/api/files/{file['id']}").json == file
+        found = files_api("GET", f"/api/files/{file['id']}").json
+        found.pop("upload")
+        assert found == file

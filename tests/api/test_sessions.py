@@ -28,7 +28,7 @@ def test_the_seeds_curl_line_opens_a_session_and_repeating_it_changes_nothing(ap
     assert status == "201"
     session = json.loads(document)
     assert session["session_id"] == "test_123"
-    assert list(session) == ["id", "session_id", "name", "metadata", "owner_id", "created_at", "updated_at"]
+    assert list(session) == ["id", "session_id", "name", "metadata", "limits", "owner_id", "created_at", "updated_at"]
     assert second == f"{document}\n200"
 
 

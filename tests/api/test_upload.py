@@ -20,13 +20,13 @@ def test_an_upload_is_stored_and_can_be_read_at_once(owner: Api, s3: Any) -> Non
     assert answer.status == 201
     (file,) = answer.json
     assert list(file) == [
-        "id", "bucket", "key", "version_id", "name", "size", "etag", "media_type", "state", "owner_id", "session_id",
-        "metadata", "tags", "stored_at", "created_at", "updated_at",
+        "id", "bucket", "key", "version_id", "name", "size", "etag", "media_type", "detected_media_type",
+        "is_mismatch", "sha256", "state", "owner_id", "session_id", "metadata", "tags", "stored_at", "created_at", "updated_at",
     ]  # fmt: skip
     assert (file["name"], file["size"], file["media_type"], file["state"]) == ("hello.txt", 5, "text/plain", "stored")
     assert file["created_at"].endswith("Z")
     assert file["stored_at"].endswith("Z")
-    assert owner("GET", f"/api/files/{file['id']}").json == file
+    assert owner("GET", f"/api/files/{file['id']}").json == file | {"upload": None}
     assert owner("GET", "/api/files").json["items"] == [file]
     stored = s3.get_object(Bucket=file["bucket"], Key=file["key"], VersionId=file["version_id"])
     assert stored["Body"].read() == b"hello"
@@ -215,7 +215,9 @@ def test_an_upload_that_fails_half_way_takes_back_what_s3_took(
     from chalicelib.db.engine import create_catalog_engine, transaction
     from chalicelib.errors import StoreUnavailable
     from chalicelib.services import uploads
+    from chalicelib.services.pending import Announcement
     from chalicelib.services.principals import DEMO_USER_ID, Principal
+    from chalicelib.settings import Settings
     from chalicelib.store.client import ObjectStore
 
     class FailingStore(ObjectStore):
@@ -232,8 +234,8 @@ def test_an_upload_that_fails_half_way_takes_back_what_s3_took(
     files = [uploads.IncomingFile("x", "text/plain", body) for body in bodies]
     with pytest.raises(StoreUnavailable):
         uploads.upload_files(
-            lambda: transaction(engine), store, "half-way", Principal(DEMO_USER_ID, "operator"),
-            uploads.Upload(files, uploads.Announcement(None, {}, [])), runtime.now(),
+            lambda: transaction(engine), store, Settings(bucket="half-way"), Principal(DEMO_USER_ID, "operator"),
+            uploads.Upload(files, Announcement()), runtime.now(),
         )  # fmt: skip
     listed = s3.list_object_versions(Bucket="half-way")
     assert "Versions" not in listed

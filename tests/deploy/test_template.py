@@ -74,8 +74,8 @@ def test_no_policy_says_star_where_it_could_say_less(native: Template) -> None:
 def test_each_function_has_a_role_of_its_own_and_nobody_else_may_take_it(native: Template) -> None:
     functions = _of_type(native, "AWS::Lambda::Function")
     roles = {name: item["Properties"]["Role"]["Fn::GetAtt"][0] for name, item in functions.items()}
-    assert len(functions) == 6
-    assert len(set(roles.values())) == 6
+    assert len(functions) == 7
+    assert len(set(roles.values())) == 7
     for role in roles.values():
         document = native["Resources"][role]["Properties"]["AssumeRolePolicyDocument"]
         assert [statement["Principal"] for statement in document["Statement"]] == [{"Service": "lambda.amazonaws.com"}]
@@ -85,7 +85,7 @@ def test_only_the_functions_that_must_may_change_files_or_the_schema(native: Tem
     may: dict[str, set[str]] = {}
     for name, statement in _statements(native):
         may.setdefault(name, set()).update(_list(statement["Action"]))
-    assert {name for name, actions in may.items() if "s3:DeleteObject" in actions} == {"ApiHandlerRole"}
+    assert {name for name, actions in may.items() if "s3:DeleteObject" in actions} == {"ApiHandlerRole", "WorkRole"}
     owner = {
         name for name, item in _of_type(native, "AWS::IAM::Role").items()
         if "OwnerLogin" in json.dumps(item["Properties"].get("ManagedPolicyArns", []))

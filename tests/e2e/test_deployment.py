@@ -11,6 +11,7 @@ import pytest
 import urllib3
 from sqlalchemy import text
 
+from chalicelib.db.migrate import newest_revision
 from deploy import packaging
 from deploy.deployment import Deployment
 from deploy.problem import DeployProblem
@@ -19,6 +20,7 @@ from dev.ports import free_port
 from tests.e2e import worlds
 from tests.e2e.stack import Stack, eventually
 
+NEWEST = newest_revision()
 _MIGRATION = '''"""A test's."""
 
 from alembic import op
@@ -95,10 +97,11 @@ def test_the_stage_runs_what_was_packaged_and_says_how_it_stands(stack: Stack, d
     functions = deployment.cloud.client("lambda").list_functions()["Functions"]
     assert {function["Handler"] for function in functions} == {
         "app.app", "app.ingest", "app.ingest_direct", "app.inspect_pending", "app.maintain", "app.migrate",
+        "app.work",
     }  # fmt: skip
     assert "cfn-deployed" not in {function["CodeSha256"] for function in functions}  # the emulator's word for "no zip"
     status = deployment.status()
-    assert status["Schema"] == "0001 (current; the code needs 0001)"
+    assert status["Schema"] == f"{NEWEST} (current; the code needs {NEWEST})"
     assert (status["Waiting events"], status["Dead events"]) == ("0", "0")
 
 
@@ -176,9 +179,9 @@ def test_a_migration_runs_before_the_code_that_needs_it(
     stack: Stack, deployment: Deployment, release: Callable[..., Deployment]
 ) -> None:
     lines: list[str] = []
-    adds_column = _MIGRATION.format(revision="0002", after="0001", statement="ALTER TABLE users ADD COLUMN note text")
-    replace(release(_editing_title("With notes"), **{"0002_notes": adds_column}), report=lines.append).up()
-    migrated = lines.index("The schema is at revision 0002.")
+    adds_column = _MIGRATION.format(revision="9998", after=NEWEST, statement="ALTER TABLE users ADD COLUMN note text")
+    replace(release(_editing_title("With notes"), **{"9998_notes": adds_column}), report=lines.append).up()
+    migrated = lines.index("The schema is at revision 9998.")
     assert any(line.strip().startswith("update complete") for line in lines[migrated:])
     assert not any(line.strip().startswith("update complete") for line in lines[:migrated])
     with stack.engine.connect() as connection:
@@ -190,9 +193,9 @@ def test_a_migration_that_fails_leaves_database_and_stack_as_they_were(
     stack: Stack, deployment: Deployment, release: Callable[..., Deployment]
 ) -> None:
     files = {
-        "0002_notes": _MIGRATION.format(revision="0002", after="0001", statement="SELECT 1"),
-        "0003_half": _MIGRATION.format(
-            revision="0003", after="0002", statement="ALTER TABLE users ADD COLUMN half text; SELECT 1 / 0"
+        "9998_notes": _MIGRATION.format(revision="9998", after=NEWEST, statement="SELECT 1"),
+        "9999_half": _MIGRATION.format(
+            revision="9999", after="9998", statement="ALTER TABLE users ADD COLUMN half text; SELECT 1 / 0"
         ),
     }
     before = _code_of_functions(deployment)
@@ -203,7 +206,7 @@ def test_a_migration_that_fails_leaves_database_and_stack_as_they_were(
     change_sets = deployment.cloud.client("cloudformation").list_change_sets(StackName=deployment.stack.name)
     assert [item for item in change_sets["Summaries"] if item["ExecutionStatus"] == "AVAILABLE"] == []
     with stack.engine.connect() as connection:
-        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == "0002"
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == "9998"
         columns = connection.execute(text("SELECT attname FROM pg_attribute WHERE attrelid = 'users'::regclass"))
         assert "half" not in columns.scalars().all()
 

@@ -3,7 +3,7 @@
 import json
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 MAX_METADATA_BYTES = 64 * 1024
 MAX_METADATA_DEPTH = 8
@@ -21,6 +21,9 @@ class Output(BaseModel):
     """Base of everything a client receives; reads attributes, so that models can be handed over as they are."""
 
     model_config = ConfigDict(from_attributes=True, defer_build=True)
+
+
+MediaTypePattern = Annotated[str, StringConstraints(max_length=255, pattern=r"^([^/\s]+/[^/\s]+)$")]
 
 
 class Nothing(Input):
@@ -81,6 +84,27 @@ def _depth(value: Any) -> int:
         depth += 1
         level = [inner for item in level for inner in (item.values() if isinstance(item, dict) else item)]
     return depth
+
+
+class LimitsBody(Input):
+    """What may be uploaded. Null or left out: no limit of its own."""
+
+    max_file_bytes: int | None = Field(None, ge=0, lt=2**63, description="Of one file.")
+    media_types: list[MediaTypePattern] | None = Field(
+        None, max_length=100, description="Types that are taken.", examples=[["image/*", "application/pdf"]]
+    )
+    max_bytes: int | None = Field(None, ge=0, lt=2**63, description="Of all files; pending ones count as announced.")
+    max_files: int | None = Field(None, ge=0, lt=2**63)
+    refuse_mismatch: bool | None = Field(
+        None, description="Delete files whose bytes are not of the type that they were declared to be."
+    )
+
+
+class UsageOut(Output):
+    """What is used of a quota. Pending uploads count with what they announced, deleted files not at all."""
+
+    files: int
+    bytes: int
 
 
 # A JSON object of the client's own: up to 64 KiB serialised, at most eight levels deep (`{}` is one).

@@ -114,10 +114,6 @@ class FileReplace(Input):
     tags: Tags = Field(default_factory=list)
 
 
-class FileCreate(FileReplace):
-    """A file whose bytes are to come. The session is opened if the caller has none of this id."""
-
-
 class FilePatch(Input):
     """Some fields of a file. A null session takes it out of its session; metadata and tags are replaced as a whole."""
 
@@ -159,7 +155,10 @@ class FileOut(Output):
     name: str
     size: int | None = Field(description="In bytes; null unless stored.")
     etag: str | None
-    media_type: str | None
+    media_type: str | None = Field(description="As declared, or as detected where nobody declared it.")
+    detected_media_type: str | None = Field(description="What its first bytes say, once read.")
+    is_mismatch: bool = Field(description="Its bytes are not of the type that it was declared to be.")
+    sha256: str | None = Field(description="In base64; only where S3 has verified it.")
     state: Literal["pending", "stored", "deleted"]
     owner_id: UUID | None = Field(description="Null if somebody put it straight into the bucket.")
     session_id: str | None
@@ -168,6 +167,23 @@ class FileOut(Output):
     stored_at: datetime | None = Field(description="When S3 took the current version.")
     created_at: datetime
     updated_at: datetime
+
+
+class UploadStateOut(Output):
+    """How a pending file's bytes are to come, or why they did not come."""
+
+    method: Literal["put", "post", "multipart"]
+    size: int | None = Field(description="Bytes that were announced.")
+    media_type: str | None
+    sha256: str | None
+    expires_at: datetime = Field(description="From then on it counts as abandoned.")
+    problem: str | None = Field(description="What went wrong last.")
+
+
+class FileDetail(FileOut):
+    """One file, with what is known of its upload."""
+
+    upload: UploadStateOut | None = Field(None, description="Null once the bytes are there.")
 
 
 class VersionOut(Output):

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AliasChoices, Field, StringConstraints
 
-from chalicelib.api.schemas.common import Input, Metadata, Output, PageQuery, absent
+from chalicelib.api.schemas.common import Input, LimitsBody, Metadata, Output, PageQuery, absent
 
 SessionId = Annotated[
     str,
@@ -34,6 +34,7 @@ class SessionCreate(Input):
     session_id: SessionId | None = Field(None, description="Left out: the server makes one up.")
     name: SessionName | None = None
     metadata: Metadata = Field(default_factory=dict)
+    limits: LimitsBody = Field(default_factory=LimitsBody, description="On top of those of the session's owner.")
 
 
 class SessionReplace(Input):
@@ -41,6 +42,7 @@ class SessionReplace(Input):
 
     name: SessionName | None = None
     metadata: Metadata = Field(default_factory=dict)
+    limits: LimitsBody = Field(default_factory=LimitsBody)
 
 
 class SessionPatch(Input):
@@ -48,6 +50,7 @@ class SessionPatch(Input):
 
     name: SessionName | None = None
     metadata: Metadata = Field(default_factory=absent)
+    limits: LimitsBody = Field(default_factory=absent, description="Replaced as a whole.")
 
 
 class SessionOut(Output):
@@ -58,6 +61,7 @@ class SessionOut(Output):
     name: str | None
     # The model's attribute: ``metadata`` itself belongs to SQLAlchemy there.
     metadata: dict[str, Any] = Field(validation_alias=AliasChoices("metadata_", "metadata"))
+    limits: LimitsBody
     owner_id: UUID
     created_at: datetime
     updated_at: datetime

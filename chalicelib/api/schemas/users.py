@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from chalicelib.api.schemas.common import Input, Output, absent
+from chalicelib.api.schemas.common import Input, LimitsBody, Output, absent
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), Field(examples=["Ada"])]
 # Only what is sure to be no address is refused: whether one works is known when mail arrives there.
@@ -30,6 +30,7 @@ class UserCreate(Input):
     name: Name
     email: Email | None = Field(None, description="Unique without regard to case.")
     role: Role = Field("member", description="An operator sees and changes what everyone owns.")
+    limits: LimitsBody = Field(default_factory=LimitsBody, description="In place of the deployment's own, one by one.")
 
 
 class UserReplace(Input):
@@ -38,6 +39,7 @@ class UserReplace(Input):
     name: Name
     email: Email | None = None
     role: Role | None = Field(None, description="Left out: as it is.")
+    limits: LimitsBody | None = Field(None, description="Left out: as they are.")
 
 
 class UserPatch(Input):
@@ -46,6 +48,7 @@ class UserPatch(Input):
     name: Name = Field(default_factory=absent)
     email: Email | None = None
     role: Role = Field(default_factory=absent)
+    limits: LimitsBody = Field(default_factory=absent, description="Replaced as a whole.")
 
 
 class UserOut(Output):
@@ -55,5 +58,6 @@ class UserOut(Output):
     name: str
     email: str | None
     role: Role
+    limits: LimitsBody
     created_at: datetime
     updated_at: datetime

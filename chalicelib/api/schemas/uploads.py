@@ -1,0 +1,121 @@
+"""Direct uploads, as clients send and receive them."""
+
+import binascii
+from base64 import b64decode
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from chalicelib.api.schemas.common import Input, Output
+from chalicelib.api.schemas.files import FileDetail, FileOut, FileReplace
+from chalicelib.catalog.parts import MAX_OBJECT_BYTES, MAX_PARTS
+
+MAX_PARTS_AT_ONCE = 1000
+
+
+def _is_sha256(text: str) -> str:
+    try:
+        if len(b64decode(text, validate=True)) == 32:
+            return text
+    except binascii.Error:
+        pass
+    raise ValueError("Must be the 32 bytes of a SHA-256 in base64.")
+
+
+Sha256 = Annotated[
+    str,
+    AfterValidator(_is_sha256),
+    Field(description="Of the whole file, in base64.", examples=["LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ="]),
+]
+MediaType = Annotated[
+    str,
+    StringConstraints(max_length=255, pattern=r"^[!#$&^_.+A-Za-z0-9-]+/[!#$&^_.+A-Za-z0-9-]+(\s*;[ -~]*)?$"),
+    Field(examples=["image/png"]),
+]
+PartNumber = Annotated[int, Field(ge=1, le=MAX_PARTS)]
+
+
+class FileCreate(FileReplace):
+    """A file whose bytes are to come. The session is opened if the caller has none of this id."""
+
+    size: int | None = Field(None, ge=0, le=MAX_OBJECT_BYTES, description="In bytes. S3 then takes exactly so many.")
+    media_type: MediaType | None = None
+    sha256: Sha256 | None = None
+    method: Literal["put", "post", "multipart"] | None = Field(
+        None, description="Left out: `multipart` above 100 MiB, else `put`."
+    )
+    dedupe: bool = Field(
+        False, description="If the caller has a stored file of this `sha256`: copy that one, and send no bytes."
+    )
+
+
+class UploadPlanOut(Output):
+    """How to send the bytes. All `headers` must be sent as they are, all `fields` before the file's own field, `file`."""
+
+    method: Literal["put", "post", "multipart"]
+    url: str | None = Field(None, description="Where to send one request; null for `multipart`.")
+    headers: dict[str, str] = Field(default_factory=dict)
+    fields: dict[str, str] = Field(default_factory=dict)
+    link_expires_at: datetime | None = Field(None, description="A later request is refused; ask for a fresh link.")
+    upload_id: str | None = Field(None, description="S3's own id of a multipart upload.")
+    part_size: int | None = Field(None, description="Bytes of each part but the last.")
+    part_count: int | None = Field(None, description="Null if no size was given.")
+    expires_at: datetime = Field(description="From then on the upload counts as abandoned.")
+
+
+class FileBegun(FileDetail):
+    """A new file, how to send its bytes, and a file that has them already."""
+
+    plan: UploadPlanOut | None = Field(description="Null if there are no bytes to send.")
+    duplicate: FileOut | None = Field(None, description="A stored file of the caller's with the same `sha256`.")
+
+
+class PartsSign(Input):
+    """Which parts to sign."""
+
+    part_numbers: list[PartNumber] = Field(min_length=1, max_length=MAX_PARTS_AT_ONCE, examples=[[1, 2, 3]])
+
+
+class SignedPartOut(Output):
+    """A part to PUT."""
+
+    number: int
+    size: int | None = Field(description="Exactly so many bytes; null: as many as the client likes.")
+    url: str
+
+
+class SignedPartsOut(Output):
+    """Parts to PUT before `link_expires_at`."""
+
+    parts: list[SignedPartOut]
+    link_expires_at: datetime
+
+
+class PartOut(Output):
+    """A part that S3 holds."""
+
+    number: int
+    etag: str
+    size: int
+
+
+class PartsOut(Output):
+    """The parts that S3 holds, in order."""
+
+    parts: list[PartOut]
+
+
+class PartNamed(Input):
+    """A part as S3 answered to it."""
+
+    number: PartNumber
+    etag: str = Field(min_length=1, max_length=256)
+
+
+class UploadComplete(Input):
+    """What the object is made of."""
+
+    parts: list[PartNamed] | None = Field(
+        None, max_length=MAX_PARTS, description="Of a multipart upload; left out: all parts that S3 holds."
+    )

@@ -1,0 +1,61 @@
+"""What may be uploaded: sizes and types of single files, and quotas of all together."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from chalicelib.catalog.media_types import is_allowed
+from chalicelib.catalog.parts import MAX_OBJECT_BYTES
+from chalicelib.errors import AgainstPolicy, OverQuota
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """One policy. None: no limit.
+
+    Attributes:
+        max_file_bytes: of one file.
+        media_types: allowed ones: ``image/png``, ``image/*``.
+        max_bytes, max_files: quotas of all files, pending ones with what they announced.
+        refuse_mismatch: delete a file whose bytes are not what it was declared to be.
+    """
+
+    max_file_bytes: int | None = None
+    media_types: tuple[str, ...] | None = None
+    max_bytes: int | None = None
+    max_files: int | None = None
+    refuse_mismatch: bool = False
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> "Limits":
+        """The policy that a user or session carries as JSON."""
+        known = {name: document[name] for name in cls.__slots__ if document.get(name) is not None}
+        if "media_types" in known:
+            known["media_types"] = tuple(known["media_types"])
+        return cls(**known)
+
+
+def check_file(policies: Iterable[tuple[str, Limits]], size: int | None, media_type: str | None) -> None:
+    """Refuse a file that any of the policies, each with the name of whom it is for, doesn't allow.
+
+    Raises:
+        AgainstPolicy: too large, or of a type that is not allowed; says whose policy it is.
+    """
+    for whose, limits in (("S3", Limits(MAX_OBJECT_BYTES)), *policies):
+        if size is not None and limits.max_file_bytes is not None and size > limits.max_file_bytes:
+            raise AgainstPolicy(f"The file has {size} bytes; {whose} takes at most {limits.max_file_bytes} in one.")
+        allowed = limits.media_types
+        if allowed is not None and not is_allowed(media_type or "application/octet-stream", allowed):
+            raise AgainstPolicy(f"{whose} takes files of {', '.join(allowed) or 'no type'} only, not of {media_type}.")
+
+
+def check_quota(whose: str, limits: Limits, files: int, used: int) -> None:
+    """Refuse a state of ``files`` and ``used`` bytes, the new ones among them.
+
+    Raises:
+        OverQuota: there are too many of either.
+    """
+    if limits.max_files is not None and files > limits.max_files:
+        raise OverQuota(f"{whose} may have {limits.max_files} files; this would make {files}.")
+    if limits.max_bytes is not None and used > limits.max_bytes:
+        raise OverQuota(f"{whose} may have {limits.max_bytes} bytes; this would make {used}.")

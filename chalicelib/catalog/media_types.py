@@ -1,0 +1,90 @@
+"""Media types: whether one is allowed, and whether two say the same of an object."""
+
+from collections.abc import Sequence
+
+# What S3 and its clients say when nobody told them the type.
+UNTOLD = frozenset({"", "binary/octet-stream", "application/octet-stream", "application/x-www-form-urlencoded"})
+# Formats inside formats: the first bytes show the outer one only. An office document is a zip; a script, a table or
+# a drawing is text.
+_ZIPPED = ("application/vnd.", "application/epub+zip", "application/java-archive", "application/x-", "model/")
+_TEXTUAL = frozenset(
+    {
+        "application/ecmascript",
+        "application/graphql",
+        "application/javascript",
+        "application/json",
+        "application/rtf",
+        "application/sql",
+        "application/toml",
+        "application/xml",
+        "application/yaml",
+        "image/svg+xml",
+    }
+)
+_SAME = {
+    "application/gzip": "application/x-gzip",
+    "application/x-zip-compressed": "application/zip",
+    "audio/mp3": "audio/mpeg",
+    "audio/vnd.wave": "audio/wav",
+    "audio/wave": "audio/wav",
+    "audio/x-flac": "audio/flac",
+    "audio/x-m4a": "audio/mp4",
+    "audio/x-wav": "audio/wav",
+    "application/mp4": "video/mp4",
+    "image/jpg": "image/jpeg",
+    "image/vnd.microsoft.icon": "image/x-icon",
+    "image/x-ms-bmp": "image/bmp",
+    "text/xml": "application/xml",
+}
+# Containers that hold sound or pictures or both: which one, the declared type knows better.
+_CONTAINERS = frozenset({"application/ogg", "audio/mp4", "audio/ogg", "audio/webm", "video/mp4", "video/ogg",
+                         "video/quicktime", "video/webm", "video/x-matroska"})  # fmt: skip
+
+
+def essence(media_type: str) -> str:
+    """``media_type`` in lower case without its parameters: ``text/html`` of ``Text/HTML; charset=utf-8``."""
+    return media_type.partition(";")[0].strip().lower()
+
+
+def is_allowed(media_type: str, allowed: Sequence[str]) -> bool:
+    """Whether one of ``allowed`` (``image/png``, ``image/*``, ``*/*``) covers ``media_type``."""
+    name = essence(media_type)
+    family = name.partition("/")[0]
+    return any(pattern in ("*/*", name, f"{family}/*") for pattern in map(str.lower, allowed))
+
+
+def disagree(declared: str | None, detected: str | None) -> bool:
+    """Whether an object is not what it was declared to be, going by its first bytes.
+
+    Undeclared and undetected types disagree with nothing, nor do those where the bytes show less than the name says.
+
+    >>> disagree("image/png", "application/x-dosexec")
+    True
+    >>> disagree("application/vnd.openxmlformats-officedocument.wordprocessingml.document", "application/zip")
+    False
+    >>> disagree("text/csv", "text/plain")
+    False
+    """
+    said, seen = _plain(declared), _plain(detected)
+    if said in UNTOLD or seen in UNTOLD or said == seen:
+        return False
+    if seen == "application/zip":
+        return not said.startswith(_ZIPPED) and not said.endswith("+zip")
+    if seen == "text/plain":
+        return not _is_textual(said)
+    if _is_textual(seen):
+        return not _is_textual(said)
+    if seen.startswith(("application/vnd.", "application/x-ole")) and said.startswith(("application/", "model/")):
+        return False
+    return not (seen in _CONTAINERS and said.startswith(("audio/", "video/")))
+
+
+def _plain(media_type: str | None) -> str:
+    name = essence(media_type or "")
+    return _SAME.get(name, name)
+
+
+def _is_textual(media_type: str) -> bool:
+    return (
+        media_type.startswith(("text/", "message/")) or media_type in _TEXTUAL or media_type.endswith(("+xml", "+json"))
+    )

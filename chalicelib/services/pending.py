@@ -1,0 +1,206 @@
+"""Files whose bytes are to come: their rows, and whether they may come at all."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import delete, insert, select
+from sqlalchemy.orm import Session
+
+from chalicelib.catalog.keys import upload_key
+from chalicelib.catalog.limits import Limits, check_file, check_quota
+from chalicelib.catalog.parts import part_size
+from chalicelib.db.file_queries import FileDocument
+from chalicelib.db.models import File, Upload, Usage, User
+from chalicelib.db.models import Session as UploadSession
+from chalicelib.errors import NotFound
+from chalicelib.ids import uuid7
+from chalicelib.services import Transaction
+from chalicelib.services.principals import Principal
+from chalicelib.services.sessions import open_session
+from chalicelib.settings import Settings
+from chalicelib.store.client import ObjectStore
+
+Method = Literal["put", "post", "multipart"]
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What is said of a file before its bytes come. A session that isn't there yet is opened."""
+
+    session_id: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    tags: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a file's object goes, how, and what it is to be: ``size`` (bytes) and the others are None if unknown."""
+
+    file_id: UUID
+    bucket: str
+    key: str
+    name: str
+    method: Method
+    media_type: str | None = None
+    size: int | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Limits, and whom they are for: a user's files all in all (``session_id`` ``""``), or those of one session."""
+
+    whose: str
+    session_id: str
+    limits: Limits
+
+
+def new_place(
+    bucket: str,
+    principal: Principal,
+    name: str,
+    now: datetime,
+    method: Method = "put",
+    media_type: str | None = None,
+    size: int | None = None,
+    sha256: str | None = None,
+) -> Place:
+    """A place of its own for a new file of the caller's."""
+    file_id = uuid7(now)
+    key = upload_key(principal.user_id, file_id, name)
+    return Place(file_id, bucket, key, name, method, media_type, size, sha256)
+
+
+def add_pending(
+    session: Session,
+    options: Settings,
+    principal: Principal,
+    said: Announcement,
+    places: Sequence[Place],
+    now: datetime,
+) -> None:
+    """Add ``pending`` rows for new files of the caller's, if its policies allow them.
+
+    First the rows, then the look at the quota: the rows' trigger has added them to the owner's usage and locked that row,
+    so that of uploads at the same time each sees all that were let in before it.
+
+    Raises:
+        AgainstPolicy: a file is too large or of a type that isn't allowed. OverQuota: there is no room.
+    """
+    if said.session_id is not None:
+        open_session(session, principal, said.session_id, None, {}, {}, now)
+    policies = policies_of(session, options, principal.user_id, said.session_id)
+    for place in places:
+        check_file([(policy.whose, policy.limits) for policy in policies], place.size, place.media_type)
+    shared = {
+        File.state: "pending",
+        File.owner_id: principal.user_id,
+        File.session_id: said.session_id,
+        File.metadata_: said.metadata,
+        File.tags: said.tags,
+        File.created_at: now,
+        File.updated_at: now,
+    }
+    rows = [
+        {
+            File.id: place.file_id,
+            File.bucket: place.bucket,
+            File.key: place.key,
+            File.name: place.name,
+            File.media_type: place.media_type,
+            File.reserved: place.size or 0,
+            **shared,
+        }
+        for place in places
+    ]
+    session.execute(insert(File).values(rows))
+    session.execute(insert(Upload).values([_upload_row(options, place, now) for place in places]))
+    check_quotas(session, policies, principal.user_id)
+
+
+def _upload_row(options: Settings, place: Place, now: datetime) -> dict[Any, Any]:
+    return {
+        Upload.file_id: place.file_id,
+        Upload.method: place.method,
+        Upload.size: place.size,
+        Upload.media_type: place.media_type,
+        Upload.sha256: place.sha256,
+        Upload.part_size: part_size(place.size or 0) if place.method == "multipart" else None,
+        Upload.expires_at: now + timedelta(seconds=options.upload_seconds),
+        Upload.created_at: now,
+    }
+
+
+def policies_of(session: Session, options: Settings, owner_id: UUID, session_id: str | None) -> list[Policy]:
+    """The policies for new files: the owner's, and the session's on top of it.
+
+    What an operator set for a user replaces the deployment's defaults, one by one.
+    """
+    own = session.scalar(select(User.limits).where(User.id == owner_id)) or {}
+    policies = [Policy("This user", "", Limits.of(_defaults(options) | own))]
+    if session_id is not None:
+        of_session = UploadSession.owner_id == owner_id, UploadSession.session_id == session_id
+        document = session.scalar(select(UploadSession.limits).where(*of_session)) or {}
+        policies.append(Policy(f"The session {session_id}", session_id, Limits.of(document)))
+    return policies
+
+
+def check_quotas(session: Session, policies: Sequence[Policy], owner_id: UUID) -> None:
+    """Refuse the state that this transaction has made.
+
+    Raises:
+        OverQuota: the owner, or one of its sessions, has too much by now.
+    """
+    found = session.execute(select(Usage.session_id, Usage.files, Usage.bytes).where(
+        Usage.owner_id == owner_id, Usage.session_id.in_([policy.session_id for policy in policies])
+    ))  # fmt: skip
+    used = {row.session_id: row for row in found}
+    for policy in policies:
+        if row := used.get(policy.session_id):
+            check_quota(policy.whose, policy.limits, row.files, row.bytes)
+
+
+def room_left(session: Session, policies: Sequence[Policy], owner_id: UUID, most: int) -> int:
+    """Bytes that the next file may have by the policies and what is used already; at most ``most``, at least 0."""
+    rooms = [most]
+    for policy in policies:
+        limits = policy.limits
+        if limits.max_file_bytes is not None:
+            rooms.append(limits.max_file_bytes)
+        if limits.max_bytes is not None:
+            used = select(Usage.bytes).where(Usage.owner_id == owner_id, Usage.session_id == policy.session_id)
+            rooms.append(limits.max_bytes - (session.scalar(used) or 0))
+    return max(0, min(rooms))
+
+
+def forget(session: Session, file_ids: Sequence[UUID]) -> None:
+    """Remove rows that still wait. One whose event came first stays, and goes when that of the deletion comes."""
+    session.execute(delete(File).where(File.id.in_(file_ids), File.state == "pending"))
+
+
+def abort_parts(transaction: Transaction, store: ObjectStore, file: FileDocument) -> None:
+    """Throw away the parts of a pending file's multipart upload, if it has any."""
+    with transaction() as session:
+        multipart_id = session.scalar(select(Upload.multipart_id).where(Upload.file_id == UUID(file["id"])))
+    if multipart_id:
+        with suppress(NotFound):
+            store.multipart.abort(file["bucket"], file["key"], multipart_id)
+
+
+def close_uploads(session: Session, file_ids: Sequence[UUID]) -> None:
+    """Forget how the bytes of these files were to come: they have."""
+    session.execute(delete(Upload).where(Upload.file_id.in_(file_ids)))
+
+
+def _defaults(options: Settings) -> dict[str, Any]:
+    return {
+        "max_file_bytes": options.max_file_bytes,
+        "media_types": options.media_types or None,
+        "max_bytes": options.quota_bytes,
+        "max_files": options.quota_files,
+        "refuse_mismatch": options.refuse_mismatch,
+    }

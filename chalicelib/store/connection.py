@@ -1,0 +1,43 @@
+"""Making a client of S3."""
+
+from typing import Any
+
+_CONNECT_SECONDS, _READ_SECONDS = 3, 10
+_ATTEMPTS = 3
+_EMULATOR_KEYS = ("test", "test")
+
+
+def connect(region: str, endpoint: str | None) -> Any:
+    """A client of S3 at ``endpoint`` (None: AWS). Nothing is sent yet.
+
+    With an endpoint of its own and no credentials in the environment or the AWS configuration, the emulators' customary
+    ``test`` is used; an instance's role is not asked for there.
+    """
+    # botocore alone: boto3 adds nothing that is used here, and the time to import it. Created with a session of its own
+    # for each client, since sessions, unlike clients, must not be shared between threads.
+    import botocore.session
+    from botocore.config import Config
+
+    session = botocore.session.get_session()
+    options: dict[str, Any] = {}
+    if endpoint:
+        # Nobody's instance role signs for an emulator, and asking for one takes seconds where there is none.
+        session.get_component("credential_provider").remove("iam-role")
+        if session.get_credentials() is None:
+            options = dict(zip(("aws_access_key_id", "aws_secret_access_key"), _EMULATOR_KEYS, strict=True))
+    config = Config(
+        signature_version="s3v4",
+        connect_timeout=_CONNECT_SECONDS,
+        read_timeout=_READ_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        max_pool_connections=32,
+        # Emulators' buckets have no host names of their own.
+        s3={"addressing_style": "path" if endpoint else "virtual"},
+        # Not every S3 that isn't AWS's knows the newer default checksums, and a link must ask for none of its own accord:
+        # what is to be verified is said in each request.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        # A company's proxy does not know the way to an emulator on this machine.
+        proxies={} if endpoint else None,
+    )
+    return session.create_client("s3", region_name=region, endpoint_url=endpoint or None, config=config, **options)

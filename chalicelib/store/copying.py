@@ -1,0 +1,93 @@
+"""Copies made by S3 itself: no byte of them comes here."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from chalicelib.catalog.parts import MAX_SINGLE_BYTES, MIB, part_size
+from chalicelib.store.failures import translating
+from chalicelib.store.multipart import Multipart, Part
+
+_PART_BYTES = 256 * MIB
+_COPIERS = 8
+_HEADERS = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType", "Metadata")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The very object to copy: this version or, without versions (empty id), only as long as it has this ETag."""
+
+    bucket: str
+    key: str
+    version_id: str
+    etag: str
+    size: int
+
+    def parameters(self) -> dict[str, Any]:
+        """The source, as S3's operations take it."""
+        version = {"VersionId": self.version_id} if self.version_id else {}
+        parameters: dict[str, Any] = {"CopySource": {"Bucket": self.bucket, "Key": self.key, **version}}
+        return parameters if self.version_id else parameters | {"CopySourceIfMatch": f'"{self.etag}"'}
+
+
+class Copier:
+    """Copies objects within S3. Raises `NotFound` if the source is gone, `PreconditionFailed` if it is another one by now."""
+
+    def __init__(self, client: Any, multipart: Multipart) -> None:
+        self._client = client
+        self._multipart = multipart
+
+    def copy(self, source: Source, bucket: str, key: str, media_type: str | None = None) -> None:
+        """Copy one object, in parts if it is larger than one request copies.
+
+        Its headers and user metadata come along, but for the type if ``media_type`` says another one.
+        """
+        headers = self._headers(source) | ({"ContentType": media_type} if media_type else {})
+        if source.size > MAX_SINGLE_BYTES:
+            self._copy_in_parts(source, bucket, key, headers)
+            return
+        options = {"ChecksumAlgorithm": "SHA256", "MetadataDirective": "REPLACE", **headers}
+        with translating(f"copy an object of {source.bucket}"):
+            self._client.copy_object(Bucket=bucket, Key=key, **options, **source.parameters())
+
+    def _headers(self, source: Source) -> dict[str, Any]:
+        """The source's headers: parts don't bring them along, nor does a copy for which one of them is replaced."""
+        version = {"VersionId": source.version_id} if source.version_id else {}
+        with translating(f"read an object of {source.bucket}"):
+            head = self._client.head_object(Bucket=source.bucket, Key=source.key, **version)
+        return {name: head[name] for name in _HEADERS if head.get(name)}
+
+    def _copy_in_parts(self, source: Source, bucket: str, key: str, headers: dict[str, Any]) -> None:
+        with translating(f"begin an upload to {bucket}"):
+            upload_id = str(self._client.create_multipart_upload(Bucket=bucket, Key=key, **headers)["UploadId"])
+        try:
+            with ThreadPoolExecutor(_COPIERS) as pool:
+                parts = list(
+                    pool.map(lambda span: self._copy_part(source, bucket, key, upload_id, *span), _spans(source))
+                )
+            self._multipart.complete(bucket, key, upload_id, parts)
+        except BaseException:
+            self._multipart.abort(bucket, key, upload_id)
+            raise
+
+    def _copy_part(
+        self, source: Source, bucket: str, key: str, upload_id: str, number: int, first: int, last: int
+    ) -> Part:
+        with translating(f"copy a part of an object of {source.bucket}"):
+            answer = self._client.upload_part_copy(
+                Bucket=bucket,
+                Key=key,
+                UploadId=upload_id,
+                PartNumber=number,
+                CopySourceRange=f"bytes={first}-{last}",
+                **source.parameters(),
+            )
+        return Part(number, answer["CopyPartResult"]["ETag"], last - first + 1)
+
+
+def _spans(source: Source) -> Iterator[tuple[int, int, int]]:
+    """Number, first and last byte of each part."""
+    step = max(_PART_BYTES, part_size(source.size))
+    for number, first in enumerate(range(0, source.size, step), 1):
+        yield number, first, min(first + step, source.size) - 1

@@ -1,0 +1,50 @@
+"""Botocore's errors in Landfall's words."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from chalicelib.errors import NotFound, PreconditionFailed, StoreUnavailable, StoreUncertain
+
+# HEAD answers have no body to name a code in; 405 is the answer to reading a delete marker by its version id.
+_MISSING = {404, 405}
+_NOTHING_IN_RANGE = 416
+_PRECONDITION_FAILED = 412
+
+
+class NothingInRange(StoreUnavailable):
+    """A range of an empty object: no byte of it can be had."""
+
+
+class Refused(StoreUnavailable):
+    """S3 understood, and refused what was asked: ``code`` is its own word for why (``EntityTooSmall``, …)."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@contextmanager
+def translating(doing: str, missing: type[NotFound] | type[StoreUnavailable] = NotFound) -> Iterator[None]:
+    """Raise Landfall's errors for botocore's. Their texts stay inside, as causes: they may hold keys and hosts.
+
+    ``missing`` is what the lack of an object, version or upload means.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError, ReadTimeoutError
+
+    try:
+        yield
+    except ClientError as error:
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        if status in _MISSING:
+            raise missing(f"The object store could not {doing}: there is none.") from error
+        if status == _NOTHING_IN_RANGE:
+            raise NothingInRange(f"The object store could not {doing}: it is empty.") from error
+        if status == _PRECONDITION_FAILED:
+            raise PreconditionFailed(f"The object store could not {doing}: it is another one by now.") from error
+        if status is None or status >= 500:
+            raise StoreUncertain(f"The object store could not {doing}.") from error
+        raise Refused(f"The object store could not {doing}.", str(error.response["Error"].get("Code"))) from error
+    except (ConnectionClosedError, ReadTimeoutError) as error:
+        raise StoreUncertain(f"The object store could not {doing}: its answer did not come.") from error
+    except BotoCoreError as error:
+        raise StoreUnavailable(f"The object store could not {doing}: it does not answer.") from error

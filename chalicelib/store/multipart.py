@@ -1,0 +1,66 @@
+"""Multipart uploads: S3's own protocol for large objects."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from chalicelib.store.failures import translating
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part as S3 holds it. ``number`` counts from 1, ``size`` is in bytes."""
+
+    number: int
+    etag: str
+    size: int
+    stored_at: datetime | None = None
+
+
+class Multipart:
+    """S3's multipart operations. Each raises `NotFound` when there is no such upload (any more)."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def create(self, bucket: str, key: str, media_type: str | None) -> str:
+        """Begin an upload; returns its id."""
+        options = {"ContentType": media_type} if media_type else {}
+        with translating(f"begin an upload to {bucket}"):
+            return str(self._client.create_multipart_upload(Bucket=bucket, Key=key, **options)["UploadId"])
+
+    def list_parts(self, bucket: str, key: str, upload_id: str) -> list[Part]:
+        """Every part that is there, in order."""
+        with translating(f"list the parts of an upload to {bucket}"):
+            return list(self._parts(bucket, key, upload_id))
+
+    def complete(self, bucket: str, key: str, upload_id: str, parts: Sequence[Part]) -> None:
+        """Make an object of ``parts``, unless the key holds one already.
+
+        Raises:
+            PreconditionFailed: the key holds an object.
+            Refused: a part is not there, or one but the last is smaller than 5 MiB.
+        """
+        numbered = [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
+        with translating(f"finish an upload to {bucket}"):
+            self._client.complete_multipart_upload(
+                Bucket=bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": numbered}, IfNoneMatch="*"
+            )
+
+    def abort(self, bucket: str, key: str, upload_id: str) -> None:
+        """Throw away all parts."""
+        with translating(f"abort an upload to {bucket}"):
+            self._client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id)
+
+    def put_part(self, bucket: str, key: str, upload_id: str, number: int, body: bytes) -> Part:
+        """Store a part whose bytes are here."""
+        with translating(f"store a part in {bucket}"):
+            answer = self._client.upload_part(Bucket=bucket, Key=key, UploadId=upload_id, PartNumber=number, Body=body)
+        return Part(number, answer["ETag"], len(body))
+
+    def _parts(self, bucket: str, key: str, upload_id: str) -> Iterator[Part]:
+        pages = self._client.get_paginator("list_parts").paginate(Bucket=bucket, Key=key, UploadId=upload_id)
+        for page in pages:
+            for part in page.get("Parts", ()):
+                yield Part(part["PartNumber"], part["ETag"], part["Size"], part.get("LastModified"))

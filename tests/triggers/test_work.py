@@ -1,0 +1,128 @@
+"""Uploads whose time is up: S3 is asked once more before anything is given up."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from chalicelib import runtime
+from chalicelib.db.file_queries import find_file
+from chalicelib.services import direct_uploads, reaping
+from chalicelib.services.direct_uploads import Wanted
+from chalicelib.services.principals import DEMO_USER_ID, Principal
+from chalicelib.services.users import ensure_demo_user
+from chalicelib.settings import Settings
+from chalicelib.store.client import ObjectStore
+from dev.emulator import Emulator
+from dev.infra import client
+from dev.ports import free_port
+
+DEMO = Principal(DEMO_USER_ID, "operator")
+OPTIONS = Settings(bucket="reaped", upload_seconds=3600)
+
+
+class World:
+    """A bucket and a catalogue of their own, and what happens to uploads in them."""
+
+    def __init__(self, url: str) -> None:
+        self.s3 = client("s3", url, s3={"addressing_style": "path"})
+        self.store = ObjectStore.connect("us-east-1", url, None)
+        self.s3.create_bucket(Bucket="reaped")
+        self.s3.put_bucket_versioning(Bucket="reaped", VersioningConfiguration={"Status": "Enabled"})
+
+    def begin(self, **fields: Any) -> direct_uploads.Begun:
+        wanted = Wanted(name="a", **fields)
+        return direct_uploads.begin(runtime.transaction, self.store, OPTIONS, DEMO, wanted, runtime.now())
+
+    def reap(self, hours: float) -> reaping.Reaped:
+        """What is reaped when so many hours have gone by."""
+        now = runtime.now() + timedelta(hours=hours)
+        return reaping.reap_uploads(runtime.transaction, self.store, OPTIONS, now, 100)
+
+    def file(self, begun: direct_uploads.Begun) -> Any:
+        with runtime.transaction() as session:
+            return find_file(session, UUID(begun.file["id"]), None)
+
+    def uploads_at_s3(self) -> list[Any]:
+        return self.s3.list_multipart_uploads(Bucket="reaped").get("Uploads", [])
+
+
+@pytest.fixture(scope="module")
+def emulator_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    emulator = Emulator(tmp_path_factory.mktemp("emulator"), free_port())
+    emulator.start()
+    yield emulator.url
+    emulator.stop()
+
+
+@pytest.fixture
+def world(emulator_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setenv("LANDFALL_DATABASE_URL", database_url)
+    for cached in (runtime.settings, runtime.engine):
+        cached.cache_clear()
+    with runtime.transaction() as session:
+        session.execute(text("DELETE FROM files"))
+        ensure_demo_user(session)
+    yield World(emulator_url)
+    runtime.engine().dispose()
+    for cached in (runtime.settings, runtime.engine):
+        cached.cache_clear()
+
+
+def test_an_upload_in_its_time_is_left_alone(world: World) -> None:
+    begun = world.begin(size=5)
+    assert world.reap(hours=0.9) == reaping.Reaped()
+    assert world.file(begun)["state"] == "pending"
+
+
+def test_an_abandoned_upload_becomes_a_tombstone_that_says_why(world: World) -> None:
+    begun = world.begin(size=5)
+    assert world.reap(hours=1.1) == reaping.Reaped(abandoned=1)
+    file = world.file(begun)
+    assert file["state"] == "deleted"
+    assert "abandoned" in file["upload"]["problem"]
+    assert world.reap(hours=9) == reaping.Reaped()
+
+
+def test_an_object_whose_event_was_lost_is_found_before_it_is_reaped(world: World) -> None:
+    begun = world.begin(size=5)
+    world.s3.put_object(Bucket="reaped", Key=begun.file["key"], Body=b"bytes")
+    assert world.reap(hours=1.1) == reaping.Reaped(found=1)
+    file = world.file(begun)
+    assert (file["state"], file["size"], file["upload"]) == ("stored", 5, None)
+
+
+def test_a_multipart_upload_is_aborted_only_when_no_part_has_come_for_long(world: World) -> None:
+    begun = world.begin(size=40_000_000, method="multipart")
+    assert begun.plan is not None
+    target = {"Bucket": "reaped", "Key": begun.file["key"], "UploadId": begun.plan.upload_id}
+    with runtime.transaction() as session:  # it began long ago, and its part has come just now
+        session.execute(text("UPDATE uploads SET expires_at = now() - interval '1 hour'"))
+    world.s3.upload_part(**target, PartNumber=1, Body=b"x")
+    assert world.reap(hours=0) == reaping.Reaped(going_on=1)
+    assert world.reap(hours=0.9) == reaping.Reaped()
+    assert len(world.uploads_at_s3()) == 1
+    assert world.reap(hours=1.1) == reaping.Reaped(abandoned=1)
+    assert world.uploads_at_s3() == []
+    assert world.file(begun)["state"] == "deleted"
+
+
+def test_a_multipart_upload_that_was_completed_behind_our_back_is_found(world: World) -> None:
+    begun = world.begin(size=3, method="multipart")
+    assert begun.plan is not None
+    target = {"Bucket": "reaped", "Key": begun.file["key"], "UploadId": begun.plan.upload_id}
+    part = world.s3.upload_part(**target, PartNumber=1, Body=b"xyz")
+    parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    world.s3.complete_multipart_upload(**target, MultipartUpload=parts)
+    assert world.reap(hours=1.1) == reaping.Reaped(found=1)
+    assert world.file(begun)["size"] == 3
+
+
+def test_what_s3_does_not_answer_for_is_kept(world: World) -> None:
+    begun = world.begin(size=3)
+    world.store = ObjectStore.connect("us-east-1", "http://127.0.0.1:9", None)
+    assert world.reap(hours=1.1) == reaping.Reaped(failed=1)
+    assert world.file(begun)["state"] == "pending"
