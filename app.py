@@ -6,7 +6,7 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent
 
 from chalicelib import runtime, telemetry
-from chalicelib.api import chalice_workarounds, docs, files, health, refusals, sessions, uploads, users
+from chalicelib.api import chalice_workarounds, companion, docs, files, health, refusals, sessions, uploads, users
 
 app = Chalice(app_name="landfall")
 chalice_workarounds.relieve_local_server()
@@ -17,6 +17,7 @@ app.register_blueprint(users.routes)
 app.register_blueprint(sessions.routes)
 app.register_blueprint(files.routes)
 app.register_blueprint(uploads.routes)
+app.register_blueprint(companion.routes)
 app.register_blueprint(health.routes)
 app.register_blueprint(docs.routes)
 refusals.complete_routes(app)

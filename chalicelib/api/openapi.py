@@ -27,6 +27,7 @@ _ABOUT = {
     "sessions": "Groups of uploads, under ids that clients choose.",
     "files": "The catalogue: what is in the buckets.",
     "uploads": "Sending files: straight to S3, or small ones through the API.",
+    "companion": "The same for Uppy: its Companion's routes, and the one that `signRequest` asks.",
     "health": "Whether it works.",
     "docs": "This document.",
 }

@@ -65,6 +65,8 @@ def response_to(error: Exception, exchange: Exchange) -> Response:
     fields = [_field(problem) for problem in getattr(error, "problems", ())]
     detail = _OPAQUE if kind is INTERNAL else str(error)
     body = document(kind, detail, exchange.url_path, exchange.request_id, fields)
+    if exchange.route.startswith("/s3/"):
+        body["message"] = detail  # what Uppy 5 shows to its user
     return Response(json.dumps(body), {"Content-Type": MEDIA_TYPE, **_headers(error)}, kind.status)
 
 

@@ -70,11 +70,19 @@ def read_body(model: type[ModelT], raw: bytes) -> ModelT:
         MalformedBody: empty, not UTF-8, not JSON, or nested too deeply.
         InvalidInput: JSON with wrong fields.
     """
-    document = parse_json(raw)
+    return read_document(model, parse_json(raw), "body")
+
+
+def read_document(model: type[ModelT], document: Any, where: str) -> ModelT:
+    """A decoded document, or a part of one, as ``model``.
+
+    Raises:
+        InvalidInput: wrong fields; ``where`` says of what.
+    """
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        _refuse_validation(error, "body")
+        _refuse_validation(error, where)
 
 
 def parse_json(raw: bytes | str) -> Any:

@@ -122,7 +122,7 @@ def list_parts(call: Call[FilePath, None, None]) -> dict[str, Any]:
     path=FilePath,
     body=UploadComplete,
     response=FileDetail,
-    errors=(NotFound, NotArrived, StoreUnavailable),
+    errors=(NotFound, NotArrived, AgainstPolicy, OverQuota, StoreUnavailable),
     transactional=False,
 )
 def complete_upload(call: Call[FilePath, None, UploadComplete]) -> FileDocument:
@@ -137,7 +137,7 @@ def complete_upload(call: Call[FilePath, None, UploadComplete]) -> FileDocument:
     named = call.body.parts
     parts = None if named is None else [Part(part.number, part.etag, 0) for part in named]
     return direct_uploads.complete(
-        runtime.transaction, runtime.store(), call.principal, call.path.file_id, parts, call.now
+        runtime.transaction, runtime.store(), call.settings, call.principal, call.path.file_id, parts, call.now
     )
 
 

@@ -29,7 +29,8 @@ _DOCUMENT = """id, bucket, key, version_id, name, size, etag, media_type, detect
 # How the bytes are to come, of a file that waits for them, or why they did not come.
 _UPLOAD = """(
     SELECT row_to_json(u) FROM (
-        SELECT method, size, media_type, sha256, expires_at, problem FROM uploads WHERE file_id = files.id) AS u) AS upload"""
+        SELECT method, size, media_type, sha256, expires_at, problem FROM uploads
+        WHERE file_id = files.id AND files.state <> 'stored') AS u) AS upload"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,16 +135,11 @@ _SORTS: dict[str, _Sort] = {
 }
 SORTS = tuple(_SORTS)
 
-_ONE_ROW = (
-    "SELECT row_to_json(f)::text FROM (SELECT",
-    _DOCUMENT,
-    ",",
-    _UPLOAD,
-    """, rank FROM files
-    WHERE id = CAST(:id AS uuid) AND (CAST(:owner_id AS uuid) IS NULL OR owner_id = CAST(:owner_id AS uuid))""",
-)
-_ONE = text(" ".join((*_ONE_ROW, ") AS f")))
-_LOCK_ONE = text(" ".join((*_ONE_ROW, "FOR UPDATE) AS f")))
+_ONE_ROW = ("SELECT row_to_json(f)::text FROM (SELECT", _DOCUMENT, ",", _UPLOAD, ", rank FROM files WHERE")
+_IF_OWN = "AND (CAST(:owner_id AS uuid) IS NULL OR owner_id = CAST(:owner_id AS uuid))"
+_ONE = text(" ".join((*_ONE_ROW, "id = CAST(:id AS uuid)", _IF_OWN, ") AS f")))
+_LOCK_ONE = text(" ".join((*_ONE_ROW, "id = CAST(:id AS uuid)", _IF_OWN, "FOR UPDATE) AS f")))
+_ONE_AT = text(" ".join((*_ONE_ROW, "key = :key AND bucket = :bucket", _IF_OWN, ") AS f")))
 _SEVERAL_ROWS = ("SELECT coalesce(json_agg(f), '[]')::text FROM (SELECT", _DOCUMENT, ",", _UPLOAD, "FROM files")
 _SEVERAL = text(" ".join((*_SEVERAL_ROWS, "WHERE id = ANY(CAST(:ids AS uuid[]))) AS f")))
 
@@ -198,6 +194,12 @@ def find_file(session: Session, file_id: UUID, owner_id: UUID | None, lock: bool
     ``owner_id``: only if it is this user's. ``lock``: keep others from changing the row until the transaction ends.
     """
     found = session.execute(_LOCK_ONE if lock else _ONE, {"id": file_id, "owner_id": owner_id}).scalar()
+    return None if found is None else _document(found)
+
+
+def find_file_at(session: Session, bucket: str, key: str, owner_id: UUID | None) -> FileDocument | None:
+    """The file at a place, in whatever state; None if there is none. ``owner_id`` as in `find_file`."""
+    found = session.execute(_ONE_AT, {"bucket": bucket, "key": key, "owner_id": owner_id}).scalar()
     return None if found is None else _document(found)
 
 

@@ -149,7 +149,8 @@ class File(Base):
 class Upload(Base):
     """How a pending file's bytes are to come: what was promised and signed, and why they did not come, if so.
 
-    Open until ``closed_at``: whoever closes it has asked S3. ``problem`` is the last thing that went wrong.
+    Open until ``closed_at``: whoever closes it has asked S3, or has seen the object. ``problem`` is the last thing that
+    went wrong. A closed one stays until it expires, for clients that ask once more because an answer was lost.
     """
 
     __tablename__ = "uploads"
@@ -157,9 +158,13 @@ class Upload(Base):
         CheckConstraint("method IN ('put', 'post', 'multipart')", name="method"),
         CheckConstraint("size >= 0", name="size"),
         Index(None, "expires_at", postgresql_where=text("closed_at IS NULL")),
+        Index(None, "owner_id", "client_key"),
     )
 
     file_id: Mapped[UUID] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"), primary_key=True)
+    owner_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    # The key that a client proposed, which is not the file's: asked again with it, the upload goes on.
+    client_key: Mapped[str | None] = mapped_column(Text)
     method: Mapped[str] = mapped_column(Text)
     # S3's own id of a multipart upload.
     multipart_id: Mapped[str | None] = mapped_column(Text)
@@ -167,6 +172,8 @@ class Upload(Base):
     media_type: Mapped[str | None] = mapped_column(Text)
     sha256: Mapped[str | None] = mapped_column(Text)
     part_size: Mapped[int | None] = mapped_column(BigInteger)
+    # Number, ETag and size of each part that the object was made of.
+    parts: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB(none_as_null=True))
     expires_at: Mapped[datetime] = mapped_column(Moment)
     problem: Mapped[str | None] = mapped_column(Text)
     closed_at: Mapped[datetime | None] = mapped_column(Moment)

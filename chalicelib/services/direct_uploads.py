@@ -25,6 +25,7 @@ from chalicelib.services.pending import (
     Method,
     Place,
     add_pending,
+    check_settled,
     close_uploads,
     forget,
     new_place,
@@ -54,6 +55,7 @@ class Wanted:
     method: Method | None = None
     said: Announcement = field(default_factory=Announcement)
     dedupe: bool = False
+    client_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,15 @@ def begin(
         problem = FieldProblem("body", "method", "S3 takes more than 5 GiB in parts only.")
         raise InvalidInput("Wrong: body method.", (problem,))
     place = new_place(
-        options.bucket, principal, wanted.name, now, method, wanted.media_type, wanted.size, wanted.sha256
+        options.bucket,
+        principal,
+        wanted.name,
+        now,
+        method,
+        wanted.media_type,
+        wanted.size,
+        wanted.sha256,
+        wanted.client_key,
     )
     with transaction() as session:
         add_pending(session, options, principal, wanted.said, [place], now)
@@ -191,6 +201,7 @@ def list_parts(transaction: Transaction, store: ObjectStore, principal: Principa
 def complete(
     transaction: Transaction,
     store: ObjectStore,
+    options: Settings,
     principal: Principal,
     file_id: UUID,
     parts: Sequence[Part] | None,
@@ -203,6 +214,7 @@ def complete(
 
     Raises:
         NotFound: there is no such file for this caller, or it was deleted.
+        AgainstPolicy, OverQuota: no size was announced, and this one is too much.
         NotArrived: the object is not there, or the parts don't make what was announced; says why. Nothing has changed.
     """
     with transaction() as session:
@@ -211,7 +223,7 @@ def complete(
             return file
         found = _open(session, principal, file_id)
     if found.upload.method == "multipart" and found.upload.multipart_id:
-        _assemble(transaction, store, found, parts)
+        _assemble(transaction, store, options, found, parts)
     stored = record_if_there(transaction, store, file, now)
     if stored is None:
         problem = _why_missing(found.upload, now)
@@ -233,7 +245,7 @@ def record_if_there(
         return None
     with transaction() as session:
         record_changes(session, [seen(file["bucket"], file["key"], head, now)], now)
-        close_uploads(session, [UUID(file["id"])])
+        close_uploads(session, [UUID(file["id"])], now)
         return find_files(session, [UUID(file["id"])])[0]
 
 
@@ -324,7 +336,9 @@ def _open_multipart(session: Session, principal: Principal, file_id: UUID) -> _O
     return found
 
 
-def _assemble(transaction: Transaction, store: ObjectStore, found: _Open, named: Sequence[Part] | None) -> None:
+def _assemble(
+    transaction: Transaction, store: ObjectStore, options: Settings, found: _Open, named: Sequence[Part] | None
+) -> None:
     """Have S3 make the object of its parts. That it has done so already, or done something else, the HEAD will tell."""
     upload, upload_id = found.upload, str(found.upload.multipart_id)
     try:
@@ -333,6 +347,7 @@ def _assemble(transaction: Transaction, store: ObjectStore, found: _Open, named:
         if problem := _incomplete(upload, held, parts):
             _remember(transaction, upload.file_id, problem)
             raise NotArrived(problem)
+        _admit(transaction, options, found, held, parts)
         store.multipart.complete(*found.place, upload_id, parts)
     except (NotFound, PreconditionFailed):
         return
@@ -342,6 +357,19 @@ def _assemble(transaction: Transaction, store: ObjectStore, found: _Open, named:
         problem = f"S3 does not make an object of these parts: {error.code}."
         _remember(transaction, upload.file_id, problem)
         raise NotArrived(problem) from error
+
+
+def _admit(
+    transaction: Transaction, options: Settings, found: _Open, held: Sequence[Part], parts: Sequence[Part]
+) -> None:
+    """Keep what the object is made of, for a client that asks again; and refuse a size that nobody had announced."""
+    upload, sizes = found.upload, {part.number: part.size for part in held}
+    kept = [{"number": part.number, "etag": part.etag, "size": sizes.get(part.number, 0)} for part in parts]
+    with transaction() as session:
+        if upload.size is None:
+            size = sum(sizes.get(part.number, 0) for part in parts)
+            check_settled(session, options, found.file, size, upload.media_type)
+        session.execute(update(Upload).where(Upload.file_id == upload.file_id).values(parts=kept))
 
 
 def _incomplete(upload: Upload, held: Sequence[Part], parts: Sequence[Part]) -> str | None:

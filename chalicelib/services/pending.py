@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from chalicelib.catalog.keys import upload_key
@@ -48,6 +48,7 @@ class Place:
     media_type: str | None = None
     size: int | None = None
     sha256: str | None = None
+    client_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +69,12 @@ def new_place(
     media_type: str | None = None,
     size: int | None = None,
     sha256: str | None = None,
+    client_key: str | None = None,
 ) -> Place:
     """A place of its own for a new file of the caller's."""
     file_id = uuid7(now)
     key = upload_key(principal.user_id, file_id, name)
-    return Place(file_id, bucket, key, name, method, media_type, size, sha256)
+    return Place(file_id, bucket, key, name, method, media_type, size, sha256, client_key)
 
 
 def add_pending(
@@ -118,13 +120,15 @@ def add_pending(
         for place in places
     ]
     session.execute(insert(File).values(rows))
-    session.execute(insert(Upload).values([_upload_row(options, place, now) for place in places]))
+    session.execute(insert(Upload).values([_upload_row(options, principal, place, now) for place in places]))
     check_quotas(session, policies, principal.user_id)
 
 
-def _upload_row(options: Settings, place: Place, now: datetime) -> dict[Any, Any]:
+def _upload_row(options: Settings, principal: Principal, place: Place, now: datetime) -> dict[Any, Any]:
     return {
         Upload.file_id: place.file_id,
+        Upload.owner_id: principal.user_id,
+        Upload.client_key: place.client_key,
         Upload.method: place.method,
         Upload.size: place.size,
         Upload.media_type: place.media_type,
@@ -164,6 +168,19 @@ def check_quotas(session: Session, policies: Sequence[Policy], owner_id: UUID) -
             check_quota(policy.whose, policy.limits, row.files, row.bytes)
 
 
+def check_settled(session: Session, options: Settings, file: FileDocument, size: int, media_type: str | None) -> None:
+    """Refuse a pending file of the caller's whose size turns out only now; if it is let in, it is reserved.
+
+    Raises:
+        AgainstPolicy, OverQuota: see `add_pending`.
+    """
+    owner_id = UUID(file["owner_id"])
+    policies = policies_of(session, options, owner_id, file["session_id"])
+    check_file([(policy.whose, policy.limits) for policy in policies], size, media_type)
+    session.execute(update(File).where(File.id == UUID(file["id"]), File.state == "pending").values(reserved=size))
+    check_quotas(session, policies, owner_id)
+
+
 def room_left(session: Session, policies: Sequence[Policy], owner_id: UUID, most: int) -> int:
     """Bytes that the next file may have by the policies and what is used already; at most ``most``, at least 0."""
     rooms = [most]
@@ -191,9 +208,9 @@ def abort_parts(transaction: Transaction, store: ObjectStore, file: FileDocument
             store.multipart.abort(file["bucket"], file["key"], multipart_id)
 
 
-def close_uploads(session: Session, file_ids: Sequence[UUID]) -> None:
-    """Forget how the bytes of these files were to come: they have."""
-    session.execute(delete(Upload).where(Upload.file_id.in_(file_ids)))
+def close_uploads(session: Session, file_ids: Sequence[UUID], now: datetime) -> None:
+    """Note that the bytes of these files have come."""
+    session.execute(update(Upload).where(Upload.file_id.in_(file_ids)).values(closed_at=now))
 
 
 def _defaults(options: Settings) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Uploads that nobody finished: asked for at S3 once more, then given up."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -50,13 +51,9 @@ def _due(transaction: Transaction, now: datetime, most: int) -> Sequence[UUID]:
 
 
 def _forget_stored(session: Session, now: datetime) -> None:
-    """An event has recorded these; nobody called `complete`."""
+    """Their bytes have come, whether or not anybody called `complete`."""
     stored = select(File.id).where(File.id == Upload.file_id, File.state == "stored").exists()
-    session.execute(
-        delete(Upload)
-        .where(Upload.expires_at < now, Upload.closed_at.is_(None), stored)
-        .execution_options(synchronize_session=False)
-    )
+    session.execute(delete(Upload).where(Upload.expires_at < now, stored).execution_options(synchronize_session=False))
 
 
 def _judge(transaction: Transaction, store: ObjectStore, options: Settings, file_id: UUID, now: datetime) -> str:
@@ -72,9 +69,12 @@ def _judge(transaction: Transaction, store: ObjectStore, options: Settings, file
             if latest + timedelta(seconds=options.upload_seconds) > now:
                 _extend(transaction, file_id, latest + timedelta(seconds=options.upload_seconds))
                 return "going_on"
-            store.multipart.abort(bucket, key, upload.multipart_id)
         except NotFound:
             pass
+    # A client that signs for itself may have begun more than one.
+    for multipart_id in store.multipart.list_ids(bucket, key) if upload.method == "multipart" else ():
+        with suppress(NotFound):
+            store.multipart.abort(bucket, key, multipart_id)
     if file["state"] == "pending" and record_if_there(transaction, store, file, now):
         return "found"
     _give_up(transaction, upload, now)

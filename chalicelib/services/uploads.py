@@ -69,7 +69,7 @@ def upload_files(
     stored = [outcome for outcome in outcomes if isinstance(outcome, StoredObject)]
     with transaction() as session:
         record_changes(session, list(map(_seen, places, stored)), now)
-        close_uploads(session, [place.file_id for place in places])
+        close_uploads(session, [place.file_id for place in places], now)
         return find_files(session, [place.file_id for place in places])
 
 

@@ -45,15 +45,22 @@ class Links:
         return self._sign("get_object", seconds, Bucket=bucket, Key=key, **version, **headers)
 
     def put(
-        self, bucket: str, key: str, size: int | None, media_type: str | None, sha256: str | None, seconds: int
+        self,
+        bucket: str,
+        key: str,
+        size: int | None,
+        media_type: str | None,
+        sha256: str | None,
+        seconds: int,
+        overwrite: bool = False,
     ) -> SignedRequest:
-        """One PUT that stores the object, if the key holds none yet.
+        """One PUT that stores the object, unless the key holds one already and ``overwrite`` isn't said.
 
         ``size`` (bytes), ``media_type`` and ``sha256`` (base64) are signed where they are given. A browser sends the
         length by itself, and lets no script do it.
         """
-        options: dict[str, Any] = {"IfNoneMatch": "*"}
-        headers = {"If-None-Match": "*"}
+        options: dict[str, Any] = {} if overwrite else {"IfNoneMatch": "*"}
+        headers = {} if overwrite else {"If-None-Match": "*"}
         if media_type is not None:
             options["ContentType"] = headers["Content-Type"] = media_type
         if sha256 is not None:
@@ -105,6 +112,10 @@ class Links:
     def delete(self, bucket: str, key: str, seconds: int) -> SignedRequest:
         """Delete the current object."""
         return SignedRequest("DELETE", self._sign("delete_object", seconds, Bucket=bucket, Key=key))
+
+    def location(self, bucket: str, key: str) -> str:
+        """The object's own URL, without any right to use it."""
+        return self._sign("get_object", 1, Bucket=bucket, Key=key).partition("?")[0]
 
     def _sign(self, operation: str, seconds: int, **parameters: Any) -> str:
         with translating("sign a link"):

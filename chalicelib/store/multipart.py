@@ -35,6 +35,13 @@ class Multipart:
         with translating(f"list the parts of an upload to {bucket}"):
             return list(self._parts(bucket, key, upload_id))
 
+    def list_ids(self, bucket: str, key: str) -> list[str]:
+        """The ids of all uploads to ``key`` that are neither complete nor aborted."""
+        pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=key)
+        with translating(f"list the uploads to {bucket}"):
+            uploads = [upload for page in pages for upload in page.get("Uploads", ())]
+        return [upload["UploadId"] for upload in uploads if upload["Key"] == key]
+
     def complete(self, bucket: str, key: str, upload_id: str, parts: Sequence[Part]) -> None:
         """Make an object of ``parts``, unless the key holds one already.
 

@@ -31,18 +31,22 @@ ALTER TABLE sessions ADD COLUMN limits jsonb NOT NULL DEFAULT '{}'
 CREATE TABLE uploads (
     file_id uuid CONSTRAINT uploads_pkey PRIMARY KEY
         CONSTRAINT uploads_file_id_fkey REFERENCES files (id) ON DELETE CASCADE,
+    owner_id uuid CONSTRAINT uploads_owner_id_fkey REFERENCES users (id) ON DELETE CASCADE,
+    client_key text,
     method text NOT NULL CONSTRAINT uploads_method_check CHECK (method IN ('put', 'post', 'multipart')),
     multipart_id text,
     size bigint CONSTRAINT uploads_size_check CHECK (size >= 0),
     media_type text,
     sha256 text,
     part_size bigint,
+    parts jsonb,
     expires_at timestamptz NOT NULL,
     problem text,
     closed_at timestamptz,
     created_at timestamptz NOT NULL
 )
 """,
+    "CREATE INDEX uploads_owner_id_client_key_idx ON uploads (owner_id, client_key)",
     "CREATE INDEX uploads_expires_at_idx ON uploads (expires_at) WHERE closed_at IS NULL",
     """
 CREATE TABLE usage (
