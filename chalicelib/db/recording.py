@@ -127,6 +127,7 @@ WHERE p.version_id = '*' AND v.bucket = p.bucket AND v.key = p.key AND v.removal
 # set of changes alone. A key that never held an object gets no file, but an upload that waits for its object has one
 # already, and stays `pending` until then.
 # The answer comes as one JSON value: the driver decodes a thousand rows ten times slower.
+# Events carry no media type: a new upload has the announced one until its object is inspected.
 # One thing more: a caller may delete an upload before any event of it came. The marker we saw then ranks below that
 # version's own event, when it comes; until the marker's event comes too, `follows` says which of the two is later.
 # Ranks without a sequencer, which only what we saw ourselves has on such a key, are those below '"'.
@@ -160,7 +161,10 @@ WITH touched AS MATERIALIZED (
         WHERE h.bucket = t.bucket AND h.key = t.key AND h.held_object LIMIT 1)
     ON CONFLICT (key, bucket) DO UPDATE SET
         state = excluded.state, version_id = excluded.version_id, rank = excluded.rank, size = excluded.size,
-        etag = excluded.etag, media_type = excluded.media_type, detected_media_type = excluded.detected_media_type,
+        etag = excluded.etag,
+        media_type = coalesce(
+            excluded.media_type, CASE WHEN f.state = 'pending' AND excluded.state = 'stored' THEN f.media_type END),
+        detected_media_type = excluded.detected_media_type,
         is_mismatch = excluded.is_mismatch, sha256 = excluded.sha256, stored_at = excluded.stored_at,
         updated_at = excluded.updated_at
     WHERE (f.state, f.version_id, f.rank) IS DISTINCT FROM (excluded.state, excluded.version_id, excluded.rank)
