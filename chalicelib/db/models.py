@@ -151,13 +151,15 @@ class Upload(Base):
 
     Open until ``closed_at``: whoever closes it has asked S3, or has seen the object. ``problem`` is the last thing that
     went wrong. A closed one stays until it expires, for clients that ask once more because an answer was lost.
+    ``judged_at``: when what had come was held against the owner's policies.
     """
 
     __tablename__ = "uploads"
     __table_args__ = (
         CheckConstraint("method IN ('put', 'post', 'multipart')", name="method"),
         CheckConstraint("size >= 0", name="size"),
-        Index(None, "expires_at", postgresql_where=text("closed_at IS NULL")),
+        Index(None, "expires_at"),
+        Index("uploads_unjudged_idx", "file_id", postgresql_where=text("judged_at IS NULL")),
         Index(None, "owner_id", "client_key"),
     )
 
@@ -177,6 +179,7 @@ class Upload(Base):
     expires_at: Mapped[datetime] = mapped_column(Moment)
     problem: Mapped[str | None] = mapped_column(Text)
     closed_at: Mapped[datetime | None] = mapped_column(Moment)
+    judged_at: Mapped[datetime | None] = mapped_column(Moment)
     created_at: Mapped[datetime] = mapped_column(Moment)
 
 

@@ -1,82 +1,110 @@
 """Policies that can be judged only when the bytes are there: their type, and a size that nobody had announced.
 
-It follows inspection, in the same schedule, and can be repeated. An object that a policy refuses is deleted as its owner would
-delete it: in a versioned bucket it can still be brought back by an operator.
+It runs by the clock, over uploads that have come and were inspected. An object that a policy refuses is deleted as its owner
+would delete it, so in a versioned bucket it can still be brought back; the file says why.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from chalicelib.catalog.limits import check_file
-from chalicelib.db.inspection_queue import Finding
-from chalicelib.db.models import File, Upload, Usage
-from chalicelib.errors import AgainstPolicy, OverQuota
+from chalicelib.catalog.limits import check_file, check_quota
+from chalicelib.db.models import File, ObjectVersion, Upload
+from chalicelib.errors import AgainstPolicy, LandfallError, OverQuota
 from chalicelib.services import Transaction
 from chalicelib.services.files import delete_found
-from chalicelib.services.pending import Policy, check_quotas, policies_of, refuse
+from chalicelib.services.pending import Policy, check_quotas, policies_of
 from chalicelib.settings import Settings
 from chalicelib.store.client import ObjectStore
 
 
-def enforce(
-    transaction: Transaction,
-    store: ObjectStore,
-    options: Settings,
-    findings: Sequence[Finding],
-    clock: Callable[[], datetime],
+def judge_uploads(
+    transaction: Transaction, store: ObjectStore, options: Settings, now: datetime, most: int
 ) -> list[tuple[UUID, str]]:
-    """Delete the files among ``findings`` that a policy refuses; returns their ids with the reasons.
+    """Judge up to ``most`` uploads that have come; returns the ids of the refused ones, with the reasons.
 
-    The reason is committed first: whoever asks meanwhile is told, and a deletion that fails is tried by the next inspection.
+    The reason is committed first: whoever asks meanwhile is told, and a deletion that fails is tried again by the next run.
     """
-    names = [(finding.claim.bucket, finding.claim.key) for finding in findings if finding.inspection]
-    if not names:
-        return []
     refused: list[tuple[UUID, str]] = []
     with transaction() as session:
-        for file in _judged(session, names):
-            if reason := _refusal(session, options, file):
-                refuse(session, file.id, reason, clock())
-                refused.append((file.id, reason))
-    for file_id, _ in refused:
-        delete_found(transaction, store, file_id, clock())
+        due = _due(session, most)
+    for file_id in due:
+        with transaction() as session:
+            reason = _judge(session, options, file_id)
+        try:
+            if reason:
+                delete_found(transaction, store, file_id, now)
+                refused.append((file_id, reason))
+        except LandfallError:
+            continue
+        with transaction() as session:
+            session.execute(update(Upload).where(Upload.file_id == file_id).values(judged_at=now))
     return refused
 
 
-def _judged(session: Session, names: Sequence[tuple[str, str]]) -> Sequence[File]:
-    """The files with owners among these, the newest first, each with its owner's usage locked."""
-    found = select(File).where(
-        tuple_(File.bucket, File.key).in_(names), File.state == "stored", File.owner_id.is_not(None)
+def _due(session: Session, most: int) -> Sequence[UUID]:
+    """The oldest first, so that of files that exceed a quota the later ones go."""
+    waits = (
+        select(ObjectVersion.key)
+        .where(
+            ObjectVersion.bucket == File.bucket,
+            ObjectVersion.key == File.key,
+            ObjectVersion.version_id == File.version_id,
+            ObjectVersion.inspect_after.is_not(None),
+        )
+        .exists()
     )
-    files = session.scalars(found.order_by(File.id.desc())).all()
-    owners = {file.owner_id for file in files}
-    if owners:
-        locked = select(Usage).where(Usage.owner_id.in_(owners)).order_by(Usage.owner_id, Usage.session_id)
-        session.execute(locked.with_for_update())
-    return files
+    due = select(Upload.file_id).join(File, File.id == Upload.file_id)
+    due = due.where(Upload.judged_at.is_(None), File.state == "stored", ~waits)
+    return session.scalars(due.order_by(Upload.file_id).limit(most)).all()
 
 
-def _refusal(session: Session, options: Settings, file: File) -> str | None:
-    assert file.owner_id is not None
+def _judge(session: Session, options: Settings, file_id: UUID) -> str | None:
+    """Why the file is refused, noted for its owner to read; None if it isn't."""
+    file, upload = session.get(File, file_id), session.get(Upload, file_id)
+    if file is None or upload is None or file.state != "stored" or file.owner_id is None:
+        return None
     policies = policies_of(session, options, file.owner_id, file.session_id)
+    reason = _refusal(session, file, upload, policies)
+    if reason is not None:
+        upload.problem = reason
+        session.flush()
+    return reason
+
+
+def _refusal(session: Session, file: File, upload: Upload, policies: Sequence[Policy]) -> str | None:
     if file.is_mismatch and any(policy.limits.refuse_mismatch for policy in policies):
         return f"It was declared to be {file.media_type}, but its bytes are {file.detected_media_type}."
-    upload = session.get(Upload, file.id)
-    if upload is None or upload.size is not None:
+    if upload.size is not None:
         return None
-    return _refused_size(session, file, policies)
-
-
-def _refused_size(session: Session, file: File, policies: Sequence[Policy]) -> str | None:
     try:
         check_file([(policy.whose, policy.limits) for policy in policies], file.size, file.media_type)
-        check_quotas(session, policies, file.owner_id)  # type: ignore[arg-type]
+        _check_with_older(session, file, policies)
     except (AgainstPolicy, OverQuota) as error:
         return str(error)
     return None
 
 
+def _check_with_older(session: Session, file: File, policies: Sequence[Policy]) -> None:
+    """Refuse a file that exceeds a quota together with the older ones.
+
+    Together with all of them, of two files that came at the same time each could be refused on account of the other.
+
+    Raises:
+        OverQuota: it does.
+    """
+    assert file.owner_id is not None
+    try:
+        check_quotas(session, policies, file.owner_id)
+    except OverQuota:
+        for policy in policies:
+            older = [File.owner_id == file.owner_id, File.id <= file.id, File.state == "stored"]
+            if policy.session_id:
+                older.append(File.session_id == policy.session_id)
+            count, size = session.execute(
+                select(func.count(), func.coalesce(func.sum(File.size), 0)).where(*older)
+            ).one()
+            check_quota(policy.whose, policy.limits, count, int(size or 0))

@@ -211,6 +211,18 @@ def delete_file(
     """
     with transaction() as session:
         file = present_file(visible_file(session, principal, file_id))
+    _delete(transaction, store, file, now)
+
+
+def delete_found(transaction: Transaction, store: ObjectStore, file_id: UUID, now: datetime) -> None:
+    """The same, not for a caller but for ourselves. A file that is gone already is no error."""
+    with transaction() as session:
+        file = file_queries.find_file(session, file_id, None)
+    if file is not None and file["state"] != "deleted":
+        _delete(transaction, store, file, now)
+
+
+def _delete(transaction: Transaction, store: ObjectStore, file: FileDocument, now: datetime) -> None:
     if file["upload"]:
         abort_parts(transaction, store, file)
     try:
@@ -221,7 +233,9 @@ def delete_file(
         record_changes(session, [_deleted(file, deletion)], now)
         # Without any object ever, there is nothing for the merge to conclude from.
         session.execute(
-            update(File).where(File.id == file_id, File.state == "pending").values(state="deleted", updated_at=now)
+            update(File)
+            .where(File.id == UUID(file["id"]), File.state == "pending")
+            .values(state="deleted", updated_at=now)
         )
 
 

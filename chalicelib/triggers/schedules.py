@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from chalicelib import runtime, telemetry
+from chalicelib.services.enforcement import judge_uploads
 from chalicelib.services.inspection import inspect_due
 from chalicelib.services.maintenance import make_partitions
 from chalicelib.services.reaping import reap_uploads
@@ -25,11 +26,19 @@ def inspect_pending(event: dict[str, Any], context: Any) -> dict[str, int]:
 
 
 def work(event: dict[str, Any], context: Any) -> dict[str, int]:
-    """Give up uploads that nobody finished. Returns how many of them came to which end: see `Reaped`."""
-    reaped = reap_uploads(runtime.transaction, runtime.store(), runtime.settings(), runtime.now(), _MOST_UPLOADS)
-    if any(asdict(reaped).values()):
-        telemetry.log("info", "uploads whose time was up", **asdict(reaped))
-    return asdict(reaped)
+    """Judge the uploads that have come, and give up those that nobody finished.
+
+    Returns:
+        How many uploads were ``refused``, and how many came to which other end: see `Reaped`.
+    """
+    store, options, now = runtime.store(), runtime.settings(), runtime.now()
+    refused = judge_uploads(runtime.transaction, store, options, now, _MOST_UPLOADS)
+    for file_id, reason in refused:
+        telemetry.log("warning", "upload refused", file_id=file_id, reason=reason)
+    reaped = asdict(reap_uploads(runtime.transaction, store, options, now, _MOST_UPLOADS))
+    if any(reaped.values()):
+        telemetry.log("info", "uploads whose time was up", **reaped)
+    return {"refused": len(refused), **reaped}
 
 
 def maintain(event: dict[str, Any], context: Any) -> dict[str, list[str]]:

@@ -1,5 +1,6 @@
 """Uploads whose time is up: S3 is asked once more before anything is given up."""
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -12,6 +13,8 @@ from chalicelib import runtime
 from chalicelib.db.file_queries import find_file
 from chalicelib.services import direct_uploads, reaping
 from chalicelib.services.direct_uploads import Wanted
+from chalicelib.services.enforcement import judge_uploads
+from chalicelib.services.inspection import inspect_due
 from chalicelib.services.principals import DEMO_USER_ID, Principal
 from chalicelib.services.users import ensure_demo_user
 from chalicelib.settings import Settings
@@ -65,8 +68,11 @@ def world(emulator_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch)
         cached.cache_clear()
     with runtime.transaction() as session:
         session.execute(text("DELETE FROM files"))
+        session.execute(text("DELETE FROM object_versions"))
         ensure_demo_user(session)
     yield World(emulator_url)
+    with runtime.transaction() as session:
+        session.execute(text("UPDATE users SET limits = '{}'"))
     runtime.engine().dispose()
     for cached in (runtime.settings, runtime.engine):
         cached.cache_clear()
@@ -126,3 +132,51 @@ def test_what_s3_does_not_answer_for_is_kept(world: World) -> None:
     world.store = ObjectStore.connect("us-east-1", "http://127.0.0.1:9", None)
     assert world.reap(hours=1.1) == reaping.Reaped(failed=1)
     assert world.file(begun)["state"] == "pending"
+
+
+def arrive(world: World, limits: dict[str, Any], body: bytes, **wanted: Any) -> direct_uploads.Begun:
+    """A member's upload that has come and was inspected."""
+    with runtime.transaction() as session:
+        session.execute(text("UPDATE users SET limits = CAST(:limits AS jsonb)"), {"limits": json.dumps(limits)})
+    begun = world.begin(**wanted)
+    world.s3.put_object(Bucket="reaped", Key=begun.file["key"], Body=body, ContentType=wanted.get("media_type") or "")
+    file_id = UUID(begun.file["id"])
+    direct_uploads.complete(runtime.transaction, world.store, OPTIONS, DEMO, file_id, None, runtime.now())
+    inspect_due(runtime.transaction, world.store, runtime.now, 100)
+    return begun
+
+
+def judge(world: World) -> list[tuple[UUID, str]]:
+    return judge_uploads(runtime.transaction, world.store, OPTIONS, runtime.now(), 100)
+
+
+PDF = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n" + bytes(200)
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+def test_bytes_that_are_not_what_was_declared_are_flagged_and_refused_by_policy(world: World, refuses: bool) -> None:
+    begun = arrive(world, {"refuse_mismatch": refuses}, PDF, size=len(PDF), media_type="image/png")
+    file = world.file(begun)
+    assert (file["media_type"], file["is_mismatch"]) == ("image/png", True)
+    assert file["detected_media_type"] not in (None, "image/png")
+    refused = judge(world)
+    assert [file_id for file_id, _ in refused] == ([UUID(begun.file["id"])] if refuses else [])
+    assert world.file(begun)["state"] == ("deleted" if refuses else "stored")
+    if refuses:
+        assert "declared to be image/png" in world.file(begun)["upload"]["problem"]
+    assert judge(world) == []
+
+
+def test_of_unannounced_sizes_those_that_exceed_the_quota_go_and_the_older_ones_stay(world: World) -> None:
+    begun = [arrive(world, {"max_bytes": 12}, bytes(5)) for _ in range(3)]
+    assert [file_id for file_id, _ in judge(world)] == [UUID(begun[2].file["id"])]
+    assert [world.file(one)["state"] for one in begun] == ["stored", "stored", "deleted"]
+
+
+def test_a_refusal_that_s3_does_not_carry_out_is_tried_again(world: World) -> None:
+    begun = arrive(world, {"max_file_bytes": 3}, bytes(5))
+    working, world.store = world.store, ObjectStore.connect("us-east-1", "http://127.0.0.1:9", None)
+    assert judge(world) == []
+    world.store = working
+    assert len(judge(world)) == 1
+    assert world.file(begun)["state"] == "deleted"
