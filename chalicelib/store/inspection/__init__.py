@@ -4,12 +4,11 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.catalog.media_types import UNTOLD, disagree, essence
+from chalicelib.store.inspection.signatures import FIRST_BYTES, detect_type
 
 if TYPE_CHECKING:
     from chalicelib.store.client import ObjectStore
 
-# Enough for every signature puremagic knows but a few of archives, and for the headers of all common image formats.
-FIRST_BYTES = 8192
 _UNREADABLE = {"GLACIER", "DEEP_ARCHIVE"}
 
 
@@ -63,24 +62,8 @@ def detect(data: bytes) -> dict[str, Any]:
 
     Bytes are anyone's: whatever the libraries make of a hostile file, the answer is at worst empty.
     """
-    return _detect_type(data) | _detect_size(data)
-
-
-def _detect_type(data: bytes) -> dict[str, Any]:
-    import puremagic
-
-    try:
-        matches = [match for match in puremagic.magic_string(data) if match.mime_type]
-    except Exception:  # noqa: BLE001 - a parser of hostile bytes; see `detect`
-        matches = []
-    if matches and matches[0].confidence >= 0.5:
-        return {"detected_media_type": matches[0].mime_type}
-    try:
-        # A multi-byte character may be cut at the end; a NUL is in no text.
-        text = data.decode("utf-8") if len(data) < FIRST_BYTES else data[:-4].decode("utf-8", "ignore")
-    except UnicodeDecodeError:
-        return {}
-    return {"detected_media_type": "text/plain"} if text and "\x00" not in text else {}
+    media_type = detect_type(data)
+    return ({"detected_media_type": media_type} if media_type else {}) | _detect_size(data)
 
 
 def _detect_size(data: bytes) -> dict[str, Any]:
