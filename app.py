@@ -6,20 +6,27 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent
 
 from chalicelib import runtime, telemetry
-from chalicelib.api import chalice_workarounds, companion, docs, files, health, refusals, sessions, uploads, users
+from chalicelib.api import (  # fmt: skip
+    chalice_workarounds,
+    companion,
+    docs,
+    files,
+    health,
+    management,
+    refusals,
+    sessions,
+    shares,
+    uploads,
+    users,
+)
 
 app = Chalice(app_name="landfall")
 chalice_workarounds.relieve_local_server()
 chalice_workarounds.watch_sources_only()
 app.api.binary_types.append("multipart/form-data")
 
-app.register_blueprint(users.routes)
-app.register_blueprint(sessions.routes)
-app.register_blueprint(files.routes)
-app.register_blueprint(uploads.routes)
-app.register_blueprint(companion.routes)
-app.register_blueprint(health.routes)
-app.register_blueprint(docs.routes)
+for module in (users, sessions, files, uploads, management, shares, companion, health, docs):
+    app.register_blueprint(module.routes)
 refusals.complete_routes(app)
 app.register_middleware(chalice_workarounds.speak_problems, "http")
 

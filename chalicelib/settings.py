@@ -99,6 +99,13 @@ class Settings(BaseModel):
         alias="LANDFALL_REFUSE_MISMATCH",
         description="Delete files whose bytes are not of the type that they were declared to be.",
     )
+    trash_days: int = Field(
+        30,
+        ge=0,
+        le=36_500,
+        alias="LANDFALL_TRASH_DAYS",
+        description="Days after which deleted files are removed for good; 0: never.",
+    )
     s3_endpoint: str | None = Field(
         "http://127.0.0.1:4566", alias="AWS_ENDPOINT_URL", description="AWS endpoint; unset or empty means AWS itself."
     )

@@ -39,6 +39,6 @@ class ScheduleLoop:
         """Call one function now. Whatever it raises becomes a line of the log."""
         event = scheduled_event(name, datetime.now(UTC), REGION)
         try:
-            self._functions[name](event, Context(name, seconds=60))
+            self._functions[name](event, Context(name, seconds=600))
         except Exception as error:  # noqa: BLE001 - a function may raise anything, and the next call must still come
             print(f"{name}: failed: {describe(error)}", flush=True)

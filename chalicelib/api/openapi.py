@@ -27,6 +27,8 @@ _ABOUT = {
     "sessions": "Groups of uploads, under ids that clients choose.",
     "files": "The catalogue: what is in the buckets.",
     "uploads": "Sending files: straight to S3, or small ones through the API.",
+    "management": "Copy, move, restore; many files at once; folders, trash, zips, and the jobs behind them.",
+    "shares": "Links for people without an account.",
     "companion": "The same for Uppy: its Companion's routes, and the one that `signRequest` asks.",
     "health": "Whether it works.",
     "docs": "This document.",
@@ -170,7 +172,9 @@ def _errors_of(endpoint: Endpoint) -> list[type[errors.LandfallError]]:
     if endpoint.reads_body:
         found += [errors.UnsupportedMediaType, errors.MalformedBody]
     if not endpoint.anonymous:
-        found += [errors.Unauthenticated, errors.Unavailable]
+        found.append(errors.Unauthenticated)
+    if endpoint.transactional or not endpoint.anonymous:
+        found.append(errors.Unavailable)
     return list({kind_of(error): error for error in (*found, *endpoint.errors)}.values())
 
 

@@ -1,8 +1,11 @@
-"""Reading the history of one key: its versions and its events, page by page."""
+"""Reading the history of a file: its versions and its events, page by page, also those at places that it had before."""
 
 import binascii
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import TextClause, text
@@ -17,12 +20,13 @@ _VERSIONS = text("""
 SELECT coalesce(json_agg(p), '[]')::text FROM (
     SELECT v.version_id, v.is_delete_marker, NOT v.alive AS removed, v.size, v.etag, v.media_type, v.inspection, v.stored_at,
         v.put_rank AS place,
-        v.version_id IS NOT DISTINCT FROM (
+        CAST(:until AS timestamptz) IS NULL AND v.version_id IS NOT DISTINCT FROM (
             SELECT c.version_id FROM object_versions AS c
             WHERE c.bucket = :bucket AND c.key = :key AND c.alive
             ORDER BY c.put_rank DESC, c.version_id DESC LIMIT 1) AS is_current
     FROM object_versions AS v
     WHERE v.bucket = :bucket AND v.key = :key AND v.put_rank <> '' AND v.version_id <> '*'
+        AND (CAST(:until AS timestamptz) IS NULL OR v.stored_at IS NULL OR v.stored_at <= CAST(:until AS timestamptz))
         AND (CAST(:place AS text) IS NULL OR (v.put_rank, v.version_id) < (:place, :version_id))
     ORDER BY v.put_rank DESC, v.version_id DESC
     LIMIT :limit) AS p
@@ -35,54 +39,175 @@ SELECT coalesce(json_agg(p), '[]')::text FROM (
         event_time, e.recorded_at, e.rank AS place
     FROM file_events AS e
     WHERE e.bucket = :bucket AND e.key = :key
+        AND (CAST(:until AS timestamptz) IS NULL OR e.event_time <= CAST(:until AS timestamptz))
         AND (CAST(:place AS text) IS NULL OR (e.rank, e.version_id) > (:place, :version_id))
     ORDER BY e.rank, e.version_id
     LIMIT :limit) AS p
 """)
 
 
-def list_versions(session: Session, bucket: str, key: str, limit: int, cursor: str | None) -> Slice[dict[str, Any]]:
-    """A page of a key's versions, the newest put first.
+# The newest object of a key, and the markers above it, all of them alive: removing those makes it the current one again.
+_HIDDEN = text("""
+WITH object AS (
+    SELECT o.version_id, o.put_rank, o.size FROM object_versions AS o
+    WHERE o.bucket = :bucket AND o.key = :key AND o.alive AND NOT o.is_delete_marker
+    ORDER BY o.put_rank DESC, o.version_id DESC LIMIT 1)
+SELECT object.version_id, object.size, (
+    SELECT json_agg(json_build_array(m.version_id, m.put_rank)) FROM object_versions AS m
+    WHERE m.bucket = :bucket AND m.key = :key AND m.alive AND m.is_delete_marker
+        AND (m.put_rank > object.put_rank OR m.follows = object.version_id)) AS markers
+FROM object
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class HiddenObject:
+    """The newest object of a deleted file. ``markers``: version id and rank of each delete marker above it."""
+
+    version_id: str
+    size: int | None
+    markers: list[tuple[str, str]]
+
+
+def hidden_object(session: Session, bucket: str, key: str) -> HiddenObject | None:
+    """What could be brought back at a place; None if S3 holds no version there."""
+    row = session.execute(_HIDDEN, {"bucket": bucket, "key": key}).one_or_none()
+    if row is None:
+        return None
+    return HiddenObject(row.version_id, row.size, [(version, rank) for version, rank in row.markers or ()])
+
+
+_VERSIONS_THERE = text("""
+SELECT v.version_id, v.put_rank FROM object_versions AS v
+WHERE v.bucket = :bucket AND v.key = :key AND v.alive AND v.version_id <> '*'
+ORDER BY v.is_delete_marker, v.put_rank LIMIT :limit
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class VersionPlace:
+    """A version that S3 holds, and where."""
+
+    bucket: str
+    key: str
+    version_id: str
+    put_rank: str
+    size: int | None = None
+    etag: str | None = None
+    media_type: str | None = None
+
+
+_CURRENT_RANK = text(
+    "SELECT coalesce(max(put_rank), '') FROM object_versions WHERE bucket = :bucket AND key = :key AND alive"
+)
+
+
+def current_rank(session: Session, bucket: str, key: str) -> str:
+    """The rank of what is current at a place, delete markers included; empty if nothing is."""
+    return str(session.execute(_CURRENT_RANK, {"bucket": bucket, "key": key}).scalar_one())
+
+
+def versions_there(session: Session, bucket: str, key: str, most: int) -> list[VersionPlace]:
+    """Up to ``most`` versions that S3 holds at a place, objects before delete markers."""
+    rows = session.execute(_VERSIONS_THERE, {"bucket": bucket, "key": key, "limit": most})
+    return [VersionPlace(bucket, key, row.version_id, row.put_rank) for row in rows]
+
+
+# The file's own place, and those that it had before, each once: it may have come back.
+_PLACES = """
+SELECT a.bucket, a.key, max(a.until) AS until FROM (
+    SELECT f.bucket, f.key, CAST('infinity' AS timestamptz) AS until FROM files AS f WHERE f.id = CAST(:file_id AS uuid)
+    UNION ALL
+    SELECT p.bucket, p.key, p.moved_at FROM file_places AS p WHERE p.file_id = CAST(:file_id AS uuid)) AS a
+GROUP BY a.bucket, a.key
+"""
+_PLACES_OF = text(
+    " ".join(
+        (
+            "SELECT p.bucket, p.key, CASE WHEN p.until < 'infinity' THEN p.until END AS until FROM (",
+            _PLACES,
+            ") AS p ORDER BY p.until DESC",
+        )
+    )
+)
+_VERSION = text(
+    " ".join(
+        (
+            "SELECT v.bucket, v.key, v.version_id, v.put_rank, v.size, v.etag, v.media_type FROM (",
+            _PLACES,
+            """) AS p
+JOIN object_versions AS v ON v.bucket = p.bucket AND v.key = p.key AND v.version_id = :version_id
+WHERE v.alive AND NOT v.is_delete_marker AND v.put_rank <> '' AND coalesce(v.stored_at, '-infinity') <= p.until
+ORDER BY p.until DESC LIMIT 1""",
+        )
+    )
+)
+
+
+def find_version(session: Session, file: Mapping[str, Any], version_id: str) -> VersionPlace | None:
+    """A version of a file that S3 holds, at its place or at one that it had; ``null`` is the one from before versioning."""
+    wanted = "" if version_id == "null" else version_id
+    row = session.execute(_VERSION, {"file_id": file["id"], "version_id": wanted}).one_or_none()
+    return None if row is None else VersionPlace(*row)
+
+
+def list_versions(session: Session, file_id: str, limit: int, cursor: str | None) -> Slice[dict[str, Any]]:
+    """A page of a file's versions, the newest put first; those at places that it had before come last.
 
     Raises:
         InvalidCursor: the cursor is not one of this list.
     """
-    return _page(session, _VERSIONS, "versions", bucket, key, limit, cursor)
+    return _page(session, _VERSIONS, "versions", _places(session, file_id), limit, cursor)
 
 
-def list_events(session: Session, bucket: str, key: str, limit: int, cursor: str | None) -> Slice[dict[str, Any]]:
-    """A page of a key's events, in the order in which they happened, not that in which they arrived.
+def list_events(session: Session, file_id: str, limit: int, cursor: str | None) -> Slice[dict[str, Any]]:
+    """A page of a file's events, in the order in which they happened, not that in which they arrived.
 
     Raises:
         InvalidCursor: the cursor is not one of this list.
     """
-    return _page(session, _EVENTS, "events", bucket, key, limit, cursor)
+    return _page(session, _EVENTS, "events", _places(session, file_id)[::-1], limit, cursor)
+
+
+_Place = tuple[str, str, datetime | None]
+
+
+def _places(session: Session, file_id: str) -> list[_Place]:
+    return [(row.bucket, row.key, row.until) for row in session.execute(_PLACES_OF, {"file_id": file_id})]
 
 
 def _page(
-    session: Session, statement: TextClause, name: str, bucket: str, key: str, limit: int, cursor: str | None
+    session: Session, statement: TextClause, name: str, places: Sequence[_Place], limit: int, cursor: str | None
 ) -> Slice[dict[str, Any]]:
-    place, version_id = _decode(name, cursor) if cursor else (None, None)
-    bound = {"bucket": bucket, "key": key, "place": place, "version_id": version_id, "limit": limit + 1}
-    rows = json.loads(session.execute(statement, bound).scalar_one())
-    if len(rows) <= limit:
-        return Slice(rows, None)
-    last = rows[limit - 1]
-    return Slice(rows[:limit], _encode(name, last["place"], last["version_id"]))
+    """Walk the places one after the other until there is a page; the cursor says where it stopped."""
+    number, place, version_id = _decode(name, cursor, len(places)) if cursor else (0, None, None)
+    rows: list[dict[str, Any]] = []
+    for index in range(number, len(places)):
+        bucket, key, until = places[index]
+        bound = {"bucket": bucket, "key": key, "until": until, "place": place, "version_id": version_id}
+        found = session.execute(statement, bound | {"limit": limit + 1 - len(rows)}).scalar_one()
+        rows += [row | {"number": index} for row in json.loads(found)]
+        if len(rows) > limit:
+            last = rows[limit - 1]
+            return Slice(rows[:limit], _encode(name, last["number"], last["place"], last["version_id"]))
+        place = version_id = None
+    return Slice(rows, None)
 
 
-def _encode(name: str, place: str, version_id: str) -> str:
-    return urlsafe_b64encode(json.dumps([name, place, version_id]).encode()).decode().rstrip("=")
+def _encode(name: str, number: int, place: str, version_id: str) -> str:
+    return urlsafe_b64encode(json.dumps([name, number, place, version_id]).encode()).decode().rstrip("=")
 
 
-def _decode(name: str, cursor: str) -> tuple[str, str]:
+def _decode(name: str, cursor: str, places: int) -> tuple[int, str, str]:
     try:
         found = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (ValueError, RecursionError, binascii.Error):
         raise InvalidCursor from None
-    if not isinstance(found, list) or len(found) != 3 or found[0] != name:
+    if not isinstance(found, list) or len(found) != 4 or found[0] != name:
         raise InvalidCursor
-    _, place, version_id = found
+    _, number, place, version_id = found
+    if type(number) is not int or not 0 <= number < places:
+        raise InvalidCursor
     if not all(isinstance(value, str) and value.isascii() and "\0" not in value for value in (place, version_id)):
         raise InvalidCursor
-    return place, version_id
+    return number, place, version_id

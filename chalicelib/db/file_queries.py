@@ -141,6 +141,10 @@ _ONE = text(" ".join((*_ONE_ROW, "id = CAST(:id AS uuid)", _IF_OWN, ") AS f")))
 _LOCK_ONE = text(" ".join((*_ONE_ROW, "id = CAST(:id AS uuid)", _IF_OWN, "FOR UPDATE) AS f")))
 _ONE_AT = text(" ".join((*_ONE_ROW, "key = :key AND bucket = :bucket", _IF_OWN, ") AS f")))
 _SEVERAL_ROWS = ("SELECT coalesce(json_agg(f), '[]')::text FROM (SELECT", _DOCUMENT, ",", _UPLOAD, "FROM files")
+_VISIBLE = text(" ".join((
+    "SELECT coalesce(json_agg(f), '[]')::text FROM (SELECT", _DOCUMENT, ",", _UPLOAD, ", rank FROM files",
+    "WHERE id = ANY(CAST(:ids AS uuid[]))", _IF_OWN, ") AS f",
+)))  # fmt: skip
 _SEVERAL = text(" ".join((*_SEVERAL_ROWS, "WHERE id = ANY(CAST(:ids AS uuid[]))) AS f")))
 
 
@@ -201,6 +205,12 @@ def find_file_at(session: Session, bucket: str, key: str, owner_id: UUID | None)
     """The file at a place, in whatever state; None if there is none. ``owner_id`` as in `find_file`."""
     found = session.execute(_ONE_AT, {"bucket": bucket, "key": key, "owner_id": owner_id}).scalar()
     return None if found is None else _document(found)
+
+
+def find_visible(session: Session, file_ids: Sequence[UUID], owner_id: UUID | None) -> list[FileDocument]:
+    """Those of these files that there are, in no order; ``owner_id`` as in `find_file`."""
+    found = session.execute(_VISIBLE, {"ids": list(file_ids), "owner_id": owner_id}).scalar_one()
+    return list(json.loads(found))
 
 
 def find_files(session: Session, file_ids: Sequence[UUID]) -> list[FileDocument]:

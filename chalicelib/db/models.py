@@ -119,6 +119,15 @@ class File(Base):
         Index(None, "media_type", "id", postgresql_where=text("media_type IS NOT NULL")),
         Index(None, "owner_id", "sha256", postgresql_where=text("sha256 IS NOT NULL")),
         Index("files_state_idx", "state", "id", postgresql_where=text("state <> 'stored'")),
+        # What waits for its time.
+        Index(
+            "files_trash_idx",
+            "updated_at",
+            "id",
+            postgresql_where=text("state = 'deleted' AND (purged_at IS NULL OR purged_at < updated_at)"),
+        ),
+        Index(None, "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
+        Index(None, "moved_to", postgresql_where=text("moved_to IS NOT NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -142,6 +151,12 @@ class File(Base):
     sha256: Mapped[str | None] = mapped_column(Bytewise)
     detected_media_type: Mapped[str | None] = mapped_column(Bytewise)
     is_mismatch: Mapped[bool] = mapped_column(server_default=text("false"))
+    # When the versions of a deleted file were removed for good.
+    purged_at: Mapped[datetime | None] = mapped_column(Moment)
+    # When the file is to be deleted by itself.
+    expires_at: Mapped[datetime | None] = mapped_column(Moment)
+    # Of the tombstone that a moved file leaves behind: the file.
+    moved_to: Mapped[UUID | None] = mapped_column(ForeignKey("files.id", ondelete="SET NULL"))
     created_at: Mapped[datetime] = mapped_column(Moment)
     updated_at: Mapped[datetime] = mapped_column(Moment)
 
@@ -259,3 +274,62 @@ class FileEvent(Base):
     size: Mapped[int | None] = mapped_column(BigInteger)
     etag: Mapped[str | None] = mapped_column(Text)
     recorded_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class FilePlace(Base):
+    """A place that a moved file had, until ``moved_at``. What S3 stored there later is another file's."""
+
+    __tablename__ = "file_places"
+
+    file_id: Mapped[UUID] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"), primary_key=True)
+    moved_at: Mapped[datetime] = mapped_column(Moment, primary_key=True)
+    bucket: Mapped[str] = mapped_column(Bytewise)
+    key: Mapped[str] = mapped_column(Bytewise)
+
+
+class Job(Base):
+    """Work that may take longer than a request. The table is its own queue: whoever runs one moves ``run_after`` on."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint("kind IN ('copy', 'move', 'delete_folder', 'empty_trash', 'zip')", name="kind"),
+        CheckConstraint("state IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="state"),
+        Index(None, "owner_id", "id"),
+        Index(None, "run_after", postgresql_where=text("state IN ('queued', 'running')")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    kind: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(Text)
+    command: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    progress: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    problem: Mapped[str | None] = mapped_column(Text)
+    cancel_requested: Mapped[bool] = mapped_column(server_default=text("false"))
+    tries: Mapped[int] = mapped_column(server_default=text("0"))
+    run_after: Mapped[datetime] = mapped_column(Moment)
+    created_at: Mapped[datetime] = mapped_column(Moment)
+    updated_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class Share(Base):
+    """A link to a file for people without an account. Only the hash of its token is kept."""
+
+    __tablename__ = "shares"
+    __table_args__ = (
+        CheckConstraint("max_uses > 0", name="max_uses"),
+        UniqueConstraint("token_hash"),
+        Index(None, "file_id", "id"),
+        Index(None, "created_by", "id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    file_id: Mapped[UUID] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"))
+    created_by: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    token_hash: Mapped[str] = mapped_column(Text)
+    max_uses: Mapped[int | None]
+    uses: Mapped[int] = mapped_column(server_default=text("0"))
+    expires_at: Mapped[datetime] = mapped_column(Moment)
+    revoked_at: Mapped[datetime | None] = mapped_column(Moment)
+    created_at: Mapped[datetime] = mapped_column(Moment)

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from chalicelib.catalog.changes import Kind, ObjectChange, rank
+from chalicelib.catalog.changes import Kind, ObjectChange, rank, rank_after
 from chalicelib.catalog.parts import MAX_SINGLE_BYTES, MULTIPART_FROM_BYTES, bytes_of_part, part_count
 from chalicelib.db.file_queries import FileDocument, find_files
 from chalicelib.db.models import File, Upload
@@ -233,31 +233,35 @@ def complete(
 
 
 def record_if_there(
-    transaction: Transaction, store: ObjectStore, file: FileDocument, now: datetime
+    transaction: Transaction, store: ObjectStore, file: FileDocument, now: datetime, after: str = ""
 ) -> FileDocument | None:
-    """Record the object of a pending file as S3 shows it; None if S3 holds none.
+    """Record a file's object as S3 shows it; None if S3 holds none.
 
-    What S3 shows carries no sequencer: the event of the same object merges into it, and doubles nothing.
+    What S3 shows carries no sequencer: the event of the same object merges into it, and doubles nothing. ``after``: see `seen`.
     """
     try:
         head = store.head(file["bucket"], file["key"])
     except NotFound:
         return None
     with transaction() as session:
-        record_changes(session, [seen(file["bucket"], file["key"], head, now)], now)
+        record_changes(session, [seen(file["bucket"], file["key"], head, now, after)], now)
         close_uploads(session, [UUID(file["id"])], now)
         return find_files(session, [UUID(file["id"])])[0]
 
 
-def seen(bucket: str, key: str, head: ObjectHead, now: datetime) -> ObjectChange:
-    """What a HEAD answered, as an observation of a put."""
+def seen(bucket: str, key: str, head: ObjectHead, now: datetime, after: str = "") -> ObjectChange:
+    """What a HEAD answered, as an observation of a put.
+
+    ``after``: the rank of what was current at the key before we ourselves put this there, so that it is known to be later;
+    empty at a key without a history.
+    """
     moment = (head.last_modified or now).astimezone(UTC)
     return ObjectChange(
         kind=Kind.PUT,
         bucket=bucket,
         key=key,
         version_id=head.version_id,
-        rank=rank("", moment, Kind.PUT, head.etag, head.size),
+        rank=rank_after(after) if after else rank("", moment, Kind.PUT, head.etag, head.size),
         event_name="HeadObject",
         event_time=moment,
         size=head.size,

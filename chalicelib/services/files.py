@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from chalicelib.catalog.changes import Kind, ObjectChange, rank_after
 from chalicelib.db import file_history, file_queries
 from chalicelib.db.file_queries import FileDocument, FileFilters
-from chalicelib.db.models import File, ObjectVersion
+from chalicelib.db.models import File
 from chalicelib.db.models import Session as UploadSession
 from chalicelib.db.pages import Slice
 from chalicelib.db.recording import record_changes
@@ -126,7 +126,7 @@ def list_versions(
         NotFound: there is no such file for this caller. InvalidCursor: the cursor is not one of this list.
     """
     file = visible_file(session, principal, file_id)
-    return file_history.list_versions(session, file["bucket"], file["key"], limit, cursor)
+    return file_history.list_versions(session, file["id"], limit, cursor)
 
 
 def list_events(
@@ -138,7 +138,7 @@ def list_events(
         NotFound: there is no such file for this caller. InvalidCursor: the cursor is not one of this list.
     """
     file = visible_file(session, principal, file_id)
-    return file_history.list_events(session, file["bucket"], file["key"], limit, cursor)
+    return file_history.list_events(session, file["id"], limit, cursor)
 
 
 def download_link(
@@ -160,16 +160,19 @@ def download_link(
         Conflict: the file's bytes haven't arrived yet.
     """
     file = visible_file(session, principal, file_id)
+    bucket, key = file["bucket"], file["key"]
     if version_id is None:
         if present_file(file)["state"] == "pending":
             raise Conflict("The file's bytes have not arrived yet.")
         version, media_type = file["version_id"], file["media_type"]
     else:
-        version = "" if version_id == "null" else version_id
-        media_type = _media_type_of_version(session, file, version)
+        found = file_history.find_version(session, file, version_id)
+        if found is None:
+            raise NotFound(f"The file {file_id} has no such version, or it holds no bytes.")
+        bucket, key, version, media_type = found.bucket, found.key, found.version_id, found.media_type
     # S3 takes a link without version for the current one, whatever that is by then.
     signed = version or ("null" if version_id is not None and file["version_id"] else None)
-    url = store.links.download(file["bucket"], file["key"], signed, file["name"], media_type, seconds, inline)
+    url = store.links.download(bucket, key, signed, file["name"], media_type, seconds, inline)
     return DownloadLink(url, now + timedelta(seconds=seconds))
 
 
@@ -230,7 +233,7 @@ def _delete(transaction: Transaction, store: ObjectStore, file: FileDocument, no
     except NotFound:  # the whole bucket is gone, and the object with it
         deletion = Deletion("", False, now)
     with transaction() as session:
-        record_changes(session, [_deleted(file, deletion)], now)
+        record_changes(session, [deletion_change(file, deletion)], now)
         # Without any object ever, there is nothing for the merge to conclude from.
         session.execute(
             update(File)
@@ -239,7 +242,7 @@ def _delete(transaction: Transaction, store: ObjectStore, file: FileDocument, no
         )
 
 
-def _deleted(file: FileDocument, deletion: Deletion) -> ObjectChange:
+def deletion_change(file: FileDocument, deletion: Deletion) -> ObjectChange:
     """What S3 answered to a deletion, as a change that follows what was known *before* it was asked.
 
     Any later rank could outrank a put that came after the deletion, and hide it for good.
@@ -256,21 +259,6 @@ def _deleted(file: FileDocument, deletion: Deletion) -> ObjectChange:
         is_observation=True,
         follows=current if deletion.is_marker else None,
     )
-
-
-def _media_type_of_version(session: Session, file: FileDocument, version_id: str) -> str | None:
-    found = session.execute(
-        select(ObjectVersion.media_type, ObjectVersion.is_delete_marker).where(
-            ObjectVersion.bucket == file["bucket"],
-            ObjectVersion.key == file["key"],
-            ObjectVersion.version_id == version_id,
-            ObjectVersion.alive,
-        )
-    ).one_or_none()
-    if found is None or found.is_delete_marker:
-        raise NotFound(f"The file {file['id']} has no such version, or it holds no bytes.")
-    media_type: str | None = found.media_type
-    return media_type
 
 
 def _require_session(session: Session, owner_id: UUID, session_id: str) -> None:

@@ -153,6 +153,17 @@ def policies_of(session: Session, options: Settings, owner_id: UUID, session_id:
     return policies
 
 
+def check_room(session: Session, options: Settings, owner_id: UUID, session_id: str | None, size: int) -> None:
+    """Refuse one more file of ``size`` bytes, without reserving them.
+
+    Raises:
+        OverQuota: the owner, or the session, has too much already.
+    """
+    for policy in policies_of(session, options, owner_id, session_id):
+        used = session.get(Usage, (owner_id, policy.session_id))
+        check_quota(policy.whose, policy.limits, (used.files if used else 0) + 1, (used.bytes if used else 0) + size)
+
+
 def check_quotas(session: Session, policies: Sequence[Policy], owner_id: UUID) -> None:
     """Refuse the state that this transaction has made.
 

@@ -1,6 +1,7 @@
 """The object store: the few operations of S3 that Landfall uses, in Landfall's types and errors."""
 
 from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -95,6 +96,37 @@ class ObjectStore:
         is_marker = bool(answer.get("DeleteMarker")) and version_id is None
         return Deletion(_version_id(answer), is_marker, _date(answer))
 
+    def delete_if(self, bucket: str, key: str, etag: str) -> Deletion:
+        """Delete the current object, as long as it is the one with this ETag.
+
+        Raises:
+            PreconditionFailed: it is another one. NotFound: there is none any more.
+        """
+        with translating(f"delete an object of {bucket}"):
+            answer = self._client.delete_object(Bucket=bucket, Key=key, IfMatch=f'"{etag}"')
+        return Deletion(_version_id(answer), bool(answer.get("DeleteMarker")), _date(answer))
+
+    def delete_many(self, bucket: str, names: Sequence[tuple[str, str | None]]) -> list[Deletion | str]:
+        """Delete up to 1,000 objects by (key, version id or None); of each what became of it, or S3's word for why not."""
+        objects = [{"Key": key, **_version(version_id)} for key, version_id in names]
+        with translating(f"delete objects of {bucket}"):
+            answer = self._client.delete_objects(Bucket=bucket, Delete={"Objects": objects})
+        at = _date(answer)
+        deleted = {(item["Key"], item.get("VersionId")): item for item in answer.get("Deleted", ())}
+        errors = {item["Key"]: str(item.get("Code")) for item in answer.get("Errors", ())}
+        return [_deletion(name, deleted, errors, at) for name in names]
+
+    def chunks(self, bucket: str, key: str, version_id: str | None, size: int) -> Iterator[bytes]:
+        """An object's bytes, ``size`` at a time.
+
+        Raises:
+            NotFound: there is no such object or version.
+        """
+        with translating(f"read an object of {bucket}"):
+            stream = self._client.get_object(Bucket=bucket, Key=key, **_version(version_id))["Body"]
+            with stream:
+                yield from stream.iter_chunks(size)
+
     def head(self, bucket: str, key: str, version_id: str | None = None) -> ObjectHead:
         """The headers of an object.
 
@@ -138,6 +170,19 @@ class ObjectStore:
         """
         with translating(f"reach the bucket {bucket}"):
             self._client.head_bucket(Bucket=bucket)
+
+
+def _deletion(
+    name: tuple[str, str | None],
+    deleted: Mapping[tuple[str, str | None], dict[str, Any]],
+    errors: Mapping[str, str],
+    at: datetime,
+) -> Deletion | str:
+    item = deleted.get(name)
+    if item is None:
+        return errors.get(name[0], "no answer")
+    marker = name[1] is None and bool(item.get("DeleteMarker"))
+    return Deletion(str(item.get("DeleteMarkerVersionId") or "") if marker else name[1] or "", marker, at)
 
 
 def _version(version_id: str | None) -> dict[str, str]:

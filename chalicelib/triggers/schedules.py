@@ -6,12 +6,20 @@ from typing import Any
 from chalicelib import runtime, telemetry
 from chalicelib.services.enforcement import judge_uploads
 from chalicelib.services.inspection import inspect_due
+from chalicelib.services.job_steps import run_job
+from chalicelib.services.jobs import due_jobs
 from chalicelib.services.maintenance import make_partitions
 from chalicelib.services.reaping import reap_uploads
+from chalicelib.services.trash import delete_expired, purge_old
 
 _BATCH = 200
 _MOST_BATCHES = 20
 _MOST_UPLOADS = 200
+_MOST_FILES = 500
+_MOST_JOBS = 50
+# A job gives way to the next after so long, and none is begun when less is left than its longest step may take.
+_JOB_SECONDS = 120.0
+_SPARE_SECONDS = 240.0
 
 
 def inspect_pending(event: dict[str, Any], context: Any) -> dict[str, int]:
@@ -26,10 +34,11 @@ def inspect_pending(event: dict[str, Any], context: Any) -> dict[str, int]:
 
 
 def work(event: dict[str, Any], context: Any) -> dict[str, int]:
-    """Judge the uploads that have come, and give up those that nobody finished.
+    """Go on with jobs, judge the uploads that have come, give up those that nobody finished, and clear old trash.
 
     Returns:
-        How many uploads were ``refused``, and how many came to which other end: see `Reaped`.
+        How many ``jobs`` were worked on, uploads ``refused``, files ``expired`` and ``purged``, and how many uploads came to
+        which other end: see `Reaped`.
     """
     store, options, now = runtime.store(), runtime.settings(), runtime.now()
     refused = judge_uploads(runtime.transaction, store, options, now, _MOST_UPLOADS)
@@ -38,7 +47,25 @@ def work(event: dict[str, Any], context: Any) -> dict[str, int]:
     reaped = asdict(reap_uploads(runtime.transaction, store, options, now, _MOST_UPLOADS))
     if any(reaped.values()):
         telemetry.log("info", "uploads whose time was up", **reaped)
-    return {"refused": len(refused), **reaped}
+    expired = delete_expired(runtime.transaction, store, now, _MOST_FILES)
+    purged = purge_old(runtime.transaction, store, options, now, _MOST_FILES)
+    # The jobs come last: they take what time is left.
+    return {"refused": len(refused), **reaped, "expired": expired, "purged": purged, "jobs": _run_jobs(context)}
+
+
+def _run_jobs(context: Any) -> int:
+    """Jobs in turn, until all have been worked on or the time is up."""
+    remaining = getattr(context, "get_remaining_time_in_millis", lambda: 600_000)
+    with runtime.transaction() as session:
+        due = due_jobs(session, runtime.now(), _MOST_JOBS)
+    for count, job_id in enumerate(due):
+        seconds = remaining() / 1000 - _SPARE_SECONDS
+        if seconds <= 0:
+            return count
+        run_job(
+            runtime.transaction, runtime.store(), runtime.settings(), runtime.now, job_id, min(seconds, _JOB_SECONDS)
+        )
+    return len(due)
 
 
 def maintain(event: dict[str, Any], context: Any) -> dict[str, list[str]]:

@@ -1,24 +1,30 @@
-"""Uploads whose time is up: S3 is asked once more before anything is given up."""
+"""What runs by the clock: uploads whose time is up, policies on what came, jobs, trash. Each survives a death anywhere."""
 
+import io
 import json
+import zipfile
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import text
 
 from chalicelib import runtime
 from chalicelib.db.file_queries import find_file
-from chalicelib.services import direct_uploads, reaping
+from chalicelib.db.models import Job
+from chalicelib.services import direct_uploads, folders, jobs, moving, reaping, trash, zips
 from chalicelib.services.direct_uploads import Wanted
 from chalicelib.services.enforcement import judge_uploads
+from chalicelib.services.files import delete_found
 from chalicelib.services.inspection import inspect_due
+from chalicelib.services.job_steps import run_job
 from chalicelib.services.principals import DEMO_USER_ID, Principal
 from chalicelib.services.users import ensure_demo_user
 from chalicelib.settings import Settings
 from chalicelib.store.client import ObjectStore
+from chalicelib.triggers import schedules
 from dev.emulator import Emulator
 from dev.infra import client
 from dev.ports import free_port
@@ -180,3 +186,160 @@ def test_a_refusal_that_s3_does_not_carry_out_is_tried_again(world: World) -> No
     world.store = working
     assert len(judge(world)) == 1
     assert world.file(begun)["state"] == "deleted"
+
+
+class Died(BaseException):
+    """The process ends here: nothing of it catches this."""
+
+
+def stored(world: World, body: bytes = b"hello") -> UUID:
+    begun = world.begin(size=len(body))
+    world.s3.put_object(Bucket="reaped", Key=begun.file["key"], Body=body)
+    file_id = UUID(begun.file["id"])
+    direct_uploads.complete(runtime.transaction, world.store, OPTIONS, DEMO, file_id, None, runtime.now())
+    return file_id
+
+
+def found(file_id: UUID) -> Any:
+    with runtime.transaction() as session:
+        return find_file(session, file_id, None)
+
+
+def run(world: World, job_id: UUID, minutes: float = 0) -> Any:
+    """Work on a job as the clock does when so many minutes have gone by; what it is then."""
+
+    def clock() -> datetime:
+        return runtime.now() + timedelta(minutes=minutes)
+
+    run_job(runtime.transaction, world.store, OPTIONS, clock, job_id, 5.0)
+    with runtime.transaction() as session:
+        return session.get_one(Job, job_id)
+
+
+@pytest.mark.parametrize("dies_at", ["copy", "head", "delete_if", "nowhere"])
+def test_a_move_that_dies_anywhere_is_finished_by_the_clock(
+    world: World, monkeypatch: pytest.MonkeyPatch, dies_at: str
+) -> None:
+    file_id, key = stored(world), f"moved/{uuid4()}"
+    before = found(file_id)
+    with runtime.transaction() as session:
+        job = moving.begin_move(session, OPTIONS, DEMO, file_id, key, None, runtime.now())
+
+    def die(*_: Any) -> None:
+        raise Died
+
+    with monkeypatch.context() as patch:
+        if dies_at != "nowhere":
+            patch.setattr(world.store.copier if dies_at == "copy" else world.store, dies_at, die)
+            with pytest.raises(Died):
+                run(world, job.id)
+            assert run(world, job.id).state == "running"  # somebody else holds it
+            assert found(file_id)["key"] == (key if dies_at == "delete_if" else before["key"])
+    assert run(world, job.id, minutes=4).state == "done"
+    after = found(file_id)
+    assert (after["id"], after["key"], after["state"], after["created_at"]) == (
+        before["id"], key, "stored", before["created_at"],
+    )  # fmt: skip
+    listed = world.s3.list_objects_v2(Bucket="reaped", Prefix=before["key"])
+    assert listed["KeyCount"] == 0
+    assert world.s3.get_object(Bucket="reaped", Key=key)["Body"].read() == b"hello"
+
+
+def test_what_is_put_at_the_old_key_during_a_move_stays(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    file_id, key = stored(world), f"moved/{uuid4()}"
+    old = found(file_id)["key"]
+    with runtime.transaction() as session:
+        job = moving.begin_move(session, OPTIONS, DEMO, file_id, key, None, runtime.now())
+    delete_if = world.store.delete_if
+
+    def put_first(*arguments: Any) -> Any:
+        world.s3.put_object(Bucket="reaped", Key=old, Body=b"somebody else's")
+        return delete_if(*arguments)
+
+    monkeypatch.setattr(world.store, "delete_if", put_first)
+    assert run(world, job.id).state == "done"
+    assert world.s3.get_object(Bucket="reaped", Key=old)["Body"].read() == b"somebody else's"
+    assert found(file_id)["key"] == key
+
+
+def test_a_job_whose_store_stays_away_fails_after_five_tries_and_gives_the_key_back(world: World) -> None:
+    file_id, key = stored(world), f"moved/{uuid4()}"
+    with runtime.transaction() as session:
+        job = moving.begin_move(session, OPTIONS, DEMO, file_id, key, None, runtime.now())
+    world.store = ObjectStore.connect("us-east-1", "http://127.0.0.1:9", None)
+    states = [run(world, job.id, minutes=20 * number).state for number in range(5)]
+    assert states == ["queued"] * 4 + ["failed"]
+    assert found(file_id)["state"] == "stored"
+    with runtime.transaction() as session:
+        assert session.scalar(text("SELECT count(*) FROM files WHERE key = :key"), {"key": key}) == 0
+
+
+def test_a_zip_that_is_cancelled_stops_and_leaves_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [stored(world) for _ in range(3)]
+    with runtime.transaction() as session:
+        job = zips.begin_zip(session, DEMO, files, "a.zip", runtime.now())
+    chunks, opened = world.store.chunks, []
+
+    def cancel_at_the_second(*arguments: Any) -> Iterator[bytes]:
+        opened.append(arguments)
+        if len(opened) == 2:
+            with runtime.transaction() as session:
+                jobs.cancel_job(session, DEMO, job.id, runtime.now())
+        return chunks(*arguments)
+
+    monkeypatch.setattr(world.store, "chunks", cancel_at_the_second)
+    ended = run(world, job.id)
+    assert (ended.state, len(opened)) == ("cancelled", 2)
+    assert world.uploads_at_s3() == []
+    with runtime.transaction() as session:
+        assert session.scalar(text("SELECT count(*) FROM files WHERE name = 'a.zip'")) == 0
+
+
+def test_a_zip_of_many_parts_is_whole_and_expires(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = bytes(range(256)) * 40_000
+    files = [stored(world, body), stored(world, b"small")]
+    with runtime.transaction() as session:
+        job = zips.begin_zip(session, DEMO, files, "b.zip", runtime.now())
+    ended = run(world, job.id)
+    assert ended.state == "done"
+    file = found(UUID(ended.result["file_id"]))
+    data = world.s3.get_object(Bucket="reaped", Key=file["key"])["Body"].read()
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert archive.testzip() is None
+        assert archive.read("a") == body
+    later = runtime.now() + timedelta(days=1, minutes=1)
+    assert trash.delete_expired(runtime.transaction, world.store, later, 100) == 1
+    assert found(UUID(ended.result["file_id"]))["state"] == "deleted"
+
+
+def test_old_trash_is_purged_and_young_trash_is_not(world: World) -> None:
+    file_id = stored(world)
+    delete_found(runtime.transaction, world.store, file_id, runtime.now())
+    options = OPTIONS.model_copy(update={"trash_days": 7})
+    for days, purged in ((6, 0), (8, 1), (9, 0)):
+        later = runtime.now() + timedelta(days=days)
+        assert trash.purge_old(runtime.transaction, world.store, options, later, 100) == purged
+    assert "Versions" not in world.s3.list_object_versions(Bucket="reaped", Prefix=found(file_id)["key"])
+
+
+def test_a_folder_of_more_files_than_one_step_takes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [stored(world) for _ in range(5)]
+    monkeypatch.setattr(folders, "_BATCH", 2)
+    prefix = f"{DEMO_USER_ID}/"
+    command = {"bucket": "reaped", "prefix": prefix, "until": (runtime.now() + timedelta(seconds=1)).isoformat()}
+    with runtime.transaction() as session:
+        job = jobs.create_job(session, DEMO, "delete_folder", command, runtime.now())
+    ended = run(world, job.id)
+    assert (ended.state, ended.progress["done"]) == ("done", 5)
+    assert {found(file_id)["state"] for file_id in files} == {"deleted"}
+
+
+def test_the_schedule_does_all_of_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "store", lambda: world.store)
+    file_id = stored(world)
+    with runtime.transaction() as session:
+        job = moving.begin_move(session, OPTIONS, DEMO, file_id, f"moved/{uuid4()}", None, runtime.now())
+    done = schedules.work({}, None)
+    assert done["jobs"] >= 1
+    with runtime.transaction() as session:
+        assert session.get_one(Job, job.id).state == "done"

@@ -1,0 +1,166 @@
+"""Deleting and bringing back many files at once: one answer for each, whatever becomes of the others."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from chalicelib.catalog.changes import Kind, ObjectChange, rank_after
+from chalicelib.db import file_history, file_queries
+from chalicelib.db.file_queries import FileDocument
+from chalicelib.db.models import File
+from chalicelib.db.recording import record_changes
+from chalicelib.errors import Conflict, LandfallError, NotFound, OverQuota, StoreUnavailable
+from chalicelib.services import Transaction
+from chalicelib.services.files import deletion_change
+from chalicelib.services.pending import abort_parts, check_room
+from chalicelib.services.principals import Principal
+from chalicelib.settings import Settings
+from chalicelib.store.client import Deletion, ObjectStore
+
+_MOST_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one file: ``error`` is None if it worked."""
+
+    file_id: UUID
+    error: LandfallError | None = None
+
+
+def delete_files(
+    transaction: Transaction, store: ObjectStore, principal: Principal, file_ids: Sequence[UUID], now: datetime
+) -> list[Outcome]:
+    """Delete files as `files.delete_file` does; says of each, in their order, what became of it."""
+    files, outcomes = _present(transaction, principal, file_ids)
+    for file in files.values():
+        if file["upload"]:
+            abort_parts(transaction, store, file)
+    for bucket, group in _by_bucket(files.values()):
+        answers = _carefully(store, bucket, [(file["key"], None) for file in group])
+        deleted = [(file, answer) for file, answer in zip(group, answers, strict=True) if isinstance(answer, Deletion)]
+        with transaction() as session:
+            record_changes(session, [deletion_change(file, deletion) for file, deletion in deleted], now)
+            ids = [UUID(file["id"]) for file, _ in deleted]
+            waiting = update(File).where(File.id.in_(ids), File.state == "pending")
+            session.execute(waiting.values(state="deleted", updated_at=now))
+        for file, answer in zip(group, answers, strict=True):
+            outcomes[UUID(file["id"])] = answer if isinstance(answer, LandfallError) else None
+    return [Outcome(file_id, outcomes[file_id]) for file_id in file_ids]
+
+
+def restore_files(
+    transaction: Transaction,
+    store: ObjectStore,
+    options: Settings,
+    principal: Principal,
+    file_ids: Sequence[UUID],
+    now: datetime,
+) -> list[Outcome]:
+    """Bring deleted files back, as they were, by removing their delete markers; says of each what became of it.
+
+    A file that is there already is left as it is.
+    """
+    markers: dict[UUID, list[tuple[str, str]]] = {}
+    outcomes: dict[UUID, LandfallError | None] = {}
+    with transaction() as session:
+        files = _visible(session, principal, file_ids)
+        for file_id in file_ids:
+            try:
+                markers[file_id] = _markers(session, options, files.get(file_id), file_id)
+                outcomes[file_id] = None
+            except (NotFound, Conflict, OverQuota) as error:
+                outcomes[file_id] = error
+    for bucket, group in _by_bucket(files[file_id] for file_id, found in markers.items() if found):
+        hidden = [(file, *marker) for file in group for marker in markers[UUID(file["id"])]]
+        names = [(file["key"], version_id or "null") for file, version_id, _ in hidden]
+        answers = _carefully(store, bucket, names)
+        removed = []
+        for (file, version_id, rank), answer in zip(hidden, answers, strict=True):
+            if isinstance(answer, LandfallError):
+                outcomes[UUID(file["id"])] = answer
+            else:
+                removed.append(_removal(file, version_id, rank, answer))
+        with transaction() as session:
+            record_changes(session, removed, now)
+    return [Outcome(file_id, outcomes[file_id]) for file_id in file_ids]
+
+
+def _present(
+    transaction: Transaction, principal: Principal, file_ids: Sequence[UUID]
+) -> tuple[dict[UUID, FileDocument], dict[UUID, LandfallError | None]]:
+    with transaction() as session:
+        files = _visible(session, principal, file_ids)
+    outcomes: dict[UUID, LandfallError | None] = {}
+    for file_id in file_ids:
+        file = files.get(file_id)
+        if file is None:
+            outcomes[file_id] = NotFound(f"There is no file {file_id}.")
+        elif file["state"] == "deleted":
+            outcomes[file_id] = NotFound(f"The file {file_id} is deleted since {file['updated_at']}.")
+            del files[file_id]
+    return files, outcomes
+
+
+def _visible(session: Session, principal: Principal, file_ids: Sequence[UUID]) -> dict[UUID, FileDocument]:
+    owner_id = None if principal.is_operator else principal.user_id
+    return {UUID(file["id"]): file for file in file_queries.find_visible(session, file_ids, owner_id)}
+
+
+def _markers(session: Session, options: Settings, file: FileDocument | None, file_id: UUID) -> list[tuple[str, str]]:
+    """Version id and rank of each delete marker that hides the file's newest object; none if nothing does."""
+    if file is None:
+        raise NotFound(f"There is no file {file_id}.")
+    if file["state"] == "pending":
+        raise Conflict("The file's bytes have not arrived yet; there is nothing to restore.")
+    if file["state"] == "stored":
+        return []
+    hidden = file_history.hidden_object(session, file["bucket"], file["key"])
+    if hidden is None or not hidden.markers:
+        raise Conflict("Nothing is left of the file that could be restored: S3 holds no version of it.")
+    if file["owner_id"]:
+        check_room(session, options, UUID(file["owner_id"]), file["session_id"], hidden.size or 0)
+    return hidden.markers
+
+
+def _removal(file: FileDocument, version_id: str, rank: str, deletion: Deletion) -> ObjectChange:
+    return ObjectChange(
+        kind=Kind.REMOVAL,
+        bucket=file["bucket"],
+        key=file["key"],
+        version_id=version_id,
+        rank=rank_after(rank),
+        event_name="DeleteObject",
+        event_time=deletion.at,
+        is_observation=True,
+    )
+
+
+def _by_bucket(files: Iterable[FileDocument]) -> Iterable[tuple[str, list[FileDocument]]]:
+    groups: dict[str, list[FileDocument]] = defaultdict(list)
+    for file in files:
+        groups[file["bucket"]].append(file)
+    return groups.items()
+
+
+def _carefully(
+    store: ObjectStore, bucket: str, names: Sequence[tuple[str, str | None]]
+) -> list[Deletion | LandfallError]:
+    """Delete in batches of what S3 takes at once; a batch that S3 doesn't answer fails alone."""
+    answers: list[Deletion | LandfallError] = []
+    for start in range(0, len(names), _MOST_AT_ONCE):
+        batch = names[start : start + _MOST_AT_ONCE]
+        try:
+            found = store.delete_many(bucket, batch)
+            answers += [
+                StoreUnavailable(f"The object store refused: {answer}.") if isinstance(answer, str) else answer
+                for answer in found
+            ]
+        except LandfallError as error:
+            answers += [error] * len(batch)
+    return answers

@@ -1,0 +1,276 @@
+"""Copying, moving and restoring: S3 copies the bytes, none of them comes here.
+
+Each is a job, begun at once, so that whatever breaks off in the middle is finished or taken back by the clock. A move is a copy,
+then one transaction in which the file takes its new place, then a deletion at the old one:
+
+- Before the transaction the file is where it was; a placeholder holds the new key.
+- After it the file is at its new place, with its id, its time of creation and its history (`FilePlace`). The old key has a
+  tombstone of its own (`File.moved_to`), as every key that ever held an object has a row.
+- The old object is deleted only if it is still the one that was copied: what somebody puts there meanwhile stays.
+"""
+
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.orm import Session
+
+from chalicelib.catalog.keys import check_key, display_name
+from chalicelib.db.file_history import current_rank, find_version
+from chalicelib.db.file_queries import FileDocument, find_file
+from chalicelib.db.locks import lock_keys
+from chalicelib.db.models import File, FilePlace, Job
+from chalicelib.db.recording import record_changes
+from chalicelib.errors import (
+    Conflict,
+    Forbidden,
+    MalformedNotification,
+    NotFound,
+    PreconditionFailed,
+    StoreUnavailable,
+    Unprocessable,
+)
+from chalicelib.ids import uuid7
+from chalicelib.services import Transaction
+from chalicelib.services.direct_uploads import record_if_there, seen
+from chalicelib.services.files import deletion_change, present_file, visible_file
+from chalicelib.services.jobs import Cancelled, Work, create_job
+from chalicelib.services.pending import Announcement, add_pending, check_room, forget, new_place
+from chalicelib.services.principals import Principal
+from chalicelib.settings import Settings
+from chalicelib.store.client import ObjectStore
+from chalicelib.store.copying import Source
+
+_TRIES = 3
+
+
+def begin_copy(
+    session: Session,
+    options: Settings,
+    principal: Principal,
+    file_id: UUID,
+    name: str | None,
+    said: Announcement | None,
+    now: datetime,
+) -> tuple[UUID, Job]:
+    """A new file of the caller's that is to hold the same bytes, and the job that copies them.
+
+    What is said of it is as of the original, unless ``said`` tells otherwise.
+
+    Raises:
+        NotFound: there is no such file for this caller. Conflict: its bytes haven't arrived yet.
+        AgainstPolicy, OverQuota: see `add_pending`.
+    """
+    file = _stored(session, principal, file_id)
+    own = file["owner_id"] == str(principal.user_id)
+    said = said or Announcement(file["session_id"] if own else None, file["metadata"], file["tags"])
+    place = new_place(
+        options.bucket, principal, name or file["name"], now, media_type=file["media_type"], size=file["size"]
+    )
+    add_pending(session, options, principal, said, [place], now)
+    command = {"source": _source_document(file), "file_id": str(place.file_id)}
+    return place.file_id, create_job(session, principal, "copy", command, now)
+
+
+def copy_step(work: Work) -> bool:
+    """Have S3 copy the object, and record it.
+
+    Raises:
+        NotFound: the source, or the new file, is gone. PreconditionFailed: the source is another one by now.
+    """
+    file_id = UUID(work.command["file_id"])
+    with work.transaction() as session:
+        file = find_file(session, file_id, None)
+    if file is None or file["state"] == "deleted":
+        raise NotFound("The new file was deleted meanwhile.")
+    if file["state"] == "pending":
+        work.store.copier.copy(Source(**work.command["source"]), file["bucket"], file["key"])
+        record_if_there(work.transaction, work.store, file, work.clock())
+    work.result = {"file_id": str(file_id)}
+    return True
+
+
+def undo_copy(work: Work) -> None:
+    """Forget the new file, unless its object is there after all."""
+    with work.transaction() as session:
+        forget(session, [UUID(work.command["file_id"])])
+
+
+def begin_move(
+    session: Session, options: Settings, principal: Principal, file_id: UUID, key: str, name: str | None, now: datetime
+) -> Job:
+    """The job that gives a file another key in its bucket, and another name if it is given or was the old key's.
+
+    Raises:
+        NotFound: there is no such file for this caller. Unprocessable: no key of S3's.
+        Conflict: its bytes haven't arrived yet, or there is something at the new key.
+        Forbidden: a member would leave the keys that begin with its own id.
+    """
+    file = _stored(session, principal, file_id)
+    try:
+        check_key(key)
+    except MalformedNotification as error:
+        raise Unprocessable(str(error)) from None
+    if not principal.is_operator and not key.startswith(f"{principal.user_id}/"):
+        raise Forbidden(f"A member's keys begin with its own id: {principal.user_id}/.")
+    if key == file["key"]:
+        raise Conflict("The file is there already.")
+    if name is None:
+        name = display_name(key) if file["name"] == display_name(file["key"]) else file["name"]
+    lock_keys(session, [(file["bucket"], file["key"]), (file["bucket"], key)])
+    placeholder = _hold(session, file, key, name, now)
+    command = {"file_id": str(file_id), "key": key, "name": name, "placeholder": str(placeholder)}
+    return create_job(session, principal, "move", command, now)
+
+
+def move_step(work: Work) -> bool:
+    """Copy, take the new place, delete at the old one: each only if it isn't done yet.
+
+    Raises:
+        NotFound: the file is gone. Conflict: it was changed again and again meanwhile; it is where it was.
+    """
+    file_id, key = UUID(work.command["file_id"]), work.command["key"]
+    if "left" not in work.progress:
+        work.progress["left"] = _take_new_place(work, file_id, key)
+        with suppress(Cancelled):  # too late: the file has moved, and only the tidying is left
+            work.save()
+    _leave(work, work.progress["left"])
+    work.result = {"file_id": str(file_id)}
+    return True
+
+
+def undo_move(work: Work) -> None:
+    """Give the new key up: its row, and what has been copied there. If S3 doesn't answer, a copy that nobody owns stays."""
+    with work.transaction() as session:
+        held = find_file(session, UUID(work.command["placeholder"]), None)
+    if held is None:
+        return
+    with suppress(NotFound, PreconditionFailed, StoreUnavailable):
+        head = work.store.head(held["bucket"], held["key"])
+        work.store.delete_if(held["bucket"], held["key"], head.etag)
+    with work.transaction() as session:
+        session.execute(delete(File).where(File.id == UUID(held["id"])))
+
+
+def restore_version(
+    transaction: Transaction,
+    store: ObjectStore,
+    options: Settings,
+    principal: Principal,
+    file_id: UUID,
+    version_id: str,
+    now: datetime,
+) -> FileDocument:
+    """The file with an earlier version as its newest one again; the versions between stay, too.
+
+    Raises:
+        NotFound: there is no such file or version for this caller. OverQuota: see `check_room`.
+    """
+    with transaction() as session:
+        file = visible_file(session, principal, file_id)
+        version = find_version(session, file, version_id)
+        if version is None:
+            raise NotFound(f"The file {file_id} has no such version, or it holds no bytes.")
+        if file["owner_id"] and file["state"] != "stored":
+            check_room(session, options, UUID(file["owner_id"]), file["session_id"], version.size or 0)
+        before = current_rank(session, file["bucket"], file["key"])
+    source = Source(version.bucket, version.key, version.version_id, version.etag or "", version.size or 0)
+    store.copier.copy(source, file["bucket"], file["key"])
+    restored = record_if_there(transaction, store, file, now, before)
+    if restored is None:
+        raise Conflict("The restored object was deleted again meanwhile.")
+    return restored
+
+
+def _stored(session: Session, principal: Principal, file_id: UUID) -> FileDocument:
+    file = present_file(visible_file(session, principal, file_id))
+    if file["state"] == "pending":
+        raise Conflict("The file's bytes have not arrived yet.")
+    return file
+
+
+def _source_document(file: FileDocument) -> dict[str, Any]:
+    return {name: file[name] for name in ("bucket", "key", "version_id", "etag", "size")}
+
+
+def _source(file: FileDocument) -> Source:
+    return Source(**_source_document(file))
+
+
+def _hold(session: Session, file: FileDocument, key: str, name: str, now: datetime) -> UUID:
+    """Hold the new key with a row, so that nobody else takes it. A tombstone that this very file left there gives way."""
+    there = session.execute(select(File).where(File.key == key, File.bucket == file["bucket"])).scalar_one_or_none()
+    if there is not None:
+        if there.state != "deleted" or str(there.moved_to) != file["id"]:
+            raise Conflict(
+                f"There is something at {key} already{', in the trash' if there.state == 'deleted' else ''}."
+            )
+        session.execute(delete(File).where(File.id == there.id))
+    placeholder = uuid7(now)
+    values = {
+        "bucket": file["bucket"],
+        "key": key,
+        "name": name,
+        "state": "pending",
+        "created_at": now,
+        "updated_at": now,
+    }
+    session.execute(insert(File).values(id=placeholder, **values))
+    return placeholder
+
+
+def _take_new_place(work: Work, file_id: UUID, key: str) -> dict[str, Any]:
+    """Copy the current version, then move the row, unless another version came meanwhile; says what was left behind."""
+    for _ in range(_TRIES):
+        with work.transaction() as session:
+            file = present_file(visible_file(session, work.principal, file_id))
+        if file["key"] == key:  # a process before this one came as far as here
+            with work.transaction() as session:
+                return _left_behind(session, file_id)
+        with work.transaction() as session:
+            before = current_rank(session, file["bucket"], key)
+        work.store.copier.copy(_source(file), file["bucket"], key)
+        head = work.store.head(file["bucket"], key)
+        with work.transaction() as session:
+            lock_keys(session, [(file["bucket"], file["key"]), (file["bucket"], key)])
+            now_there = find_file(session, file_id, None, lock=True)
+            if now_there is None or now_there["state"] != "stored":
+                raise NotFound("The file was deleted meanwhile.")
+            if (now_there["version_id"], now_there["etag"]) == (file["version_id"], file["etag"]):
+                _exchange(session, now_there, key, work.command, work.clock())
+                record_changes(session, [seen(file["bucket"], key, head, work.clock(), before)], work.clock())
+                return file
+    raise Conflict("The file was changed again and again while it was being moved.")
+
+
+def _exchange(session: Session, file: FileDocument, key: str, command: Any, now: datetime) -> None:
+    """The file's row takes the placeholder's place, and a row that nobody owns takes the file's old one."""
+    file_id, tombstone = UUID(file["id"]), uuid7(now)
+    session.execute(delete(File).where(File.key == key, File.bucket == file["bucket"]))
+    places = {"file_id": file_id, "moved_at": now, "bucket": file["bucket"], "key": file["key"]}
+    session.execute(insert(FilePlace).values(**places))
+    session.execute(update(File).where(File.id == file_id).values(key=key, name=command["name"], updated_at=now))
+    kept = {name: file[name] for name in ("bucket", "key", "version_id", "rank", "size", "etag", "media_type", "state")}
+    name = display_name(file["key"])
+    session.execute(
+        insert(File).values(id=tombstone, name=name, moved_to=file_id, created_at=now, updated_at=now, **kept)
+    )
+
+
+def _left_behind(session: Session, file_id: UUID) -> dict[str, Any]:
+    tombstone = session.scalar(select(File.id).where(File.moved_to == file_id).order_by(File.id.desc()).limit(1))
+    return dict(find_file(session, tombstone, None) or {}) if tombstone else {}
+
+
+def _leave(work: Work, left: FileDocument) -> None:
+    """Delete the object at the old place, if it is still the one that was copied."""
+    if not left:
+        return
+    try:
+        deletion = work.store.delete_if(left["bucket"], left["key"], left["etag"])
+    except (NotFound, PreconditionFailed):
+        return
+    with work.transaction() as session:
+        record_changes(session, [deletion_change(left, deletion)], work.clock())

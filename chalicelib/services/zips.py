@@ -1,0 +1,153 @@
+"""Many files in one zip: written straight from S3 to S3, a part at a time, as a file of the caller's that expires."""
+
+import zipfile
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import IO, Any, cast
+from uuid import UUID
+
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from chalicelib.catalog.parts import MIB
+from chalicelib.db.file_queries import FileDocument, find_visible
+from chalicelib.db.models import File, Job, Upload
+from chalicelib.errors import NotFound, TooLarge
+from chalicelib.services.direct_uploads import record_if_there
+from chalicelib.services.jobs import Work, create_job
+from chalicelib.services.pending import Announcement, add_pending, forget, new_place
+from chalicelib.services.principals import Principal
+from chalicelib.store.client import ObjectStore
+from chalicelib.store.multipart import Part
+
+MOST_FILES = 1000
+MOST_BYTES = 2 * 1024 * MIB
+_PART_BYTES = 8 * MIB
+_CHUNK_BYTES = MIB
+_KEPT = timedelta(days=1)
+# What a zip writes beside an entry's bytes: two headers with the name, which may be four bytes a character, twice.
+_ENTRY_BYTES = 2500
+
+
+def begin_zip(session: Session, principal: Principal, file_ids: list[UUID], name: str, now: datetime) -> Job:
+    """The job that zips these files of the caller's.
+
+    Raises:
+        NotFound: one of them isn't there for this caller, or holds no bytes. TooLarge: they are too large together.
+    """
+    files = _find(session, principal, file_ids)
+    total = sum(file["size"] or 0 for file in files)
+    if total > MOST_BYTES:
+        raise TooLarge(f"The files have {total} bytes; a zip takes at most {MOST_BYTES}.")
+    command = {"file_ids": [str(file_id) for file_id in file_ids], "name": name}
+    return create_job(session, principal, "zip", command, now)
+
+
+def zip_step(work: Work) -> bool:
+    """Write the whole zip. A process that dies leaves parts that the clock throws away; the next one begins anew.
+
+    Raises:
+        NotFound: a file is gone. AgainstPolicy, OverQuota: see `add_pending`. Cancelled: the job's owner said so.
+    """
+    now = work.clock()
+    with work.transaction() as session:
+        files = _find(session, work.principal, [UUID(file_id) for file_id in work.command["file_ids"]])
+        size = sum((file["size"] or 0) + _ENTRY_BYTES for file in files)
+        place = new_place(
+            work.options.bucket, work.principal, work.command["name"], now, "multipart", "application/zip", size
+        )
+        add_pending(session, work.options, work.principal, Announcement(metadata={"zip": len(files)}), [place], now)
+    upload_id = work.store.multipart.create(place.bucket, place.key, place.media_type)
+    try:
+        with work.transaction() as session:
+            session.execute(update(Upload).where(Upload.file_id == place.file_id).values(multipart_id=upload_id))
+        writer = _Parts(work.store, place.bucket, place.key, upload_id)
+        _write(work, files, writer)
+        work.store.multipart.complete(place.bucket, place.key, upload_id, writer.finish())
+    except BaseException:
+        with suppress(NotFound):
+            work.store.multipart.abort(place.bucket, place.key, upload_id)
+        with work.transaction() as session:
+            forget(session, [place.file_id])
+        raise
+    expires_at = work.clock() + _KEPT
+    with work.transaction() as session:
+        session.execute(update(File).where(File.id == place.file_id).values(expires_at=expires_at))
+    record_if_there(
+        work.transaction, work.store, {"id": str(place.file_id), "bucket": place.bucket, "key": place.key}, now
+    )
+    work.result = {"file_id": str(place.file_id), "expires_at": expires_at.isoformat()}
+    return True
+
+
+def _find(session: Session, principal: Principal, file_ids: list[UUID]) -> list[FileDocument]:
+    owner_id = None if principal.is_operator else principal.user_id
+    found = {file["id"]: file for file in find_visible(session, file_ids, owner_id) if file["state"] == "stored"}
+    missing = [str(file_id) for file_id in file_ids if str(file_id) not in found]
+    if missing:
+        raise NotFound(f"There is no stored file {missing[0]}.")
+    return [found[str(file_id)] for file_id in file_ids]
+
+
+def _write(work: Work, files: list[FileDocument], writer: "_Parts") -> None:
+    with zipfile.ZipFile(cast(IO[bytes], writer), "w", zipfile.ZIP_STORED) as archive:
+        for file, name in zip(files, _names(files), strict=True):
+            moment = datetime.fromisoformat(file["stored_at"] or file["created_at"])
+            entry = zipfile.ZipInfo(name, max(moment.timetuple()[:6], (1980, 1, 1, 0, 0, 0)))
+            with archive.open(entry, "w", force_zip64=True) as target:
+                for chunk in work.store.chunks(file["bucket"], file["key"], file["version_id"] or None, _CHUNK_BYTES):
+                    target.write(chunk)
+                    if writer.has_sent_more():
+                        work.save()  # also asks whether to go on
+            work.progress["done"] = work.progress.get("done", 0) + 1
+            work.save()
+
+
+def _names(files: list[FileDocument]) -> Iterator[str]:
+    """The files' names, made different where they are the same; slashes would make folders of them."""
+    seen: set[str] = set()
+    for file in files:
+        wanted = name = file["name"].replace("/", "_").replace("\\", "_")
+        stem, dot, suffix = wanted.rpartition(".")
+        number = 2
+        while name in seen:
+            name = f"{stem} ({number}).{suffix}" if dot and stem else f"{wanted} ({number})"
+            number += 1
+        seen.add(name)
+        yield name
+
+
+class _Parts:
+    """What a zip is written to: collects bytes, and sends each full part. It can't seek, and a zip needn't."""
+
+    def __init__(self, store: ObjectStore, bucket: str, key: str, upload_id: str) -> None:
+        self._store, self._place = store, (bucket, key, upload_id)
+        self._waiting = bytearray()
+        self._parts: list[Part] = []
+        self._told = 0
+
+    def write(self, data: Any) -> int:
+        self._waiting += data
+        while len(self._waiting) >= _PART_BYTES:
+            self._send(bytes(self._waiting[:_PART_BYTES]))
+            del self._waiting[:_PART_BYTES]
+        return len(data)
+
+    def flush(self) -> None:
+        """What is less than a part waits for more."""
+
+    def has_sent_more(self) -> bool:
+        """Whether a part was sent since this was last asked."""
+        before, self._told = self._told, len(self._parts)
+        return self._told > before
+
+    def finish(self) -> list[Part]:
+        """Send the rest; all parts, in order."""
+        if self._waiting or not self._parts:
+            self._send(bytes(self._waiting))
+        return self._parts
+
+    def _send(self, body: bytes) -> None:
+        number = len(self._parts) + 1
+        self._parts.append(self._store.multipart.put_part(*self._place, number, body))
