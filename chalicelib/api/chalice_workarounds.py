@@ -17,7 +17,7 @@ from chalicelib.api.exchange import Exchange
 from chalicelib.errors import InvalidInput, LandfallError, MethodNotAllowed, NotFound, UnsupportedMediaType
 
 CORS = CORSConfig(
-    allow_headers=["X-Landfall-User"],
+    allow_headers=["If-Match", "If-None-Match", "X-Landfall-User"],
     expose_headers=["ETag", "Link", "Location", "Retry-After", "X-Request-Id"],
     max_age=600,
 )

@@ -107,7 +107,7 @@ class Endpoint:
 
     def serialise(self, body: Any, is_ready: bool) -> str:
         """``body`` as text: through the response schema, or as it is where there is none or it is ready."""
-        if self.response is None:
+        if self.response is None or body is None:
             return "" if body is None else str(body)
         if is_ready:
             return json.dumps(body, ensure_ascii=False, separators=(",", ":"))

@@ -1,17 +1,22 @@
 """Routes of files."""
 
 from dataclasses import fields
+from typing import Any
 
 from chalice.app import Blueprint
 
 from chalicelib import runtime
+from chalicelib.api import preconditions, waiting
 from chalicelib.api.endpoint import JSON, Call, Reply, endpoint
 from chalicelib.api.pages import Page, PageQuery, page_reply
 from chalicelib.api.schemas.files import (
     DownloadOut,
     DownloadQuery,
     EventOut,
+    FacetOut,
+    FacetsQuery,
     FileDetail,
+    FileFilterQuery,
     FileOut,
     FilePatch,
     FilePath,
@@ -20,9 +25,14 @@ from chalicelib.api.schemas.files import (
     SessionFilesPath,
     SessionFilesQuery,
     VersionOut,
+    WaitQuery,
 )
-from chalicelib.db.file_queries import FileDocument, FileFilters
-from chalicelib.errors import Conflict, InvalidCursor, NotFound, StoreUnavailable, Unprocessable
+from chalicelib.catalog.metadata_filters import parse_filter
+from chalicelib.db.file_filters import FileFilters
+from chalicelib.db.file_queries import RELEVANCE, FileDocument
+from chalicelib.db.pages import Slice
+from chalicelib.db.search import terms_of
+from chalicelib.errors import Conflict, InvalidCursor, NotFound, PreconditionFailed, StoreUnavailable, Unprocessable
 from chalicelib.services import files
 from chalicelib.services.files import FileChanges
 
@@ -32,16 +42,31 @@ _FILTERS = {field.name for field in fields(FileFilters)}
 
 
 @routes.route("/api/files", methods=["GET"], **JSON)
-@endpoint(query=FileQuery, response=Page[FileOut], errors=(InvalidCursor,))
+@endpoint(query=FileQuery, response=Page[FileOut], errors=(InvalidCursor,), transactional=False)
 def list_files(call: Call[None, FileQuery, None]) -> Reply:
     """List files.
 
     The caller's own; an operator's list holds everyone's. A file that was put into the bucket a moment ago appears as
-    soon as its event is recorded: ask with `key` to wait for one.
+    soon as its event is recorded: ask with `key` and `wait` to wait for one. What `q` finds is a moment behind the list.
     """
-    query = call.query
-    found = files.list_files(call.session, call.principal, _filters(query), query.sort, query.limit, query.cursor)
+    query, filters = call.query, _filters(call.query)
+
+    def look() -> Slice[FileDocument]:
+        with runtime.transaction() as session:
+            return files.list_files(session, call.principal, filters, _sort(query), query.limit, query.cursor)
+
+    found = waiting.until(lambda page: any(file["state"] == "stored" for file in page.items), look, query.wait)
     return page_reply(call, found, is_ready=True)
+
+
+@routes.route("/api/files/facets", methods=["GET"], **JSON)
+@endpoint(query=FacetsQuery, response=dict[str, list[FacetOut]])
+def count_files(call: Call[None, FacetsQuery, None]) -> dict[str, list[dict[str, Any]]]:
+    """Count files by what they have in common.
+
+    By each facet, its hundred most frequent values with the files and bytes that have them. Filters are those of the list.
+    """
+    return files.count_files(call.session, call.principal, _filters(call.query), call.query.by.split(","))
 
 
 @routes.route("/api/sessions/{session_id}/files", methods=["GET"], **JSON)
@@ -53,19 +78,28 @@ def list_session_files(call: Call[SessionFilesPath, SessionFilesQuery, None]) ->
     """
     query, name = call.query, call.path.session_id
     found = files.list_session_files(
-        call.session, call.principal, name, _filters(query), query.sort, query.limit, query.cursor
+        call.session, call.principal, name, _filters(query), _sort(query), query.limit, query.cursor
     )
     return page_reply(call, found, is_ready=True)
 
 
 @routes.route("/api/files/{file_id}", methods=["GET"], **JSON)
-@endpoint(path=FilePath, response=FileDetail, errors=(NotFound,))
-def get_file(call: Call[FilePath, None, None]) -> FileDocument:
+@endpoint(path=FilePath, query=WaitQuery, response=FileDetail, also=(304,), errors=(NotFound,), transactional=False)
+def get_file(call: Call[FilePath, WaitQuery, None]) -> Reply:
     """Read a file.
 
-    A deleted one is not found; its versions and events still are.
+    A deleted one is not found; its versions and events still are. The `ETag` stands for this state of it: with
+    `If-None-Match`, 304 as long as nothing has changed; with `If-Match`, a change is refused (412) if something has.
     """
-    return files.get_file(call.session, call.principal, call.path.file_id)
+
+    def look() -> FileDocument:
+        with runtime.transaction() as session:
+            return files.get_file(session, call.principal, call.path.file_id)
+
+    file = waiting.until(lambda file: file["state"] != "pending", look, call.query.wait)
+    if preconditions.is_known(call.exchange, file):
+        return Reply(None, 304, preconditions.etag(file))
+    return _detail(file)
 
 
 @routes.route("/api/files/{file_id}/versions", methods=["GET"], **JSON)
@@ -118,36 +152,62 @@ def download_file(call: Call[FilePath, DownloadQuery, None]) -> Reply:
 
 
 @routes.route("/api/files/{file_id}", methods=["PUT"], **JSON)
-@endpoint(path=FilePath, body=FileReplace, response=FileOut, errors=(NotFound, Unprocessable))
-def replace_file(call: Call[FilePath, None, FileReplace]) -> FileDocument:
+@endpoint(path=FilePath, body=FileReplace, response=FileOut, errors=(NotFound, PreconditionFailed, Unprocessable))
+def replace_file(call: Call[FilePath, None, FileReplace]) -> Reply:
     """Replace a file's name, session, metadata and tags.
 
-    What is left out falls back to its default.
+    What is left out falls back to its default. With `If-Match`, only if the file is as the caller knows it.
     """
     changes = FileChanges(**call.body.model_dump())  # type: ignore[typeddict-item]
-    return files.change_file(call.session, call.principal, call.path.file_id, changes, call.now)
+    return _changed(call, changes)
 
 
 @routes.route("/api/files/{file_id}", methods=["PATCH"], **JSON)
-@endpoint(path=FilePath, body=FilePatch, response=FileOut, errors=(NotFound, Unprocessable))
-def patch_file(call: Call[FilePath, None, FilePatch]) -> FileDocument:
+@endpoint(path=FilePath, body=FilePatch, response=FileOut, errors=(NotFound, PreconditionFailed, Unprocessable))
+def patch_file(call: Call[FilePath, None, FilePatch]) -> Reply:
     """Change a file's name, session, metadata or tags.
 
-    What is left out stays. `"session_id": null` takes it out of its session; metadata and tags are replaced as a whole.
+    What is left out stays. `"session_id": null` takes it out of its session; metadata and tags are replaced as a
+    whole. With `If-Match`, only if the file is as the caller knows it.
     """
     changes = FileChanges(**call.body.model_dump(exclude_unset=True))  # type: ignore[typeddict-item]
-    return files.change_file(call.session, call.principal, call.path.file_id, changes, call.now)
+    return _changed(call, changes)
 
 
 @routes.route("/api/files/{file_id}", methods=["DELETE"], **JSON)
-@endpoint(path=FilePath, response=None, status=204, errors=(NotFound, StoreUnavailable), transactional=False)
+@endpoint(
+    path=FilePath,
+    response=None,
+    status=204,
+    errors=(NotFound, PreconditionFailed, StoreUnavailable),
+    transactional=False,
+)
 def delete_file(call: Call[FilePath, None, None]) -> None:
     """Delete a file.
 
     Its object goes, in a versioned bucket behind a delete marker; a tombstone with its versions and events stays.
     """
-    files.delete_file(runtime.transaction, runtime.store(), call.principal, call.path.file_id, call.now)
+    revisions = preconditions.expected(call.exchange)
+    files.delete_file(runtime.transaction, runtime.store(), call.principal, call.path.file_id, call.now, revisions)
 
 
-def _filters(query: SessionFilesQuery) -> FileFilters:
-    return FileFilters(**query.model_dump(include=_FILTERS))
+def _changed(call: Call[FilePath, None, Any], changes: FileChanges) -> Reply:
+    revisions = preconditions.expected(call.exchange)
+    return _detail(files.change_file(call.session, call.principal, call.path.file_id, changes, call.now, revisions))
+
+
+def _detail(file: FileDocument) -> Reply:
+    return Reply(file, headers=preconditions.etag(file))
+
+
+def _sort(query: SessionFilesQuery) -> str:
+    return query.sort or (RELEVANCE if query.q else "-created")
+
+
+def _filters(query: FileFilterQuery) -> FileFilters:
+    return FileFilters(
+        **query.model_dump(include=_FILTERS - {"metadata"}),
+        tags=tuple(query.tag),
+        metadata=tuple(parse_filter(name, value) for name, value in query.metadata.items()),
+        terms=tuple(terms_of(query.q)) if query.q else (),
+    )

@@ -14,6 +14,6 @@ def page_reply(call: Call, found: Slice[Any], is_ready: bool = False) -> Reply:
     body = {"items": found.items, "next_cursor": found.next_cursor}
     if found.next_cursor is None:
         return Reply(body, is_ready=is_ready)
-    query = {name: values[0] for name, values in call.exchange.query_values.items()}
-    target = f"{call.base_url}{call.url_path}?{urlencode(query | {'cursor': found.next_cursor})}"
+    query = call.exchange.query_values | {"cursor": [found.next_cursor]}
+    target = f"{call.base_url}{call.url_path}?{urlencode(query, doseq=True)}"
     return Reply(body, headers={"Link": f'<{target}>; rel="next"'}, is_ready=is_ready)

@@ -6,7 +6,7 @@ Some of it pydantic would pass on and Postgres refuse: NUL characters, lone surr
 import json
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, get_origin
 from urllib.parse import unquote
 
 from pydantic import BaseModel, ValidationError
@@ -41,11 +41,23 @@ def read_path(model: type[BaseModel] | None, values: Mapping[str, str]) -> Any:
 
 
 def read_query(model: type[BaseModel] | None, values: Mapping[str, list[str]]) -> Any:
-    """The query's parameters: each known, each at most once."""
-    repeated = [name for name, given in values.items() if len(given) > 1]
+    """The query's parameters: each known, each at most once unless the model has a list of it.
+
+    Parameters like ``metadata.camera`` go into the model's dictionary ``metadata``, if it has one.
+    """
+    fields = (model or Nothing).model_fields
+    lists = {name for name, field in fields.items() if get_origin(field.annotation) is list}
+    repeated = [name for name, given in values.items() if len(given) > 1 and name not in lists]
     if repeated:
         _refuse(FieldProblem("query", name, "Given more than once.") for name in repeated)
-    read = _validate_strings(model or Nothing, "query", {name: given[0] for name, given in values.items()})
+    found: dict[str, Any] = {}
+    for name, given in values.items():
+        family, dot, _ = name.partition(".")
+        if dot and family in fields and get_origin(fields[family].annotation) is dict:
+            found.setdefault(family, {})[name] = given[0]
+        else:
+            found[name] = given if name in lists else given[0]
+    read = _validate_strings(model or Nothing, "query", found)
     return read if model else None
 
 
@@ -151,12 +163,15 @@ def _complaint(value: Any) -> str | None:
     return None
 
 
-def _validate_strings(model: type[BaseModel], where: str, values: dict[str, str]) -> BaseModel:
-    for name, value in values.items():
-        if complaint := _complaint(name) or _complaint(value):
+def _validate_strings(model: type[BaseModel], where: str, values: dict[str, Any]) -> BaseModel:
+    for name in values:
+        if complaint := _complaint(name):
             _refuse([FieldProblem(where, _printable(name), complaint)])
+    for field, complaint in _unstorable(values):
+        _refuse([FieldProblem(where, _printable(field), complaint)])
     try:
-        return model.model_validate_strings(values)
+        # Not `model_validate_strings`, which knows no lists; every type that a parameter may have reads itself from text.
+        return model.model_validate(values)
     except ValidationError as error:
         _refuse_validation(error, where)
 

@@ -8,18 +8,18 @@ document rather than rows: the driver decodes 1,600 values in 4 ms, and the same
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import BigInteger, TextClause, literal_column, text
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from chalicelib.db.file_filters import FileFilters, bound_filters, condition
 from chalicelib.db.models import File
 from chalicelib.db.pages import Order, Slice, decode_cursor, encode_cursor
-from chalicelib.ids import first_uuid7
+from chalicelib.db.search import allow_typos, matching, score
 
 # A file as a dictionary: JSON's types, with timestamps and ids as text.
 FileDocument = dict[str, Any]
@@ -33,72 +33,7 @@ _UPLOAD = """(
         WHERE file_id = files.id AND files.state <> 'stored') AS u) AS upload"""
 
 
-@dataclass(frozen=True, slots=True)
-class FileFilters:
-    """Which files. None: any.
-
-    Attributes:
-        owner_id, session_id, bucket, key: exactly this one.
-        prefix: keys that start so, byte by byte.
-        state: ``pending``, ``stored``, ``deleted``, ``any``; None: all but deleted ones.
-        media_type: exactly this one, or ``image/*`` for a whole family.
-        min_size, max_size: bytes, both inclusive. Files whose size isn't known don't match.
-        created_after, created_before: half open: from ``after`` on, until before ``before``; to the millisecond.
-        updated_after, updated_before: the same, to the microsecond.
-    """
-
-    owner_id: UUID | None = None
-    session_id: str | None = None
-    bucket: str | None = None
-    key: str | None = None
-    prefix: str | None = None
-    state: str | None = None
-    media_type: str | None = None
-    min_size: int | None = None
-    max_size: int | None = None
-    created_after: datetime | None = None
-    created_before: datetime | None = None
-    updated_after: datetime | None = None
-    updated_before: datetime | None = None
-
-
-# `^@` is "starts with": on a column of collation "C" the planner makes an index range of it.
-_CONDITIONS = {
-    "owner_id": "owner_id = CAST(:owner_id AS uuid)",
-    "session_id": "session_id = :session_id",
-    "bucket": "bucket = :bucket",
-    "key": "key = :key",
-    "prefix": "key ^@ :prefix",
-    "media_type": "media_type = :media_type",
-    "media_family": "media_type ^@ :media_family",
-    "min_size": "size >= CAST(:min_size AS bigint)",
-    "max_size": "size <= CAST(:max_size AS bigint)",
-    # Ids are made of the time of creation, so a range of times is a range of ids, and walks the primary key.
-    "created_after": "id >= CAST(:created_after AS uuid)",
-    "created_before": "id < CAST(:created_before AS uuid)",
-    "updated_after": "updated_at >= CAST(:updated_after AS timestamptz)",
-    "updated_before": "updated_at < CAST(:updated_before AS timestamptz)",
-    # Literals, so that the partial index on rare states is seen to fit, whatever the driver does with parameters.
-    "state pending": "state = 'pending'",
-    "state stored": "state = 'stored'",
-    "state deleted": "state = 'deleted'",
-    "state any": "true",
-    "not deleted": "state <> 'deleted'",
-}
-
-
 _WITHOUT_OBJECT = ("pending", "deleted")
-_PLAIN = (
-    "owner_id",
-    "session_id",
-    "bucket",
-    "key",
-    "prefix",
-    "min_size",
-    "max_size",
-    "updated_after",
-    "updated_before",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +69,33 @@ _SORTS: dict[str, _Sort] = {
     **_sorts("size", File.size, "bigint", nullable=True),
 }
 SORTS = tuple(_SORTS)
+RELEVANCE = "relevance"
+_SCORE = literal_column("score", BigInteger())
 
-_ONE_ROW = ("SELECT row_to_json(f)::text FROM (SELECT", _DOCUMENT, ",", _UPLOAD, ", rank FROM files WHERE")
+# What a client knows a state of the row by: Postgres writes a new xmin at each change, whoever makes it.
+_REVISION = "xmin::text AS revision"
+_ONE_ROW = (
+    "SELECT row_to_json(f)::text FROM (SELECT",
+    _DOCUMENT,
+    ",",
+    _UPLOAD,
+    ", rank,",
+    _REVISION,
+    "FROM files WHERE",
+)
 _IF_OWN = "AND (CAST(:owner_id AS uuid) IS NULL OR owner_id = CAST(:owner_id AS uuid))"
 _ONE = text(" ".join((*_ONE_ROW, "id = CAST(:id AS uuid)", _IF_OWN, ") AS f")))
 _LOCK_ONE = text(" ".join((*_ONE_ROW, "id = CAST(:id AS uuid)", _IF_OWN, "FOR UPDATE) AS f")))
 _ONE_AT = text(" ".join((*_ONE_ROW, "key = :key AND bucket = :bucket", _IF_OWN, ") AS f")))
-_SEVERAL_ROWS = ("SELECT coalesce(json_agg(f), '[]')::text FROM (SELECT", _DOCUMENT, ",", _UPLOAD, "FROM files")
+_SEVERAL_ROWS = (
+    "SELECT coalesce(json_agg(f), '[]')::text FROM (SELECT",
+    _DOCUMENT,
+    ",",
+    _UPLOAD,
+    ",",
+    _REVISION,
+    "FROM files",
+)
 _VISIBLE = text(" ".join((
     "SELECT coalesce(json_agg(f), '[]')::text FROM (SELECT", _DOCUMENT, ",", _UPLOAD, ", rank FROM files",
     "WHERE id = ANY(CAST(:ids AS uuid[]))", _IF_OWN, ") AS f",
@@ -158,6 +113,10 @@ def list_files(
     Raises:
         InvalidCursor: the cursor is not one of this list, these filters and this order.
     """
+    if filters.terms:
+        allow_typos(session)
+    if sort == RELEVANCE:
+        return _search(session, filters, limit, cursor)
     order = replace(_SORTS[sort].order, scope=f"files {filters}")
     after = decode_cursor(order, cursor) if cursor else None
     rows: list[FileDocument] = []
@@ -169,6 +128,41 @@ def list_files(
     return Slice(_worded(rows), None)
 
 
+def _search(session: Session, filters: FileFilters, limit: int, cursor: str | None) -> Slice[FileDocument]:
+    """The best matches first. All that match are scored and sorted before any is left out."""
+    order = Order(f"search {filters}", _SCORE, File.id, True)  # type: ignore[arg-type]
+    after = decode_cursor(order, cursor) if cursor else None
+    bound = bound_filters(filters)
+    values = {name: value for name, value in bound.items() if value is not None}
+    if after is not None:
+        values |= {"after": after[0], "after_id": after[1]}
+    statement = _search_statement(tuple(bound), len(filters.terms), after is not None)
+    rows = json.loads(session.execute(statement, values | {"limit": limit + 1}).scalar_one())
+    cursor = encode_cursor(order, SimpleNamespace(**rows[limit - 1])) if len(rows) > limit else None
+    for row in rows:
+        del row["score"]
+    return Slice(_worded(rows[:limit]), cursor)
+
+
+@lru_cache(maxsize=512)
+def _search_statement(names: tuple[str, ...], count: int, continues: bool) -> TextClause:
+    conditions = [
+        matching(count),
+        *(sql for name in names if not name.startswith("terms") and (sql := condition(name))),
+    ]
+    found = (
+        "SELECT",
+        _DOCUMENT,
+        ",",
+        score(count),
+        "AS score FROM file_search AS s JOIN files ON files.id = s.file_id",
+    )
+    place = "WHERE (score, id) < (CAST(:after AS bigint), CAST(:after_id AS uuid))" if continues else ""
+    scored = ("(", *found, "WHERE", " AND ".join(conditions), ") AS scored", place)
+    page = ("SELECT * FROM", *scored, "ORDER BY score DESC, id DESC LIMIT :limit")
+    return text(" ".join(("SELECT coalesce(json_agg(f), '[]')::text FROM (", *page, ") AS f")))
+
+
 def page_statements(
     filters: FileFilters, sort: str, after: Sequence[Any] | None
 ) -> Iterator[tuple[TextClause, dict[str, Any]]]:
@@ -176,7 +170,7 @@ def page_statements(
 
     One statement, or two where the sort value may be missing. ``limit`` is left to bind.
     """
-    bound = _bound(filters)
+    bound = bound_filters(filters)
     names, values = tuple(bound), {name: value for name, value in bound.items() if value is not None}
     position = {} if after is None else {"after": after[0], "after_id": after[1]}
     if sort.endswith("created"):
@@ -220,24 +214,11 @@ def find_files(session: Session, file_ids: Sequence[UUID]) -> list[FileDocument]
     return sorted(found, key=lambda file: places[file["id"]])
 
 
-def _bound(filters: FileFilters) -> dict[str, Any]:
-    """Names of the conditions that ``filters`` ask for, with the values that they bind."""
-    bound: dict[str, Any] = {name: value for name in _PLAIN if (value := getattr(filters, name)) is not None}
-    for name in ("created_after", "created_before"):
-        if moment := getattr(filters, name):
-            bound[name] = first_uuid7(moment)
-    if filters.media_type is not None:
-        is_family = filters.media_type.endswith("/*")
-        bound["media_family" if is_family else "media_type"] = filters.media_type.removesuffix("*")
-    bound["not deleted" if filters.state is None else f"state {filters.state}"] = None
-    return bound
-
-
 @lru_cache(maxsize=512)
 def _statement(names: tuple[str, ...], sort: str, has_value: bool | None, continues: bool) -> TextClause:
     """One walk under these conditions: of all rows, or of those with (True) or without (False) a sort value."""
     chosen = _SORTS[sort]
-    conditions = [_CONDITIONS[name] for name in names]
+    conditions = [sql for name in names if (sql := condition(name))]
     if has_value is not None:
         conditions.append(f"{chosen.order.column.key} IS {'NOT ' if has_value else ''}NULL")
     if continues:

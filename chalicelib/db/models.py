@@ -18,7 +18,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 # S3 compares keys byte by byte, and so do ranks; the database's own collation would not, and would be slower.
@@ -128,6 +128,8 @@ class File(Base):
         ),
         Index(None, "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
         Index(None, "moved_to", postgresql_where=text("moved_to IS NOT NULL")),
+        Index("files_tags_idx", "tags", postgresql_using="gin"),
+        Index("files_metadata_idx", "metadata", postgresql_using="gin", postgresql_ops={"metadata": "jsonb_path_ops"}),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -333,3 +335,25 @@ class Share(Base):
     expires_at: Mapped[datetime] = mapped_column(Moment)
     revoked_at: Mapped[datetime | None] = mapped_column(Moment)
     created_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class FileSearch(Base):
+    """The words of a file: see `chalicelib.db.search`. A moment behind the file itself."""
+
+    __tablename__ = "file_search"
+    __table_args__ = (
+        Index("file_search_words_idx", "words", postgresql_using="gin", postgresql_ops={"words": "gin_trgm_ops"}),
+        Index("file_search_document_idx", "document", postgresql_using="gin"),
+    )
+
+    file_id: Mapped[UUID] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"), primary_key=True)
+    words: Mapped[str] = mapped_column(Text)
+    document: Mapped[str] = mapped_column(TSVECTOR)
+
+
+class SearchQueue(Base):
+    """Files whose words are to be indexed. Triggers on ``files`` fill it."""
+
+    __tablename__ = "search_queue"
+
+    file_id: Mapped[UUID] = mapped_column(primary_key=True)

@@ -1,5 +1,6 @@
 """Files: what the buckets hold, and what owners say of it. A member sees what it owns; an operator everything."""
 
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypedDict
@@ -9,17 +10,21 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from chalicelib.catalog.changes import Kind, ObjectChange, rank_after
-from chalicelib.db import file_history, file_queries
-from chalicelib.db.file_queries import FileDocument, FileFilters
+from chalicelib.db import facet_queries, file_history, file_queries
+from chalicelib.db.file_filters import FileFilters
+from chalicelib.db.file_queries import FileDocument
 from chalicelib.db.models import File
 from chalicelib.db.models import Session as UploadSession
 from chalicelib.db.pages import Slice
 from chalicelib.db.recording import record_changes
-from chalicelib.errors import Conflict, NotFound, Unprocessable
+from chalicelib.db.search import index_files
+from chalicelib.errors import Conflict, NotFound, PreconditionFailed, Unprocessable
 from chalicelib.services import Transaction, sessions
 from chalicelib.services.pending import abort_parts
 from chalicelib.services.principals import Principal
 from chalicelib.store.client import Deletion, ObjectStore
+
+_INDEXED_BESIDE = 20
 
 
 class FileChanges(TypedDict, total=False):
@@ -52,6 +57,17 @@ def list_files(
             return Slice([], None)
         filters = replace(filters, owner_id=principal.user_id)
     return file_queries.list_files(session, filters, sort, limit, cursor)
+
+
+def count_files(
+    session: Session, principal: Principal, filters: FileFilters, by: Sequence[str]
+) -> dict[str, list[dict[str, Any]]]:
+    """How many of the caller's files match, and with how many bytes, by each of these facets: see `facet_queries.FACETS`."""
+    if not principal.is_operator:
+        if filters.owner_id not in (None, principal.user_id):
+            return {name: [] for name in by}
+        filters = replace(filters, owner_id=principal.user_id)
+    return facet_queries.count_files(session, filters, by)
 
 
 def list_session_files(
@@ -177,7 +193,12 @@ def download_link(
 
 
 def change_file(
-    session: Session, principal: Principal, file_id: UUID, changes: FileChanges, now: datetime
+    session: Session,
+    principal: Principal,
+    file_id: UUID,
+    changes: FileChanges,
+    now: datetime,
+    revisions: Container[str] | None = None,
 ) -> FileDocument:
     """A file with ``changes`` made to it; its metadata and tags are replaced as a whole.
 
@@ -185,9 +206,11 @@ def change_file(
 
     Raises:
         NotFound: there is no such file for this caller, or it was deleted.
+        PreconditionFailed: it is at none of these ``revisions``.
         Unprocessable: the file's owner has no such session.
     """
     file = present_file(visible_file(session, principal, file_id, lock=True))
+    check_revision(file, revisions)
     values: dict[str, Any] = dict(changes)
     if "metadata" in values:
         values["metadata_"] = values.pop("metadata")
@@ -196,11 +219,27 @@ def change_file(
         _require_session(session, values["owner_id"], values["session_id"])
     if values:
         session.execute(update(File).where(File.id == file_id).values(**values, updated_at=now))
+        index_files(session, _INDEXED_BESIDE)  # this file, and others that wait
     return file_queries.find_files(session, [file_id])[0]
 
 
+def check_revision(file: FileDocument, revisions: Container[str] | None) -> None:
+    """Refuse to go on if the caller knows another state of the file; None: whatever state it is in.
+
+    Raises:
+        PreconditionFailed: the file is at none of ``revisions``.
+    """
+    if revisions is not None and file["revision"] not in revisions:
+        raise PreconditionFailed(f"The file {file['id']} was changed meanwhile: read it again, then decide.")
+
+
 def delete_file(
-    transaction: Transaction, store: ObjectStore, principal: Principal, file_id: UUID, now: datetime
+    transaction: Transaction,
+    store: ObjectStore,
+    principal: Principal,
+    file_id: UUID,
+    now: datetime,
+    revisions: Container[str] | None = None,
 ) -> None:
     """Delete a file's object, and leave a tombstone. In a versioned bucket the versions stay behind a delete marker.
     Of a file that waits for its bytes, the parts that have come are thrown away.
@@ -210,10 +249,12 @@ def delete_file(
 
     Raises:
         NotFound: there is no such file for this caller, or it was deleted already.
+        PreconditionFailed: it is at none of these ``revisions``.
         StoreUnavailable, DatabaseUnavailable: see above.
     """
     with transaction() as session:
         file = present_file(visible_file(session, principal, file_id))
+        check_revision(file, revisions)
     _delete(transaction, store, file, now)
 
 

@@ -11,6 +11,8 @@ from chalicelib.services.ingestion import record_notices
 
 # How many new objects one invocation inspects itself; the schedule takes the rest.
 INSPECTED_INLINE = 100
+# How many files it indexes for search.
+INDEXED_INLINE = 2000
 
 Message = tuple[str, list[Notice]]
 
@@ -32,7 +34,7 @@ def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
     messages, poison = _parse_all(event.get("Records") or [], request_id)
     recorded, refused = _record(messages, request_id)
     _report(recorded, request_id, len(messages), len(poison) + len(refused))
-    _inspect_new(recorded)
+    _follow_up(recorded)
     return {"batchItemFailures": [{"itemIdentifier": identifier} for identifier in (*poison, *refused)]}
 
 
@@ -51,7 +53,7 @@ def handle_direct(event: dict[str, Any], context: Any) -> dict[str, Any]:
     with runtime.transaction() as session:
         recorded = record_notices(session, notices, runtime.now())
     _report(recorded, request_id, 1, 0)
-    _inspect_new(recorded)
+    _follow_up(recorded)
     return {"recorded": len(recorded)}
 
 
@@ -120,12 +122,16 @@ def _report(recorded: Sequence[Recorded], request_id: str, messages: int, failur
     telemetry.metric({"Messages": messages, "Failures": failures, "Changes": len(recorded)}, {"Function": "ingest"})
 
 
-def _inspect_new(recorded: Sequence[Recorded]) -> None:
-    """Inspect what just came, if anything new did. Recording is committed: whatever fails here is left to the schedule."""
+def _follow_up(recorded: Sequence[Recorded]) -> None:
+    """Index and inspect what just came, if anything new did.
+
+    Recording is committed: whatever fails here is left to the schedule.
+    """
     if runtime.settings().inspection != "inline" or not any(r.outcome in ("created", "updated") for r in recorded):
         return
-    from chalicelib.triggers.schedules import inspect_some
+    from chalicelib.triggers.schedules import index_some, inspect_some
 
+    index_some(INDEXED_INLINE)
     inspect_some(INSPECTED_INLINE, newest_first=True)
 
 

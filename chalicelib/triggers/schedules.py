@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from chalicelib import runtime, telemetry
+from chalicelib.db.search import index_files
 from chalicelib.services.enforcement import judge_uploads
 from chalicelib.services.inspection import inspect_due
 from chalicelib.services.job_steps import run_job
@@ -14,6 +15,7 @@ from chalicelib.services.trash import delete_expired, purge_old
 
 _BATCH = 200
 _MOST_BATCHES = 20
+_INDEXED_AT_ONCE = 2000
 _MOST_UPLOADS = 200
 _MOST_FILES = 500
 _MOST_JOBS = 50
@@ -23,7 +25,14 @@ _SPARE_SECONDS = 240.0
 
 
 def inspect_pending(event: dict[str, Any], context: Any) -> dict[str, int]:
-    """Inspect versions that are due, until none is left or 4,000 are done. Returns ``{"inspected": count}``."""
+    """Index what is left for search, and inspect versions that are due, until none is left or 4,000 are done.
+
+    Returns:
+        ``{"inspected": count}``.
+    """
+    for _ in range(_MOST_BATCHES):
+        if index_some(_INDEXED_AT_ONCE) < _INDEXED_AT_ONCE:
+            break
     inspected = 0
     for _ in range(_MOST_BATCHES):
         done = inspect_some(_BATCH)
@@ -72,6 +81,16 @@ def maintain(event: dict[str, Any], context: Any) -> dict[str, list[str]]:
     """Make the event table's partitions of the coming months. Returns ``{"partitions": names made}``."""
     with runtime.transaction() as session:
         return {"partitions": make_partitions(session, runtime.now())}
+
+
+def index_some(most: int) -> int:
+    """Index up to ``most`` files for search and say how many were; a failure is logged, never raised."""
+    try:
+        with runtime.transaction() as session:
+            return index_files(session, most)
+    except Exception as error:  # noqa: BLE001 - indexing never fails what it follows
+        telemetry.log("error", "indexing failed", error=error)
+        return 0
 
 
 def inspect_some(most: int, newest_first: bool = False) -> int:

@@ -9,7 +9,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Connection, create_engine, text
 
-from chalicelib.db.file_queries import SORTS, FileFilters, page_statements
+from chalicelib.db.file_filters import FileFilters
+from chalicelib.db.file_queries import SORTS, page_statements
 
 ROWS = 200_000
 OWNER = UUID("00000000-0000-7000-8000-0000000000a1")

@@ -1,16 +1,21 @@
 """Files, as clients send and receive them."""
 
+import re
 import unicodedata
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, model_validator
 
 from chalicelib.api.schemas.common import Input, Metadata, Output, PageQuery, absent
 from chalicelib.api.schemas.sessions import SessionId
+from chalicelib.catalog.metadata_filters import parse_filter
 
 MAX_TAGS = 50
+# API Gateway waits for 29 seconds.
+MAX_WAIT_SECONDS = 20
+_WORD = re.compile(r"\w")
 
 
 def _without_controls(text: str) -> str:
@@ -62,8 +67,23 @@ class SessionFilesPath(Input):
     session_id: SessionId
 
 
-class SessionFilesQuery(PageQuery):
-    """Which files, and in which order. Times are RFC 3339 with a zone; ranges of times are half open."""
+def _known_filters(metadata: dict[str, str]) -> dict[str, str]:
+    for name, value in metadata.items():
+        parse_filter(name, value)
+    return metadata
+
+
+def _some_words(query: str) -> str:
+    if not _WORD.search(query):
+        raise ValueError("Holds no letter and no digit to search for.")
+    return query
+
+
+MetadataFilters = Annotated[dict[str, str], AfterValidator(_known_filters)]
+
+
+class FileFilterQuery(Input):
+    """Which files. Times are RFC 3339 with a zone; ranges of times are half open."""
 
     bucket: str | None = Field(None, min_length=1, max_length=255, description="Files in this bucket.")
     key: str | None = Field(None, min_length=1, max_length=1024, description="The file with exactly this key.")
@@ -80,17 +100,93 @@ class SessionFilesQuery(PageQuery):
     created_before: Moment | None = Field(None, description="Created before then, to the millisecond.")
     updated_after: Moment | None = Field(None, description="Last changed then or later.")
     updated_before: Moment | None = Field(None, description="Last changed before then.")
-    sort: Literal["created", "-created", "updated", "-updated", "name", "-name", "size", "-size"] = Field(
-        "-created",
-        description="`-` for descending. Names compare byte by byte; files whose size isn't known come last.",
+    is_mismatch: bool | None = Field(None, description="Files whose bytes are, or are not, as declared.")
+    folder: str | None = Field(
+        None, min_length=1, max_length=1024, description="Files right below this prefix, not deeper."
+    )
+    tag: list[Tag] = Field(
+        default_factory=list, max_length=MAX_TAGS, description="Files with this tag; repeated: with all of them."
+    )
+    metadata: MetadataFilters = Field(
+        default_factory=dict,
+        max_length=20,
+        description="Written `metadata.camera.make=Leica`: files whose metadata has this value. With an operator, "
+        "`metadata.iso:gte=400`: `gt`, `gte`, `lt`, `lte`, `ne`, `exists` (`true` or `false`). Numbers compare as numbers, "
+        "RFC 3339 times as times, all else as text; of an array, any element may fit.",
+        examples=[{}],
+    )
+    q: Annotated[str, AfterValidator(_some_words)] | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="Search names, keys, tags and metadata: words as they are, parts of them, or nearly so. All words "
+        "must be found; the first eight count.",
     )
 
 
-class FileQuery(SessionFilesQuery):
+_Sorts = Literal["created", "-created", "updated", "-updated", "name", "-name", "size", "-size", "relevance"]
+
+
+class SessionFilesQuery(FileFilterQuery, PageQuery):
     """Which files, and in which order. Times are RFC 3339 with a zone; ranges of times are half open."""
 
+    sort: _Sorts | None = Field(
+        None,
+        description="`-` for descending; left out: `-created` or, with `q`, `relevance`. Names compare byte by byte; "
+        "files whose size isn't known come last.",
+    )
+
+    @model_validator(mode="after")
+    def _relevant_to_something(self) -> "SessionFilesQuery":
+        if self.sort == "relevance" and self.q is None:
+            raise ValueError("Nothing is relevant without q.")
+        return self
+
+
+class _OfWhom(Input):
     owner_id: UUID | None = Field(None, description="Files of this user.")
     session_id: SessionId | None = Field(None, description="Files in sessions of this id.")
+
+
+class FileQuery(SessionFilesQuery, _OfWhom):
+    """Which files, and in which order. Times are RFC 3339 with a zone; ranges of times are half open."""
+
+    wait: int = Field(
+        0, ge=0, le=MAX_WAIT_SECONDS, description="With `key`: wait so many seconds for a file to be stored there."
+    )
+
+    @model_validator(mode="after")
+    def _waits_for_one_key(self) -> "FileQuery":
+        if self.wait and self.key is None:
+            raise ValueError("Only with key there is something to wait for.")
+        return self
+
+
+class FacetsQuery(FileFilterQuery, _OfWhom):
+    """Which files to count, and by what."""
+
+    by: str = Field(
+        "type,session,tag,month",
+        pattern=r"^(type|session|tag|month|state)(,(type|session|tag|month|state))*$",
+        max_length=100,
+        description="Comma-separated: `type`, `session`, `tag`, `month` (of creation, in UTC), `state`.",
+    )
+
+
+class FacetOut(Output):
+    """Files that have a value in common."""
+
+    value: str | None = Field(description="Null for those that have none.")
+    files: int
+    bytes: int
+
+
+class WaitQuery(Input):
+    """How long to wait."""
+
+    wait: int = Field(
+        0, ge=0, le=MAX_WAIT_SECONDS, description="Wait so many seconds for a pending file to be stored or deleted."
+    )
 
 
 class DownloadQuery(Input):

@@ -1,0 +1,38 @@
+"""`If-Match` and `If-None-Match` on files (RFC 9110, section 13): a lost update is refused instead of made."""
+
+from collections.abc import Container
+from typing import Any
+
+from chalicelib.api.exchange import Exchange
+
+
+class _Anything(Container[str]):
+    """`If-Match: *`: whatever state it is in, as long as there is one."""
+
+    def __contains__(self, revision: object) -> bool:
+        return True
+
+
+def etag(file: dict[str, Any]) -> dict[str, str]:
+    """The header that stands for this state of a file's row: not of its bytes, whose ETag is a field of it."""
+    return {"ETag": f'"{file["revision"]}"'}
+
+
+def expected(exchange: Exchange) -> Container[str] | None:
+    """The revisions at which the caller wants its change made; None: at any, it doesn't say."""
+    return _revisions(exchange.headers.get("if-match"))
+
+
+def is_known(exchange: Exchange, file: dict[str, Any]) -> bool:
+    """Whether the caller has this state of the file already."""
+    known = _revisions(exchange.headers.get("if-none-match"))
+    return known is not None and file["revision"] in known
+
+
+def _revisions(header: str | None) -> Container[str] | None:
+    if header is None:
+        return None
+    if header.strip() == "*":
+        return _Anything()
+    # Weak ones are taken, too: a gateway that compresses an answer weakens its ETag.
+    return {tag.strip().removeprefix("W/").strip('"') for tag in header.split(",")}

@@ -1,0 +1,126 @@
+"""Which files a list, a search or a count is about: each filter is a piece of SQL of its own; values are always bound."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from chalicelib.catalog.metadata_filters import MetadataFilter
+from chalicelib.db.search import bound_terms, matching
+from chalicelib.ids import first_uuid7
+
+
+@dataclass(frozen=True, slots=True)
+class FileFilters:
+    """Which files. None: any.
+
+    Attributes:
+        owner_id, session_id, bucket, key: exactly this one.
+        prefix: keys that start so, byte by byte.
+        state: ``pending``, ``stored``, ``deleted``, ``any``; None: all but deleted ones.
+        media_type: exactly this one, or ``image/*`` for a whole family.
+        min_size, max_size: bytes, both inclusive. Files whose size isn't known don't match.
+        created_after, created_before: half open: from ``after`` on, until before ``before``; to the millisecond.
+        updated_after, updated_before: the same, to the microsecond.
+        folder: files right below this prefix, not deeper.
+        tags: all of these.
+        metadata: all of these conditions on it.
+        terms: words to search for, at most eight: see `chalicelib.db.search`.
+    """
+
+    owner_id: UUID | None = None
+    session_id: str | None = None
+    bucket: str | None = None
+    key: str | None = None
+    prefix: str | None = None
+    state: str | None = None
+    media_type: str | None = None
+    min_size: int | None = None
+    max_size: int | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    updated_after: datetime | None = None
+    updated_before: datetime | None = None
+    is_mismatch: bool | None = None
+    folder: str | None = None
+    tags: tuple[str, ...] = ()
+    metadata: tuple[MetadataFilter, ...] = ()
+    terms: tuple[str, ...] = ()
+
+
+# `^@` is "starts with": on a column of collation "C" the planner makes an index range of it.
+_CONDITIONS = {
+    "owner_id": "owner_id = CAST(:owner_id AS uuid)",
+    "session_id": "session_id = :session_id",
+    "bucket": "bucket = :bucket",
+    "key": "key = :key",
+    "prefix": "key ^@ :prefix",
+    "media_type": "media_type = :media_type",
+    "media_family": "media_type ^@ :media_family",
+    "min_size": "size >= CAST(:min_size AS bigint)",
+    "max_size": "size <= CAST(:max_size AS bigint)",
+    # Ids are made of the time of creation, so a range of times is a range of ids, and walks the primary key.
+    "created_after": "id >= CAST(:created_after AS uuid)",
+    "created_before": "id < CAST(:created_before AS uuid)",
+    "updated_after": "updated_at >= CAST(:updated_after AS timestamptz)",
+    "updated_before": "updated_at < CAST(:updated_before AS timestamptz)",
+    "is_mismatch": "is_mismatch = CAST(:is_mismatch AS boolean)",
+    "folder": "key ^@ :folder AND strpos(substr(key, length(:folder) + 1), '/') = 0",
+    "tags": "tags @> CAST(:tags AS text[])",
+    # Literals, so that the partial index on rare states is seen to fit, whatever the driver does with parameters.
+    "state pending": "state = 'pending'",
+    "state stored": "state = 'stored'",
+    "state deleted": "state = 'deleted'",
+    "state any": "true",
+    "not deleted": "state <> 'deleted'",
+}
+
+_PLAIN = (
+    "owner_id",
+    "session_id",
+    "bucket",
+    "key",
+    "prefix",
+    "min_size",
+    "max_size",
+    "updated_after",
+    "updated_before",
+    "is_mismatch",
+    "folder",
+)
+
+
+def bound_filters(filters: FileFilters) -> dict[str, Any]:
+    """Names of the conditions that ``filters`` ask for, with the values that they bind; names with a space bind none."""
+    bound: dict[str, Any] = {name: value for name in _PLAIN if (value := getattr(filters, name)) is not None}
+    for name in ("created_after", "created_before"):
+        if moment := getattr(filters, name):
+            bound[name] = first_uuid7(moment)
+    if filters.media_type is not None:
+        is_family = filters.media_type.endswith("/*")
+        bound["media_family" if is_family else "media_type"] = filters.media_type.removesuffix("*")
+    if filters.tags:
+        bound["tags"] = list(filters.tags)
+    for number, wanted in enumerate(filters.metadata):
+        # Times compare in a function of their own, which no index knows.
+        how = "times" if "timestamp_tz" in wanted.path else "values"
+        bound[f"metadata {'not ' if wanted.negated else ''}{how} {number}"] = None
+        bound[f"metadata_{number}"] = wanted.path
+    if filters.terms:
+        bound[f"terms {len(filters.terms)}"] = None
+        bound |= bound_terms(filters.terms)
+    bound["not deleted" if filters.state is None else f"state {filters.state}"] = None
+    return bound
+
+
+def condition(name: str) -> str:
+    """The SQL of a condition that `bound_filters` named; empty for a value that belongs to another one."""
+    kind, _, rest = name.partition(" ")
+    if kind == "terms":
+        return " ".join(("id IN (SELECT s.file_id FROM file_search AS s WHERE", matching(int(rest)), ")"))
+    if kind == "metadata":
+        *negated, how, number = rest.split(" ")
+        path = f"CAST(:metadata_{number} AS jsonpath)"
+        found = f"jsonb_path_exists_tz(metadata, {path}, '{{}}', true)" if how == "times" else f"metadata @? {path}"
+        return f"NOT ({found})" if negated else found
+    return _CONDITIONS.get(name, "")

@@ -1,0 +1,84 @@
+"""Full-text and typo-tolerant search: keeping its table, and reading it.
+
+``words`` is for similarity by trigrams, ``document`` for whole words. Both hold a file's name, key, tags, and the texts and
+numbers of its metadata. A search is a set of terms; a file matches if all are in its document, or all are similar to some of its
+words. Its score adds both up, in millionths and as a whole number, so that equal scores are equal and a cursor can continue.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+MAX_TERMS = 8
+_TERM = re.compile(r"\w+")
+
+# Names and keys are cut at everything that isn't a letter or a digit, and between the two cases of camelCase, so that each part
+# is a word. Locked rows are somebody else's to index.
+_INDEX = text(r"""
+WITH due AS MATERIALIZED (
+    DELETE FROM search_queue WHERE file_id IN (
+        SELECT file_id FROM search_queue ORDER BY file_id DESC LIMIT :most FOR UPDATE SKIP LOCKED)
+    RETURNING file_id
+), texts AS (
+    SELECT f.id, concat_ws(' ', f.name, f.key, array_to_string(f.tags, ' '), (
+        SELECT string_agg(v #>> '{}', ' ')
+        FROM jsonb_path_query(f.metadata, 'strict $.** ? (@.type() == "string" || @.type() == "number")') AS v)) AS all_of_it
+    FROM due JOIN files AS f ON f.id = due.file_id
+), cut AS (
+    SELECT id, left(regexp_replace(regexp_replace(all_of_it, '([[:lower:]])([[:upper:]])', '\1 \2', 'g'),
+        '[^[:alnum:]]+', ' ', 'g'), 20000) AS words
+    FROM texts
+)
+INSERT INTO file_search AS s (file_id, words, document)
+SELECT id, lower(words), to_tsvector('simple', words) FROM cut
+ON CONFLICT (file_id) DO UPDATE SET words = excluded.words, document = excluded.document
+""")
+_WAITING = text("SELECT count(*) FROM (SELECT FROM search_queue LIMIT 1) AS q")
+
+
+_ALLOW_TYPOS = text("SELECT set_config('pg_trgm.word_similarity_threshold', '0.51', true)")
+
+
+def index_files(session: Session, most: int) -> int:
+    """Index up to ``most`` files whose words have changed, the newest first; returns how many there were."""
+    if not session.execute(_WAITING).scalar_one():
+        return 0
+    result: Any = session.execute(_INDEX, {"most": most})
+    return int(result.rowcount)
+
+
+def allow_typos(session: Session) -> None:
+    """Have `matching` find a word of seven letters with one wrong, in this transaction: 0.51, where Postgres itself says 0.6."""
+    session.execute(_ALLOW_TYPOS)
+
+
+def terms_of(query: str) -> list[str]:
+    """The words that a search asks for, in lower case, each once; at most eight."""
+    return list(dict.fromkeys(_TERM.findall(query.lower())))[:MAX_TERMS]
+
+
+def bound_terms(terms: Sequence[str]) -> dict[str, str]:
+    """Values of the parameters in `matching` and `score`."""
+    return {f"term_{number}": term for number, term in enumerate(terms)} | {"whole": " ".join(terms)}
+
+
+@lru_cache(maxsize=MAX_TERMS + 1)
+def matching(count: int) -> str:
+    """The condition on ``file_search AS s``, for so many terms.
+
+    `%>` is similarity to the nearest words, which an index knows; the driver wants the percent sign twice.
+    """
+    similar = " AND ".join(f"s.words %%> :term_{number}" for number in range(count))
+    return f"(s.document @@ plainto_tsquery('simple', :whole) OR ({similar}))"
+
+
+@lru_cache(maxsize=MAX_TERMS + 1)
+def score(count: int) -> str:
+    """How well a row of ``file_search AS s`` fits: whole words count more than similar ones, and a name is short."""
+    similar = " + ".join(f"word_similarity(:term_{number}, s.words)" for number in range(count))
+    whole = "ts_rank(s.document, plainto_tsquery('simple', :whole), 1)"
+    return f"CAST(1000000 * (({similar}) / {count} + {whole}) AS bigint)"

@@ -1,0 +1,266 @@
+"""Finding files: by words, metadata, tags and folders, counted and paged; and waiting for one; over real HTTP."""
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlencode
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Engine, create_engine, text
+
+from chalicelib.db.engine import transaction
+from chalicelib.db.search import index_files
+from tests.api.conftest import Api, assert_problem
+from tests.api.files import upload
+from tests.api.test_direct_uploads import begin, send
+
+
+@pytest.fixture
+def engine(api_database_url: str) -> Iterator[Engine]:
+    engine = create_engine(api_database_url)
+    yield engine
+    engine.dispose()
+
+
+def index(engine: Engine) -> None:
+    with transaction(engine) as session:
+        while index_files(session, 1000):
+            pass
+
+
+@pytest.fixture
+def photos(owner: Api, engine: Engine) -> Api:
+    """An owner of seven files."""
+    for name, metadata, tags in (
+        (
+            "Holiday in Rome.jpg",
+            {"camera": {"make": "Leica", "iso": 100}, "taken": "2026-05-01T12:00:00+02:00"},
+            ["rome"],
+        ),
+        (
+            "holiday_in_Paris-2026.jpg",
+            {"camera": {"make": "Canon", "iso": 3200}, "taken": "2026-06-01T00:00:00Z"},
+            ["paris"],
+        ),
+        ("Invoice 4711.pdf", {"number": "4711", "total": 99.5, "paid": True}, ["2026", "money"]),
+        ("report.final.docx", {"author": "Grace Hopper", "pages": [1, 2, 30]}, ["money"]),
+        ("Übersicht.txt", {"iso": "400"}, []),
+        ("myVacationPlan.md", {}, ["rome", "paris"]),
+        ("unrelated.bin", {"note": None}, []),
+    ):
+        begin(owner, name, metadata=metadata, tags=tags)
+    index(engine)
+    return owner
+
+
+def names(api: Api, **query: Any) -> list[str]:
+    answer = api("GET", f"/api/files?{urlencode({'sort': 'name', **query}, doseq=True)}")
+    assert answer.status == 200, answer.body
+    return [item["name"] for item in answer.json["items"]]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("rome", {"Holiday in Rome.jpg", "myVacationPlan.md"}),
+        ("ROME holiday", {"Holiday in Rome.jpg"}),
+        ("holidai", {"Holiday in Rome.jpg", "holiday_in_Paris-2026.jpg"}),
+        ("hol", {"Holiday in Rome.jpg", "holiday_in_Paris-2026.jpg"}),
+        ("imvoice", {"Invoice 4711.pdf"}),
+        ("4711", {"Invoice 4711.pdf"}),
+        ("hopper", {"report.final.docx"}),
+        ("leica", {"Holiday in Rome.jpg"}),
+        ("vacation", {"myVacationPlan.md"}),
+        ("übersicht", {"Übersicht.txt"}),
+        ("report final", {"report.final.docx"}),
+        ("money", {"Invoice 4711.pdf", "report.final.docx"}),
+        ("xylophone", set()),
+        ("'; DROP TABLE files; --", set()),
+        ("rome & ! | :* <->", {"Holiday in Rome.jpg", "myVacationPlan.md"}),
+    ],
+)
+def test_words_are_found_in_names_keys_tags_and_metadata_also_with_typos(
+    photos: Api, query: str, expected: set[str]
+) -> None:
+    found = names(photos, q=query, sort="relevance")
+    assert set(found) == expected
+    assert set(names(photos, q=query)) == expected
+
+
+def test_the_best_match_comes_first_and_pages_hold_every_match_once(owner: Api, engine: Engine) -> None:
+    for _ in range(5):
+        begin(owner, "budget.txt")
+    begin(owner, "a budget of budgets for the budget.txt")
+    begin(owner, "budgit.txt")
+    index(engine)
+    everything = names(owner, q="budget", sort="relevance")
+    assert len(everything) == 7
+    assert everything[-1] == "budgit.txt" or "budgit.txt" not in everything[:5]
+    found, path = [], "/api/files?q=budget&limit=2"
+    while path:
+        page = owner("GET", path)
+        found += [item["id"] for item in page.json["items"]]
+        link = page.headers.get("Link")
+        path = link and link[link.index("/api/") : link.index(">")]
+    assert len(found) == len(set(found)) == 7
+    assert found == [item["id"] for item in owner("GET", "/api/files?q=budget").json["items"]]
+
+
+def test_a_change_is_found_at_once_and_others_files_never(owner: Api, files_api: Api, engine: Engine) -> None:
+    word = f"w{uuid4().hex[:12]}"
+    file = begin(owner, "plain.txt")
+    assert names(owner, q=word) == []
+    owner("PATCH", f"/api/files/{file['id']}", {"tags": [word]})
+    assert names(owner, q=word) == ["plain.txt"]
+    eve = files_api.as_user(files_api("POST", "/api/users", {"name": "Eve"}).json)
+    assert names(eve, q=word) == []
+    owner("PATCH", f"/api/files/{file['id']}", {"tags": []})
+    assert names(owner, q=word) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({"metadata.camera.make": "Leica"}, {"Holiday in Rome.jpg"}),
+        ({"metadata.camera.iso:gte": "1000"}, {"holiday_in_Paris-2026.jpg"}),
+        ({"metadata.camera.iso:lt": "1000"}, {"Holiday in Rome.jpg"}),
+        ({"metadata.number": "4711"}, {"Invoice 4711.pdf"}),
+        ({"metadata.total:gt": "99", "metadata.total:lte": "99.5"}, {"Invoice 4711.pdf"}),
+        ({"metadata.paid": "true"}, {"Invoice 4711.pdf"}),
+        ({"metadata.pages": "30"}, {"report.final.docx"}),
+        ({"metadata.pages:gt": "29"}, {"report.final.docx"}),
+        ({"metadata.taken:lt": "2026-05-01T10:00:01Z"}, {"Holiday in Rome.jpg"}),
+        ({"metadata.taken": "2026-05-01T10:00:00Z"}, {"Holiday in Rome.jpg"}),
+        ({"metadata.taken:gte": "2026-06-01"}, {"holiday_in_Paris-2026.jpg"}),
+        ({"metadata.author:gt": "Grace"}, {"report.final.docx"}),
+        ({"metadata.iso": "400"}, {"Übersicht.txt"}),
+        ({"metadata.note:exists": "true"}, {"unrelated.bin"}),
+        ({"metadata.camera:exists": "true", "metadata.camera.make:ne": "Leica"}, {"holiday_in_Paris-2026.jpg"}),
+        ({"metadata.camera.make": 'Lei"ca\\'}, set()),
+        ({"metadata.a'b\"c": "x"}, set()),
+        ({"metadata.taken:lt": "9" * 25}, set()),
+        ({"tag": "rome"}, {"Holiday in Rome.jpg", "myVacationPlan.md"}),
+        ({"tag": ["rome", "paris"]}, {"myVacationPlan.md"}),
+        ({"tag": "2026", "metadata.paid": "true", "q": "invoice"}, {"Invoice 4711.pdf"}),
+        ({"is_mismatch": "true"}, set()),
+    ],
+)
+def test_metadata_and_tags_filter(photos: Api, query: dict[str, Any], expected: set[str]) -> None:
+    assert set(names(photos, **query)) == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("metadata.=x", "metadata"),
+        ("metadata.a..b=x", "metadata"),
+        ("metadata.a:like=x", "metadata"),
+        ("metadata.a:exists=maybe", "metadata"),
+        ("metadata=x", "metadata"),
+        ("metadata.a=%00", "metadata.metadata.a"),
+        ("q=%20.%20", "q"),
+        ("q=", "q"),
+        ("sort=relevance", ""),
+        ("tag=", "tag.0"),
+        ("wait=5", ""),
+        ("wait=21&key=x", "wait"),
+        ("folder=", "folder"),
+    ],
+)
+def test_wrong_filters_are_refused(owner: Api, query: str, field: str) -> None:
+    assert_problem(owner("GET", f"/api/files?{query}"), 400, "invalid-input", ("query", field))
+
+
+def test_facets_count_what_the_filters_leave(photos: Api) -> None:
+    found = photos("GET", "/api/files/facets?by=tag,month,session,type,state").json
+    assert [(facet["value"], facet["files"]) for facet in found["tag"]] == [
+        ("money", 2), ("paris", 2), ("rome", 2), ("2026", 1),
+    ]  # fmt: skip
+    assert [facet["files"] for facet in found["month"]] == [7]
+    assert found["session"] == [{"value": None, "files": 7, "bytes": 0}]
+    assert found["state"] == [{"value": "pending", "files": 7, "bytes": 0}]
+    some = photos("GET", "/api/files/facets?by=tag&tag=rome").json
+    assert {facet["value"]: facet["files"] for facet in some["tag"]} == {"rome": 2, "paris": 1}
+    assert_problem(photos("GET", "/api/files/facets?by=colour"), 400, "invalid-input", ("query", "by"))
+
+
+def test_the_files_of_one_folder_are_listed_without_those_below(files_api: Api, engine: Engine) -> None:
+    prefix = f"folder-{uuid4()}/"
+    with engine.begin() as connection:
+        for number, key in enumerate(("a", "b/c", "b/d", "b/e/f")):
+            connection.execute(
+                text(
+                    "INSERT INTO files (id, bucket, key, name, state, created_at, updated_at) "
+                    "VALUES (gen_random_uuid(), 'versioned', :key, :name, 'pending', now(), now())"
+                ),
+                {"key": prefix + key, "name": str(number)},
+            )
+    assert names(files_api, folder=prefix) == ["0"]
+    assert names(files_api, folder=f"{prefix}b/") == ["1", "2"]
+
+
+# --- preconditions ----------------------------------------------------------------------------------------------------
+
+
+def test_a_lost_update_is_refused(owner: Api) -> None:
+    file = upload(owner)
+    path = f"/api/files/{file['id']}"
+    first = owner("GET", path).headers["ETag"]
+    assert owner("GET", path, If_None_Match=first).status == 304
+    changed = owner("PATCH", path, {"name": "mine"}, If_Match=first)
+    assert changed.status == 200
+    for method, document in (("PATCH", {"name": "theirs"}), ("PUT", {"name": "theirs"}), ("DELETE", None)):
+        assert_problem(owner(method, path, document, If_Match=first), 412, "precondition-failed")
+    found = owner("GET", path, If_None_Match=first)
+    assert (found.status, found.json["name"]) == (200, "mine")
+    assert found.headers["ETag"] == changed.headers["ETag"] != first
+    assert owner("PATCH", path, {"name": "x"}, If_Match="*").status == 200
+    latest = owner("GET", path).headers["ETag"]
+    assert owner("DELETE", path, If_Match=f'W/"0", {latest}').status == 204
+
+
+def test_of_two_changes_at_the_same_time_one_is_refused(owner: Api) -> None:
+    file = upload(owner)
+    path = f"/api/files/{file['id']}"
+    known = owner("GET", path).headers["ETag"]
+    statuses: list[int] = []
+
+    def change(name: str) -> None:
+        statuses.append(owner("PATCH", path, {"name": name}, If_Match=known).status)
+
+    threads = [threading.Thread(target=change, args=(str(number),)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(statuses) == [200] + [412] * 7
+
+
+# --- waiting ----------------------------------------------------------------------------------------------------------
+
+
+def test_who_waits_for_a_file_gets_it_as_soon_as_it_is_there(owner: Api) -> None:
+    file = begin(owner, size=5)
+    send(file["plan"], b"bytes")
+    answers: list[Any] = []
+    paths = (f"/api/files/{file['id']}?wait=20", f"/api/files?{urlencode({'key': file['key'], 'wait': 20})}")
+    threads = [threading.Thread(target=lambda path=path: answers.append(owner("GET", path).json)) for path in paths]
+    began = time.monotonic()
+    for thread in threads:
+        thread.start()
+    time.sleep(0.6)
+    owner("POST", f"/api/files/{file['id']}/complete", {})
+    for thread in threads:
+        thread.join()
+    assert time.monotonic() - began < 10
+    states = [answer["state"] if "state" in answer else answer["items"][0]["state"] for answer in answers]
+    assert states == ["stored", "stored"]
+
+
+def test_who_waits_in_vain_is_told_how_it_is(owner: Api) -> None:
+    file = begin(owner, size=5)
+    assert owner("GET", f"/api/files/{file['id']}?wait=1").json["state"] == "pending"
+    assert owner("GET", f"/api/files?{urlencode({'key': 'no/such', 'wait': 1})}").json["items"] == []
+    assert_problem(owner("GET", f"/api/files/{uuid4()}?wait=20"), 404, "not-found")
