@@ -29,7 +29,7 @@ def count_files(session: Session, filters: FileFilters, by: Sequence[str]) -> di
     The most frequent first, at most a hundred; months in their order.
     """
     if filters.terms:
-        allow_typos(session)
+        allow_typos(session, filters.terms)
     bound = bound_filters(filters)
     values = {name: value for name, value in bound.items() if value is not None} | {"most": _MOST_VALUES}
     return {name: json.loads(session.execute(_statement(tuple(bound), name), values).scalar_one()) for name in by}

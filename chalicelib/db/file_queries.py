@@ -114,7 +114,7 @@ def list_files(
         InvalidCursor: the cursor is not one of this list, these filters and this order.
     """
     if filters.terms:
-        allow_typos(session)
+        allow_typos(session, filters.terms)
     if sort == RELEVANCE:
         return _search(session, filters, limit, cursor)
     order = replace(_SORTS[sort].order, scope=f"files {filters}")

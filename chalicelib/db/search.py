@@ -40,7 +40,8 @@ ON CONFLICT (file_id) DO UPDATE SET words = excluded.words, document = excluded.
 _WAITING = text("SELECT count(*) FROM (SELECT FROM search_queue LIMIT 1) AS q")
 
 
-_ALLOW_TYPOS = text("SELECT set_config('pg_trgm.word_similarity_threshold', '0.51', true)")
+_SET_THRESHOLD = text("SELECT set_config('pg_trgm.word_similarity_threshold', :threshold, true)")
+_SIMILAR, _SIMILAR_IF_SHORT, _LONG = 0.45, 0.51, 5
 
 
 def index_files(session: Session, most: int) -> int:
@@ -51,9 +52,14 @@ def index_files(session: Session, most: int) -> int:
     return int(result.rowcount)
 
 
-def allow_typos(session: Session) -> None:
-    """Have `matching` find a word of seven letters with one wrong, in this transaction: 0.51, where Postgres itself says 0.6."""
-    session.execute(_ALLOW_TYPOS)
+def allow_typos(session: Session, terms: Sequence[str]) -> None:
+    """Set how similar words must be for `matching` in this transaction; Postgres itself says 0.6.
+
+    One wrong letter costs a long word three of its trigrams, and a short one most of them: there a lower threshold would
+    find everything that begins alike.
+    """
+    threshold = _SIMILAR if min(map(len, terms)) >= _LONG else _SIMILAR_IF_SHORT
+    session.execute(_SET_THRESHOLD, {"threshold": str(threshold)})
 
 
 def terms_of(query: str) -> list[str]:
