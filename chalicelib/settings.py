@@ -99,6 +99,9 @@ class Settings(BaseModel):
         alias="LANDFALL_REFUSE_MISMATCH",
         description="Delete files whose bytes are not of the type that they were declared to be.",
     )
+    keep_place: bool = Field(
+        False, alias="LANDFALL_KEEP_PLACE", description="Keep where a picture was taken, if it says so (EXIF GPS)."
+    )
     trash_days: int = Field(
         30,
         ge=0,

@@ -21,6 +21,7 @@ def inspect_due(
     clock: Callable[[], datetime],
     most: int,
     newest_first: bool = False,
+    keep_place: bool = False,
 ) -> list[Finding]:
     """Inspect up to ``most`` versions that are due, several at once, with no transaction open meanwhile.
 
@@ -32,7 +33,7 @@ def inspect_due(
         claims = claim_due(session, clock(), most, newest_first)
     if not claims:
         return []
-    inspector = _Inspector(store, clock)
+    inspector = _Inspector(store, clock, keep_place)
     with ThreadPoolExecutor(min(_READERS, len(claims))) as pool:
         findings = list(pool.map(inspector.inspect, claims))
     try:
@@ -63,8 +64,8 @@ def _save_or_give_up(transaction: Transaction, finding: Finding, clock: Callable
 class _Inspector:
     """Inspects claims until time is up or the store fails; hands the rest back as due again in half a minute."""
 
-    def __init__(self, store: ObjectStore, clock: Callable[[], datetime]) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, store: ObjectStore, clock: Callable[[], datetime], keep_place: bool) -> None:
+        self._store, self._clock, self._keep_place = store, clock, keep_place
         self._deadline = clock() + _PATIENCE
         self._has_failed = False
 
@@ -72,7 +73,7 @@ class _Inspector:
         if self._has_failed or self._clock() > self._deadline:
             return Finding(claim, retry_at=self._clock() + _FIRST_RETRY)
         try:
-            found = inspect_object(self._store, claim.bucket, claim.key, claim.version_id)
+            found = inspect_object(self._store, claim.bucket, claim.key, claim.version_id, self._keep_place)
         except NotFound:
             return Finding(claim)
         except LandfallError:

@@ -96,7 +96,8 @@ def index_some(most: int) -> int:
 def inspect_some(most: int, newest_first: bool = False) -> int:
     """Inspect up to ``most`` versions that are due and say how many were; a failure is logged, never raised."""
     try:
-        findings = inspect_due(runtime.transaction, runtime.store(), runtime.now, most, newest_first)
+        keep_place = runtime.settings().keep_place
+        findings = inspect_due(runtime.transaction, runtime.store(), runtime.now, most, newest_first, keep_place)
     except Exception as error:  # noqa: BLE001 - inspection never fails what it follows
         telemetry.log("error", "inspection failed", error=error)
         return 0

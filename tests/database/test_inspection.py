@@ -16,7 +16,7 @@ from chalicelib.errors import NotFound, StoreUnavailable
 from chalicelib.services.ingestion import record_notices
 from chalicelib.services.inspection import inspect_due
 from chalicelib.store.client import ObjectHead
-from chalicelib.store.inspection import detect
+from chalicelib.store.inspection.content import examine_bytes
 from tests.notifications import NOON, body, s3_record
 
 _names = count()
@@ -38,8 +38,8 @@ class Store:
         rest = {"checksums": {}, "last_modified": NOON, "version_id": ""}
         return ObjectHead(**(fields | rest | answer))
 
-    def first_bytes(self, *_: Any) -> bytes:
-        return self.first
+    def read_range(self, bucket: str, key: str, version_id: str | None, etag: str, start: int, stop: int) -> bytes:
+        return self.first[start:stop]
 
 
 class Inspected:
@@ -133,7 +133,7 @@ def test_the_unversioned_object_of_a_key_that_got_versions_is_asked_for_by_name(
         current = {"version_id": "v2", "media_type": "text/v2"} if version_id is None else {}
         return Store({"k": current}).head("", "k", None)
 
-    bucket.inspect(SimpleNamespace(head=head, first_bytes=lambda *_: b"x"))
+    bucket.inspect(SimpleNamespace(head=head, read_range=lambda *_: b"x"))
     assert asked == [None, "null"]
     assert bucket.versions()["k"].media_type == "text/plain"
 
@@ -142,10 +142,10 @@ def test_the_unversioned_object_of_a_key_that_got_versions_is_asked_for_by_name(
     ("data", "found"),
     [
         (PNG, {"detected_media_type": "image/png", "width": 2, "height": 3}),
-        ("é".encode() * 10, {"detected_media_type": "text/plain"}),
+        ("é".encode() * 10, {"detected_media_type": "text/plain", "text": {"encoding": "utf-8"}}),
         (b"\x00\x01\x02", {}),
         (b"", {}),
     ],
 )
 def test_first_bytes_tell_type_and_size(data: bytes, found: dict[str, Any]) -> None:
-    assert detect(data) == found
+    assert examine_bytes(data) == found

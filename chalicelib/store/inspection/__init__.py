@@ -1,10 +1,10 @@
-"""What a notification doesn't carry: an object's headers, and what its first bytes say it is."""
+"""What a notification doesn't carry: an object's headers, and what its bytes tell."""
 
-import io
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.catalog.media_types import UNTOLD, disagree, essence
-from chalicelib.store.inspection.signatures import FIRST_BYTES, detect_type
+from chalicelib.store.inspection.content import examine
 
 if TYPE_CHECKING:
     from chalicelib.store.client import ObjectStore
@@ -12,14 +12,17 @@ if TYPE_CHECKING:
 _UNREADABLE = {"GLACIER", "DEEP_ARCHIVE"}
 
 
-def inspect_object(store: "ObjectStore", bucket: str, key: str, version_id: str) -> dict[str, Any]:
-    """HEAD an object, and read its first bytes unless its storage class would refuse.
+def inspect_object(
+    store: "ObjectStore", bucket: str, key: str, version_id: str, keep_place: bool = False
+) -> dict[str, Any]:
+    """HEAD an object, and read up to 1 MiB of it in ranges, unless its storage class would refuse.
+
+    ``keep_place``: where a picture was taken is kept, too.
 
     Returns:
         ``content_type``, ``metadata`` (user metadata), ``storage_class``, ``checksums`` by algorithm, ``size`` in bytes,
         ``last_modified`` (ISO 8601), ``media_type`` (the best answer), ``sha256`` (base64, of the whole object, where S3 has
-        verified it), and where the bytes tell them ``detected_media_type``, ``is_mismatch`` (true if the object is not what
-        its header says), ``width`` and ``height`` in pixels.
+        verified it), ``is_mismatch`` (true if the object is not what its header says), and what `examine` finds.
 
     Raises:
         NotFound: the object is gone. StoreUnavailable: S3 does not answer.
@@ -38,13 +41,17 @@ def inspect_object(store: "ObjectStore", bucket: str, key: str, version_id: str)
         "last_modified": head.last_modified.isoformat() if head.last_modified else None,
     }
     if head.size and head.storage_class not in _UNREADABLE:
-        found |= detect(store.first_bytes(bucket, key, version_id or None, FIRST_BYTES))
+        found |= examine(
+            lambda start, stop: store.read_range(bucket, key, version_id or None, head.etag, start, stop),
+            head.size,
+            keep_place,
+        )
     detected = found.get("detected_media_type")
     found["media_type"] = detected or media_type if essence(media_type or "") in UNTOLD else media_type
     found["is_mismatch"] = disagree(media_type, detected) or None
     # With a hyphen it is the checksum of the parts' checksums.
     found["sha256"] = next((sum_ for sum_ in [head.checksums.get("SHA256")] if sum_ and "-" not in sum_), None)
-    return {name: value for name, value in found.items() if value not in (None, {})}
+    return {name: _stored(value) for name, value in found.items() if value not in (None, {})}
 
 
 def storable_media_type(text: str | None) -> str | None:
@@ -52,27 +59,17 @@ def storable_media_type(text: str | None) -> str | None:
     return text if text and len(text) <= 255 and text.isprintable() else None
 
 
+def _stored(value: Any) -> Any:
+    """``value`` as JSONB can hold it, whatever a file says: texts without NUL, and no infinite numbers."""
+    if isinstance(value, str):
+        return _storable(value)
+    if isinstance(value, float) and not isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {_storable(name): _stored(member) for name, member in value.items()}
+    return [_stored(member) for member in value] if isinstance(value, list) else value
+
+
 def _storable(text: str) -> str:
     """Without what PostgreSQL text cannot hold."""
     return text.replace("\x00", "").encode(errors="replace").decode()
-
-
-def detect(data: bytes) -> dict[str, Any]:
-    """What the first bytes tell: ``detected_media_type``, and ``width`` and ``height`` of an image; maybe nothing.
-
-    Bytes are anyone's: whatever the libraries make of a hostile file, the answer is at worst empty.
-    """
-    media_type = detect_type(data)
-    return ({"detected_media_type": media_type} if media_type else {}) | _detect_size(data)
-
-
-def _detect_size(data: bytes) -> dict[str, Any]:
-    import imagesize
-
-    try:
-        width, height = imagesize.get(io.BytesIO(data))
-    except Exception:  # noqa: BLE001 - a parser of hostile bytes; see `detect`
-        return {}
-    if not (0 < width < 2**31 and 0 < height < 2**31):
-        return {}
-    return {"width": int(width), "height": int(height)}

@@ -1,7 +1,10 @@
 """What the first bytes of an object say it is."""
 
+import codecs
 import re
 from typing import Any
+
+from chalicelib.store.inspection.texts import is_utf8
 
 # Enough for every signature puremagic knows but a few of archives, and for the headers of all common image formats.
 FIRST_BYTES = 8192
@@ -35,12 +38,12 @@ _TAR_MAGIC = slice(257, 262)
 _EBML, _WEBM = b"\x1aE\xdf\xa3", b"webm"
 
 
-def detect_type(data: bytes) -> str | None:
-    """The media type of an object that begins so; None if nothing is known of it.
+def detect_type(data: bytes, size: int) -> str | None:
+    """The media type of an object of ``size`` bytes that begins so; None if nothing is known of it.
 
     Bytes are anyone's: whatever the libraries make of hostile ones, the answer is at worst None.
     """
-    return _certain(data) or _by_puremagic(data) or ("text/plain" if _is_text(data) else None)
+    return _certain(data) or _by_puremagic(data) or ("text/plain" if _is_text(data, len(data) == size) else None)
 
 
 def _certain(data: bytes) -> str | None:
@@ -64,10 +67,8 @@ def _by_puremagic(data: bytes) -> str | None:
     return str(matches[0].mime_type) if matches and matches[0].confidence >= 0.5 else None
 
 
-def _is_text(data: bytes) -> bool:
-    try:
-        # A multi-byte character may be cut at the end; a NUL is in no text.
-        text = data.decode("utf-8") if len(data) < FIRST_BYTES else data[:-4].decode("utf-8", "ignore")
-    except UnicodeDecodeError:
-        return False
-    return bool(text) and "\x00" not in text
+def _is_text(data: bytes, is_whole: bool) -> bool:
+    """UTF-8 without a NUL, which is in no text; or UTF-16, which says so."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return True
+    return bool(data) and b"\0" not in data and is_utf8(data, is_whole)
