@@ -40,7 +40,7 @@ def delete_files(
     files, outcomes = _present(transaction, principal, file_ids)
     for file in files.values():
         if file["upload"]:
-            abort_parts(transaction, store, file)
+            abort_parts(store, file)
     for bucket, group in _by_bucket(files.values()):
         answers = _carefully(store, bucket, [(file["key"], None) for file in group])
         deleted = [(file, answer) for file, answer in zip(group, answers, strict=True) if isinstance(answer, Deletion)]

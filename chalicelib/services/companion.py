@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from chalicelib.catalog.parts import MAX_PARTS, MAX_SINGLE_BYTES
@@ -146,7 +146,7 @@ def abort(
         file, _ = _own(session, options, principal, key, upload_id)
     if file["state"] != "pending":
         return
-    abort_parts(transaction, store, file)
+    abort_parts(store, file)
     with transaction() as session:
         forget(session, [UUID(file["id"])])
 
@@ -259,9 +259,16 @@ def _own(
 
 
 def _adopt(session: Session, options: Settings, principal: Principal, asked: Asked) -> str:
-    """The key, after noting the id of the upload that the client began. S3 itself refuses an id of another key."""
+    """The key, after noting the id of the upload that the client began. S3 itself refuses an id of another key.
+
+    Once the file is there, only the upload that made it is signed for: another one, begun before, would overwrite it.
+    """
     file = _own_file(session, options, principal, asked.key)
-    if file["state"] == "pending":
-        mine = update(Upload).where(Upload.file_id == UUID(file["id"]), Upload.method == "multipart")
-        session.execute(mine.values(multipart_id=asked.upload_id))
+    upload = session.get(Upload, UUID(file["id"]))
+    is_same = upload is not None and upload.multipart_id == asked.upload_id
+    if file["state"] != "pending" and not (file["state"] == "stored" and is_same):
+        raise NotFound("There is no such upload.")
+    if upload is not None and upload.method == "multipart" and not is_same:
+        upload.multipart_id = asked.upload_id
+        session.flush()
     return asked.key

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Exists, func, select, update
 from sqlalchemy.orm import Session
 
 from chalicelib.catalog.limits import check_file, check_quota
@@ -30,6 +30,7 @@ def judge_uploads(
     """
     refused: list[tuple[UUID, str]] = []
     with transaction() as session:
+        _pass_harmless(session, now)
         due = _due(session, most)
     for file_id in due:
         with transaction() as session:
@@ -45,9 +46,24 @@ def judge_uploads(
     return refused
 
 
+def _pass_harmless(session: Session, now: datetime) -> None:
+    """Of a file that is what it was declared to be, and whose size was announced, nothing is left to judge."""
+    harmless = select(File.id).where(
+        File.id == Upload.file_id, File.state == "stored", File.is_mismatch.is_(False), ~_awaits_inspection()
+    )
+    passed = update(Upload).where(Upload.judged_at.is_(None), Upload.size.is_not(None), harmless.exists())
+    session.execute(passed.values(judged_at=now).execution_options(synchronize_session=False))
+
+
 def _due(session: Session, most: int) -> Sequence[UUID]:
     """The oldest first, so that of files that exceed a quota the later ones go."""
-    waits = (
+    due = select(Upload.file_id).join(File, File.id == Upload.file_id)
+    due = due.where(Upload.judged_at.is_(None), File.state == "stored", ~_awaits_inspection())
+    return session.scalars(due.order_by(Upload.file_id).limit(most)).all()
+
+
+def _awaits_inspection() -> Exists:
+    return (
         select(ObjectVersion.key)
         .where(
             ObjectVersion.bucket == File.bucket,
@@ -57,9 +73,6 @@ def _due(session: Session, most: int) -> Sequence[UUID]:
         )
         .exists()
     )
-    due = select(Upload.file_id).join(File, File.id == Upload.file_id)
-    due = due.where(Upload.judged_at.is_(None), File.state == "stored", ~waits)
-    return session.scalars(due.order_by(Upload.file_id).limit(most)).all()
 
 
 def _judge(session: Session, options: Settings, file_id: UUID) -> str | None:

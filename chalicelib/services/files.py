@@ -268,7 +268,7 @@ def delete_found(transaction: Transaction, store: ObjectStore, file_id: UUID, no
 
 def _delete(transaction: Transaction, store: ObjectStore, file: FileDocument, now: datetime) -> None:
     if file["upload"]:
-        abort_parts(transaction, store, file)
+        abort_parts(store, file)
     try:
         deletion = store.delete(file["bucket"], file["key"])
     except NotFound:  # the whole bucket is gone, and the object with it

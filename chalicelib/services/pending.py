@@ -18,7 +18,6 @@ from chalicelib.db.models import File, Upload, Usage, User
 from chalicelib.db.models import Session as UploadSession
 from chalicelib.errors import NotFound
 from chalicelib.ids import uuid7
-from chalicelib.services import Transaction
 from chalicelib.services.principals import Principal
 from chalicelib.services.sessions import open_session
 from chalicelib.settings import Settings
@@ -210,13 +209,12 @@ def forget(session: Session, file_ids: Sequence[UUID]) -> None:
     session.execute(delete(File).where(File.id.in_(file_ids), File.state == "pending"))
 
 
-def abort_parts(transaction: Transaction, store: ObjectStore, file: FileDocument) -> None:
-    """Throw away the parts of a pending file's multipart upload, if it has any."""
-    with transaction() as session:
-        multipart_id = session.scalar(select(Upload.multipart_id).where(Upload.file_id == UUID(file["id"])))
-    if multipart_id:
-        with suppress(NotFound):
-            store.multipart.abort(file["bucket"], file["key"], multipart_id)
+def abort_parts(store: ObjectStore, file: FileDocument) -> None:
+    """Throw away the parts of a pending file's multipart uploads: a client that signs for itself may have begun several."""
+    if (file["upload"] or {}).get("method") == "multipart":
+        for multipart_id in store.multipart.list_ids(file["bucket"], file["key"]):
+            with suppress(NotFound):
+                store.multipart.abort(file["bucket"], file["key"], multipart_id)
 
 
 def close_uploads(session: Session, file_ids: Sequence[UUID], now: datetime) -> None:

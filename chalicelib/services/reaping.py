@@ -1,7 +1,6 @@
 """Uploads that nobody finished: asked for at S3 once more, then given up."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -14,6 +13,7 @@ from chalicelib.db.models import File, Upload
 from chalicelib.errors import LandfallError, NotFound
 from chalicelib.services import Transaction
 from chalicelib.services.direct_uploads import record_if_there
+from chalicelib.services.pending import abort_parts
 from chalicelib.settings import Settings
 from chalicelib.store.client import ObjectStore
 
@@ -71,10 +71,7 @@ def _judge(transaction: Transaction, store: ObjectStore, options: Settings, file
                 return "going_on"
         except NotFound:
             pass
-    # A client that signs for itself may have begun more than one.
-    for multipart_id in store.multipart.list_ids(bucket, key) if upload.method == "multipart" else ():
-        with suppress(NotFound):
-            store.multipart.abort(bucket, key, multipart_id)
+    abort_parts(store, file)
     if file["state"] == "pending" and record_if_there(transaction, store, file, now):
         return "found"
     _give_up(transaction, upload, now)

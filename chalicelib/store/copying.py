@@ -5,10 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from chalicelib.catalog.parts import MAX_SINGLE_BYTES, MIB, part_size
+from chalicelib.catalog.parts import MIB, part_size
 from chalicelib.store.failures import translating
 from chalicelib.store.multipart import Multipart, Part
 
+# S3 itself would copy 5 GiB in one request; that takes longer than anybody waits for an answer.
 _PART_BYTES = 256 * MIB
 _COPIERS = 8
 _HEADERS = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType", "Metadata")
@@ -39,12 +40,12 @@ class Copier:
         self._multipart = multipart
 
     def copy(self, source: Source, bucket: str, key: str, media_type: str | None = None) -> None:
-        """Copy one object, in parts if it is larger than one request copies.
+        """Copy one object, in parts if it is large.
 
         Its headers and user metadata come along, but for the type if ``media_type`` says another one.
         """
         headers = self._headers(source) | ({"ContentType": media_type} if media_type else {})
-        if source.size > MAX_SINGLE_BYTES:
+        if source.size > _PART_BYTES:
             self._copy_in_parts(source, bucket, key, headers)
             return
         options = {"ChecksumAlgorithm": "SHA256", "MetadataDirective": "REPLACE", **headers}

@@ -8,9 +8,12 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.orm import Session
 
+from chalicelib.catalog.metadata_filters import parse_filter
 from chalicelib.db.file_filters import FileFilters
 from chalicelib.db.file_queries import SORTS, page_statements
+from chalicelib.db.search import index_files
 
 ROWS = 200_000
 OWNER = UUID("00000000-0000-7000-8000-0000000000a1")
@@ -28,7 +31,7 @@ SELECT gen_random_uuid(), u.id, 's' || n, :start, :start FROM users AS u, genera
 # One file a minute. Half have an owner, one in ten of those a session; one in a hundred is pending, and one deleted.
 _FILES = text("""
 INSERT INTO files (id, bucket, key, name, state, owner_id, session_id, version_id, size, etag, media_type, stored_at,
-    created_at, updated_at)
+    created_at, updated_at, tags, metadata)
 SELECT CAST(lpad(to_hex(CAST(extract(epoch FROM moment) * 1000 AS bigint)), 12, '0') || '7000a'
         || lpad(to_hex(n), 15, '0') AS uuid),
     'bucket-' || mod(n, 20), md5(n::text) || '/' || n, md5('name' || n), state,
@@ -37,7 +40,9 @@ SELECT CAST(lpad(to_hex(CAST(extract(epoch FROM moment) * 1000 AS bigint)), 12, 
     CASE WHEN state = 'stored' THEN '' END, CASE WHEN state = 'stored' THEN mod(n * 7919, 1000003) END,
     CASE WHEN state = 'stored' THEN md5(n::text) END,
     CASE WHEN state = 'stored' THEN (ARRAY['image/png', 'image/jpeg', 'text/plain', 'video/mp4'])[mod(n, 4) + 1] END,
-    CASE WHEN state = 'stored' THEN moment END, moment, moment + make_interval(secs => mod(n * 31, 100000))
+    CASE WHEN state = 'stored' THEN moment END, moment, moment + make_interval(secs => mod(n * 31, 100000)),
+    CASE WHEN mod(n, 500) = 0 THEN ARRAY['tag' || mod(n, 7)] ELSE '{}' END,
+    CASE WHEN mod(n, 400) = 0 THEN jsonb_build_object('iso', mod(n, 3200)) ELSE '{}' END
 FROM (
     SELECT n, CAST(:start AS timestamptz) + make_interval(mins => n) AS moment,
         CASE mod(n, 100) WHEN 7 THEN 'pending' WHEN 13 THEN 'deleted' ELSE 'stored' END AS state
@@ -53,6 +58,8 @@ def connection(new_migrated_database: Callable[[], str]) -> Iterator[Connection]
             names = statement.compile().params
             values = {"start": START, "rows": ROWS}
             connection.execute(statement, {name: values[name] for name in names})
+        with Session(connection) as session:
+            index_files(session, ROWS)
         connection.execute(text("VACUUM ANALYZE"))
         yield connection
     engine.dispose()
@@ -94,6 +101,9 @@ FILTERS = {
     "media family": FileFilters(media_type="image/*"),
     "sizes": FileFilters(min_size=1000, max_size=2000),
     "creation": FileFilters(created_after=START + timedelta(days=9), created_before=START + timedelta(days=10)),
+    "tag": FileFilters(tags=("tag3",)),
+    "metadata": FileFilters(metadata=(parse_filter("metadata.iso", "400"),)),
+    "words": FileFilters(terms=("c4ca4238a0b923820dcc509a6f75849b",)),
     "change": FileFilters(updated_after=START + timedelta(days=9), updated_before=START + timedelta(days=10)),
 }
 

@@ -23,6 +23,7 @@ from chalicelib.services.job_steps import run_job
 from chalicelib.services.principals import DEMO_USER_ID, Principal
 from chalicelib.services.users import ensure_demo_user
 from chalicelib.settings import Settings
+from chalicelib.store import copying
 from chalicelib.store.client import ObjectStore
 from chalicelib.triggers import schedules
 from dev.emulator import Emulator
@@ -343,3 +344,29 @@ def test_the_schedule_does_all_of_it(world: World, monkeypatch: pytest.MonkeyPat
     assert done["jobs"] >= 1
     with runtime.transaction() as session:
         assert session.get_one(Job, job.id).state == "done"
+
+
+def test_what_is_too_large_for_one_request_is_copied_in_parts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copying, "_PART_BYTES", 6 * 1024 * 1024)
+    monkeypatch.setattr(copying, "part_size", lambda _: 0)
+    body = bytes(range(256)) * 60_000
+    file_id, key = stored(world, body), f"moved/{uuid4()}"
+    with runtime.transaction() as session:
+        job = moving.begin_move(session, OPTIONS, DEMO, file_id, key, None, runtime.now())
+    assert run(world, job.id).state == "done"
+    copied = world.s3.get_object(Bucket="reaped", Key=key)
+    assert copied["ETag"].endswith('-3"')
+    assert copied["Body"].read() == body
+    assert found(file_id)["size"] == len(body)
+
+
+def test_a_copy_in_parts_that_fails_leaves_no_part_behind(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copying, "_PART_BYTES", 10)
+    monkeypatch.setattr(copying.Copier, "_copy_part", lambda *_: 1 / 0)
+    file_id, key = stored(world, bytes(100)), f"moved/{uuid4()}"
+    with runtime.transaction() as session:
+        job = moving.begin_move(session, OPTIONS, DEMO, file_id, key, None, runtime.now())
+    ended = run(world, job.id)
+    assert (ended.state, world.uploads_at_s3()) == ("failed", [])
+    assert "on our side" in ended.problem
+    assert found(file_id)["key"] != key

@@ -45,7 +45,7 @@ def examine(fetch: Fetch, size: int, keep_place: bool = False) -> Facts:
     facts: Facts = {"detected_media_type": media_type}
     for reader in _readers(media_type):
         try:
-            facts |= reader(_fresh(careful, file, media_type), media_type, keep_place)
+            facts |= reader(file, media_type, keep_place)
         except Exhausted:
             continue
         except Exception:  # noqa: BLE001 - see above
@@ -60,12 +60,6 @@ def examine(fetch: Fetch, size: int, keep_place: bool = False) -> Facts:
 def examine_bytes(data: bytes) -> Facts:
     """`examine` for bytes that are here."""
     return examine(lambda start, stop: data[start:stop], len(data))
-
-
-def _fresh(fetch: Fetch, file: RangedFile, media_type: str) -> RangedFile:
-    if media_type != "application/x-tar":
-        return file
-    return RangedFile(fetch, file.size, _TAR_BLOCK, _TAR_FETCHES)
 
 
 Reader = Callable[[RangedFile, str, bool], Facts]
@@ -100,7 +94,7 @@ def _zip(file: RangedFile, _media_type: str, _keep_place: bool) -> Facts:
 
 
 def _tar(file: RangedFile, _media_type: str, _keep_place: bool) -> Facts:
-    return _named("archive", archives.tar_of(file))
+    return _named("archive", archives.tar_of(file.in_smaller_blocks(_TAR_BLOCK, _TAR_FETCHES)))
 
 
 def _gzip(file: RangedFile, _media_type: str, _keep_place: bool) -> Facts:

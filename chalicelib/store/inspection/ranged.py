@@ -24,7 +24,12 @@ class RangedFile(io.RawIOBase):
     """
 
     def __init__(
-        self, fetch: Callable[[int, int], bytes], size: int, block: int = _BLOCK, most_fetches: int = _MOST_FETCHES
+        self,
+        fetch: Callable[[int, int], bytes],
+        size: int,
+        block: int = _BLOCK,
+        most_bytes: int = BUDGET_BYTES,
+        most_fetches: int = _MOST_FETCHES,
     ) -> None:
         """``fetch(start, stop)`` gets the bytes from ``start`` until before ``stop`` of an object of ``size`` bytes."""
         super().__init__()
@@ -32,13 +37,12 @@ class RangedFile(io.RawIOBase):
         self._fetch, self._block = fetch, block
         self._position = 0
         self._blocks: dict[int, bytes] = {}
-        self._bytes_left, self._fetches_left, self._calls_left = BUDGET_BYTES, most_fetches, _MOST_CALLS
+        self._bytes_left, self._fetches_left, self._calls_left = most_bytes, most_fetches, _MOST_CALLS
         self._deadline = monotonic() + _SECONDS
 
-    @property
-    def bytes_fetched(self) -> int:
-        """How much of the budget is spent."""
-        return BUDGET_BYTES - self._bytes_left
+    def in_smaller_blocks(self, block: int, most_fetches: int) -> "RangedFile":
+        """The same object with what is left of the bytes, for who reads little here and there."""
+        return RangedFile(self._fetch, self.size, block, self._bytes_left, most_fetches)
 
     def readable(self) -> bool:
         return True
