@@ -33,7 +33,7 @@ class ObjectChange:
         media_type, metadata: only some emitters (MinIO) send them.
         is_observation: S3 itself told us, in answer to a request of ours; no notification did. It is merged like one
             but is no event of the file's history: the notification of the same change still comes.
-        follows: of a delete marker that we made ourselves, the version that was current until then.
+        follows: of a version or delete marker that we made ourselves, the version that was current until then.
     """
 
     kind: Kind
@@ -76,6 +76,15 @@ def rank(sequencer: str, event_time: datetime | None, kind: Kind, etag: str = ""
 def rank_after(earlier: str) -> str:
     """The rank of something S3 told us itself, seen to follow ``earlier``: just above it, below any later event."""
     return (earlier or _END) + _AFTER
+
+
+def rank_of_removal(version_id: str, put_rank: str) -> str:
+    """The rank of a removal that S3 told us itself, of the version whose put has ``put_rank``.
+
+    A version id is given once: what is removed under one is gone for good, whatever rank its put turns out to have when its
+    own event comes. Without versions, something may be put again.
+    """
+    return _AFTER if version_id else rank_after(put_rank)
 
 
 def _instant(event_time: datetime | None) -> str:

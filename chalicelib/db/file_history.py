@@ -97,14 +97,24 @@ class VersionPlace:
     media_type: str | None = None
 
 
-_CURRENT_RANK = text(
-    "SELECT coalesce(max(put_rank), '') FROM object_versions WHERE bucket = :bucket AND key = :key AND alive"
-)
+_CURRENT = text("""
+SELECT version_id, put_rank FROM object_versions WHERE bucket = :bucket AND key = :key AND alive
+ORDER BY put_rank DESC, version_id DESC LIMIT 1
+""")
 
 
-def current_rank(session: Session, bucket: str, key: str) -> str:
-    """The rank of what is current at a place, delete markers included; empty if nothing is."""
-    return str(session.execute(_CURRENT_RANK, {"bucket": bucket, "key": key}).scalar_one())
+@dataclass(frozen=True, slots=True)
+class Current:
+    """What is current at a place: an object or a delete marker."""
+
+    version_id: str
+    rank: str
+
+
+def current_at(session: Session, bucket: str, key: str) -> Current | None:
+    """What is current at a place; None if nothing ever was, or nothing is left."""
+    row = session.execute(_CURRENT, {"bucket": bucket, "key": key}).one_or_none()
+    return None if row is None else Current(row.version_id, row.put_rank)
 
 
 def versions_there(session: Session, bucket: str, key: str, most: int) -> list[VersionPlace]:

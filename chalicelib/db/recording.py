@@ -128,9 +128,9 @@ WHERE p.version_id = '*' AND v.bucket = p.bucket AND v.key = p.key AND v.removal
 # already, and stays `pending` until then.
 # The answer comes as one JSON value: the driver decodes a thousand rows ten times slower.
 # Events carry no media type: a new upload has the announced one until its object is inspected.
-# One thing more: a caller may delete an upload before any event of it came. The marker we saw then ranks below that
-# version's own event, when it comes; until the marker's event comes too, `follows` says which of the two is later.
-# Ranks without a sequencer, which only what we saw ourselves has on such a key, are those below '"'.
+# One thing more: a caller may delete an upload before any event of it came, or restore what was deleted a moment ago. What we
+# saw then ranks below the other one's own event, when that comes; until its own event comes too, `follows` says which of
+# the two is later. Ranks without a sequencer, which only what we saw ourselves has on such a key, are those below '"'.
 _CURRENT = text("""
 WITH touched AS MATERIALIZED (
     SELECT * FROM json_to_recordset(CAST(:keys AS json)) AS t (ord int, bucket text, key text, id uuid, name text)
@@ -146,15 +146,19 @@ WITH touched AS MATERIALIZED (
         CASE WHEN v.is_object THEN v.inspection ->> 'sha256' END, CASE WHEN v.is_object THEN v.stored_at END, :now, :now
     FROM touched AS t
     LEFT JOIN LATERAL (
-        SELECT c.*, NOT c.is_delete_marker AND NOT coalesce((
-            SELECT m.follows = c.version_id FROM object_versions AS m
-            WHERE m.bucket = t.bucket AND m.key = t.key AND m.alive AND m.put_rank < '"'
+        SELECT picked.*, NOT picked.is_delete_marker AS is_object
+        FROM (
+            SELECT * FROM object_versions AS c
+            WHERE c.bucket = t.bucket AND c.key = t.key AND c.alive
+            ORDER BY c.put_rank DESC, c.version_id DESC
+            LIMIT 1) AS top
+        CROSS JOIN LATERAL (
+            (SELECT * FROM object_versions AS m
+            WHERE m.bucket = t.bucket AND m.key = t.key AND m.alive AND m.put_rank < '"' AND m.follows = top.version_id
             ORDER BY m.put_rank DESC, m.version_id DESC
-            LIMIT 1), false) AS is_object
-        FROM object_versions AS c
-        WHERE c.bucket = t.bucket AND c.key = t.key AND c.alive
-        ORDER BY c.put_rank DESC, c.version_id DESC
-        LIMIT 1
+            LIMIT 1)
+            UNION ALL SELECT top.*
+            LIMIT 1) AS picked
     ) AS v ON true
     WHERE v.is_object OR (
         SELECT true FROM object_versions AS h

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from chalicelib.catalog.changes import Kind, ObjectChange, rank_after
+from chalicelib.catalog.changes import Kind, ObjectChange, rank_of_removal
 from chalicelib.db import file_history, file_queries
 from chalicelib.db.file_queries import FileDocument
 from chalicelib.db.models import File
@@ -134,7 +134,7 @@ def _removal(file: FileDocument, version_id: str, rank: str, deletion: Deletion)
         bucket=file["bucket"],
         key=file["key"],
         version_id=version_id,
-        rank=rank_after(rank),
+        rank=rank_of_removal(version_id, rank),
         event_name="DeleteObject",
         event_time=deletion.at,
         is_observation=True,

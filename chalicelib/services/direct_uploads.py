@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from chalicelib.catalog.changes import Kind, ObjectChange, rank, rank_after
 from chalicelib.catalog.parts import MAX_SINGLE_BYTES, MULTIPART_FROM_BYTES, bytes_of_part, part_count
+from chalicelib.db.file_history import Current
 from chalicelib.db.file_queries import FileDocument, find_files
 from chalicelib.db.models import File, Upload
 from chalicelib.db.recording import record_changes
@@ -233,7 +234,7 @@ def complete(
 
 
 def record_if_there(
-    transaction: Transaction, store: ObjectStore, file: FileDocument, now: datetime, after: str = ""
+    transaction: Transaction, store: ObjectStore, file: FileDocument, now: datetime, after: Current | None = None
 ) -> FileDocument | None:
     """Record a file's object as S3 shows it; None if S3 holds none.
 
@@ -249,11 +250,10 @@ def record_if_there(
         return find_files(session, [UUID(file["id"])])[0]
 
 
-def seen(bucket: str, key: str, head: ObjectHead, now: datetime, after: str = "") -> ObjectChange:
+def seen(bucket: str, key: str, head: ObjectHead, now: datetime, after: Current | None = None) -> ObjectChange:
     """What a HEAD answered, as an observation of a put.
 
-    ``after``: the rank of what was current at the key before we ourselves put this there, so that it is known to be later;
-    empty at a key without a history.
+    ``after``: what was current at the key before we ourselves put this there, so that this is known to be later.
     """
     moment = (head.last_modified or now).astimezone(UTC)
     return ObjectChange(
@@ -261,7 +261,7 @@ def seen(bucket: str, key: str, head: ObjectHead, now: datetime, after: str = ""
         bucket=bucket,
         key=key,
         version_id=head.version_id,
-        rank=rank_after(after) if after else rank("", moment, Kind.PUT, head.etag, head.size),
+        rank=rank_after(after.rank) if after else rank("", moment, Kind.PUT, head.etag, head.size),
         event_name="HeadObject",
         event_time=moment,
         size=head.size,
@@ -269,6 +269,7 @@ def seen(bucket: str, key: str, head: ObjectHead, now: datetime, after: str = ""
         media_type=head.media_type,
         metadata=head.metadata or None,
         is_observation=True,
+        follows=after.version_id if after else None,
     )
 
 

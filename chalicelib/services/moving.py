@@ -18,7 +18,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from chalicelib.catalog.keys import check_key, display_name
-from chalicelib.db.file_history import current_rank, find_version
+from chalicelib.db.file_history import current_at, find_version
 from chalicelib.db.file_queries import FileDocument, find_file
 from chalicelib.db.locks import lock_keys
 from chalicelib.db.models import File, FilePlace, Job
@@ -175,7 +175,7 @@ def restore_version(
             raise NotFound(f"The file {file_id} has no such version, or it holds no bytes.")
         if file["owner_id"] and file["state"] != "stored":
             check_room(session, options, UUID(file["owner_id"]), file["session_id"], version.size or 0)
-        before = current_rank(session, file["bucket"], file["key"])
+        before = current_at(session, file["bucket"], file["key"])
     source = Source(version.bucket, version.key, version.version_id, version.etag or "", version.size or 0)
     store.copier.copy(source, file["bucket"], file["key"])
     restored = record_if_there(transaction, store, file, now, before)
@@ -230,7 +230,7 @@ def _take_new_place(work: Work, file_id: UUID, key: str) -> dict[str, Any]:
             with work.transaction() as session:
                 return _left_behind(session, file_id)
         with work.transaction() as session:
-            before = current_rank(session, file["bucket"], key)
+            before = current_at(session, file["bucket"], key)
         work.store.copier.copy(_source(file), file["bucket"], key)
         head = work.store.head(file["bucket"], key)
         with work.transaction() as session:

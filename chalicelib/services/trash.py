@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
-from chalicelib.catalog.changes import Kind, ObjectChange, rank_after
+from chalicelib.catalog.changes import Kind, ObjectChange, rank_of_removal
 from chalicelib.db.file_history import versions_there
 from chalicelib.db.models import File
 from chalicelib.db.recording import record_changes
@@ -99,7 +99,7 @@ def _purge(transaction: Transaction, store: ObjectStore, file_id: UUID, now: dat
                 bucket=file.bucket,
                 key=file.key,
                 version_id=version.version_id,
-                rank=rank_after(version.put_rank),
+                rank=rank_of_removal(version.version_id, version.put_rank),
                 event_name="DeleteObject",
                 event_time=answer.at,
                 is_observation=True,
