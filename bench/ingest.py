@@ -28,7 +28,7 @@ _TABLES = {
     "file_events": "bucket, key, rank, version_id, event_time, recorded_xid, change, event_name, sequencer, size, etag, "
     "recorded_at",
     "files": "id, bucket, key, name, state, owner_id, session_id, version_id, rank, size, etag, media_type, stored_at, metadata, "
-    "tags, created_at, updated_at",
+    "tags, reserved, sha256, detected_media_type, is_mismatch, created_at, updated_at",
 }
 
 
@@ -166,4 +166,4 @@ def vacuum(engine: Engine, *tables: str) -> None:
 
 def _empty(engine: Engine) -> None:
     with engine.begin() as connection:
-        connection.execute(text("TRUNCATE files, object_versions, file_events"))
+        connection.execute(text("TRUNCATE files, object_versions, file_events, search_queue CASCADE"))

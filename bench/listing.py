@@ -34,7 +34,7 @@ def run() -> Iterator[Figure]:
     engine = runtime.engine()
     with engine.begin() as connection:
         connection.execute(text("SET LOCAL statement_timeout = 0"))
-        connection.execute(text("TRUNCATE files, object_versions, file_events"))
+        connection.execute(text("TRUNCATE files, object_versions, file_events, search_queue CASCADE"))
         connection.execute(text(_FILL), {"rows": ROWS, "bucket": runtime.settings().bucket})
     vacuum(engine, "files")
     for sort in SORTS:

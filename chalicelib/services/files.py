@@ -3,7 +3,7 @@
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 from uuid import UUID
 
 from sqlalchemy import select, update
@@ -22,7 +22,9 @@ from chalicelib.errors import Conflict, NotFound, PreconditionFailed, Unprocessa
 from chalicelib.services import Transaction, sessions
 from chalicelib.services.pending import abort_parts
 from chalicelib.services.principals import Principal
-from chalicelib.store.client import Deletion, ObjectStore
+
+if TYPE_CHECKING:
+    from chalicelib.store.client import Deletion, ObjectStore
 
 _INDEXED_BESIDE = 20
 
@@ -159,7 +161,7 @@ def list_events(
 
 def download_link(
     session: Session,
-    store: ObjectStore,
+    store: "ObjectStore",
     principal: Principal,
     file_id: UUID,
     version_id: str | None,
@@ -235,7 +237,7 @@ def check_revision(file: FileDocument, revisions: Container[str] | None) -> None
 
 def delete_file(
     transaction: Transaction,
-    store: ObjectStore,
+    store: "ObjectStore",
     principal: Principal,
     file_id: UUID,
     now: datetime,
@@ -258,7 +260,7 @@ def delete_file(
     _delete(transaction, store, file, now)
 
 
-def delete_found(transaction: Transaction, store: ObjectStore, file_id: UUID, now: datetime) -> None:
+def delete_found(transaction: Transaction, store: "ObjectStore", file_id: UUID, now: datetime) -> None:
     """The same, not for a caller but for ourselves. A file that is gone already is no error."""
     with transaction() as session:
         file = file_queries.find_file(session, file_id, None)
@@ -266,7 +268,9 @@ def delete_found(transaction: Transaction, store: ObjectStore, file_id: UUID, no
         _delete(transaction, store, file, now)
 
 
-def _delete(transaction: Transaction, store: ObjectStore, file: FileDocument, now: datetime) -> None:
+def _delete(transaction: Transaction, store: "ObjectStore", file: FileDocument, now: datetime) -> None:
+    from chalicelib.store.client import Deletion
+
     if file["upload"]:
         abort_parts(store, file)
     try:
@@ -283,7 +287,7 @@ def _delete(transaction: Transaction, store: ObjectStore, file: FileDocument, no
         )
 
 
-def deletion_change(file: FileDocument, deletion: Deletion) -> ObjectChange:
+def deletion_change(file: FileDocument, deletion: "Deletion") -> ObjectChange:
     """What S3 answered to a deletion, as a change that follows what was known *before* it was asked.
 
     Any later rank could outrank a put that came after the deletion, and hide it for good.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 from sqlalchemy import delete, insert, select, update
@@ -21,7 +21,10 @@ from chalicelib.ids import uuid7
 from chalicelib.services.principals import Principal
 from chalicelib.services.sessions import open_session
 from chalicelib.settings import Settings
-from chalicelib.store.client import ObjectStore
+
+if TYPE_CHECKING:
+    # botocore's surroundings take a while to import, and a list needs none of them.
+    from chalicelib.store.client import ObjectStore
 
 Method = Literal["put", "post", "multipart"]
 
@@ -209,7 +212,7 @@ def forget(session: Session, file_ids: Sequence[UUID]) -> None:
     session.execute(delete(File).where(File.id.in_(file_ids), File.state == "pending"))
 
 
-def abort_parts(store: ObjectStore, file: FileDocument) -> None:
+def abort_parts(store: "ObjectStore", file: FileDocument) -> None:
     """Throw away the parts of a pending file's multipart uploads: a client that signs for itself may have begun several."""
     if (file["upload"] or {}).get("method") == "multipart":
         for multipart_id in store.multipart.list_ids(file["bucket"], file["key"]):
