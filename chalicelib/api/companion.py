@@ -105,7 +105,13 @@ def abort_multipart(call: Call[UploadPath, KeyQuery, None]) -> dict[str, str]:
     from chalicelib.services import companion
 
     companion.abort(
-        runtime.transaction, runtime.store(), call.settings, call.principal, call.query.key, call.path.upload_id
+        runtime.transaction,
+        runtime.store(),
+        call.settings,
+        call.principal,
+        call.query.key,
+        call.path.upload_id,
+        call.now,
     )
     return {}
 

@@ -32,7 +32,15 @@ from chalicelib.db.file_filters import FileFilters
 from chalicelib.db.file_queries import RELEVANCE, FileDocument
 from chalicelib.db.pages import Slice
 from chalicelib.db.search import terms_of
-from chalicelib.errors import Conflict, InvalidCursor, NotFound, PreconditionFailed, StoreUnavailable, Unprocessable
+from chalicelib.errors import (
+    Conflict,
+    InvalidCursor,
+    NotFound,
+    OverQuota,
+    PreconditionFailed,
+    StoreUnavailable,
+    Unprocessable,
+)
 from chalicelib.services import files
 from chalicelib.services.files import FileChanges
 
@@ -152,7 +160,9 @@ def download_file(call: Call[FilePath, DownloadQuery, None]) -> Reply:
 
 
 @routes.route("/api/files/{file_id}", methods=["PUT"], **JSON)
-@endpoint(path=FilePath, body=FileReplace, response=FileOut, errors=(NotFound, PreconditionFailed, Unprocessable))
+@endpoint(
+    path=FilePath, body=FileReplace, response=FileOut, errors=(NotFound, PreconditionFailed, OverQuota, Unprocessable)
+)
 def replace_file(call: Call[FilePath, None, FileReplace]) -> Reply:
     """Replace a file's name, session, metadata and tags.
 
@@ -163,7 +173,9 @@ def replace_file(call: Call[FilePath, None, FileReplace]) -> Reply:
 
 
 @routes.route("/api/files/{file_id}", methods=["PATCH"], **JSON)
-@endpoint(path=FilePath, body=FilePatch, response=FileOut, errors=(NotFound, PreconditionFailed, Unprocessable))
+@endpoint(
+    path=FilePath, body=FilePatch, response=FileOut, errors=(NotFound, PreconditionFailed, OverQuota, Unprocessable)
+)
 def patch_file(call: Call[FilePath, None, FilePatch]) -> Reply:
     """Change a file's name, session, metadata or tags.
 
@@ -193,7 +205,10 @@ def delete_file(call: Call[FilePath, None, None]) -> None:
 
 def _changed(call: Call[FilePath, None, Any], changes: FileChanges) -> Reply:
     revisions = preconditions.expected(call.exchange)
-    return _detail(files.change_file(call.session, call.principal, call.path.file_id, changes, call.now, revisions))
+    file = files.change_file(
+        call.session, call.principal, call.path.file_id, changes, call.now, call.settings, revisions
+    )
+    return _detail(file)
 
 
 def _detail(file: FileDocument) -> Reply:

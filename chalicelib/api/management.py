@@ -9,8 +9,8 @@ from chalicelib import runtime
 from chalicelib.api import problems
 from chalicelib.api.endpoint import JSON, Call, Reply, endpoint
 from chalicelib.api.pages import Page, PageQuery, page_reply
-from chalicelib.api.schemas.files import FileDetail, FilePath
-from chalicelib.api.schemas.jobs import FolderQuery, JobOut, JobPath, ZipCreate
+from chalicelib.api.schemas.files import FilePath
+from chalicelib.api.schemas.jobs import FolderQuery, JobOut, JobPath, TrashQuery, ZipCreate
 from chalicelib.api.schemas.management import (
     BulkFiles,
     BulkOut,
@@ -43,6 +43,8 @@ routes = Blueprint(__name__)
 # knows how long S3 copies it, and the gateway waits for 29 seconds.
 _INLINE_SECONDS = 5.0
 _INLINE_BYTES = 1024**3
+# The bytes of a zip come through here.
+_INLINE_ZIP_BYTES = 64 * 1024**2
 
 
 @routes.route("/api/files/{file_id}/copy", methods=["POST"], **JSON)
@@ -108,29 +110,32 @@ def move_file(call: Call[FilePath, None, FileMove]) -> Reply:
 @endpoint(
     path=FilePath,
     body=FileRestore,
-    response=FileDetail,
+    response=FileInWork,
+    also=(202,),
     errors=(NotFound, Conflict, OverQuota, StoreUnavailable),
     transactional=False,
 )
-def restore_file(call: Call[FilePath, None, FileRestore]) -> dict[str, Any]:
+def restore_file(call: Call[FilePath, None, FileRestore]) -> Reply:
     """Bring a deleted file back, or an earlier version of a file.
 
-    409 if S3 holds nothing of it any more. Versions that came later stay in the history.
+    409 if S3 holds nothing of it any more. Versions that came later stay in the history. 202 with the `job` if copying a
+    large version takes longer.
     """
     from chalicelib.services import bulk, files, moving
 
     file_id, version_id = call.path.file_id, call.body.version_id
     if version_id is not None:
-        return moving.restore_version(
-            runtime.transaction, runtime.store(), call.settings, call.principal, file_id, version_id, call.now
-        )
+        with runtime.transaction() as session:
+            job = moving.begin_restore(session, call.settings, call.principal, file_id, version_id, call.now)
+        _work_on(call, job.id, job.command["source"]["size"])
+        return _file_in_work(call, file_id, job.id, 200)
     (outcome,) = bulk.restore_files(
         runtime.transaction, runtime.store(), call.settings, call.principal, [file_id], call.now
     )
     if outcome.error is not None:
         raise outcome.error
     with runtime.transaction() as session:
-        return files.get_file(session, call.principal, file_id)
+        return Reply(files.get_file(session, call.principal, file_id) | {"job": None})
 
 
 @routes.route("/api/files/bulk-delete", methods=["POST"], **JSON)
@@ -191,13 +196,16 @@ def delete_folder(call: Call[None, FolderQuery, None]) -> Reply:
 
 
 @routes.route("/api/trash", methods=["DELETE"], **JSON)
-@endpoint(response=JobOut, status=202, transactional=False)
-def empty_trash(call: Call[None, None, None]) -> Reply:
+@endpoint(query=TrashQuery, response=JobOut, status=202, errors=(Forbidden,), transactional=False)
+def empty_trash(call: Call[None, TrashQuery, None]) -> Reply:
     """Remove the caller's deleted files for good.
 
-    A job. What is in the trash: `/api/files?state=deleted`. By itself it is emptied after `LANDFALL_TRASH_DAYS`.
+    A job; versions at places that they had before go, too. What is in the trash: `/api/files?state=deleted`. By itself it is
+    emptied after `LANDFALL_TRASH_DAYS`.
     """
-    return _job(call, "empty_trash", {"until": call.now.isoformat()})
+    if call.query.everyones and not call.principal.is_operator:
+        raise Forbidden("Only operators empty everyone's trash.")
+    return _job(call, "empty_trash", {"until": call.now.isoformat(), "everyones": call.query.everyones})
 
 
 @routes.route("/api/zips", methods=["POST"], **JSON)
@@ -211,8 +219,8 @@ def create_zip(call: Call[None, None, ZipCreate]) -> Reply:
 
     with runtime.transaction() as session:
         ids = list(dict.fromkeys(call.body.file_ids))
-        job = zips.begin_zip(session, call.principal, ids, call.body.name, call.now)
-    return _begun(call, job)
+        job, size = zips.begin_zip(session, call.principal, ids, call.body.name, call.now)
+    return _begun(call, job, size if size <= _INLINE_ZIP_BYTES else _INLINE_BYTES + 1)
 
 
 @routes.route("/api/jobs", methods=["GET"], **JSON)
@@ -259,9 +267,9 @@ def _job(call: Call, kind: Any, command: dict[str, Any]) -> Reply:
     return _begun(call, job)
 
 
-def _begun(call: Call, job: Job) -> Reply:
+def _begun(call: Call, job: Job, size: int = 0) -> Reply:
     """The job after the first seconds of work on it."""
-    _work_on(call, job.id, 0)
+    _work_on(call, job.id, size)
     return Reply(_read_job(call, job.id), 202, {"Location": f"{call.base_url}/api/jobs/{job.id}"})
 
 
@@ -287,7 +295,8 @@ def _file_in_work(call: Call, file_id: UUID, job_id: UUID, status: int) -> Reply
     if job.state == "failed":
         raise Conflict(job.problem or "It could not be done.")
     with runtime.transaction() as session:
-        file = files.get_file(session, call.principal, file_id)
+        # Also a deleted one, while a version of it is still being restored.
+        file = files.visible_file(session, call.principal, file_id)
     headers = {"Location": f"{call.base_url}/api/files/{file_id}"} if status == 201 else {}
     if job.state == "done":
         return Reply(file | {"job": None}, status, headers)

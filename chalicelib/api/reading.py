@@ -54,9 +54,11 @@ def read_query(model: type[BaseModel] | None, values: Mapping[str, list[str]]) -
     for name, given in values.items():
         family, dot, _ = name.partition(".")
         if dot and family in fields and get_origin(fields[family].annotation) is dict:
-            found.setdefault(family, {})[name] = given[0]
+            members = found.setdefault(family, {})
+            if isinstance(members, dict):
+                members[name] = given[0]
         else:
-            found[name] = given if name in lists else given[0]
+            found[name] = given if name in lists else given[0]  # a dictionary's own name, too: its type is refused
     read = _validate_strings(model or Nothing, "query", found)
     return read if model else None
 

@@ -52,14 +52,16 @@ def revoke_share(call: Call[SharePath, None, None]) -> None:
 
 
 @routes.route("/api/shared/{token}", methods=["GET"], **JSON)
-@endpoint(path=TokenPath, response=DownloadOut, status=302, anonymous=True, errors=(NotFound, StoreUnavailable))
+@endpoint(
+    path=TokenPath, response=DownloadOut, status=302, also=(200,), anonymous=True, errors=(NotFound, StoreUnavailable)
+)
 def open_share(call: Call[TokenPath, None, None]) -> Reply:
     """Download a shared file.
 
-    302 to a presigned link. A HEAD, which programs send to preview links, is no use of it.
+    302 to a presigned link. A HEAD, which programs send to preview links, is no use of it, and is answered without the link.
     """
     from chalicelib.services import shares
 
     counts = call.exchange.method != "HEAD"
     link = shares.open_share(call.session, runtime.store(), call.path.token, counts, call.now)
-    return Reply(asdict(link), 302, {"Location": link.url})
+    return Reply(asdict(link), 302, {"Location": link.url}) if counts else Reply(asdict(link), 200)

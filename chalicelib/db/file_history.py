@@ -46,17 +46,17 @@ SELECT coalesce(json_agg(p), '[]')::text FROM (
 """)
 
 
-# The newest object of a key, and the markers above it, all of them alive: removing those makes it the current one again.
+# The newest object of each key, and the markers above it, all of them alive: removing those makes it the current one again.
 _HIDDEN = text("""
-WITH object AS (
-    SELECT o.version_id, o.put_rank, o.size FROM object_versions AS o
-    WHERE o.bucket = :bucket AND o.key = :key AND o.alive AND NOT o.is_delete_marker
-    ORDER BY o.put_rank DESC, o.version_id DESC LIMIT 1)
-SELECT object.version_id, object.size, (
+SELECT t.place, o.size, (
     SELECT json_agg(json_build_array(m.version_id, m.put_rank)) FROM object_versions AS m
-    WHERE m.bucket = :bucket AND m.key = :key AND m.alive AND m.is_delete_marker
-        AND (m.put_rank > object.put_rank OR m.follows = object.version_id)) AS markers
-FROM object
+    WHERE m.bucket = t.bucket AND m.key = t.key AND m.alive AND m.is_delete_marker
+        AND (m.put_rank > o.put_rank OR m.follows = o.version_id)) AS markers
+FROM unnest(CAST(:buckets AS text[]), CAST(:keys AS text[])) WITH ORDINALITY AS t (bucket, key, place)
+CROSS JOIN LATERAL (
+    SELECT * FROM object_versions AS v
+    WHERE v.bucket = t.bucket AND v.key = t.key AND v.alive AND NOT v.is_delete_marker
+    ORDER BY v.put_rank DESC, v.version_id DESC LIMIT 1) AS o
 """)
 
 
@@ -64,22 +64,48 @@ FROM object
 class HiddenObject:
     """The newest object of a deleted file. ``markers``: version id and rank of each delete marker above it."""
 
-    version_id: str
-    size: int | None
+    size: int
     markers: list[tuple[str, str]]
 
 
-def hidden_object(session: Session, bucket: str, key: str) -> HiddenObject | None:
-    """What could be brought back at a place; None if S3 holds no version there."""
-    row = session.execute(_HIDDEN, {"bucket": bucket, "key": key}).one_or_none()
-    if row is None:
-        return None
-    return HiddenObject(row.version_id, row.size, [(version, rank) for version, rank in row.markers or ()])
+def hidden_objects(session: Session, places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], HiddenObject]:
+    """What could be brought back at these (bucket, key) places; those where S3 holds no version are left out."""
+    bound = {"buckets": [bucket for bucket, _ in places], "keys": [key for _, key in places]}
+    return {
+        places[row.place - 1]: HiddenObject(row.size or 0, [(version, rank) for version, rank in row.markers or ()])
+        for row in session.execute(_HIDDEN, bound)
+    }
+
+
+# Removals count, too: without versions, what is put again must outrank what took the last one away. Those by version id
+# don't: they have a rank above everything, and concern one version only.
+_CURRENT = text("""
+SELECT (
+        SELECT c.version_id FROM object_versions AS c WHERE c.bucket = :bucket AND c.key = :key AND c.alive
+        ORDER BY c.put_rank DESC, c.version_id DESC LIMIT 1) AS version_id,
+    max(greatest(v.put_rank, CASE WHEN v.version_id IN ('', '*') THEN v.removal_rank ELSE '' END)) AS rank
+FROM object_versions AS v WHERE v.bucket = :bucket AND v.key = :key
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """What is known of a place: the version that is current (an object or a delete marker), if any, and the highest rank."""
+
+    version_id: str | None
+    rank: str
+
+
+def current_at(session: Session, bucket: str, key: str) -> Current | None:
+    """What is known of a place; None if nothing ever was there."""
+    row = session.execute(_CURRENT, {"bucket": bucket, "key": key}).one()
+    return None if row.rank is None else Current(row.version_id, row.rank)
 
 
 _VERSIONS_THERE = text("""
 SELECT v.version_id, v.put_rank FROM object_versions AS v
 WHERE v.bucket = :bucket AND v.key = :key AND v.alive AND v.version_id <> '*'
+    AND (CAST(:until AS timestamptz) IS NULL OR v.stored_at <= CAST(:until AS timestamptz))
 ORDER BY v.is_delete_marker, v.put_rank LIMIT :limit
 """)
 
@@ -97,30 +123,15 @@ class VersionPlace:
     media_type: str | None = None
 
 
-_CURRENT = text("""
-SELECT version_id, put_rank FROM object_versions WHERE bucket = :bucket AND key = :key AND alive
-ORDER BY put_rank DESC, version_id DESC LIMIT 1
-""")
-
-
-@dataclass(frozen=True, slots=True)
-class Current:
-    """What is current at a place: an object or a delete marker."""
-
-    version_id: str
-    rank: str
-
-
-def current_at(session: Session, bucket: str, key: str) -> Current | None:
-    """What is current at a place; None if nothing ever was, or nothing is left."""
-    row = session.execute(_CURRENT, {"bucket": bucket, "key": key}).one_or_none()
-    return None if row is None else Current(row.version_id, row.put_rank)
-
-
-def versions_there(session: Session, bucket: str, key: str, most: int) -> list[VersionPlace]:
-    """Up to ``most`` versions that S3 holds at a place, objects before delete markers."""
-    rows = session.execute(_VERSIONS_THERE, {"bucket": bucket, "key": key, "limit": most})
-    return [VersionPlace(bucket, key, row.version_id, row.put_rank) for row in rows]
+def versions_of(session: Session, file_id: str, most: int) -> list[VersionPlace]:
+    """Up to ``most`` versions of a file that S3 holds, at places that it had before, too; objects before delete markers."""
+    found: list[VersionPlace] = []
+    for bucket, key, until in _places(session, file_id):
+        rows = session.execute(
+            _VERSIONS_THERE, {"bucket": bucket, "key": key, "until": until, "limit": most - len(found)}
+        )
+        found += [VersionPlace(bucket, key, row.version_id, row.put_rank) for row in rows]
+    return found
 
 
 # The file's own place, and those that it had before, each once: it may have come back.

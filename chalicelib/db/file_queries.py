@@ -85,7 +85,7 @@ _ONE_ROW = (
 )
 _IF_OWN = "AND (CAST(:owner_id AS uuid) IS NULL OR owner_id = CAST(:owner_id AS uuid))"
 _ONE = text(" ".join((*_ONE_ROW, "id = CAST(:id AS uuid)", _IF_OWN, ") AS f")))
-_LOCK_ONE = text(" ".join((*_ONE_ROW, "id = CAST(:id AS uuid)", _IF_OWN, "FOR UPDATE) AS f")))
+_LOCK_ONE = text(" ".join((*_ONE_ROW, "id = CAST(:id AS uuid)", _IF_OWN, "FOR NO KEY UPDATE) AS f")))
 _ONE_AT = text(" ".join((*_ONE_ROW, "key = :key AND bucket = :bucket", _IF_OWN, ") AS f")))
 _SEVERAL_ROWS = (
     "SELECT coalesce(json_agg(f), '[]')::text FROM (SELECT",

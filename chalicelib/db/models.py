@@ -124,7 +124,9 @@ class File(Base):
             "files_trash_idx",
             "updated_at",
             "id",
-            postgresql_where=text("state = 'deleted' AND (purged_at IS NULL OR purged_at < updated_at)"),
+            postgresql_where=text(
+                "state = 'deleted' AND moved_to IS NULL AND (purged_at IS NULL OR purged_at < updated_at)"
+            ),
         ),
         Index(None, "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
         Index(None, "moved_to", postgresql_where=text("moved_to IS NOT NULL")),
@@ -157,6 +159,8 @@ class File(Base):
     purged_at: Mapped[datetime | None] = mapped_column(Moment)
     # When the file is to be deleted by itself.
     expires_at: Mapped[datetime | None] = mapped_column(Moment)
+    # Until then somebody is restoring the file, or removing its versions for good: never both.
+    busy_until: Mapped[datetime | None] = mapped_column(Moment)
     # Of the tombstone that a moved file leaves behind: the file.
     moved_to: Mapped[UUID | None] = mapped_column(ForeignKey("files.id", ondelete="SET NULL"))
     created_at: Mapped[datetime] = mapped_column(Moment)
@@ -168,7 +172,7 @@ class Upload(Base):
 
     Open until ``closed_at``: whoever closes it has asked S3, or has seen the object. ``problem`` is the last thing that
     went wrong. A closed one stays until it expires, for clients that ask once more because an answer was lost.
-    ``judged_at``: when what had come was held against the owner's policies.
+    ``judged_rank``: of what was held against the owner's policies; another one is judged anew.
     """
 
     __tablename__ = "uploads"
@@ -176,7 +180,6 @@ class Upload(Base):
         CheckConstraint("method IN ('put', 'post', 'multipart')", name="method"),
         CheckConstraint("size >= 0", name="size"),
         Index(None, "expires_at"),
-        Index("uploads_unjudged_idx", "file_id", postgresql_where=text("judged_at IS NULL")),
         Index(None, "owner_id", "client_key"),
     )
 
@@ -196,7 +199,7 @@ class Upload(Base):
     expires_at: Mapped[datetime] = mapped_column(Moment)
     problem: Mapped[str | None] = mapped_column(Text)
     closed_at: Mapped[datetime | None] = mapped_column(Moment)
-    judged_at: Mapped[datetime | None] = mapped_column(Moment)
+    judged_rank: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(Moment)
 
 
@@ -294,7 +297,7 @@ class Job(Base):
 
     __tablename__ = "jobs"
     __table_args__ = (
-        CheckConstraint("kind IN ('copy', 'move', 'delete_folder', 'empty_trash', 'zip')", name="kind"),
+        CheckConstraint("kind IN ('copy', 'move', 'restore', 'delete_folder', 'empty_trash', 'zip')", name="kind"),
         CheckConstraint("state IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="state"),
         Index(None, "owner_id", "id"),
         Index(None, "run_after", postgresql_where=text("state IN ('queued', 'running')")),

@@ -8,7 +8,6 @@ words. Its score adds both up, in millionths and as a whole number, so that equa
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -16,13 +15,19 @@ from sqlalchemy.orm import Session
 MAX_TERMS = 8
 _TERM = re.compile(r"\w+")
 
+# Claimed first, in a statement of its own: what the second one reads is then at least as new as any change whose place in the
+# queue is claimed here. Rows that somebody is changing are left to them, so that nobody waits for anybody in a circle.
+_CLAIM = text("""
+SELECT q.file_id FROM search_queue AS q JOIN files AS f ON f.id = q.file_id
+ORDER BY q.file_id DESC LIMIT :most
+FOR UPDATE OF q SKIP LOCKED FOR KEY SHARE OF f SKIP LOCKED
+""")
+_FORGET_GONE = text("DELETE FROM search_queue AS q WHERE NOT EXISTS (SELECT FROM files AS f WHERE f.id = q.file_id)")
 # Names and keys are cut at everything that isn't a letter or a digit, and between the two cases of camelCase, so that each part
-# is a word. Locked rows are somebody else's to index.
+# is a word.
 _INDEX = text(r"""
 WITH due AS MATERIALIZED (
-    DELETE FROM search_queue WHERE file_id IN (
-        SELECT file_id FROM search_queue ORDER BY file_id DESC LIMIT :most FOR UPDATE SKIP LOCKED)
-    RETURNING file_id
+    DELETE FROM search_queue WHERE file_id = ANY(CAST(:ids AS uuid[])) RETURNING file_id
 ), texts AS (
     SELECT f.id, concat_ws(' ', f.name, f.key, array_to_string(f.tags, ' '), (
         SELECT string_agg(v #>> '{}', ' ')
@@ -37,7 +42,6 @@ INSERT INTO file_search AS s (file_id, words, document)
 SELECT id, lower(words), to_tsvector('simple', words) FROM cut
 ON CONFLICT (file_id) DO UPDATE SET words = excluded.words, document = excluded.document
 """)
-_WAITING = text("SELECT count(*) FROM (SELECT FROM search_queue LIMIT 1) AS q")
 
 
 _SET_THRESHOLD = text("SELECT set_config('pg_trgm.word_similarity_threshold', :threshold, true)")
@@ -46,10 +50,12 @@ _SIMILAR, _SIMILAR_IF_SHORT, _LONG = 0.45, 0.51, 5
 
 def index_files(session: Session, most: int) -> int:
     """Index up to ``most`` files whose words have changed, the newest first; returns how many there were."""
-    if not session.execute(_WAITING).scalar_one():
-        return 0
-    result: Any = session.execute(_INDEX, {"most": most})
-    return int(result.rowcount)
+    claimed = session.scalars(_CLAIM, {"most": most}).all()
+    if claimed:
+        session.execute(_INDEX, {"ids": list(claimed)})
+    else:
+        session.execute(_FORGET_GONE)
+    return len(claimed)
 
 
 def allow_typos(session: Session, terms: Sequence[str]) -> None:

@@ -16,8 +16,9 @@ from chalicelib.db.models import File
 from chalicelib.db.recording import record_changes
 from chalicelib.errors import Conflict, LandfallError, NotFound, OverQuota, StoreUnavailable
 from chalicelib.services import Transaction
-from chalicelib.services.files import deletion_change
-from chalicelib.services.pending import abort_parts, check_room
+from chalicelib.services.claims import claim_files, release_files
+from chalicelib.services.files import deletion_change, lock_files
+from chalicelib.services.pending import Room, abort_parts
 from chalicelib.services.principals import Principal
 from chalicelib.settings import Settings
 from chalicelib.store.client import Deletion, ObjectStore
@@ -45,6 +46,7 @@ def delete_files(
         answers = _carefully(store, bucket, [(file["key"], None) for file in group])
         deleted = [(file, answer) for file, answer in zip(group, answers, strict=True) if isinstance(answer, Deletion)]
         with transaction() as session:
+            lock_files(session, group)
             record_changes(session, [deletion_change(file, deletion) for file, deletion in deleted], now)
             ids = [UUID(file["id"]) for file, _ in deleted]
             waiting = update(File).where(File.id.in_(ids), File.state == "pending")
@@ -66,28 +68,29 @@ def restore_files(
 
     A file that is there already is left as it is.
     """
-    markers: dict[UUID, list[tuple[str, str]]] = {}
-    outcomes: dict[UUID, LandfallError | None] = {}
+    outcomes: dict[UUID, LandfallError | None] = dict.fromkeys(file_ids)
     with transaction() as session:
         files = _visible(session, principal, file_ids)
-        for file_id in file_ids:
-            try:
-                markers[file_id] = _markers(session, options, files.get(file_id), file_id)
-                outcomes[file_id] = None
-            except (NotFound, Conflict, OverQuota) as error:
-                outcomes[file_id] = error
-    for bucket, group in _by_bucket(files[file_id] for file_id, found in markers.items() if found):
-        hidden = [(file, *marker) for file in group for marker in markers[UUID(file["id"])]]
-        names = [(file["key"], version_id or "null") for file, version_id, _ in hidden]
-        answers = _carefully(store, bucket, names)
-        removed = []
-        for (file, version_id, rank), answer in zip(hidden, answers, strict=True):
-            if isinstance(answer, LandfallError):
-                outcomes[UUID(file["id"])] = answer
-            else:
-                removed.append(_removal(file, version_id, rank, answer))
+        claimed = claim_files(session, files, now)
+        markers, refused = _markers(session, options, files, claimed, file_ids)
+        outcomes |= refused
+    try:
+        for bucket, group in _by_bucket(files[file_id] for file_id in markers):
+            hidden = [(file, *marker) for file in group for marker in markers[UUID(file["id"])]]
+            answers = _carefully(store, bucket, [(file["key"], version_id or "null") for file, version_id, _ in hidden])
+            removed = []
+            for (file, version_id, rank), answer in zip(hidden, answers, strict=True):
+                if isinstance(answer, LandfallError):
+                    outcomes[UUID(file["id"])] = answer
+                else:
+                    removed.append(_removal(file, version_id, rank, answer))
+            with transaction() as session:
+                lock_files(session, group)
+                record_changes(session, removed, now)
+                session.execute(update(File).where(File.id.in_([UUID(f["id"]) for f in group])).values(expires_at=None))
+    finally:
         with transaction() as session:
-            record_changes(session, removed, now)
+            release_files(session, claimed)
     return [Outcome(file_id, outcomes[file_id]) for file_id in file_ids]
 
 
@@ -112,20 +115,39 @@ def _visible(session: Session, principal: Principal, file_ids: Sequence[UUID]) -
     return {UUID(file["id"]): file for file in file_queries.find_visible(session, file_ids, owner_id)}
 
 
-def _markers(session: Session, options: Settings, file: FileDocument | None, file_id: UUID) -> list[tuple[str, str]]:
-    """Version id and rank of each delete marker that hides the file's newest object; none if nothing does."""
-    if file is None:
-        raise NotFound(f"There is no file {file_id}.")
-    if file["state"] == "pending":
-        raise Conflict("The file's bytes have not arrived yet; there is nothing to restore.")
-    if file["state"] == "stored":
-        return []
-    hidden = file_history.hidden_object(session, file["bucket"], file["key"])
-    if hidden is None or not hidden.markers:
-        raise Conflict("Nothing is left of the file that could be restored: S3 holds no version of it.")
-    if file["owner_id"]:
-        check_room(session, options, UUID(file["owner_id"]), file["session_id"], hidden.size or 0)
-    return hidden.markers
+def _markers(
+    session: Session,
+    options: Settings,
+    files: dict[UUID, FileDocument],
+    claimed: set[UUID],
+    file_ids: Sequence[UUID],
+) -> tuple[dict[UUID, list[tuple[str, str]]], dict[UUID, LandfallError | None]]:
+    """For each deleted file the version id and rank of each delete marker above its newest object; and why not, of others."""
+    room = Room(session, options)
+    hidden = file_history.hidden_objects(
+        session, [(file["bucket"], file["key"]) for file in files.values() if file["state"] == "deleted"]
+    )
+    markers: dict[UUID, list[tuple[str, str]]] = {}
+    refused: dict[UUID, LandfallError | None] = {}
+    for file_id in file_ids:
+        file = files.get(file_id)
+        try:
+            if file is None:
+                raise NotFound(f"There is no file {file_id}.")
+            if file_id not in claimed:
+                raise Conflict("The file is being restored, or removed for good, at this moment.")
+            if file["state"] == "pending":
+                raise Conflict("The file's bytes have not arrived yet; there is nothing to restore.")
+            if file["state"] == "deleted":
+                found = hidden.get((file["bucket"], file["key"]))
+                if found is None or not found.markers:
+                    raise Conflict("Nothing is left of the file that could be restored: S3 holds no version of it.")
+                if file["owner_id"]:
+                    room.take(UUID(file["owner_id"]), file["session_id"], 1, found.size)
+                markers[file_id] = found.markers
+        except (NotFound, Conflict, OverQuota) as error:
+            refused[file_id] = error
+    return markers, refused
 
 
 def _removal(file: FileDocument, version_id: str, rank: str, deletion: Deletion) -> ObjectChange:

@@ -135,7 +135,13 @@ def complete(
 
 
 def abort(
-    transaction: Transaction, store: ObjectStore, options: Settings, principal: Principal, key: str, upload_id: str
+    transaction: Transaction,
+    store: ObjectStore,
+    options: Settings,
+    principal: Principal,
+    key: str,
+    upload_id: str,
+    now: datetime,
 ) -> None:
     """Throw an upload away, and its file. A stored file stays: the client only didn't hear that it is.
 
@@ -147,8 +153,10 @@ def abort(
     if file["state"] != "pending":
         return
     abort_parts(store, file)
-    with transaction() as session:
-        forget(session, [UUID(file["id"])])
+    # S3 may have made the object without our having heard of it.
+    if direct_uploads.record_if_there(transaction, store, file, now) is None:
+        with transaction() as session:
+            forget(session, [UUID(file["id"])])
 
 
 def sign(
@@ -232,10 +240,14 @@ def _sign_delete(
 
 
 def _known(session: Session, principal: Principal, wanted: Wanted) -> UUID | None:
-    """The caller's pending file that was begun with the same proposed key."""
-    same = Upload.owner_id == principal.user_id, Upload.client_key == wanted.client_key, Upload.size == wanted.size
-    if wanted.size is None:
-        same = (*same[:2], Upload.size.is_(None))
+    """The caller's pending file that was begun with the same proposed key, and as the very same thing."""
+    same = (
+        Upload.owner_id == principal.user_id,
+        Upload.client_key == wanted.client_key,
+        Upload.size.is_not_distinct_from(wanted.size),
+        Upload.media_type.is_not_distinct_from(wanted.media_type),
+        Upload.sha256.is_not_distinct_from(wanted.sha256),
+    )
     waiting = select(File.id).join(Upload, Upload.file_id == File.id).where(*same, File.state == "pending")
     return session.scalar(waiting.order_by(File.id.desc()).limit(1))
 

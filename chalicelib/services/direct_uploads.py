@@ -18,7 +18,16 @@ from chalicelib.db.file_history import Current
 from chalicelib.db.file_queries import FileDocument, find_files
 from chalicelib.db.models import File, Upload
 from chalicelib.db.recording import record_changes
-from chalicelib.errors import Conflict, FieldProblem, InvalidInput, NotArrived, NotFound, PreconditionFailed
+from chalicelib.errors import (
+    Conflict,
+    FieldProblem,
+    InvalidInput,
+    NotArrived,
+    NotFound,
+    PreconditionFailed,
+    StoreUnavailable,
+    StoreUncertain,
+)
 from chalicelib.services import Transaction
 from chalicelib.services.files import present_file, visible_file
 from chalicelib.services.pending import (
@@ -41,6 +50,8 @@ from chalicelib.store.failures import Refused
 from chalicelib.store.links import SignedRequest
 from chalicelib.store.multipart import Part
 
+# A larger twin is offered, but not copied within a request.
+_MOST_COPIED = 1024**3
 # Errors of S3 that mean: these parts don't make an object. Its own words for why are the best there are.
 _BAD_PARTS = {"InvalidPart", "InvalidPartOrder", "EntityTooSmall", "MalformedXML", "InvalidRequest", "InvalidArgument"}
 
@@ -133,9 +144,12 @@ def begin(
         wanted.client_key,
     )
     with transaction() as session:
+        twin = _twin(session, principal, wanted)
+        copies = twin is not None and wanted.dedupe and twin["size"] <= _MOST_COPIED
+        if twin is not None and copies:
+            place = replace(place, method="put", size=twin["size"], media_type=place.media_type or twin["media_type"])
         add_pending(session, options, principal, wanted.said, [place], now)
-        twin = _twin(session, principal, wanted.sha256)
-    if twin and wanted.dedupe and (copied := _copy_of(transaction, store, place, twin, now)):
+    if twin is not None and copies and (copied := _copy_of(transaction, store, place, twin, now)):
         return Begun(copied, None, twin)
     if method == "multipart":
         _begin_multipart(transaction, store, place)
@@ -273,10 +287,12 @@ def seen(bucket: str, key: str, head: ObjectHead, now: datetime, after: Current 
     )
 
 
-def _twin(session: Session, principal: Principal, sha256: str | None) -> FileDocument | None:
-    if sha256 is None:
+def _twin(session: Session, principal: Principal, wanted: Wanted) -> FileDocument | None:
+    if wanted.sha256 is None:
         return None
-    same = File.owner_id == principal.user_id, File.sha256 == sha256, File.state == "stored"
+    same = [File.owner_id == principal.user_id, File.sha256 == wanted.sha256, File.state == "stored"]
+    if wanted.size is not None:
+        same.append(File.size == wanted.size)
     file_id = session.scalar(select(File.id).where(*same).order_by(File.id).limit(1))
     return find_files(session, [file_id])[0] if file_id else None
 
@@ -290,6 +306,12 @@ def _copy_of(
         store.copier.copy(source, place.bucket, place.key, place.media_type)
     except (NotFound, PreconditionFailed):
         return None
+    except StoreUncertain:
+        raise  # it may be there: the row waits for its event, or for the clock
+    except StoreUnavailable:
+        with transaction() as session:
+            forget(session, [place.file_id])
+        raise
     with transaction() as session:
         file = find_files(session, [place.file_id])[0]
     return record_if_there(transaction, store, file, now)

@@ -1,14 +1,14 @@
 """Policies that can be judged only when the bytes are there: their type, and a size that nobody had announced.
 
-It runs by the clock, over uploads that have come and were inspected. An object that a policy refuses is deleted as its owner
-would delete it, so in a versioned bucket it can still be brought back; the file says why.
+It runs by the clock, over uploads that have come and were inspected, until their links have ended. An object that a policy
+refuses is deleted as its owner would delete it, so in a versioned bucket it can still be brought back; the file says why.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Exists, func, select, update
+from sqlalchemy import ColumnElement, Exists, func, select, update
 from sqlalchemy.orm import Session
 
 from chalicelib.catalog.limits import check_file, check_quota
@@ -30,7 +30,7 @@ def judge_uploads(
     """
     refused: list[tuple[UUID, str]] = []
     with transaction() as session:
-        _pass_harmless(session, now)
+        _pass_harmless(session)
         due = _due(session, most)
     for file_id in due:
         with transaction() as session:
@@ -41,25 +41,29 @@ def judge_uploads(
                 refused.append((file_id, reason))
         except LandfallError:
             continue
-        with transaction() as session:
-            session.execute(update(Upload).where(Upload.file_id == file_id).values(judged_at=now))
     return refused
 
 
-def _pass_harmless(session: Session, now: datetime) -> None:
-    """Of a file that is what it was declared to be, and whose size was announced, nothing is left to judge."""
-    harmless = select(File.id).where(
-        File.id == Upload.file_id, File.state == "stored", File.is_mismatch.is_(False), ~_awaits_inspection()
+def _pass_harmless(session: Session) -> None:
+    """Of a file that has come with the announced size and type, and is what it was declared to be, nothing is left to judge."""
+    judged = (
+        update(Upload)
+        .where(Upload.file_id == File.id, File.state == "stored", _is_unjudged(), ~_awaits_inspection())
+        .where(File.is_mismatch.is_(False), Upload.size == File.size, Upload.media_type == File.media_type)
     )
-    passed = update(Upload).where(Upload.judged_at.is_(None), Upload.size.is_not(None), harmless.exists())
-    session.execute(passed.values(judged_at=now).execution_options(synchronize_session=False))
+    session.execute(judged.values(judged_rank=File.rank).execution_options(synchronize_session=False))
 
 
 def _due(session: Session, most: int) -> Sequence[UUID]:
-    """The oldest first, so that of files that exceed a quota the later ones go."""
+    """In no order, so that some that can't be deleted keep nobody waiting."""
     due = select(Upload.file_id).join(File, File.id == Upload.file_id)
-    due = due.where(Upload.judged_at.is_(None), File.state == "stored", ~_awaits_inspection())
-    return session.scalars(due.order_by(Upload.file_id).limit(most)).all()
+    due = due.where(_is_unjudged(), File.state == "stored", ~_awaits_inspection())
+    return session.scalars(due.order_by(func.random()).limit(most)).all()
+
+
+def _is_unjudged() -> ColumnElement[bool]:
+    """A link may be used again until it ends: what comes then is another object, to be judged for itself."""
+    return Upload.judged_rank.is_distinct_from(File.rank)
 
 
 def _awaits_inspection() -> Exists:
@@ -82,20 +86,21 @@ def _judge(session: Session, options: Settings, file_id: UUID) -> str | None:
         return None
     policies = policies_of(session, options, file.owner_id, file.session_id)
     reason = _refusal(session, file, upload, policies)
-    if reason is not None:
+    if reason is None:
+        upload.judged_rank = file.rank
+    else:
         upload.problem = reason
-        session.flush()
+    session.flush()
     return reason
 
 
 def _refusal(session: Session, file: File, upload: Upload, policies: Sequence[Policy]) -> str | None:
     if file.is_mismatch and any(policy.limits.refuse_mismatch for policy in policies):
         return f"It was declared to be {file.media_type}, but its bytes are {file.detected_media_type}."
-    if upload.size is not None:
-        return None
     try:
         check_file([(policy.whose, policy.limits) for policy in policies], file.size, file.media_type)
-        _check_with_older(session, file, policies)
+        if upload.size != file.size:
+            _check_with_older(session, file, policies)
     except (AgainstPolicy, OverQuota) as error:
         return str(error)
     return None

@@ -13,6 +13,7 @@ from chalicelib.catalog.changes import Kind, ObjectChange, rank_after
 from chalicelib.db import facet_queries, file_history, file_queries
 from chalicelib.db.file_filters import FileFilters
 from chalicelib.db.file_queries import FileDocument
+from chalicelib.db.locks import lock_keys
 from chalicelib.db.models import File
 from chalicelib.db.models import Session as UploadSession
 from chalicelib.db.pages import Slice
@@ -20,8 +21,9 @@ from chalicelib.db.recording import record_changes
 from chalicelib.db.search import index_files
 from chalicelib.errors import Conflict, NotFound, PreconditionFailed, Unprocessable
 from chalicelib.services import Transaction, sessions
-from chalicelib.services.pending import abort_parts
+from chalicelib.services.pending import abort_parts, check_quotas, policies_of
 from chalicelib.services.principals import Principal
+from chalicelib.settings import Settings
 
 if TYPE_CHECKING:
     from chalicelib.store.client import Deletion, ObjectStore
@@ -200,6 +202,7 @@ def change_file(
     file_id: UUID,
     changes: FileChanges,
     now: datetime,
+    options: Settings,
     revisions: Container[str] | None = None,
 ) -> FileDocument:
     """A file with ``changes`` made to it; its metadata and tags are replaced as a whole.
@@ -209,7 +212,7 @@ def change_file(
     Raises:
         NotFound: there is no such file for this caller, or it was deleted.
         PreconditionFailed: it is at none of these ``revisions``.
-        Unprocessable: the file's owner has no such session.
+        Unprocessable: the file's owner has no such session. OverQuota: the session has no room for it.
     """
     file = present_file(visible_file(session, principal, file_id, lock=True))
     check_revision(file, revisions)
@@ -221,6 +224,9 @@ def change_file(
         _require_session(session, values["owner_id"], values["session_id"])
     if values:
         session.execute(update(File).where(File.id == file_id).values(**values, updated_at=now))
+        if changes.get("session_id") not in (None, file["session_id"]):
+            policies = policies_of(session, options, values["owner_id"], values["session_id"])
+            check_quotas(session, [policy for policy in policies if policy.session_id], values["owner_id"])
         index_files(session, _INDEXED_BESIDE)  # this file, and others that wait
     return file_queries.find_files(session, [file_id])[0]
 
@@ -257,7 +263,7 @@ def delete_file(
     with transaction() as session:
         file = present_file(visible_file(session, principal, file_id))
         check_revision(file, revisions)
-    _delete(transaction, store, file, now)
+    _delete(transaction, store, file, now, only_this=revisions is not None)
 
 
 def delete_found(transaction: Transaction, store: "ObjectStore", file_id: UUID, now: datetime) -> None:
@@ -268,16 +274,23 @@ def delete_found(transaction: Transaction, store: "ObjectStore", file_id: UUID, 
         _delete(transaction, store, file, now)
 
 
-def _delete(transaction: Transaction, store: "ObjectStore", file: FileDocument, now: datetime) -> None:
+def _delete(
+    transaction: Transaction, store: "ObjectStore", file: FileDocument, now: datetime, only_this: bool = False
+) -> None:
+    """``only_this``: only if S3 holds the very object that the file is known to be."""
     from chalicelib.store.client import Deletion
 
     if file["upload"]:
         abort_parts(store, file)
     try:
-        deletion = store.delete(file["bucket"], file["key"])
+        if only_this and file["state"] == "stored":
+            deletion = store.delete_if(file["bucket"], file["key"], file["etag"])
+        else:
+            deletion = store.delete(file["bucket"], file["key"])
     except NotFound:  # the whole bucket is gone, and the object with it
         deletion = Deletion("", False, now)
     with transaction() as session:
+        lock_files(session, [file])
         record_changes(session, [deletion_change(file, deletion)], now)
         # Without any object ever, there is nothing for the merge to conclude from.
         session.execute(
@@ -285,6 +298,16 @@ def _delete(transaction: Transaction, store: "ObjectStore", file: FileDocument, 
             .where(File.id == UUID(file["id"]), File.state == "pending")
             .values(state="deleted", updated_at=now)
         )
+
+
+def lock_files(session: Session, files: Sequence[FileDocument]) -> None:
+    """Wait for these files: their keys, as recording does, then their rows in order.
+
+    Whoever changes one of them holds its row and then waits for its owner's `Usage`; recording must not hold that first.
+    """
+    lock_keys(session, [(file["bucket"], file["key"]) for file in files])
+    ids = [UUID(file["id"]) for file in files]
+    session.execute(select(File.id).where(File.id.in_(ids)).order_by(File.id).with_for_update(key_share=True))
 
 
 def deletion_change(file: FileDocument, deletion: "Deletion") -> ObjectChange:

@@ -23,8 +23,9 @@ from chalicelib.services import Transaction
 from chalicelib.services.principals import Principal
 from chalicelib.settings import Settings
 from chalicelib.store.client import ObjectStore
+from chalicelib.store.failures import Refused
 
-JobKind = Literal["copy", "move", "delete_folder", "empty_trash", "zip"]
+JobKind = Literal["copy", "move", "restore", "delete_folder", "empty_trash", "zip"]
 _LEASE = timedelta(minutes=3)
 _FIRST_RETRY = timedelta(seconds=30)
 _MAX_TRIES = 5
@@ -48,6 +49,8 @@ class Work:
     principal: Principal
     command: Mapping[str, Any]
     progress: dict[str, Any] = field(default_factory=dict)
+    # False once only tidying is left: then the job is neither cancelled nor given up.
+    may_stop: bool = True
     result: dict[str, Any] = field(default_factory=dict)
 
     def save(self) -> None:
@@ -61,7 +64,7 @@ class Work:
             values = {"progress": self.progress, "run_after": now + _LEASE, "updated_at": now}
             mine = update(Job).where(Job.id == self.job_id, Job.state == "running").values(**values)
             kept = session.scalar(mine.returning(Job.cancel_requested))
-        if kept is not False:
+        if kept is None or (kept and self.may_stop):
             raise Cancelled("The job was cancelled.")
 
     def note_failure(self, what: str, error: LandfallError) -> None:
@@ -173,10 +176,11 @@ def run_job(
     except Cancelled as stop:
         _give_up(work, kind, "cancelled", str(stop))
     except Unavailable as error:
-        if job.tries >= _MAX_TRIES:
+        if work.may_stop and (job.tries >= _MAX_TRIES or isinstance(error, Refused)):
             _give_up(work, kind, "failed", str(error))
         else:
-            _end(work, "queued", problem=str(error), run_after=clock() + _FIRST_RETRY * 2 ** (job.tries - 1))
+            delay = _FIRST_RETRY * 2 ** (min(job.tries, _MAX_TRIES) - 1)
+            _end(work, "queued", problem=str(error), run_after=clock() + delay)
     except LandfallError as error:
         _give_up(work, kind, "failed", str(error))
     except Exception as error:  # noqa: BLE001 - one job's fault must not keep the others waiting

@@ -18,7 +18,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from chalicelib.catalog.keys import check_key, display_name
-from chalicelib.db.file_history import current_at, find_version
+from chalicelib.db.file_history import current_at, find_version, hidden_objects
 from chalicelib.db.file_queries import FileDocument, find_file
 from chalicelib.db.locks import lock_keys
 from chalicelib.db.models import File, FilePlace, Job
@@ -33,14 +33,14 @@ from chalicelib.errors import (
     Unprocessable,
 )
 from chalicelib.ids import uuid7
-from chalicelib.services import Transaction
+from chalicelib.services.claims import claim_files, release_files
 from chalicelib.services.direct_uploads import record_if_there, seen
 from chalicelib.services.files import deletion_change, present_file, visible_file
-from chalicelib.services.jobs import Cancelled, Work, create_job
-from chalicelib.services.pending import Announcement, add_pending, check_room, forget, new_place
+from chalicelib.services.jobs import Work, create_job
+from chalicelib.services.pending import Announcement, Room, add_pending, forget, new_place
 from chalicelib.services.principals import Principal
 from chalicelib.settings import Settings
-from chalicelib.store.client import ObjectStore
+from chalicelib.store.client import ObjectHead
 from chalicelib.store.copying import Source
 
 _TRIES = 3
@@ -86,7 +86,8 @@ def copy_step(work: Work) -> bool:
     if file is None or file["state"] == "deleted":
         raise NotFound("The new file was deleted meanwhile.")
     if file["state"] == "pending":
-        work.store.copier.copy(Source(**work.command["source"]), file["bucket"], file["key"])
+        source = Source(**work.command["source"])
+        work.store.copier.copy(source, file["bucket"], file["key"], on_part=work.save)
         record_if_there(work.transaction, work.store, file, work.clock())
     work.result = {"file_id": str(file_id)}
     return True
@@ -115,6 +116,10 @@ def begin_move(
         raise Unprocessable(str(error)) from None
     if not principal.is_operator and not key.startswith(f"{principal.user_id}/"):
         raise Forbidden(f"A member's keys begin with its own id: {principal.user_id}/.")
+    if {".", ".."} & set(key.split("/")):
+        raise Unprocessable("A part of a key that is . or .. means other places to other programs.")
+    if _is_moving(session, file_id):
+        raise Conflict("The file is being moved already.")
     if key == file["key"]:
         raise Conflict("The file is there already.")
     if name is None:
@@ -134,54 +139,75 @@ def move_step(work: Work) -> bool:
     file_id, key = UUID(work.command["file_id"]), work.command["key"]
     if "left" not in work.progress:
         work.progress["left"] = _take_new_place(work, file_id, key)
-        with suppress(Cancelled):  # too late: the file has moved, and only the tidying is left
-            work.save()
+        work.may_stop = False
+        work.save()
+    work.may_stop = False
     _leave(work, work.progress["left"])
     work.result = {"file_id": str(file_id)}
     return True
 
 
 def undo_move(work: Work) -> None:
-    """Give the new key up: its row, and what has been copied there. If S3 doesn't answer, a copy that nobody owns stays."""
+    """Give the new key up: its row, and the very copy that was made there. If S3 doesn't answer, that one stays, nobody's."""
+    copied = work.progress.get("copied")
     with work.transaction() as session:
         held = find_file(session, UUID(work.command["placeholder"]), None)
     if held is None:
         return
-    with suppress(NotFound, PreconditionFailed, StoreUnavailable):
-        head = work.store.head(held["bucket"], held["key"])
-        work.store.delete_if(held["bucket"], held["key"], head.etag)
+    if copied:
+        with suppress(NotFound, PreconditionFailed, StoreUnavailable):
+            if copied["version_id"]:
+                work.store.delete(held["bucket"], held["key"], copied["version_id"])
+            else:
+                work.store.delete_if(held["bucket"], held["key"], copied["etag"])
     with work.transaction() as session:
         session.execute(delete(File).where(File.id == UUID(held["id"])))
 
 
-def restore_version(
-    transaction: Transaction,
-    store: ObjectStore,
-    options: Settings,
-    principal: Principal,
-    file_id: UUID,
-    version_id: str,
-    now: datetime,
-) -> FileDocument:
-    """The file with an earlier version as its newest one again; the versions between stay, too.
+def begin_restore(
+    session: Session, options: Settings, principal: Principal, file_id: UUID, version_id: str, now: datetime
+) -> Job:
+    """The job that makes an earlier version of a file its newest one again; the versions between stay, too.
 
     Raises:
-        NotFound: there is no such file or version for this caller. OverQuota: see `check_room`.
+        NotFound: there is no such file or version for this caller. OverQuota: there is no room for it.
     """
-    with transaction() as session:
-        file = visible_file(session, principal, file_id)
-        version = find_version(session, file, version_id)
-        if version is None:
-            raise NotFound(f"The file {file_id} has no such version, or it holds no bytes.")
-        if file["owner_id"] and file["state"] != "stored":
-            check_room(session, options, UUID(file["owner_id"]), file["session_id"], version.size or 0)
+    file = visible_file(session, principal, file_id)
+    version = find_version(session, file, version_id)
+    if version is None:
+        raise NotFound(f"The file {file_id} has no such version, or it holds no bytes.")
+    if file["owner_id"]:
+        more = (0, (version.size or 0) - (file["size"] or 0)) if file["state"] == "stored" else (1, version.size or 0)
+        Room(session, options).take(UUID(file["owner_id"]), file["session_id"], *more)
+    source = {"bucket": version.bucket, "key": version.key, "etag": version.etag or "", "size": version.size or 0}
+    # By its name even if it has none: S3 takes a missing one for the current version.
+    command = {"file_id": str(file_id), "source": source | {"version_id": version.version_id or "null"}}
+    return create_job(session, principal, "restore", command, now)
+
+
+def restore_step(work: Work) -> bool:
+    """Have S3 copy the version over the file's key, and record it.
+
+    Raises:
+        Conflict: the file is being removed for good at this moment, or was deleted again meanwhile.
+    """
+    file_id, now = UUID(work.command["file_id"]), work.clock()
+    with work.transaction() as session:
+        file = visible_file(session, work.principal, file_id)
         before = current_at(session, file["bucket"], file["key"])
-    source = Source(version.bucket, version.key, version.version_id, version.etag or "", version.size or 0)
-    store.copier.copy(source, file["bucket"], file["key"])
-    restored = record_if_there(transaction, store, file, now, before)
-    if restored is None:
-        raise Conflict("The restored object was deleted again meanwhile.")
-    return restored
+        if not claim_files(session, [file_id], now):
+            raise Conflict("The file is being restored, or removed for good, at this moment.")
+    try:
+        work.store.copier.copy(Source(**work.command["source"]), file["bucket"], file["key"], on_part=work.save)
+        if record_if_there(work.transaction, work.store, file, now, before) is None:
+            raise Conflict("The restored object was deleted again meanwhile.")
+        with work.transaction() as session:
+            session.execute(update(File).where(File.id == file_id).values(expires_at=None))
+    finally:
+        with work.transaction() as session:
+            release_files(session, [file_id])
+    work.result = {"file_id": str(file_id)}
+    return True
 
 
 def _stored(session: Session, principal: Principal, file_id: UUID) -> FileDocument:
@@ -199,14 +225,20 @@ def _source(file: FileDocument) -> Source:
     return Source(**_source_document(file))
 
 
+def _is_moving(session: Session, file_id: UUID) -> bool:
+    moves = select(Job.id).where(Job.kind == "move", Job.state.in_(("queued", "running")))
+    return session.scalar(moves.where(Job.command["file_id"].astext == str(file_id)).limit(1)) is not None
+
+
 def _hold(session: Session, file: FileDocument, key: str, name: str, now: datetime) -> UUID:
-    """Hold the new key with a row, so that nobody else takes it. A tombstone that this very file left there gives way."""
+    """Hold the new key with a row, so that nobody else takes it. A tombstone with nothing to restore gives way, and so does one
+    that this very file left there."""
     there = session.execute(select(File).where(File.key == key, File.bucket == file["bucket"])).scalar_one_or_none()
     if there is not None:
-        if there.state != "deleted" or str(there.moved_to) != file["id"]:
-            raise Conflict(
-                f"There is something at {key} already{', in the trash' if there.state == 'deleted' else ''}."
-            )
+        if there.state != "deleted":
+            raise Conflict(f"There is something at {key} already.")
+        if str(there.moved_to) != file["id"] and hidden_objects(session, [(there.bucket, there.key)]):
+            raise Conflict(f"There is something at {key} already, in the trash.")
         session.execute(delete(File).where(File.id == there.id))
     placeholder = uuid7(now)
     values = {
@@ -226,29 +258,53 @@ def _take_new_place(work: Work, file_id: UUID, key: str) -> dict[str, Any]:
     for _ in range(_TRIES):
         with work.transaction() as session:
             file = present_file(visible_file(session, work.principal, file_id))
-        if file["key"] == key:  # a process before this one came as far as here
-            with work.transaction() as session:
+            if file["key"] == key:  # a process before this one came as far as here
                 return _left_behind(session, file_id)
-        with work.transaction() as session:
             before = current_at(session, file["bucket"], key)
-        work.store.copier.copy(_source(file), file["bucket"], key)
-        head = work.store.head(file["bucket"], key)
+        head = _copy_to(work, file, key)
         with work.transaction() as session:
             lock_keys(session, [(file["bucket"], file["key"]), (file["bucket"], key)])
             now_there = find_file(session, file_id, None, lock=True)
             if now_there is None or now_there["state"] != "stored":
                 raise NotFound("The file was deleted meanwhile.")
-            if (now_there["version_id"], now_there["etag"]) == (file["version_id"], file["etag"]):
-                _exchange(session, now_there, key, work.command, work.clock())
+            known = ("bucket", "key", "version_id", "etag")
+            if all(now_there[name] == file[name] for name in known):
+                _exchange(session, now_there, key, head, work.command, work.clock())
                 record_changes(session, [seen(file["bucket"], key, head, work.clock(), before)], work.clock())
-                return file
+                return now_there
     raise Conflict("The file was changed again and again while it was being moved.")
 
 
-def _exchange(session: Session, file: FileDocument, key: str, command: Any, now: datetime) -> None:
-    """The file's row takes the placeholder's place, and a row that nobody owns takes the file's old one."""
+def _copy_to(work: Work, file: FileDocument, key: str) -> ObjectHead:
+    """Have S3 copy the object, and note which copy is ours.
+
+    Raises:
+        Conflict: S3 holds another object at the new key, of which the catalogue doesn't know yet.
+    """
+    bucket = file["bucket"]
+    if "copied" not in work.progress:
+        with suppress(NotFound):
+            there = work.store.head(bucket, key)
+            if (there.size, there.etag) != (file["size"], file["etag"]):
+                raise Conflict(f"There is something at {key} already.")
+    work.store.copier.copy(_source(file), bucket, key, on_part=work.save)
+    head = work.store.head(bucket, key)
+    work.progress["copied"] = {"version_id": head.version_id, "etag": head.etag}
+    work.save()
+    return head
+
+
+def _exchange(session: Session, file: FileDocument, key: str, copy: ObjectHead, command: Any, now: datetime) -> None:
+    """The file's row takes the placeholder's place, and a row that nobody owns takes the file's old one.
+
+    Raises:
+        Conflict: something else than our copy came to the new key meanwhile.
+    """
     file_id, tombstone = UUID(file["id"]), uuid7(now)
-    session.execute(delete(File).where(File.key == key, File.bucket == file["bucket"]))
+    held = find_file(session, UUID(command["placeholder"]), None, lock=True)
+    if held is None or held["state"] == "deleted" or held["version_id"] not in (None, copy.version_id):
+        raise Conflict(f"There is something at {key} already.")
+    session.execute(delete(File).where(File.id == UUID(held["id"])))
     places = {"file_id": file_id, "moved_at": now, "bucket": file["bucket"], "key": file["key"]}
     session.execute(insert(FilePlace).values(**places))
     session.execute(update(File).where(File.id == file_id).values(key=key, name=command["name"], updated_at=now))

@@ -136,7 +136,8 @@ def _upload_row(options: Settings, principal: Principal, place: Place, now: date
         Upload.media_type: place.media_type,
         Upload.sha256: place.sha256,
         Upload.part_size: part_size(place.size or 0) if place.method == "multipart" else None,
-        Upload.expires_at: now + timedelta(seconds=options.upload_seconds),
+        # Not before the last link that was signed for it.
+        Upload.expires_at: now + timedelta(seconds=max(options.upload_seconds, options.link_seconds)),
         Upload.created_at: now,
     }
 
@@ -155,15 +156,31 @@ def policies_of(session: Session, options: Settings, owner_id: UUID, session_id:
     return policies
 
 
-def check_room(session: Session, options: Settings, owner_id: UUID, session_id: str | None, size: int) -> None:
-    """Refuse one more file of ``size`` bytes, without reserving them.
+class Room:
+    """What there is room for, looked up once for each owner and session, without reserving anything."""
 
-    Raises:
-        OverQuota: the owner, or the session, has too much already.
-    """
-    for policy in policies_of(session, options, owner_id, session_id):
-        used = session.get(Usage, (owner_id, policy.session_id))
-        check_quota(policy.whose, policy.limits, (used.files if used else 0) + 1, (used.bytes if used else 0) + size)
+    def __init__(self, session: Session, options: Settings) -> None:
+        self._session, self._options = session, options
+        self._policies: dict[tuple[UUID, str | None], list[Policy]] = {}
+        self._used: dict[tuple[UUID, str], tuple[int, int]] = {}
+
+    def take(self, owner_id: UUID, session_id: str | None, files: int, size: int) -> None:
+        """Count so many more files and bytes.
+
+        Raises:
+            OverQuota: the owner, or the session, has too much already. Nothing was counted then.
+        """
+        if (owner_id, session_id) not in self._policies:
+            self._policies[owner_id, session_id] = policies_of(self._session, self._options, owner_id, session_id)
+        sums: dict[tuple[UUID, str], tuple[int, int]] = {}
+        for policy in self._policies[owner_id, session_id]:
+            whose = owner_id, policy.session_id
+            if whose not in self._used:
+                found = self._session.get(Usage, whose)
+                self._used[whose] = (found.files, found.bytes) if found else (0, 0)
+            sums[whose] = self._used[whose][0] + files, self._used[whose][1] + size
+            check_quota(policy.whose, policy.limits, *sums[whose])
+        self._used |= sums
 
 
 def check_quotas(session: Session, policies: Sequence[Policy], owner_id: UUID) -> None:

@@ -17,6 +17,8 @@ from chalicelib.services.pending import abort_parts
 from chalicelib.settings import Settings
 from chalicelib.store.client import ObjectStore
 
+_RETRY = timedelta(minutes=15)
+
 
 @dataclass(frozen=True, slots=True)
 class Reaped:
@@ -40,6 +42,7 @@ def reap_uploads(transaction: Transaction, store: ObjectStore, options: Settings
             outcomes[_judge(transaction, store, options, file_id, now)] += 1
         except LandfallError:
             outcomes["failed"] += 1
+            _extend(transaction, file_id, now + _RETRY)  # others first
     return Reaped(**outcomes)
 
 
@@ -51,8 +54,9 @@ def _due(transaction: Transaction, now: datetime, most: int) -> Sequence[UUID]:
 
 
 def _forget_stored(session: Session, now: datetime) -> None:
-    """Their bytes have come, whether or not anybody called `complete`."""
-    stored = select(File.id).where(File.id == Upload.file_id, File.state == "stored").exists()
+    """Their bytes have come, whether or not anybody called `complete`, and were judged."""
+    judged = File.id == Upload.file_id, File.state == "stored", File.rank == Upload.judged_rank
+    stored = select(File.id).where(*judged).exists()
     session.execute(delete(Upload).where(Upload.expires_at < now, stored).execution_options(synchronize_session=False))
 
 

@@ -1,17 +1,19 @@
 """The trash: deleted files whose versions S3 still holds. Emptying it removes them for good."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.orm import Session
 
 from chalicelib.catalog.changes import Kind, ObjectChange, rank_of_removal
-from chalicelib.db.file_history import versions_there
+from chalicelib.db.file_history import VersionPlace, versions_of
 from chalicelib.db.models import File
 from chalicelib.db.recording import record_changes
-from chalicelib.errors import LandfallError, StoreUnavailable
+from chalicelib.errors import Conflict, LandfallError, StoreUnavailable
 from chalicelib.services import Transaction
+from chalicelib.services.claims import claim_files, hold_files, release_files
 from chalicelib.services.files import delete_found
 from chalicelib.services.jobs import Work
 from chalicelib.settings import Settings
@@ -19,12 +21,13 @@ from chalicelib.store.client import Deletion, ObjectStore
 
 _BATCH = 100
 _MOST_VERSIONS = 1000
+_RETRY = timedelta(hours=1)
 
 
 def empty_step(work: Work) -> bool:
-    """Purge some of the caller's files that were in the trash when the job was made."""
+    """Purge some of the caller's files, or of everyone's, that were in the trash when the job was made."""
     until = datetime.fromisoformat(work.command["until"])
-    owner_id = None if work.principal.is_operator else work.principal.user_id
+    owner_id = None if work.command["everyones"] else work.principal.user_id
     with work.transaction() as session:
         found = _in_trash(session, owner_id, until, work.progress.get("after"))
     for file_id in found:
@@ -44,22 +47,31 @@ def purge_old(transaction: Transaction, store: ObjectStore, options: Settings, n
         return 0
     with transaction() as session:
         until = now - timedelta(days=options.trash_days)
-        old = select(File.id).where(*_TRASHED, File.updated_at < until).order_by(File.updated_at)
+        old = select(File.id).where(*_TRASHED, File.updated_at < until, _is_free(now)).order_by(File.updated_at)
         found = session.scalars(old.limit(most)).all()
-    return sum(_purged(transaction, store, file_id, now) for file_id in found)
+    return sum(_tried(transaction, file_id, now, lambda one: _purge(transaction, store, one, now)) for file_id in found)
 
 
 def delete_expired(transaction: Transaction, store: ObjectStore, now: datetime, most: int) -> int:
     """Delete up to ``most`` files that were made for a time only; returns how many there were."""
     with transaction() as session:
-        expired = select(File.id).where(File.expires_at < now, File.state != "deleted")
+        expired = select(File.id).where(File.expires_at < now, File.state != "deleted", _is_free(now))
         found = session.scalars(expired.order_by(File.expires_at).limit(most)).all()
-    for file_id in found:
-        delete_found(transaction, store, file_id, now)
-    return len(found)
+    return sum(
+        _tried(transaction, file_id, now, lambda one: delete_found(transaction, store, one, now)) for file_id in found
+    )
 
 
-_TRASHED = File.state == "deleted", or_(File.purged_at.is_(None), File.purged_at < File.updated_at)
+# The tombstone at the old key of a moved file is none: versions there may be the file's history.
+_TRASHED = (
+    File.state == "deleted",
+    File.moved_to.is_(None),
+    or_(File.purged_at.is_(None), File.purged_at < File.updated_at),
+)
+
+
+def _is_free(now: datetime) -> ColumnElement[bool]:
+    return or_(File.busy_until.is_(None), File.busy_until <= now)
 
 
 def _in_trash(session: Session, owner_id: UUID | None, until: datetime, after: str | None) -> list[UUID]:
@@ -71,43 +83,64 @@ def _in_trash(session: Session, owner_id: UUID | None, until: datetime, after: s
     return list(session.scalars(select(File.id).where(*wanted).order_by(File.id).limit(_BATCH)))
 
 
-def _purged(transaction: Transaction, store: ObjectStore, file_id: UUID, now: datetime) -> bool:
+def _tried(transaction: Transaction, file_id: UUID, now: datetime, action: Callable[[UUID], None]) -> bool:
+    """Whether it worked; what didn't rests for an hour, so that it keeps no others waiting."""
     try:
-        _purge(transaction, store, file_id, now)
+        action(file_id)
     except LandfallError:
+        with transaction() as session:
+            hold_files(session, [file_id], now + _RETRY)
         return False
     return True
 
 
 def _purge(transaction: Transaction, store: ObjectStore, file_id: UUID, now: datetime) -> None:
     """Remove every version of a deleted file, delete markers last: while one is left, nothing shows."""
-    while True:
+    with transaction() as session:
+        if not claim_files(session, [file_id], now):
+            raise Conflict("The file is being restored at this moment.")
+    try:
+        while _purge_some(transaction, store, file_id, now):
+            pass
+    finally:
         with transaction() as session:
-            file = session.get(File, file_id, with_for_update=True)
-            if file is None or file.state != "deleted":
-                return  # somebody has brought it back
-            versions = versions_there(session, file.bucket, file.key, _MOST_VERSIONS)
-            if not versions:
-                session.execute(
-                    update(File).where(File.id == file_id).values(purged_at=now, updated_at=File.updated_at)
-                )
-                return
-        answers = store.delete_many(file.bucket, [(file.key, version.version_id or "null") for version in versions])
-        removed = [
-            ObjectChange(
-                kind=Kind.REMOVAL,
-                bucket=file.bucket,
-                key=file.key,
-                version_id=version.version_id,
-                rank=rank_of_removal(version.version_id, version.put_rank),
-                event_name="DeleteObject",
-                event_time=answer.at,
-                is_observation=True,
-            )
-            for version, answer in zip(versions, answers, strict=True)
+            release_files(session, [file_id])
+
+
+def _purge_some(transaction: Transaction, store: ObjectStore, file_id: UUID, now: datetime) -> bool:
+    """Remove up to a thousand versions; False when none is left, or somebody has brought the file back."""
+    with transaction() as session:
+        file = session.get(File, file_id)
+        if file is None or file.state != "deleted":
+            return False
+        versions = versions_of(session, str(file_id), _MOST_VERSIONS)
+        if not versions:
+            session.execute(update(File).where(File.id == file_id).values(purged_at=now, updated_at=File.updated_at))
+            return False
+    removed: list[ObjectChange] = []
+    for bucket in {version.bucket for version in versions}:
+        here = [version for version in versions if version.bucket == bucket]
+        answers = store.delete_many(bucket, [(version.key, version.version_id or "null") for version in here])
+        removed += [
+            _removal(version, answer)
+            for version, answer in zip(here, answers, strict=True)
             if isinstance(answer, Deletion)
         ]
-        with transaction() as session:
-            record_changes(session, removed, now)
-        if len(removed) < len(versions):
-            raise StoreUnavailable("The object store did not remove every version.")
+    with transaction() as session:
+        record_changes(session, removed, now)
+    if len(removed) < len(versions):
+        raise StoreUnavailable("The object store did not remove every version.")
+    return True
+
+
+def _removal(version: VersionPlace, deletion: Deletion) -> ObjectChange:
+    return ObjectChange(
+        kind=Kind.REMOVAL,
+        bucket=version.bucket,
+        key=version.key,
+        version_id=version.version_id,
+        rank=rank_of_removal(version.version_id, version.put_rank),
+        event_name="DeleteObject",
+        event_time=deletion.at,
+        is_observation=True,
+    )

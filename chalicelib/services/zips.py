@@ -2,7 +2,6 @@
 
 import zipfile
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import IO, Any, cast
 from uuid import UUID
@@ -11,12 +10,13 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from chalicelib.catalog.parts import MIB
-from chalicelib.db.file_queries import FileDocument, find_visible
+from chalicelib.db.file_queries import FileDocument, find_file, find_visible
 from chalicelib.db.models import File, Job, Upload
-from chalicelib.errors import NotFound, TooLarge
+from chalicelib.errors import NotFound, StoreUncertain, TooLarge
 from chalicelib.services.direct_uploads import record_if_there
+from chalicelib.services.files import delete_found
 from chalicelib.services.jobs import Work, create_job
-from chalicelib.services.pending import Announcement, add_pending, forget, new_place
+from chalicelib.services.pending import Announcement, abort_parts, add_pending, forget, new_place
 from chalicelib.services.principals import Principal
 from chalicelib.store.client import ObjectStore
 from chalicelib.store.multipart import Part
@@ -30,8 +30,10 @@ _KEPT = timedelta(days=1)
 _ENTRY_BYTES = 2500
 
 
-def begin_zip(session: Session, principal: Principal, file_ids: list[UUID], name: str, now: datetime) -> Job:
-    """The job that zips these files of the caller's.
+def begin_zip(
+    session: Session, principal: Principal, file_ids: list[UUID], name: str, now: datetime
+) -> tuple[Job, int]:
+    """The job that zips these files of the caller's, and how many bytes they have.
 
     Raises:
         NotFound: one of them isn't there for this caller, or holds no bytes. TooLarge: they are too large together.
@@ -41,16 +43,17 @@ def begin_zip(session: Session, principal: Principal, file_ids: list[UUID], name
     if total > MOST_BYTES:
         raise TooLarge(f"The files have {total} bytes; a zip takes at most {MOST_BYTES}.")
     command = {"file_ids": [str(file_id) for file_id in file_ids], "name": name}
-    return create_job(session, principal, "zip", command, now)
+    return create_job(session, principal, "zip", command, now), total
 
 
 def zip_step(work: Work) -> bool:
-    """Write the whole zip. A process that dies leaves parts that the clock throws away; the next one begins anew.
+    """Write the whole zip. What a process before this one left of it, because it died, is thrown away first.
 
     Raises:
         NotFound: a file is gone. AgainstPolicy, OverQuota: see `add_pending`. Cancelled: the job's owner said so.
     """
     now = work.clock()
+    _discard(work)
     with work.transaction() as session:
         files = _find(session, work.principal, [UUID(file_id) for file_id in work.command["file_ids"]])
         size = sum((file["size"] or 0) + _ENTRY_BYTES for file in files)
@@ -58,6 +61,11 @@ def zip_step(work: Work) -> bool:
             work.options.bucket, work.principal, work.command["name"], now, "multipart", "application/zip", size
         )
         add_pending(session, work.options, work.principal, Announcement(metadata={"zip": len(files)}), [place], now)
+        # From the start, so that it goes also if nobody comes to tell that it is done.
+        expires_at = now + _KEPT
+        session.execute(update(File).where(File.id == place.file_id).values(expires_at=expires_at))
+    work.progress = {"file_id": str(place.file_id)}
+    work.save()
     upload_id = work.store.multipart.create(place.bucket, place.key, place.media_type)
     try:
         with work.transaction() as session:
@@ -65,20 +73,30 @@ def zip_step(work: Work) -> bool:
         writer = _Parts(work.store, place.bucket, place.key, upload_id)
         _write(work, files, writer)
         work.store.multipart.complete(place.bucket, place.key, upload_id, writer.finish())
-    except BaseException:
-        with suppress(NotFound):
-            work.store.multipart.abort(place.bucket, place.key, upload_id)
-        with work.transaction() as session:
-            forget(session, [place.file_id])
+    except StoreUncertain:
+        raise  # it may be there: its event, or the next try, will see
+    except Exception:
+        _discard(work)
         raise
-    expires_at = work.clock() + _KEPT
-    with work.transaction() as session:
-        session.execute(update(File).where(File.id == place.file_id).values(expires_at=expires_at))
     record_if_there(
         work.transaction, work.store, {"id": str(place.file_id), "bucket": place.bucket, "key": place.key}, now
     )
     work.result = {"file_id": str(place.file_id), "expires_at": expires_at.isoformat()}
     return True
+
+
+def _discard(work: Work) -> None:
+    """Throw away what an earlier try has left: parts, and the row that waits for them."""
+    if "file_id" not in work.progress:
+        return
+    with work.transaction() as session:
+        file = find_file(session, UUID(work.progress["file_id"]), None)
+    if file is not None and file["state"] == "pending":
+        abort_parts(work.store, file)
+        with work.transaction() as session:
+            forget(session, [UUID(file["id"])])
+    elif file is not None:
+        delete_found(work.transaction, work.store, UUID(file["id"]), work.clock())
 
 
 def _find(session: Session, principal: Principal, file_ids: list[UUID]) -> list[FileDocument]:
@@ -96,7 +114,9 @@ def _write(work: Work, files: list[FileDocument], writer: "_Parts") -> None:
             moment = datetime.fromisoformat(file["stored_at"] or file["created_at"])
             entry = zipfile.ZipInfo(name, max(moment.timetuple()[:6], (1980, 1, 1, 0, 0, 0)))
             with archive.open(entry, "w", force_zip64=True) as target:
-                for chunk in work.store.chunks(file["bucket"], file["key"], file["version_id"] or None, _CHUNK_BYTES):
+                for chunk in work.store.chunks(
+                    file["bucket"], file["key"], file["version_id"] or None, file["etag"], _CHUNK_BYTES
+                ):
                     target.write(chunk)
                     if writer.has_sent_more():
                         work.save()  # also asks whether to go on

@@ -116,14 +116,15 @@ class ObjectStore:
         errors = {item["Key"]: str(item.get("Code")) for item in answer.get("Errors", ())}
         return [_deletion(name, deleted, errors, at) for name in names]
 
-    def chunks(self, bucket: str, key: str, version_id: str | None, size: int) -> Iterator[bytes]:
-        """An object's bytes, ``size`` at a time.
+    def chunks(self, bucket: str, key: str, version_id: str | None, etag: str, size: int) -> Iterator[bytes]:
+        """The bytes of the object that has this ETag, ``size`` at a time.
 
         Raises:
-            NotFound: there is no such object or version.
+            NotFound: there is no such object or version. PreconditionFailed: it is another one by now.
         """
         with translating(f"read an object of {bucket}"):
-            stream = self._client.get_object(Bucket=bucket, Key=key, **_version(version_id))["Body"]
+            answer = self._client.get_object(Bucket=bucket, Key=key, IfMatch=f'"{etag}"', **_version(version_id))
+            stream = answer["Body"]
             with stream:
                 yield from stream.iter_chunks(size)
 

@@ -1,9 +1,10 @@
 """Copies made by S3 itself: no byte of them comes here."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from chalicelib.catalog.parts import MIB, part_size
 from chalicelib.store.failures import translating
@@ -12,7 +13,8 @@ from chalicelib.store.multipart import Multipart, Part
 # S3 itself would copy 5 GiB in one request; that takes longer than anybody waits for an answer.
 _PART_BYTES = 256 * MIB
 _COPIERS = 8
-_HEADERS = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType", "Metadata")
+_HEADERS = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType", "Metadata",
+            "StorageClass")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +27,13 @@ class Source:
     etag: str
     size: int
 
+    def version(self) -> dict[str, str]:
+        """The version, as S3's operations on one object take it."""
+        return {"VersionId": self.version_id} if self.version_id else {}
+
     def parameters(self) -> dict[str, Any]:
         """The source, as S3's operations take it."""
-        version = {"VersionId": self.version_id} if self.version_id else {}
+        version = self.version()
         parameters: dict[str, Any] = {"CopySource": {"Bucket": self.bucket, "Key": self.key, **version}}
         return parameters if self.version_id else parameters | {"CopySourceIfMatch": f'"{self.etag}"'}
 
@@ -39,14 +45,22 @@ class Copier:
         self._client = client
         self._multipart = multipart
 
-    def copy(self, source: Source, bucket: str, key: str, media_type: str | None = None) -> None:
+    def copy(
+        self,
+        source: Source,
+        bucket: str,
+        key: str,
+        media_type: str | None = None,
+        on_part: Callable[[], None] = lambda: None,
+    ) -> None:
         """Copy one object, in parts if it is large.
 
-        Its headers and user metadata come along, but for the type if ``media_type`` says another one.
+        Its headers, user metadata, tags and storage class come along, but for the type if ``media_type`` says another one.
+        ``on_part`` is called after each part: to tell that the work goes on, or to end it by raising.
         """
         headers = self._headers(source) | ({"ContentType": media_type} if media_type else {})
         if source.size > _PART_BYTES:
-            self._copy_in_parts(source, bucket, key, headers)
+            self._copy_in_parts(source, bucket, key, headers, on_part)
             return
         options = {"ChecksumAlgorithm": "SHA256", "MetadataDirective": "REPLACE", **headers}
         with translating(f"copy an object of {source.bucket}"):
@@ -54,23 +68,35 @@ class Copier:
 
     def _headers(self, source: Source) -> dict[str, Any]:
         """The source's headers: parts don't bring them along, nor does a copy for which one of them is replaced."""
-        version = {"VersionId": source.version_id} if source.version_id else {}
         with translating(f"read an object of {source.bucket}"):
-            head = self._client.head_object(Bucket=source.bucket, Key=source.key, **version)
+            head = self._client.head_object(Bucket=source.bucket, Key=source.key, **source.version())
         return {name: head[name] for name in _HEADERS if head.get(name)}
 
-    def _copy_in_parts(self, source: Source, bucket: str, key: str, headers: dict[str, Any]) -> None:
+    def _copy_in_parts(
+        self, source: Source, bucket: str, key: str, headers: dict[str, Any], on_part: Callable[[], None]
+    ) -> None:
+        headers = headers | self._tags(source)
         with translating(f"begin an upload to {bucket}"):
             upload_id = str(self._client.create_multipart_upload(Bucket=bucket, Key=key, **headers)["UploadId"])
         try:
+            parts = []
             with ThreadPoolExecutor(_COPIERS) as pool:
-                parts = list(
-                    pool.map(lambda span: self._copy_part(source, bucket, key, upload_id, *span), _spans(source))
-                )
+                for part in pool.map(
+                    lambda span: self._copy_part(source, bucket, key, upload_id, *span), _spans(source)
+                ):
+                    parts.append(part)
+                    on_part()
             self._multipart.complete(bucket, key, upload_id, parts)
         except BaseException:
             self._multipart.abort(bucket, key, upload_id)
             raise
+
+    def _tags(self, source: Source) -> dict[str, str]:
+        """The source's tags, which a copy in one request brings along by itself."""
+        with translating(f"read an object of {source.bucket}"):
+            answer = self._client.get_object_tagging(Bucket=source.bucket, Key=source.key, **source.version())
+        tags = urlencode({tag["Key"]: tag["Value"] for tag in answer["TagSet"]})
+        return {"Tagging": tags} if tags else {}
 
     def _copy_part(
         self, source: Source, bucket: str, key: str, upload_id: str, number: int, first: int, last: int

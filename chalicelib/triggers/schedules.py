@@ -1,5 +1,6 @@
 """What runs by the clock: inspecting what is left, giving up abandoned uploads, making next month's partitions."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -46,20 +47,52 @@ def work(event: dict[str, Any], context: Any) -> dict[str, int]:
     """Go on with jobs, judge the uploads that have come, give up those that nobody finished, and clear old trash.
 
     Returns:
-        How many ``jobs`` were worked on, uploads ``refused``, files ``expired`` and ``purged``, and how many uploads came to
-        which other end: see `Reaped`.
+        How many ``jobs`` were worked on, uploads ``refused`` and ``reaped`` (looked at because their time was up), files
+        ``expired`` and ``purged``.
+
+    Raises:
+        WorkFailed: a task failed. The others were done all the same.
     """
     store, options, now = runtime.store(), runtime.settings(), runtime.now()
-    refused = judge_uploads(runtime.transaction, store, options, now, _MOST_UPLOADS)
+    transaction = runtime.transaction
+    counts = {
+        "refused": _carefully(_judge_uploads),
+        "reaped": _carefully(_reap_uploads),
+        "expired": _carefully(lambda: delete_expired(transaction, store, now, _MOST_FILES)),
+        "purged": _carefully(lambda: purge_old(transaction, store, options, now, _MOST_FILES)),
+        # The jobs come last: they take what time is left.
+        "jobs": _carefully(lambda: _run_jobs(context)),
+    }
+    if -1 in counts.values():
+        raise WorkFailed(f"Not all could be done: {counts}")  # the others were; the alarm counts failed runs
+    return counts
+
+
+class WorkFailed(Exception):
+    """One of the tasks of `work` failed for a reason that nobody thought of; it is in the log."""
+
+
+def _carefully(task: Callable[[], int]) -> int:
+    """What the task counts; -1 if it failed, which keeps the other tasks from nothing."""
+    try:
+        return task()
+    except Exception as error:  # noqa: BLE001 - see above
+        telemetry.log("error", "work failed", error=error)
+        return -1
+
+
+def _judge_uploads() -> int:
+    refused = judge_uploads(runtime.transaction, runtime.store(), runtime.settings(), runtime.now(), _MOST_UPLOADS)
     for file_id, reason in refused:
         telemetry.log("warning", "upload refused", file_id=file_id, reason=reason)
-    reaped = asdict(reap_uploads(runtime.transaction, store, options, now, _MOST_UPLOADS))
-    if any(reaped.values()):
-        telemetry.log("info", "uploads whose time was up", **reaped)
-    expired = delete_expired(runtime.transaction, store, now, _MOST_FILES)
-    purged = purge_old(runtime.transaction, store, options, now, _MOST_FILES)
-    # The jobs come last: they take what time is left.
-    return {"refused": len(refused), **reaped, "expired": expired, "purged": purged, "jobs": _run_jobs(context)}
+    return len(refused)
+
+
+def _reap_uploads() -> int:
+    reaped = reap_uploads(runtime.transaction, runtime.store(), runtime.settings(), runtime.now(), _MOST_UPLOADS)
+    if any(asdict(reaped).values()):
+        telemetry.log("info", "uploads whose time was up", **asdict(reaped))
+    return sum(asdict(reaped).values())
 
 
 def _run_jobs(context: Any) -> int:

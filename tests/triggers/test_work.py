@@ -226,7 +226,7 @@ def test_a_move_that_dies_anywhere_is_finished_by_the_clock(
     with runtime.transaction() as session:
         job = moving.begin_move(session, OPTIONS, DEMO, file_id, key, None, runtime.now())
 
-    def die(*_: Any) -> None:
+    def die(*_: Any, **__: Any) -> None:
         raise Died
 
     with monkeypatch.context() as patch:
@@ -278,7 +278,7 @@ def test_a_job_whose_store_stays_away_fails_after_five_tries_and_gives_the_key_b
 def test_a_zip_that_is_cancelled_stops_and_leaves_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     files = [stored(world) for _ in range(3)]
     with runtime.transaction() as session:
-        job = zips.begin_zip(session, DEMO, files, "a.zip", runtime.now())
+        job, _ = zips.begin_zip(session, DEMO, files, "a.zip", runtime.now())
     chunks, opened = world.store.chunks, []
 
     def cancel_at_the_second(*arguments: Any) -> Iterator[bytes]:
@@ -300,7 +300,7 @@ def test_a_zip_of_many_parts_is_whole_and_expires(world: World, monkeypatch: pyt
     body = bytes(range(256)) * 40_000
     files = [stored(world, body), stored(world, b"small")]
     with runtime.transaction() as session:
-        job = zips.begin_zip(session, DEMO, files, "b.zip", runtime.now())
+        job, _ = zips.begin_zip(session, DEMO, files, "b.zip", runtime.now())
     ended = run(world, job.id)
     assert ended.state == "done"
     file = found(UUID(ended.result["file_id"]))

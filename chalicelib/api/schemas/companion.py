@@ -88,7 +88,7 @@ class KeyQuery(Input):
 class BatchQuery(KeyQuery):
     """Which parts."""
 
-    partNumbers: str = Field(pattern=r"^\d+(,\d+)*$", max_length=6000, examples=["1,2,3"])
+    partNumbers: str = Field(pattern=r"^\d{1,5}(,\d{1,5})*$", max_length=6000, examples=["1,2,3"])
 
 
 class HeldPartOut(Output):

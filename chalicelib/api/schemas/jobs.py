@@ -29,7 +29,7 @@ class JobOut(Output):
     """Work that may take longer than a request. Ask for it again until `state` is `done`, `failed` or `cancelled`."""
 
     id: UUID
-    kind: Literal["copy", "move", "delete_folder", "empty_trash", "zip"]
+    kind: Literal["copy", "move", "restore", "delete_folder", "empty_trash", "zip"]
     state: Literal["queued", "running", "done", "failed", "cancelled"]
     done: int = Field(0, validation_alias=AliasPath("progress", "done"), description="Files done so far.")
     failed: int = Field(0, validation_alias=AliasPath("progress", "failed"), description="Files that couldn't be done.")
@@ -50,6 +50,12 @@ class ZipCreate(Input):
 
     file_ids: list[UUID] = Field(min_length=1, max_length=MOST_FILES_IN_ZIP)
     name: FileName = "files.zip"
+
+
+class TrashQuery(Input):
+    """Whose trash."""
+
+    everyones: bool = Field(False, description="Everyone's, and that of files nobody owns. For operators.")
 
 
 class FolderQuery(Input):

@@ -43,13 +43,12 @@ CREATE TABLE uploads (
     expires_at timestamptz NOT NULL,
     problem text,
     closed_at timestamptz,
-    judged_at timestamptz,
+    judged_rank text,
     created_at timestamptz NOT NULL
 )
 """,
     "CREATE INDEX uploads_owner_id_client_key_idx ON uploads (owner_id, client_key)",
     "CREATE INDEX uploads_expires_at_idx ON uploads (expires_at)",
-    "CREATE INDEX uploads_unjudged_idx ON uploads (file_id) WHERE judged_at IS NULL",
     """
 CREATE TABLE usage (
     owner_id uuid NOT NULL CONSTRAINT usage_owner_id_fkey REFERENCES users (id) ON DELETE CASCADE,

@@ -13,11 +13,12 @@ _STATEMENTS = (
 ALTER TABLE files
     ADD COLUMN purged_at timestamptz,
     ADD COLUMN expires_at timestamptz,
+    ADD COLUMN busy_until timestamptz,
     ADD COLUMN moved_to uuid CONSTRAINT files_moved_to_fkey REFERENCES files (id) ON DELETE SET NULL
 """,
     """
 CREATE INDEX files_trash_idx ON files (updated_at, id)
-    WHERE state = 'deleted' AND (purged_at IS NULL OR purged_at < updated_at)
+    WHERE state = 'deleted' AND moved_to IS NULL AND (purged_at IS NULL OR purged_at < updated_at)
 """,
     "CREATE INDEX files_expires_at_idx ON files (expires_at) WHERE expires_at IS NOT NULL",
     "CREATE INDEX files_moved_to_idx ON files (moved_to) WHERE moved_to IS NOT NULL",
@@ -34,7 +35,8 @@ CREATE TABLE file_places (
 CREATE TABLE jobs (
     id uuid CONSTRAINT jobs_pkey PRIMARY KEY,
     owner_id uuid NOT NULL CONSTRAINT jobs_owner_id_fkey REFERENCES users (id) ON DELETE CASCADE,
-    kind text NOT NULL CONSTRAINT jobs_kind_check CHECK (kind IN ('copy', 'move', 'delete_folder', 'empty_trash', 'zip')),
+    kind text NOT NULL
+        CONSTRAINT jobs_kind_check CHECK (kind IN ('copy', 'move', 'restore', 'delete_folder', 'empty_trash', 'zip')),
     state text NOT NULL
         CONSTRAINT jobs_state_check CHECK (state IN ('queued', 'running', 'done', 'failed', 'cancelled')),
     command jsonb NOT NULL,
@@ -75,4 +77,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("DROP TABLE shares, jobs, file_places")
-    op.execute("ALTER TABLE files DROP COLUMN purged_at, DROP COLUMN expires_at, DROP COLUMN moved_to")
+    op.execute(
+        "ALTER TABLE files DROP COLUMN purged_at, DROP COLUMN expires_at, DROP COLUMN busy_until, DROP COLUMN moved_to"
+    )

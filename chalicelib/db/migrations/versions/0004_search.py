@@ -36,7 +36,11 @@ FOR EACH STATEMENT EXECUTE FUNCTION queue_new_for_search()
 """,
     """
 CREATE FUNCTION queue_changed_for_search() RETURNS trigger LANGUAGE plpgsql AS
-$$ BEGIN INSERT INTO search_queue VALUES (NEW.id) ON CONFLICT DO NOTHING; RETURN NULL; END $$
+$$ BEGIN
+    -- An update, and no "do nothing": it waits for, or is seen by, whoever is indexing the file's old words.
+    INSERT INTO search_queue VALUES (NEW.id) ON CONFLICT (file_id) DO UPDATE SET file_id = excluded.file_id;
+    RETURN NULL;
+END $$
 """,
     # By column: an event changes none of these, and doesn't come here.
     """
