@@ -1,0 +1,346 @@
+"""What a review found once, and must not come back: each names what went wrong."""
+
+import base64
+import hashlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote, urlencode
+from uuid import UUID, uuid4
+
+import pytest
+import urllib3
+from sqlalchemy import Engine, create_engine, text
+
+from chalicelib.db.engine import create_catalog_engine, transaction
+from chalicelib.db.search import index_files
+from chalicelib.runtime import now
+from chalicelib.services import trash
+from chalicelib.services.enforcement import judge_uploads
+from chalicelib.services.inspection import inspect_due
+from chalicelib.settings import Settings
+from chalicelib.store.client import ObjectStore
+from tests.api.conftest import Api, assert_problem
+from tests.api.files import deliver, upload
+from tests.api.test_direct_uploads import begin, complete, send
+from tests.api.test_management import detail, own_key, post, read
+from tests.notifications import s3_record
+
+
+class Clockwork:
+    """What runs by the clock, on the servers' database and store."""
+
+    def __init__(self, engine: Engine, store: ObjectStore) -> None:
+        self.engine, self.store = engine, store
+
+    def transaction(self) -> Any:
+        return transaction(self.engine)
+
+    def judge(self) -> list[UUID]:
+        inspect_due(self.transaction, self.store, now, 500)
+        return [file_id for file_id, _ in judge_uploads(self.transaction, self.store, Settings(), now(), 500)]
+
+
+@pytest.fixture
+def clockwork(api_database_url: str, emulator: Any) -> Iterator[Clockwork]:
+    engine = create_catalog_engine(api_database_url)
+    yield Clockwork(engine, ObjectStore.connect("us-east-1", emulator.url, None))
+    engine.dispose()
+
+
+@pytest.fixture
+def plain_owner(plain_files_api: Api) -> Api:
+    return plain_files_api.as_user(plain_files_api("POST", "/api/users", {"name": "Grace"}).json)
+
+
+def limit(files_api: Api, owner: Api, **limits: Any) -> None:
+    answer = files_api("PATCH", f"/api/users/{owner.headers['X-Landfall-User']}", {"limits": limits})
+    assert answer.status == 200
+
+
+# --- moves ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_move_neither_overwrites_nor_deletes_what_the_catalogue_does_not_know(owner: Api, s3: Any) -> None:
+    file, key = upload(owner, b"mine"), own_key(owner, "b.txt")
+    s3.put_object(Bucket="versioned", Key=key, Body=b"unknown yet")
+    problem = assert_problem(owner("POST", f"/api/files/{file['id']}/move", {"key": key}), 409, "conflict")
+    assert "already" in problem["detail"]
+    assert s3.get_object(Bucket="versioned", Key=key)["Body"].read() == b"unknown yet"
+    assert (detail(owner, file)["key"], read(owner, file)) == (file["key"], b"mine")
+
+
+def test_a_move_that_fails_gives_the_key_back_for_good(owner: Api, s3: Any, api_database_url: str) -> None:
+    file, key = upload(owner, b"mine"), own_key(owner, "b.txt")
+    s3.delete_object(Bucket="versioned", Key=file["key"], VersionId=file["version_id"])  # its event is on the way
+    assert_problem(owner("POST", f"/api/files/{file['id']}/move", {"key": key}), 409, "conflict")
+    other = upload(owner, b"other")
+    assert post(owner, other, "move", {"key": key})["key"] == key
+    assert "DeleteMarkers" not in s3.list_object_versions(Bucket="versioned", Prefix=key)
+
+
+@pytest.mark.parametrize("key", ["a/../b", "./a", "a/.."])
+def test_keys_that_mean_other_places_elsewhere_are_refused(files_api: Api, key: str) -> None:
+    file = upload(files_api)
+    assert_problem(files_api("POST", f"/api/files/{file['id']}/move", {"key": key}), 422, "unprocessable")
+
+
+def test_without_versions_a_moved_file_can_come_back(plain_owner: Api, s3: Any) -> None:
+    file, there = upload(plain_owner, b"hello"), own_key(plain_owner, "b.txt")
+    post(plain_owner, file, "move", {"key": there})
+    back = post(plain_owner, file, "move", {"key": file["key"]})
+    assert (back["state"], back["key"], read(plain_owner, back)) == ("stored", file["key"], b"hello")
+    assert "Contents" not in s3.list_objects_v2(Bucket="plain", Prefix=there)
+
+
+def test_a_file_is_moved_once_at_a_time(owner: Api, serve: Any, api_database_url: str) -> None:
+    file = upload(owner)
+    with serve(api_database_url, AWS_ENDPOINT_URL="http://127.0.0.1:9", LANDFALL_BUCKET="versioned") as api:
+        cut_off = api.as_user({"id": owner.headers["X-Landfall-User"]})
+        job = cut_off("POST", f"/api/files/{file['id']}/move", {"key": own_key(owner, "a")}).json["job"]
+    problem = assert_problem(
+        owner("POST", f"/api/files/{file['id']}/move", {"key": own_key(owner, "b")}), 409, "conflict"
+    )
+    assert "being moved" in problem["detail"]
+    assert owner("POST", f"/api/jobs/{job['id']}/cancel").json["state"] == "cancelled"
+    assert post(owner, file, "move", {"key": own_key(owner, "b")})["job"] is None
+
+
+# --- trash and restoring ----------------------------------------------------------------------------------------------
+
+
+def test_an_operators_trash_is_its_own_unless_it_asks_for_everyones(owner: Api, files_api: Api) -> None:
+    file = upload(owner, b"hello")
+    owner("DELETE", f"/api/files/{file['id']}")
+    assert files_api("DELETE", "/api/trash").json["state"] == "done"
+    assert post(owner, file, "restore")["state"] == "stored"
+    assert_problem(owner("DELETE", "/api/trash?everyones=true"), 403, "forbidden")
+    owner("DELETE", f"/api/files/{file['id']}")
+    assert files_api("DELETE", "/api/trash?everyones=true").json["state"] == "done"
+    assert_problem(owner("POST", f"/api/files/{file['id']}/restore", {}), 409, "conflict")
+
+
+def test_emptying_the_trash_leaves_a_living_files_history_and_takes_a_dead_ones_whole(
+    owner: Api, files_api: Api, s3: Any
+) -> None:
+    file = upload(owner, b"hello")
+    moved = post(owner, file, "move", {"key": own_key(owner, "b.txt")})
+    files_api("DELETE", "/api/trash?everyones=true")
+    assert read(owner, file, version_id=file["version_id"]) == b"hello"
+    owner("DELETE", f"/api/files/{file['id']}")
+    owner("DELETE", "/api/trash")
+    for key in (file["key"], moved["key"]):
+        assert "Versions" not in s3.list_object_versions(Bucket="versioned", Prefix=key)
+
+
+def test_while_a_file_is_removed_for_good_it_cannot_be_restored(
+    owner: Api, clockwork: Clockwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = upload(owner, b"hello")
+    owner("DELETE", f"/api/files/{file['id']}")
+    delete_many, answers = clockwork.store.delete_many, []
+
+    def meanwhile(*arguments: Any) -> Any:
+        answers.append(owner("POST", f"/api/files/{file['id']}/restore", {}).status)
+        return delete_many(*arguments)
+
+    monkeypatch.setattr(clockwork.store, "delete_many", meanwhile)
+    trash._purge(clockwork.transaction, clockwork.store, UUID(file["id"]), now())
+    assert answers == [409]
+
+
+def test_a_restored_zip_does_not_expire_again(owner: Api, clockwork: Clockwork) -> None:
+    job = owner("POST", "/api/zips", {"file_ids": [upload(owner)["id"]]}).json
+    zipped = {"id": job["result"]["file_id"]}
+    owner("DELETE", f"/api/files/{zipped['id']}")
+    post(owner, zipped, "restore")
+    with clockwork.engine.connect() as connection:
+        query = text("SELECT expires_at FROM files WHERE id = CAST(:id AS uuid)")
+        assert connection.execute(query, zipped).scalar_one() is None
+
+
+def test_one_file_that_cannot_be_deleted_keeps_no_others_waiting(
+    owner: Api, clockwork: Clockwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [upload(owner, bytes(number)) for number in range(3)]
+    with clockwork.engine.begin() as connection:
+        soon = text("UPDATE files SET expires_at = now() - interval '1 second' WHERE id = ANY(CAST(:ids AS uuid[]))")
+        connection.execute(soon, {"ids": [file["id"] for file in files]})
+    delete = clockwork.store.delete
+
+    def refuse_one(bucket: str, key: str, *rest: Any) -> Any:
+        if key == files[0]["key"]:
+            from chalicelib.errors import StoreUnavailable
+
+            raise StoreUnavailable("No.")
+        return delete(bucket, key, *rest)
+
+    monkeypatch.setattr(clockwork.store, "delete", refuse_one)
+    assert trash.delete_expired(clockwork.transaction, clockwork.store, now(), 100) == 2
+    assert trash.delete_expired(clockwork.transaction, clockwork.store, now(), 100) == 0
+    assert [owner("GET", f"/api/files/{file['id']}").status for file in files] == [200, 404, 404]
+
+
+def test_the_version_from_before_versioning_is_restored(files_api: Api, s3: Any, api_database_url: str) -> None:
+    engine = create_engine(api_database_url)
+    key = f"null-{uuid4()}"
+    s3.put_bucket_versioning(Bucket="versioned", VersioningConfiguration={"Status": "Suspended"})
+    try:
+        first = s3.put_object(Bucket="versioned", Key=key, Body=b"first")
+    finally:
+        s3.put_bucket_versioning(Bucket="versioned", VersioningConfiguration={"Status": "Enabled"})
+    second = s3.put_object(Bucket="versioned", Key=key, Body=b"second")
+    for number, (answer, version) in enumerate(((first, "null"), (second, second["VersionId"]))):
+        fields = {"bucket": "versioned", "version_id": version, "etag": answer["ETag"].strip('"'), "size": 5 + number}
+        deliver(engine, s3_record("ObjectCreated:Put", key, sequencer=f"0{number + 1}", **fields))
+    engine.dispose()
+    (file,) = files_api("GET", f"/api/files?{urlencode({'key': key})}").json["items"]
+    restored = post(files_api, file, "restore", {"version_id": "null"})
+    assert (restored["size"], read(files_api, restored)) == (5, b"first")
+
+
+# --- uploads that end otherwise -----------------------------------------------------------------------------------------
+
+
+def test_aborting_an_upload_that_s3_has_completed_keeps_the_file_and_its_owner(owner: Api, s3: Any) -> None:
+    created = owner("POST", "/s3/multipart", {"filename": "a", "type": "text/plain", "metadata": {}}).json
+    target = {"Bucket": "versioned", "Key": created["key"], "UploadId": created["uploadId"]}
+    part = s3.upload_part(**target, PartNumber=1, Body=b"hello")
+    s3.complete_multipart_upload(**target, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]})
+    path = f"/s3/multipart/{quote(created['uploadId'], safe='')}?{urlencode({'key': created['key']})}"
+    assert owner("DELETE", path).json == {}
+    (file,) = owner("GET", f"/api/files?{urlencode({'key': created['key']})}").json["items"]
+    assert (file["state"], file["owner_id"]) == ("stored", owner.headers["X-Landfall-User"])
+
+
+# --- limits -----------------------------------------------------------------------------------------------------------
+
+
+def test_more_than_was_announced_is_judged_when_it_has_come(
+    owner: Api, files_api: Api, s3: Any, clockwork: Clockwork
+) -> None:
+    limit(files_api, owner, max_file_bytes=1000)
+    file = begin(owner, size=1)
+    s3.put_object(Bucket="versioned", Key=file["key"], Body=bytes(5000))  # as by parts of a client's own
+    assert complete(owner, file)["size"] == 5000
+    assert UUID(file["id"]) in clockwork.judge()
+    problem = assert_problem(owner("GET", f"/api/files/{file['id']}"), 404, "not-found")
+    assert "1000" in problem["detail"]
+
+
+def test_a_form_that_is_used_again_is_judged_again(owner: Api, files_api: Api, clockwork: Clockwork) -> None:
+    limit(files_api, owner, max_bytes=1000)
+    forms = [owner("GET", f"/s3/params?filename={number}").json for number in range(3)]
+
+    def fill(size: int) -> None:
+        for form in forms:
+            sent = urllib3.request("POST", form["url"], fields={**form["fields"], "file": ("x", bytes(size))})
+            assert sent.status == 201
+            deliver_current(clockwork.engine, clockwork.store, form["fields"]["key"])
+
+    fill(1)
+    assert clockwork.judge() == []
+    fill(1000)
+    assert len(clockwork.judge()) == 2
+    usage = owner("GET", f"/api/users/{owner.headers['X-Landfall-User']}/usage").json
+    assert usage == {"files": 1, "bytes": 1000}
+
+
+def deliver_current(engine: Engine, store: ObjectStore, key: str) -> None:
+    """The event of what is at a key now."""
+    head = store.head("versioned", key)
+    fields = {"version_id": head.version_id, "size": head.size, "etag": head.etag, "bucket": "versioned"}
+    deliver(engine, s3_record("ObjectCreated:Post", key, sequencer=f"{head.size + 1:08X}", **fields))
+
+
+def test_asking_again_with_another_type_does_not_get_around_the_policy(owner: Api, files_api: Api) -> None:
+    limit(files_api, owner, media_types=["image/png"])
+    first = owner("POST", "/api/uploads/sign", {"method": "PUT", "key": "k", "contentType": "image/png"})
+    assert first.status == 200
+    second = owner("POST", "/api/uploads/sign", {"method": "PUT", "key": "k", "contentType": "text/html"})
+    assert_problem(second, 403, "against-policy")
+
+
+def test_a_duplicate_counts_with_its_own_size(owner: Api, files_api: Api, clockwork: Clockwork) -> None:
+    data = uuid4().bytes * 300
+    checksum = base64.b64encode(hashlib.sha256(data).digest()).decode()
+    file = begin(owner, size=len(data), media_type="text/plain", sha256=checksum)
+    send(file["plan"], data)
+    complete(owner, file)
+    clockwork.judge()
+    assert detail(owner, file)["sha256"] == checksum
+    limit(files_api, owner, max_bytes=len(data) + 10)
+    wanted = {"name": "b", "sha256": checksum, "dedupe": True}
+    assert owner("POST", "/api/files", wanted | {"size": 1}).json["duplicate"] is None
+    assert_problem(owner("POST", "/api/files", wanted), 403, "over-quota")
+
+
+def test_restoring_many_and_changing_sessions_respect_quotas(owner: Api, files_api: Api) -> None:
+    files = [upload(owner, bytes(600)) for _ in range(4)]
+    ids = {"file_ids": [file["id"] for file in files]}
+    owner("POST", "/api/files/bulk-delete", ids)
+    limit(files_api, owner, max_bytes=1300)
+    results = owner("POST", "/api/files/bulk-restore", ids).json["results"]
+    assert [result["status"] for result in results] == ["done", "done", "failed", "failed"]
+    assert results[2]["problem"]["type"] == "/problems/over-quota"
+    owner("POST", "/api/sessions", {"session_id": "one", "limits": {"max_files": 1}})
+    changed = [owner("PATCH", f"/api/files/{file['id']}", {"session_id": "one"}).status for file in files[:2]]
+    assert changed == [200, 403]
+
+
+def test_looking_at_a_share_with_head_reveals_no_link(owner: Api) -> None:
+    share = post(owner, upload(owner), "shares", {"max_uses": 1}, 201)
+    path = share["url"][share["url"].index("/api/shared/") :]
+    head = Api(owner.port, owner.log)("HEAD", path)
+    assert (head.status, head.headers["Location"], head.body) == (200, None, b"")
+
+
+# --- at the same time -------------------------------------------------------------------------------------------------
+
+
+def test_words_changed_while_they_are_indexed_are_indexed_again(owner: Api, clockwork: Clockwork) -> None:
+    file, word = begin(owner, "before.txt"), f"w{uuid4().hex[:12]}"
+    with clockwork.engine.connect() as changing:
+        changing.execute(
+            text("UPDATE files SET name = :name WHERE id = CAST(:id AS uuid)"), {"name": word, "id": file["id"]}
+        )
+        with clockwork.transaction() as session:
+            index_files(session, 5000)
+        changing.commit()
+    with clockwork.transaction() as session:
+        index_files(session, 5000)
+    assert [item["id"] for item in owner("GET", f"/api/files?q={word}").json["items"]] == [file["id"]]
+
+
+def test_deleting_many_and_changing_them_at_once_ends_in_no_deadlock(owner: Api) -> None:
+    owner("POST", "/api/sessions", {"session_id": "s"})
+    ids = [begin(owner, str(number), session_id="s")["id"] for number in range(20)]
+    statuses: list[int] = []
+
+    def change() -> None:
+        for file_id in reversed(ids):
+            statuses.append(owner("PATCH", f"/api/files/{file_id}", {"session_id": None}).status)
+
+    def delete() -> None:
+        for start in range(0, 20, 5):
+            statuses.append(owner("POST", "/api/files/bulk-delete", {"file_ids": ids[start : start + 5]}).status)
+
+    threads = [threading.Thread(target=work) for work in (change, delete)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(statuses) <= {200, 404}
+    usage = owner("GET", f"/api/users/{owner.headers['X-Landfall-User']}/usage").json
+    assert usage == {"files": 0, "bytes": 0}
+
+
+# --- garbage ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/api/files?metadata=foo&metadata.x=1", f"/s3/multipart/u/batch?key=k&partNumbers={'9' * 5000}"],
+)
+def test_garbage_is_the_callers_fault(owner: Api, path: str) -> None:
+    assert owner("GET", path).status == 400
