@@ -49,7 +49,7 @@ def parse_form(body: bytes, content_type: str) -> Form:
     if len(body) > MAX_BODY_BYTES:
         raise TooLarge(
             f"The body has {len(body)} bytes, and this route takes {MAX_BODY_BYTES}."
-            " Larger files go straight to S3: POST /api/files answers the bucket and key to put them under."
+            " Larger files go straight to S3: POST /api/files answers how to send them."
         )
     form = Form([], {})
     for part in _parts(body, content_type):

@@ -19,8 +19,9 @@ def etag(file: dict[str, Any]) -> dict[str, str]:
 
 
 def expected(exchange: Exchange) -> Container[str] | None:
-    """The revisions at which the caller wants its change made; None: at any, it doesn't say."""
-    return _revisions(exchange.headers.get("if-match"))
+    """The revisions at which the caller wants its change made, by their first part; None: at any, it doesn't say."""
+    revisions = _revisions(exchange.headers.get("if-match"))
+    return {revision.partition("-")[0] for revision in revisions} if isinstance(revisions, set) else revisions
 
 
 def is_known(exchange: Exchange, file: dict[str, Any]) -> bool:

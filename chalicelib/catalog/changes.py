@@ -31,6 +31,7 @@ class ObjectChange:
         size: bytes; None if the notification doesn't say.
         etag: without quotes; ``""`` if the notification doesn't say.
         media_type, metadata: only some emitters (MinIO) send them.
+        sha256: of the whole object, in base64, as S3 has verified it; no emitter sends it, but S3 itself may have told us.
         is_observation: S3 itself told us, in answer to a request of ours; no notification did. It is merged like one
             but is no event of the file's history: the notification of the same change still comes.
         follows: of a version or delete marker that we made ourselves, the version that was current until then.
@@ -48,6 +49,7 @@ class ObjectChange:
     etag: str = ""
     media_type: str | None = None
     metadata: dict[str, str] | None = None
+    sha256: str | None = None
     is_observation: bool = False
     follows: str | None = None
 

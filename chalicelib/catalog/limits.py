@@ -43,10 +43,13 @@ def check_file(policies: Iterable[tuple[str, Limits]], size: int | None, media_t
     """
     for whose, limits in (("S3", Limits(MAX_OBJECT_BYTES)), *policies):
         if size is not None and limits.max_file_bytes is not None and size > limits.max_file_bytes:
-            raise AgainstPolicy(f"The file has {size} bytes; {whose} takes at most {limits.max_file_bytes} in one.")
+            raise AgainstPolicy(
+                f"{whose} takes at most {limits.max_file_bytes} bytes in one file; this one has {size}."
+            )
         allowed = limits.media_types
         if allowed is not None and not is_allowed(media_type or "application/octet-stream", allowed):
-            raise AgainstPolicy(f"{whose} takes files of {', '.join(allowed) or 'no type'} only, not of {media_type}.")
+            named = f"of {media_type}" if media_type else "of an unknown type"
+            raise AgainstPolicy(f"{whose} takes files of {', '.join(allowed) or 'no type'} only, not {named}.")
 
 
 def check_quota(whose: str, limits: Limits, files: int, used: int) -> None:

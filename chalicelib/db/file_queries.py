@@ -72,8 +72,10 @@ SORTS = tuple(_SORTS)
 RELEVANCE = "relevance"
 _SCORE = literal_column("score", BigInteger())
 
-# What a client knows a state of the row by: Postgres writes a new xmin at each change, whoever makes it.
-_REVISION = "xmin::text AS revision"
+# What a client knows a state of the row by: what clients and S3's events change, then whatever does. Postgres writes a new xmin
+# at each change. Of the two parts only the first must match for a change: inspection is nobody's lost update.
+_REVISION = """left(md5(row(key, name, session_id, owner_id, metadata, tags, state, version_id)::text), 16)
+    || '-' || xmin::text AS revision"""
 _ONE_ROW = (
     "SELECT row_to_json(f)::text FROM (SELECT",
     _DOCUMENT,

@@ -59,7 +59,7 @@ _MERGE = text("""
 WITH incoming AS MATERIALIZED (
     SELECT * FROM json_to_recordset(CAST(:changes AS json)) AS i (
         ord int, bucket text, key text, version_id text, rank text, change text, event_name text,
-        event_time timestamptz, sequencer text, size bigint, etag text, media_type text, metadata jsonb,
+        event_time timestamptz, sequencer text, size bigint, etag text, media_type text, metadata jsonb, sha256 text,
         is_event boolean, leads boolean, removal_rank text, held_object boolean, follows text)
 ), merged AS (
     INSERT INTO object_versions AS v (
@@ -72,7 +72,7 @@ WITH incoming AS MATERIALIZED (
             WHERE p.bucket = i.bucket AND p.key = i.key AND p.version_id = '*')),
         i.held_object, i.change = 'marker', i.follows, i.size, i.etag,
         CASE WHEN i.change IN ('put', 'marker') THEN i.event_time END, i.media_type,
-        CASE WHEN i.metadata IS NOT NULL THEN jsonb_build_object('metadata', i.metadata) END,
+        nullif(jsonb_strip_nulls(jsonb_build_object('metadata', i.metadata, 'sha256', i.sha256)), '{}'),
         CASE WHEN i.change = 'put' THEN CAST(:now AS timestamptz) END
     FROM incoming AS i
     WHERE i.leads
@@ -238,6 +238,7 @@ def _merge_row(order: int, change: ObjectChange, states: dict[VersionKey, Versio
         "etag": change.etag,
         "media_type": change.media_type,
         "metadata": change.metadata,
+        "sha256": change.sha256,
         "is_event": not change.is_observation,
         "leads": change is (state.put or state.removal),
         "removal_rank": state.removal.rank if state.removal else "",

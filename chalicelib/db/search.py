@@ -1,8 +1,9 @@
 """Full-text and typo-tolerant search: keeping its table, and reading it.
 
 ``words`` is for similarity by trigrams, ``document`` for whole words. Both hold a file's name, key, tags, and the texts and
-numbers of its metadata. A search is a set of terms; a file matches if all are in its document, or all are similar to some of its
-words. Its score adds both up, in millionths and as a whole number, so that equal scores are equal and a cursor can continue.
+numbers of its metadata. A search is a set of terms; a file matches if each begins a word of its document, or is similar to
+some of its words. Its score adds both up, in millionths and as a whole number, so that equal scores are equal and a cursor
+can continue.
 """
 
 import re
@@ -13,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 MAX_TERMS = 8
-_TERM = re.compile(r"\w+")
+_TERM = re.compile(r"[^\W_]+")
 
 # Claimed first, in a statement of its own: what the second one reads is then at least as new as any change whose place in the
 # queue is claimed here. Rows that somebody is changing are left to them, so that nobody waits for anybody in a circle.
@@ -29,9 +30,11 @@ _INDEX = text(r"""
 WITH due AS MATERIALIZED (
     DELETE FROM search_queue WHERE file_id = ANY(CAST(:ids AS uuid[])) RETURNING file_id
 ), texts AS (
+    -- The columns' own collation knows ASCII letters only.
     SELECT f.id, concat_ws(' ', f.name, f.key, array_to_string(f.tags, ' '), (
         SELECT string_agg(v #>> '{}', ' ')
-        FROM jsonb_path_query(f.metadata, 'strict $.** ? (@.type() == "string" || @.type() == "number")') AS v)) AS all_of_it
+        FROM jsonb_path_query(f.metadata, 'strict $.** ? (@.type() == "string" || @.type() == "number")') AS v)
+    ) COLLATE pg_c_utf8 AS all_of_it
     FROM due JOIN files AS f ON f.id = due.file_id
 ), cut AS (
     SELECT id, left(regexp_replace(regexp_replace(all_of_it, '([[:lower:]])([[:upper:]])', '\1 \2', 'g'),
@@ -45,7 +48,7 @@ ON CONFLICT (file_id) DO UPDATE SET words = excluded.words, document = excluded.
 
 
 _SET_THRESHOLD = text("SELECT set_config('pg_trgm.word_similarity_threshold', :threshold, true)")
-_SIMILAR, _SIMILAR_IF_SHORT, _LONG = 0.45, 0.51, 5
+_SIMILAR, _SIMILAR_IF_SHORT, _LONG = 0.4, 0.51, 5
 
 
 def index_files(session: Session, most: int) -> int:
@@ -75,22 +78,28 @@ def terms_of(query: str) -> list[str]:
 
 def bound_terms(terms: Sequence[str]) -> dict[str, str]:
     """Values of the parameters in `matching` and `score`."""
-    return {f"term_{number}": term for number, term in enumerate(terms)} | {"whole": " ".join(terms)}
+    bound = {"whole": " & ".join(f"{term}:*" for term in terms)}
+    for number, term in enumerate(terms):
+        bound |= {f"term_{number}": term, f"prefix_{number}": f"{term}:*"}
+    return bound
 
 
 @lru_cache(maxsize=MAX_TERMS + 1)
 def matching(count: int) -> str:
-    """The condition on ``file_search AS s``, for so many terms.
+    """The condition on ``file_search AS s``, for so many terms: each begins a word, or is similar to some.
 
-    `%>` is similarity to the nearest words, which an index knows; the driver wants the percent sign twice.
+    `%>` is similarity to the nearest words, which an index knows; the driver wants the percent sign twice. Trigrams know
+    letters by the server's own locale, which may be ASCII alone; the beginnings of words know them all.
     """
-    similar = " AND ".join(f"s.words %%> :term_{number}" for number in range(count))
-    return f"(s.document @@ plainto_tsquery('simple', :whole) OR ({similar}))"
+    return " AND ".join(
+        f"(s.document @@ to_tsquery('simple', :prefix_{number}) OR s.words %%> :term_{number})"
+        for number in range(count)
+    )
 
 
 @lru_cache(maxsize=MAX_TERMS + 1)
 def score(count: int) -> str:
     """How well a row of ``file_search AS s`` fits: whole words count more than similar ones, and a name is short."""
     similar = " + ".join(f"word_similarity(:term_{number}, s.words)" for number in range(count))
-    whole = "ts_rank(s.document, plainto_tsquery('simple', :whole), 1)"
+    whole = "ts_rank(s.document, to_tsquery('simple', :whole), 1)"
     return f"CAST(1000000 * (({similar}) / {count} + {whole}) AS bigint)"

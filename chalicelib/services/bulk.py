@@ -18,7 +18,7 @@ from chalicelib.errors import Conflict, LandfallError, NotFound, OverQuota, Stor
 from chalicelib.services import Transaction
 from chalicelib.services.claims import claim_files, release_files
 from chalicelib.services.files import deletion_change, lock_files
-from chalicelib.services.pending import Room, abort_parts
+from chalicelib.services.pending import Room, abort_parts, give_up_uploads
 from chalicelib.services.principals import Principal
 from chalicelib.settings import Settings
 from chalicelib.store.client import Deletion, ObjectStore
@@ -51,6 +51,7 @@ def delete_files(
             ids = [UUID(file["id"]) for file, _ in deleted]
             waiting = update(File).where(File.id.in_(ids), File.state == "pending")
             session.execute(waiting.values(state="deleted", updated_at=now))
+            give_up_uploads(session, ids)
         for file, answer in zip(group, answers, strict=True):
             outcomes[UUID(file["id"])] = answer if isinstance(answer, LandfallError) else None
     return [Outcome(file_id, outcomes[file_id]) for file_id in file_ids]

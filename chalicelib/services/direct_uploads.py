@@ -19,11 +19,13 @@ from chalicelib.db.file_queries import FileDocument, find_files
 from chalicelib.db.models import File, Upload
 from chalicelib.db.recording import record_changes
 from chalicelib.errors import (
+    AgainstPolicy,
     Conflict,
     FieldProblem,
     InvalidInput,
     NotArrived,
     NotFound,
+    OverQuota,
     PreconditionFailed,
     StoreUnavailable,
     StoreUncertain,
@@ -44,7 +46,7 @@ from chalicelib.services.pending import (
 )
 from chalicelib.services.principals import Principal
 from chalicelib.settings import Settings
-from chalicelib.store.client import ObjectHead, ObjectStore
+from chalicelib.store.client import ObjectHead, ObjectStore, whole_sha256
 from chalicelib.store.copying import Source
 from chalicelib.store.failures import Refused
 from chalicelib.store.links import SignedRequest
@@ -170,7 +172,10 @@ def renew(
         found = _open(session, principal, file_id)
         expires_at = now + timedelta(seconds=options.upload_seconds)
         session.execute(update(Upload).where(Upload.file_id == file_id).values(expires_at=expires_at))
-        found.upload.expires_at = expires_at
+    if found.upload.method == "multipart":
+        _begin_again_if_lost(transaction, store, found)
+    with transaction() as session:
+        found = _open(session, principal, file_id)
         return Begun(found.file, _plan(session, store, options, principal, found, now))
 
 
@@ -282,6 +287,7 @@ def seen(bucket: str, key: str, head: ObjectHead, now: datetime, after: Current 
         etag=head.etag,
         media_type=head.media_type,
         metadata=head.metadata or None,
+        sha256=whole_sha256(head.checksums),
         is_observation=True,
         follows=after.version_id if after else None,
     )
@@ -326,6 +332,20 @@ def _begin_multipart(transaction: Transaction, store: ObjectStore, place: Place)
         raise
     with transaction() as session:
         session.execute(update(Upload).where(Upload.file_id == place.file_id).values(multipart_id=multipart_id))
+
+
+def _begin_again_if_lost(transaction: Transaction, store: ObjectStore, found: _Open) -> None:
+    """A lifecycle rule, or somebody else, may have thrown the parts away."""
+    upload_id, media_type = found.upload.multipart_id, found.upload.media_type
+    try:
+        if upload_id is not None:
+            store.multipart.list_parts(*found.place, upload_id)
+            return
+    except NotFound:
+        pass
+    upload_id = store.multipart.create(*found.place, media_type)
+    with transaction() as session:
+        session.execute(update(Upload).where(Upload.file_id == found.upload.file_id).values(multipart_id=upload_id))
 
 
 def _plan(
@@ -374,7 +394,11 @@ def _assemble(
         if problem := _incomplete(upload, held, parts):
             _remember(transaction, upload.file_id, problem)
             raise NotArrived(problem)
-        _admit(transaction, options, found, held, parts)
+        try:
+            _admit(transaction, options, found, held, parts)
+        except (AgainstPolicy, OverQuota) as error:
+            _remember(transaction, upload.file_id, str(error))
+            raise
         store.multipart.complete(*found.place, upload_id, parts)
     except (NotFound, PreconditionFailed):
         return

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Exists, func, select, update
+from sqlalchemy import ColumnElement, Exists, func, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from chalicelib.catalog.limits import check_file, check_quota
@@ -119,7 +119,9 @@ def _check_with_older(session: Session, file: File, policies: Sequence[Policy]) 
         check_quotas(session, policies, file.owner_id)
     except OverQuota:
         for policy in policies:
-            older = [File.owner_id == file.owner_id, File.id <= file.id, File.state == "stored"]
+            # By the time of arrival: an old upload that was given up, and came after all, pushes nobody out.
+            arrived = tuple_(File.stored_at, File.id) <= tuple_(file.stored_at, file.id)
+            older = [File.owner_id == file.owner_id, arrived, File.state == "stored"]
             if policy.session_id:
                 older.append(File.session_id == policy.session_id)
             count, size = session.execute(

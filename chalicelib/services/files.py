@@ -10,6 +10,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from chalicelib.catalog.changes import Kind, ObjectChange, rank_after
+from chalicelib.catalog.limits import check_file
 from chalicelib.db import facet_queries, file_history, file_queries
 from chalicelib.db.file_filters import FileFilters
 from chalicelib.db.file_queries import FileDocument
@@ -21,7 +22,7 @@ from chalicelib.db.recording import record_changes
 from chalicelib.db.search import index_files
 from chalicelib.errors import Conflict, NotFound, PreconditionFailed, Unprocessable
 from chalicelib.services import Transaction, sessions
-from chalicelib.services.pending import abort_parts, check_quotas, policies_of
+from chalicelib.services.pending import abort_parts, check_quotas, give_up_uploads, policies_of
 from chalicelib.services.principals import Principal
 from chalicelib.settings import Settings
 
@@ -212,7 +213,7 @@ def change_file(
     Raises:
         NotFound: there is no such file for this caller, or it was deleted.
         PreconditionFailed: it is at none of these ``revisions``.
-        Unprocessable: the file's owner has no such session. OverQuota: the session has no room for it.
+        Unprocessable: the file's owner has no such session. OverQuota, AgainstPolicy: the session doesn't take it.
     """
     file = present_file(visible_file(session, principal, file_id, lock=True))
     check_revision(file, revisions)
@@ -226,7 +227,9 @@ def change_file(
         session.execute(update(File).where(File.id == file_id).values(**values, updated_at=now))
         if changes.get("session_id") not in (None, file["session_id"]):
             policies = policies_of(session, options, values["owner_id"], values["session_id"])
-            check_quotas(session, [policy for policy in policies if policy.session_id], values["owner_id"])
+            of_session = [policy for policy in policies if policy.session_id]
+            check_file([(policy.whose, policy.limits) for policy in of_session], file["size"], file["media_type"])
+            check_quotas(session, of_session, values["owner_id"])
         index_files(session, _INDEXED_BESIDE)  # this file, and others that wait
     return file_queries.find_files(session, [file_id])[0]
 
@@ -234,10 +237,12 @@ def change_file(
 def check_revision(file: FileDocument, revisions: Container[str] | None) -> None:
     """Refuse to go on if the caller knows another state of the file; None: whatever state it is in.
 
+    ``revisions`` are first parts of revisions: see `file_queries`.
+
     Raises:
         PreconditionFailed: the file is at none of ``revisions``.
     """
-    if revisions is not None and file["revision"] not in revisions:
+    if revisions is not None and file["revision"].partition("-")[0] not in revisions:
         raise PreconditionFailed(f"The file {file['id']} was changed meanwhile: read it again, then decide.")
 
 
@@ -298,6 +303,7 @@ def _delete(
             .where(File.id == UUID(file["id"]), File.state == "pending")
             .values(state="deleted", updated_at=now)
         )
+        give_up_uploads(session, [UUID(file["id"])])
 
 
 def lock_files(session: Session, files: Sequence[FileDocument]) -> None:

@@ -237,6 +237,12 @@ def abort_parts(store: "ObjectStore", file: FileDocument) -> None:
                 store.multipart.abort(file["bucket"], file["key"], multipart_id)
 
 
+def give_up_uploads(session: Session, file_ids: Sequence[UUID]) -> None:
+    """What was reserved for these files is free again: should their bytes come after all, by a link that still lasts, they are
+    judged as if nobody had announced them."""
+    session.execute(update(Upload).where(Upload.file_id.in_(file_ids), Upload.closed_at.is_(None)).values(size=None))
+
+
 def close_uploads(session: Session, file_ids: Sequence[UUID], now: datetime) -> None:
     """Note that the bytes of these files have come."""
     session.execute(update(Upload).where(Upload.file_id.in_(file_ids)).values(closed_at=now))

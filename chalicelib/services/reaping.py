@@ -99,5 +99,9 @@ def _give_up(transaction: Transaction, upload: Upload, now: datetime) -> None:
         session.execute(
             update(Upload)
             .where(Upload.file_id == upload.file_id)
-            .values(closed_at=now, problem=f"The upload was abandoned at {upload.expires_at.isoformat()}: {problem}")
+            .values(
+                closed_at=now,
+                size=None,
+                problem=f"The upload was abandoned at {upload.expires_at.isoformat()}: {problem}",
+            )
         )

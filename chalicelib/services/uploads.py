@@ -129,5 +129,6 @@ def _seen(place: Place, stored: StoredObject) -> ObjectChange:
         size=stored.size,
         etag=stored.etag,
         media_type=place.media_type,
+        sha256=stored.sha256,
         is_observation=True,
     )

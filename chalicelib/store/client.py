@@ -20,12 +20,14 @@ _CHECKSUMS = ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256")
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """What S3 says of an object it just took: ``version_id`` is empty without versioning, ``stored_at`` is S3's clock."""
+    """What S3 says of an object it just took: ``version_id`` is empty without versioning, ``stored_at`` is S3's clock.
+    ``sha256`` is what S3 has verified, in base64."""
 
     version_id: str
     etag: str
     size: int
     stored_at: datetime
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,12 @@ class ObjectHead:
     checksums: dict[str, str]
     last_modified: datetime | None
     version_id: str
+
+
+def whole_sha256(checksums: Mapping[str, str]) -> str | None:
+    """The SHA-256 of the whole object among its checksums. With a hyphen it is that of the parts' own."""
+    found = checksums.get("SHA256")
+    return found if found and "-" not in found else None
 
 
 class ObjectStore:
@@ -83,7 +91,7 @@ class ObjectStore:
             answer = self._client.put_object(
                 Bucket=bucket, Key=key, Body=body, ContentType=media_type, ChecksumSHA256=checksum
             )
-        return StoredObject(_version_id(answer), answer["ETag"].strip('"'), len(body), _date(answer))
+        return StoredObject(_version_id(answer), answer["ETag"].strip('"'), len(body), _date(answer), checksum)
 
     def delete(self, bucket: str, key: str, version_id: str | None = None) -> Deletion:
         """Delete an object: the current one, or with ``version_id`` that version for good. A missing key is no error.

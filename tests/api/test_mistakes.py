@@ -250,7 +250,67 @@ def deliver_current(engine: Engine, store: ObjectStore, key: str) -> None:
     """The event of what is at a key now."""
     head = store.head("versioned", key)
     fields = {"version_id": head.version_id, "size": head.size, "etag": head.etag, "bucket": "versioned"}
-    deliver(engine, s3_record("ObjectCreated:Post", key, sequencer=f"{head.size + 1:08X}", **fields))
+    deliver(engine, s3_record("ObjectCreated:Post", key, sequencer=f"{head.size + 1:08X}", time=now(), **fields))
+
+
+def test_the_link_of_a_given_up_upload_does_not_get_around_the_quota(
+    owner: Api, files_api: Api, clockwork: Clockwork
+) -> None:
+    limit(files_api, owner, max_files=1)
+    given_up = []
+    for _ in range(3):
+        given_up.append(begin(owner, size=5))
+        assert owner("DELETE", f"/api/files/{given_up[-1]['id']}").status == 204
+    kept = begin(owner, size=5)
+    send(kept["plan"], b"kept!")
+    complete(owner, kept)
+    for file in given_up:
+        assert send(file["plan"], b"later").status == 200
+        deliver_current(clockwork.engine, clockwork.store, file["key"])
+    assert set(clockwork.judge()) == {UUID(file["id"]) for file in given_up}
+    assert detail(owner, kept)["state"] == "stored"
+
+
+def test_a_refused_file_that_is_restored_is_refused_again(owner: Api, files_api: Api, clockwork: Clockwork) -> None:
+    limit(files_api, owner, refuse_mismatch=True)
+    data = b"%PDF-1.7 not a picture"
+    file = begin(owner, size=len(data), media_type="image/png")
+    send(file["plan"], data)
+    complete(owner, file)
+    assert clockwork.judge() == [UUID(file["id"])]
+    post(owner, file, "restore")
+    assert clockwork.judge() == [UUID(file["id"])]
+
+
+def test_a_plan_whose_parts_s3_has_lost_begins_anew(owner: Api, s3: Any) -> None:
+    file = begin(owner, size=20_000_000, method="multipart")
+    s3.abort_multipart_upload(Bucket="versioned", Key=file["key"], UploadId=file["plan"]["upload_id"])
+    plan = owner("POST", f"/api/files/{file['id']}/upload").json["plan"]
+    assert plan["upload_id"] != file["plan"]["upload_id"]
+    (part, _) = owner("POST", f"/api/files/{file['id']}/parts", {"part_numbers": [1, 2]}).json["parts"]
+    assert urllib3.request("PUT", part["url"], body=bytes(part["size"])).status == 200
+
+
+def test_a_hash_that_s3_has_verified_is_known_at_once(owner: Api) -> None:
+    data = uuid4().bytes
+    checksum = base64.b64encode(hashlib.sha256(data).digest()).decode()
+    file = begin(owner, size=16, sha256=checksum)
+    send(file["plan"], data)
+    assert complete(owner, file)["sha256"] == checksum
+    assert begin(owner, "again", size=16, sha256=checksum, dedupe=True)["state"] == "stored"
+    assert upload(owner, data)["sha256"] == checksum
+
+
+def test_what_inspection_learns_is_nobodys_lost_update(owner: Api, clockwork: Clockwork) -> None:
+    file = begin(owner, size=5)
+    send(file["plan"], b"hello")
+    complete(owner, file)
+    known = owner("GET", f"/api/files/{file['id']}").headers["ETag"]
+    clockwork.judge()
+    learnt = owner("GET", f"/api/files/{file['id']}", If_None_Match=known)
+    assert (learnt.status, learnt.json["detected_media_type"]) == (200, "text/plain")
+    assert owner("PATCH", f"/api/files/{file['id']}", {"name": "x"}, If_Match=known).status == 200
+    assert owner("PATCH", f"/api/files/{file['id']}", {"name": "y"}, If_Match=known).status == 412
 
 
 def test_asking_again_with_another_type_does_not_get_around_the_policy(owner: Api, files_api: Api) -> None:

@@ -32,7 +32,7 @@ def index(engine: Engine) -> None:
 
 @pytest.fixture
 def photos(owner: Api, engine: Engine) -> Api:
-    """An owner of seven files."""
+    """An owner of eight files."""
     for name, metadata, tags in (
         (
             "Holiday in Rome.jpg",
@@ -47,6 +47,7 @@ def photos(owner: Api, engine: Engine) -> Api:
         ("Invoice 4711.pdf", {"number": "4711", "total": 99.5, "paid": True}, ["2026", "money"]),
         ("report.final.docx", {"author": "Grace Hopper", "pages": [1, 2, 30]}, ["money"]),
         ("Übersicht.txt", {"iso": "400"}, []),
+        ("日本語ファイル.txt", {"author": "Zoë Müller"}, []),
         ("myVacationPlan.md", {}, ["rome", "paris"]),
         ("unrelated.bin", {"note": None}, []),
     ):
@@ -71,6 +72,9 @@ def names(api: Api, **query: Any) -> list[str]:
         ("imvoice", {"Invoice 4711.pdf"}),
         ("4711", {"Invoice 4711.pdf"}),
         ("hopper", {"report.final.docx"}),
+        ("raport", {"report.final.docx"}),
+        ("日本", {"日本語ファイル.txt"}),
+        ("zoë", {"日本語ファイル.txt"}),
         ("leica", {"Holiday in Rome.jpg"}),
         ("vacation", {"myVacationPlan.md"}),
         ("übersicht", {"Übersicht.txt"}),
@@ -134,7 +138,7 @@ def test_a_change_is_found_at_once_and_others_files_never(owner: Api, files_api:
         ({"metadata.taken:lt": "2026-05-01T10:00:01Z"}, {"Holiday in Rome.jpg"}),
         ({"metadata.taken": "2026-05-01T10:00:00Z"}, {"Holiday in Rome.jpg"}),
         ({"metadata.taken:gte": "2026-06-01"}, {"holiday_in_Paris-2026.jpg"}),
-        ({"metadata.author:gt": "Grace"}, {"report.final.docx"}),
+        ({"metadata.author:gt": "Grace", "metadata.author:lt": "H"}, {"report.final.docx"}),
         ({"metadata.iso": "400"}, {"Übersicht.txt"}),
         ({"metadata.note:exists": "true"}, {"unrelated.bin"}),
         ({"metadata.camera:exists": "true", "metadata.camera.make:ne": "Leica"}, {"holiday_in_Paris-2026.jpg"}),
@@ -178,9 +182,9 @@ def test_facets_count_what_the_filters_leave(photos: Api) -> None:
     assert [(facet["value"], facet["files"]) for facet in found["tag"]] == [
         ("money", 2), ("paris", 2), ("rome", 2), ("2026", 1),
     ]  # fmt: skip
-    assert [facet["files"] for facet in found["month"]] == [7]
-    assert found["session"] == [{"value": None, "files": 7, "bytes": 0}]
-    assert found["state"] == [{"value": "pending", "files": 7, "bytes": 0}]
+    assert [facet["files"] for facet in found["month"]] == [8]
+    assert found["session"] == [{"value": None, "files": 8, "bytes": 0}]
+    assert found["state"] == [{"value": "pending", "files": 8, "bytes": 0}]
     some = photos("GET", "/api/files/facets?by=tag&tag=rome").json
     assert {facet["value"]: facet["files"] for facet in some["tag"]} == {"rome": 2, "paris": 1}
     assert_problem(photos("GET", "/api/files/facets?by=colour"), 400, "invalid-input", ("query", "by"))

@@ -39,7 +39,9 @@ PartNumber = Annotated[int, Field(ge=1, le=MAX_PARTS)]
 class FileCreate(FileReplace):
     """A file whose bytes are to come. The session is opened if the caller has none of this id."""
 
-    size: int | None = Field(None, ge=0, le=MAX_OBJECT_BYTES, description="In bytes. S3 then takes exactly so many.")
+    size: int | None = Field(
+        None, strict=True, ge=0, le=MAX_OBJECT_BYTES, description="In bytes. S3 then takes exactly so many."
+    )
     media_type: MediaType | None = None
     sha256: Sha256 | None = None
     method: Literal["put", "post", "multipart"] | None = Field(

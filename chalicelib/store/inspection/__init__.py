@@ -4,6 +4,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.catalog.media_types import UNTOLD, disagree, essence
+from chalicelib.store.client import whole_sha256
 from chalicelib.store.inspection.content import examine
 
 if TYPE_CHECKING:
@@ -49,8 +50,7 @@ def inspect_object(
     detected = found.get("detected_media_type")
     found["media_type"] = detected or media_type if essence(media_type or "") in UNTOLD else media_type
     found["is_mismatch"] = disagree(media_type, detected) or None
-    # With a hyphen it is the checksum of the parts' checksums.
-    found["sha256"] = next((sum_ for sum_ in [head.checksums.get("SHA256")] if sum_ and "-" not in sum_), None)
+    found["sha256"] = whole_sha256(head.checksums)
     return {name: _stored(value) for name, value in found.items() if value not in (None, {})}
 
 

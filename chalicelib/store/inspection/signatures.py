@@ -15,6 +15,7 @@ _CERTAIN = (
     (rb"\x89PNG\r\n\x1a\n", "image/png"),
     (rb"\xff\xd8\xff[\xc0-\xfe]", "image/jpeg"),
     (rb"GIF8[79]a", "image/gif"),
+    (rb"II\*\x00|MM\x00\*", "image/tiff"),
     (rb"RIFF....WEBP", "image/webp"),
     (rb"RIFF....WAVE", "audio/wav"),
     (rb"RIFF....AVI ", "video/x-msvideo"),
