@@ -131,12 +131,12 @@ def complete_upload(call: Call[FilePath, None, UploadComplete]) -> FileDocument:
     Of a multipart upload, this makes the object. Safe to repeat, and to leave out for a single request: S3's event tells
     the same. 409 with the reason while the object isn't there.
     """
-    from chalicelib.services import direct_uploads
+    from chalicelib.services import arrivals
     from chalicelib.store.multipart import Part
 
     named = call.body.parts
     parts = None if named is None else [Part(part.number, part.etag, 0) for part in named]
-    return direct_uploads.complete(
+    return arrivals.complete(
         runtime.transaction, runtime.store(), call.settings, call.principal, call.path.file_id, parts, call.now
     )
 

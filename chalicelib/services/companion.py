@@ -20,7 +20,7 @@ from chalicelib.db import file_queries
 from chalicelib.db.file_queries import FileDocument
 from chalicelib.db.models import File, Upload
 from chalicelib.errors import InvalidInput, NotFound
-from chalicelib.services import Transaction, direct_uploads
+from chalicelib.services import Transaction, arrivals, direct_uploads
 from chalicelib.services.direct_uploads import Begun, Wanted
 from chalicelib.services.files import visible_file
 from chalicelib.services.pending import abort_parts, add_pending, forget, new_place, policies_of, room_left
@@ -124,14 +124,14 @@ def complete(
     parts: Sequence[Part],
     now: datetime,
 ) -> FileDocument:
-    """The stored file; see `direct_uploads.complete`.
+    """The stored file; see `arrivals.complete`.
 
     Raises:
         NotFound: the caller has no such upload.
     """
     with transaction() as session:
         file, _ = _own(session, options, principal, key, upload_id)
-    return direct_uploads.complete(transaction, store, options, principal, UUID(file["id"]), parts, now)
+    return arrivals.complete(transaction, store, options, principal, UUID(file["id"]), parts, now)
 
 
 def abort(
@@ -154,7 +154,7 @@ def abort(
         return
     abort_parts(store, file)
     # S3 may have made the object without our having heard of it.
-    if direct_uploads.record_if_there(transaction, store, file, now) is None:
+    if arrivals.record_if_there(transaction, store, file, now) is None:
         with transaction() as session:
             forget(session, [UUID(file["id"])])
 

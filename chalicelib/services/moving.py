@@ -33,8 +33,8 @@ from chalicelib.errors import (
     Unprocessable,
 )
 from chalicelib.ids import uuid7
+from chalicelib.services.arrivals import record_if_there, seen
 from chalicelib.services.claims import claim_files, release_files
-from chalicelib.services.direct_uploads import record_if_there, seen
 from chalicelib.services.files import deletion_change, present_file, visible_file
 from chalicelib.services.jobs import Work, create_job
 from chalicelib.services.pending import Announcement, Room, add_pending, forget, new_place

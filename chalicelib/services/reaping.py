@@ -12,7 +12,7 @@ from chalicelib.db.file_queries import find_file
 from chalicelib.db.models import File, Upload
 from chalicelib.errors import LandfallError, NotFound
 from chalicelib.services import Transaction
-from chalicelib.services.direct_uploads import record_if_there
+from chalicelib.services.arrivals import record_if_there
 from chalicelib.services.pending import abort_parts
 from chalicelib.settings import Settings
 from chalicelib.store.client import ObjectStore

@@ -13,7 +13,7 @@ from chalicelib.catalog.parts import MIB
 from chalicelib.db.file_queries import FileDocument, find_file, find_visible
 from chalicelib.db.models import File, Job, Upload
 from chalicelib.errors import NotFound, StoreUncertain, TooLarge
-from chalicelib.services.direct_uploads import record_if_there
+from chalicelib.services.arrivals import record_if_there
 from chalicelib.services.files import delete_found
 from chalicelib.services.jobs import Work, create_job
 from chalicelib.services.pending import Announcement, abort_parts, add_pending, forget, new_place

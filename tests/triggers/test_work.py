@@ -14,7 +14,7 @@ from sqlalchemy import text
 from chalicelib import runtime
 from chalicelib.db.file_queries import find_file
 from chalicelib.db.models import Job
-from chalicelib.services import direct_uploads, folders, jobs, moving, reaping, trash, zips
+from chalicelib.services import arrivals, direct_uploads, folders, jobs, moving, reaping, trash, zips
 from chalicelib.services.direct_uploads import Wanted
 from chalicelib.services.enforcement import judge_uploads
 from chalicelib.services.files import delete_found
@@ -148,7 +148,7 @@ def arrive(world: World, limits: dict[str, Any], body: bytes, **wanted: Any) -> 
     begun = world.begin(**wanted)
     world.s3.put_object(Bucket="reaped", Key=begun.file["key"], Body=body, ContentType=wanted.get("media_type") or "")
     file_id = UUID(begun.file["id"])
-    direct_uploads.complete(runtime.transaction, world.store, OPTIONS, DEMO, file_id, None, runtime.now())
+    arrivals.complete(runtime.transaction, world.store, OPTIONS, DEMO, file_id, None, runtime.now())
     inspect_due(runtime.transaction, world.store, runtime.now, 100)
     return begun
 
@@ -197,7 +197,7 @@ def stored(world: World, body: bytes = b"hello") -> UUID:
     begun = world.begin(size=len(body))
     world.s3.put_object(Bucket="reaped", Key=begun.file["key"], Body=body)
     file_id = UUID(begun.file["id"])
-    direct_uploads.complete(runtime.transaction, world.store, OPTIONS, DEMO, file_id, None, runtime.now())
+    arrivals.complete(runtime.transaction, world.store, OPTIONS, DEMO, file_id, None, runtime.now())
     return file_id
 
 
