@@ -23,6 +23,10 @@ class Refused(StoreUnavailable):
         self.code = code
 
 
+class NotSupported(Refused):
+    """This S3 doesn't know what was asked for; AWS's own does."""
+
+
 @contextmanager
 def translating(doing: str, missing: type[NotFound] | type[StoreUnavailable] = NotFound) -> Iterator[None]:
     """Raise Landfall's errors for botocore's. Their texts stay inside, as causes: they may hold keys and hosts.
@@ -35,6 +39,9 @@ def translating(doing: str, missing: type[NotFound] | type[StoreUnavailable] = N
         yield
     except ClientError as error:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        code = str(error.response.get("Error", {}).get("Code"))
+        if code == "NotImplemented":
+            raise NotSupported(f"The object store cannot {doing} so.", code) from error
         if status in _MISSING:
             raise missing(f"The object store could not {doing}: there is none.") from error
         if status == _NOTHING_IN_RANGE:
@@ -43,7 +50,7 @@ def translating(doing: str, missing: type[NotFound] | type[StoreUnavailable] = N
             raise PreconditionFailed(f"The object store could not {doing}: it is another one by now.") from error
         if status is None or status >= 500:
             raise StoreUncertain(f"The object store could not {doing}.") from error
-        raise Refused(f"The object store could not {doing}.", str(error.response["Error"].get("Code"))) from error
+        raise Refused(f"The object store could not {doing}.", code) from error
     except (ConnectionClosedError, ReadTimeoutError) as error:
         raise StoreUncertain(f"The object store could not {doing}: its answer did not come.") from error
     except BotoCoreError as error:

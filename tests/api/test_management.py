@@ -99,7 +99,9 @@ def test_a_moved_file_leaves_its_old_key_and_can_come_back(owner: Api, files_api
     back = post(owner, file, "move", {"key": file["key"]})
     assert (back["id"], back["key"], read(owner, back)) == (file["id"], file["key"], b"hello")
     again = post(owner, file, "move", {"key": there})
-    assert (again["key"], len(versions(owner, again))) == (there, 7)
+    assert again["key"] == there
+    # At each place the first one and the one that came back. Markers are told by S3's clock, to the second.
+    assert len([version for version in versions(owner, again) if not version["is_delete_marker"]]) == 4
 
 
 def test_the_events_of_a_move_change_nothing_more(owner: Api, files_api: Api, s3: Any, api_database_url: str) -> None:
