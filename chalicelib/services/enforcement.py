@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Exists, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Exists, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from chalicelib.catalog.limits import check_file, check_quota
-from chalicelib.db.models import File, ObjectVersion, Upload
+from chalicelib.db.models import File, ObjectVersion, Upload, User
+from chalicelib.db.models import Session as UploadSession
 from chalicelib.errors import AgainstPolicy, LandfallError, OverQuota
 from chalicelib.services import Transaction
 from chalicelib.services.files import delete_found
@@ -30,7 +31,7 @@ def judge_uploads(
     """
     refused: list[tuple[UUID, str]] = []
     with transaction() as session:
-        _pass_harmless(session)
+        _pass_harmless(session, options)
         due = _due(session, most)
     for file_id in due:
         with transaction() as session:
@@ -44,12 +45,20 @@ def judge_uploads(
     return refused
 
 
-def _pass_harmless(session: Session) -> None:
-    """Of a file that has come with the announced size and type, and is what it was declared to be, nothing is left to judge."""
+def _pass_harmless(session: Session, options: Settings) -> None:
+    """Of a file that has come with the announced size and type, and is what it was declared to be, nothing is left to judge.
+    Where nobody limits types, none need have been announced.
+    """
+    restricted = bool(options.media_types) or any(
+        session.scalar(select(select(who.id).where(who.limits.has_key("media_types")).exists()))
+        for who in (User, UploadSession)
+    )
+    as_announced = Upload.media_type == File.media_type
     judged = (
         update(Upload)
         .where(Upload.file_id == File.id, File.state == "stored", _is_unjudged(), ~_awaits_inspection())
-        .where(File.is_mismatch.is_(False), Upload.size == File.size, Upload.media_type == File.media_type)
+        .where(File.is_mismatch.is_(False), Upload.size == File.size)
+        .where(as_announced if restricted else or_(as_announced, Upload.media_type.is_(None)))
     )
     session.execute(judged.values(judged_rank=File.rank).execution_options(synchronize_session=False))
 
