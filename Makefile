@@ -1,9 +1,14 @@
 # Everything a developer does with Landfall. `make` alone lists it.
 
 SHELL := /bin/bash
-PYTHON ?= python3
-# The first interpreter that is new enough: what the developer asked for, else the newest usual name.
-FIND_PYTHON = for candidate in "$(PYTHON)" python3.13 python3.12 python3.11 python3.14; do \
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/landfall-stamp
+
+# The interpreter: what PYTHON= asks for and nothing else, or the one that made .venv, or the newest usual name.
+PYTHON ?=
+MADE_BY := $(shell sed -n 's/^executable = //p' $(VENV)/pyvenv.cfg 2>/dev/null)
+FIND_PYTHON = for candidate in $(if $(PYTHON),"$(PYTHON)","$(MADE_BY)" python3 python3.13 python3.12 python3.11 python3.14); do \
 	"$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$candidate" && break; done
 
 # What stands in for AWS locally (embedded, localstack, minio), and which stage goes to the cloud.
@@ -12,10 +17,6 @@ STAGE ?= dev
 # As they were written, through the environment: a password in them may hold anything, and the shell must not read it.
 export LANDFALL_STAGE_NAME := $(value STAGE)
 export LANDFALL_PARAMETERS := $(value PARAMETERS)
-
-VENV := .venv
-RUN := $(VENV)/bin/python
-READY := $(VENV)/landfall-stamp
 
 .DEFAULT_GOAL := help
 .PHONY: help run services package deploy destroy test check bench format clean
@@ -39,8 +40,8 @@ deploy: $(READY) ## Put a stage (STAGE=dev) into the cloud: package, migrate, de
 destroy: $(READY) ## Delete a stage (STAGE=dev) from the cloud; with its data only if DATA=delete
 	@$(RUN) -m deploy down --stage "$$LANDFALL_STAGE_NAME" $(if $(YES),--yes) $(if $(filter delete,$(DATA)),--delete-data)
 
-test: $(READY) ## All tests
-	@$(RUN) -m pytest
+test: $(READY) ## All tests, or TESTS="tests/api tests/unit"
+	@$(RUN) -m pytest $(TESTS)
 
 check: $(READY) ## What is quick: lint, format, types, import rules, unit and property tests
 	$(VENV)/bin/ruff check .
@@ -60,11 +61,19 @@ clean: ## Remove what can be made again. The data in .landfall/ stays
 	rm -rf $(VENV) .landfall/*-venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache out build
 	find . -name __pycache__ -not -path './.landfall/*' -prune -exec rm -rf {} +
 
-# Made anew when the requirements change. The stamp comes last, so that a failed pip is tried again.
+# Made anew when the requirements change, when PYTHON= names another interpreter, and when its own is gone. The stamp comes last,
+# so that a failed pip is tried again.
+BASE_OF = $(shell "$(1)" -c 'import os, sys; print(os.path.realpath(sys._base_executable))' 2>/dev/null)
+ifneq ($(wildcard $(READY)),)
+ifneq ($(call BASE_OF,$(or $(PYTHON),$(RUN))),$(realpath $(MADE_BY)))
+.PHONY: $(READY)
+endif
+endif
 $(READY): requirements.txt requirements-dev.txt
 	@python="$$($(FIND_PYTHON))"; \
 	if [ -z "$$python" ]; then \
-		echo "landfall: Python 3.11 or newer is needed; install it, or name one with PYTHON=/path/to/python3." >&2; exit 1; fi; \
+		echo "landfall: Python 3.11 or newer is needed$(if $(PYTHON), and PYTHON=$(PYTHON) is none)." \
+			"Install it, or name one with PYTHON=/path/to/python3." >&2; exit 1; fi; \
 	echo "Installing Python packages into $(VENV); this takes a minute, once."; \
 	"$$python" -m venv --clear $(VENV) \
 		|| { echo "landfall: $$python could not make a virtual environment (Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }; \

@@ -177,7 +177,8 @@ def _keep(layer: Path, name: str, folder: Path) -> None:
 
 
 def _run_chalice(stage: str, project: Path, folder: Path, architecture: str) -> None:
-    command = [sys.executable, "-c", "import sys; from chalice.cli import main; sys.exit(main())"]
+    # -B: Chalice imports the application from the folder that it zips, and must leave no bytecode there.
+    command = [sys.executable, "-B", "-c", "import sys; from chalice.cli import main; sys.exit(main())"]
     command += ["--project-dir", str(project), "package", "--stage", stage]
     command += ["--merge-template", str(folder / "infra.json"), str(folder)]
     environment = os.environ | {

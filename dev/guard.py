@@ -14,16 +14,27 @@ import sys
 import threading
 import time
 
-_PR_SET_PDEATHSIG, _PR_SET_KEEPCAPS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 1, 8, 47, 2
+_PR_SET_PDEATHSIG, _PR_SET_KEEPCAPS, _PR_SET_SECUREBITS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 1, 8, 28, 47, 2
+_SECBIT_NO_SETUID_FIXUP = 4
 _CAPABILITY_VERSION_3 = 0x20080522
 _CAP_DAC_OVERRIDE = 1
+_ADVICE = "Clone Landfall where every account may go, such as below /srv or /opt, or run it as an ordinary user."
 
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns only where the kernel can't tie one process to another."""
     parent, number, user, *command = arguments
     if user != "-":
-        _become(user)
+        try:
+            _become(user)
+        except OSError as error:
+            return _refuse(f"This container doesn't let root become the account {user} ({error.strerror}). {_ADVICE}")
+        # With the real user id, as Postgres's own programs ask for each other; `-` of a script is no path.
+        if os.path.isabs(command[0]) and not os.access(command[0], os.X_OK):
+            return _refuse(
+                f"The account {user} can't reach {command[0]}: a folder above it is closed, and this container withholds the "
+                f"right to pass (CAP_DAC_OVERRIDE, or CAP_SETPCAP). {_ADVICE}"
+            )
     if not sys.platform.startswith("linux"):
         return _watch(int(parent), int(number), command)
     # After the change of user, which clears it.
@@ -42,6 +53,9 @@ def _become(user: str) -> None:
     account = pwd.getpwnam(user)
     if sys.platform.startswith("linux"):
         _prctl(_PR_SET_KEEPCAPS, 1)
+        # Without it, access(2), by which initdb looks for postgres, asks as if the process had no rights (its real user is
+        # not root), and answers no where open(2) would say yes. Source: access_override_creds in the kernel's fs/open.c.
+        _prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP)
     os.setgroups([])
     os.setgid(account.pw_gid)
     os.setuid(account.pw_uid)
@@ -51,13 +65,20 @@ def _become(user: str) -> None:
 
 
 def _keep_only(capability: int) -> None:
-    """Best effort: a container may have withheld it, and a folder that is open to all needs none."""
+    """Best effort: a container may have withheld it, and a folder that is open to all needs none. All others go."""
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    mask = 1 << capability
-    # Effective, permitted and inheritable: the low words, then the (empty) high words.
-    sets = (ctypes.c_uint32 * 6)(mask, mask, mask, 0, 0, 0)
-    if ctypes.CDLL(None).capset(header, sets) == 0:
+    for mask in (1 << capability, 0):
+        # Effective, permitted and inheritable: the low words, then the (empty) high words.
+        sets = (ctypes.c_uint32 * 6)(mask, mask, mask, 0, 0, 0)
+        if ctypes.CDLL(None).capset(header, sets) == 0:
+            break
+    if mask:
         _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability)
+
+
+def _refuse(sentence: str) -> int:
+    sys.stderr.write(f"{sentence}\n")
+    return 1
 
 
 def _prctl(option: int, *values: int) -> None:

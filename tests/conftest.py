@@ -1,6 +1,7 @@
 """Fixtures of every test: a real PostgreSQL, and databases in it that the real migrations made."""
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Generator, Iterator
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +15,15 @@ from dev.ports import free_port
 from dev.postgres import Postgres
 
 _TEMPLATE = "migrated"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where everything that tests need was installed, as in CI, a skipped test is a failure."""
+    report = yield
+    if report.skipped and os.environ.get("LANDFALL_TEST_ALL"):
+        report.outcome = "failed"
+    return report
 
 
 @pytest.fixture(scope="session")

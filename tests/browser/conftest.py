@@ -1,9 +1,7 @@
 """A real Chromium, both generations of Uppy from npm, and a running stack for them to talk to."""
 
 import functools
-import hashlib
 import json
-import os
 import shutil
 import subprocess
 import threading
@@ -14,14 +12,13 @@ from typing import Any
 
 import pytest
 
-from dev.configuration import PROJECT
-from dev.environments import Environment, ensure_environment
+from dev.environments import ensure_environment
+from tests import npm
 from tests.e2e import worlds
 from tests.e2e.stack import Stack
 
 HERE = Path(__file__).parent
 _CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
-_ENVIRONMENT = Environment("browser", "What drives the browser")
 _ESBUILD = ("--bundle", "--format=iife", "--minify", "--target=es2022", "--define:process.env.NODE_ENV='production'")
 
 
@@ -57,7 +54,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.fixture(scope="session")
 def browser_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an environment with playwright and Node."""
-    return ensure_environment(_ENVIRONMENT, tmp_path_factory.mktemp("logs"))
+    return ensure_environment(npm.TOOLS, tmp_path_factory.mktemp("logs"))
 
 
 @pytest.fixture(scope="session")
@@ -76,12 +73,12 @@ def browser(browser_python: Path) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def page_url(browser_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def page_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where the page with both Uppys is served: another origin than the API's and S3's."""
-    folder = tmp_path_factory.mktemp("page")
+    folder, logs = tmp_path_factory.mktemp("page"), tmp_path_factory.mktemp("logs")
     shutil.copy(HERE / "page.html", folder / "index.html")
     for version in ("5", "6"):
-        shutil.copy(_bundle(version, browser_python), folder / f"uppy{version}.js")
+        shutil.copy(_bundle(version, logs), folder / f"uppy{version}.js")
     handler = functools.partial(_Quiet, directory=str(folder))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -94,28 +91,19 @@ class _Quiet(SimpleHTTPRequestHandler):
         pass
 
 
-def _bundle(version: str, python: Path) -> Path:
-    """Uppy with its plugins in one file, from npm by the lockfile beside; made once for each lockfile."""
-    source = HERE / f"uppy{version}"
-    fingerprint = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(source.iterdir()))).hexdigest()[:16]
-    folder = PROJECT / ".landfall" / "browser" / f"uppy{version}-{fingerprint}"
-    bundle = folder / "bundle.js"
+def _bundle(version: str, logs: Path) -> Path:
+    """Uppy with its plugins in one file, from npm by the lockfile beside."""
+    packages = npm.install(HERE / f"uppy{version}", logs)
+    bundle = packages.folder / "bundle.js"
     if not bundle.exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(source, folder)
-        environment = os.environ | {"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
-        run = functools.partial(subprocess.run, cwd=folder, env=environment, check=True)
-        run([python.parent / "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"])
-        esbuild = folder / "node_modules" / ".bin" / "esbuild"
-        run(
-            [
-                esbuild,
-                "entry.js",
-                *_ESBUILD,
-                f"--global-name=Uppy{version}",
-                "--outfile=unfinished.js",
-                "--log-level=warning",
-            ]
+        made = packages.run(
+            "esbuild",
+            "entry.js",
+            *_ESBUILD,
+            f"--global-name=Uppy{version}",
+            "--outfile=unfinished.js",
+            "--log-level=warning",
         )
-        (folder / "unfinished.js").rename(bundle)
+        assert made.returncode == 0, made.stderr
+        (packages.folder / "unfinished.js").rename(bundle)
     return bundle
