@@ -9,6 +9,9 @@ if sys.version_info < (3, 11):  # noqa: UP036
     sys.stderr.write("landfall: Python 3.11 or newer is needed, and this is %s.\n" % sys.version.split()[0])  # noqa: UP031
     sys.exit(1)
 
-from dev.cli import main
+try:
+    from dev.cli import main
 
-sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))
+except KeyboardInterrupt:
+    sys.exit(130)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -45,11 +46,11 @@ class Configuration:
         """Read the options.
 
         Raises:
-            StackProblem: a number is not one, or out of range.
+            StackProblem: a number is not one, or out of range, or two ports are the same.
         """
         # Children run in the project's folder, so a relative home must not depend on where we were started.
         home = Path(environ.get("LANDFALL_HOME") or PROJECT / ".landfall").expanduser().absolute()
-        return cls(
+        configuration = cls(
             home=home,
             postgres_port=_number(environ, POSTGRES_PORT_VARIABLE, cls.postgres_port, 65_535),
             emulator_port=_number(environ, EMULATOR_PORT_VARIABLE, cls.emulator_port, 65_535),
@@ -59,6 +60,8 @@ class Configuration:
             webhook_port=_number(environ, WEBHOOK_PORT_VARIABLE, cls.webhook_port, 65_535),
             **_stand_in(environ),
         )
+        _require_distinct(configuration)
+        return configuration
 
     @property
     def logs(self) -> Path:
@@ -103,6 +106,20 @@ class Configuration:
             "no_proxy": no_proxy,
             "PYTHONUNBUFFERED": "1",
         }
+
+
+def _require_distinct(configuration: Configuration) -> None:
+    is_minio = configuration.stand_in == "minio"
+    ports = {
+        POSTGRES_PORT_VARIABLE: configuration.postgres_port,
+        API_PORT_VARIABLE: configuration.api_port,
+        WEBHOOK_PORT_VARIABLE if is_minio else EMULATOR_PORT_VARIABLE: (
+            configuration.webhook_port if is_minio else configuration.emulator_port
+        ),
+    }
+    for one, other in combinations(ports, 2):
+        if ports[one] == ports[other]:
+            raise StackProblem(f"{one} and {other} are both {ports[one]}; each needs a port of its own.")
 
 
 def _stand_in(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -10,6 +10,9 @@ from dev.environments import Environment, ensure_environment
 from dev.processes import Child
 
 ENVIRONMENT = Environment("emulator", "The AWS emulator")
+# Disk space that uploads leave free: Postgres, on the same disk as a rule, needs some to record them.
+DISK_RESERVE_BYTES = 128 * 1024**2
+_APPLICATION = Path(__file__).with_name("emulator_app.py")
 # Straight to the loopback interface, whatever proxy the developer's company wants for the rest.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -20,8 +23,9 @@ class Emulator:
     It writes its state (stacks, queues, bucket options) when it is stopped in order, and objects at once.
     """
 
-    def __init__(self, home: Path, port: int) -> None:
-        self.home, self.port = home, port
+    def __init__(self, home: Path, port: int, reserve_bytes: int = DISK_RESERVE_BYTES) -> None:
+        """``reserve_bytes``: uploads that would leave less of the disk free are refused."""
+        self.home, self.port, self._reserve_bytes = home, port, reserve_bytes
         self._child = Child("emulator", home)
 
     @property
@@ -46,7 +50,7 @@ class Emulator:
         """Start without waiting, so that other things can start meanwhile."""
         python = emulator_environment(self.home)
         (self.home / "emulator" / "tmp").mkdir(parents=True, exist_ok=True)
-        self._child.start([str(python), "-m", "ministack"], self._environment())
+        self._child.start([str(python), "-I", str(_APPLICATION)], self._environment())
 
     def wait_until_ready(self) -> None:
         """Raises:
@@ -77,6 +81,7 @@ class Emulator:
             "S3_DATA_DIR": str(folder / "objects"),
             "PERSIST_STATE": "1",
             "STATE_DIR": str(folder / "state"),
+            "LANDFALL_DISK_RESERVE_BYTES": str(self._reserve_bytes),
             # Both would listen on all interfaces.
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dev.configuration import PROJECT
 from dev.problem import StackProblem
-from dev.processes import log_ending
+from dev.processes import log_ending, run_to_end
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,6 @@ def _install(environment: Environment, python: Path, log: Path) -> None:
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--requirement"]
     for command in (venv, [*pip, str(environment.requirements)]):
         with log.open("ab") as output:
-            result = subprocess.run(
-                command, env=variables, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
-            )
+            result = run_to_end(command, env=variables, stdout=output, stderr=subprocess.STDOUT)
         if result.returncode != 0:
             raise StackProblem(f"{environment.what} could not be installed by pip; {log_ending(log)}")

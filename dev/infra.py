@@ -12,6 +12,7 @@ from localstack_client.session import Session
 
 from dev.configuration import PROJECT, REGION
 from dev.problem import StackProblem
+from dev.stopping import obey
 
 TEMPLATE = PROJECT / "infra" / "resources.yaml"
 STACK = "landfall-local"
@@ -153,6 +154,7 @@ class _Deployment:
     def _wait(self, aim: str, reached: Any, seconds: float = 30) -> None:
         deadline = time.monotonic() + seconds
         while (status := self.status()).endswith("_IN_PROGRESS") and time.monotonic() < deadline:
+            obey()
             time.sleep(0.05)
         if not reached(status):
             raise StackProblem(f"The stack {self._stack} was not {aim}, it is {status or 'gone'}: {self._reason()}")

@@ -27,26 +27,39 @@ def require_free(port: int, variable: str, purpose: str) -> None:
         StackProblem: it cannot; the message names it and the variable that changes it.
     """
     # macOS lets us bind beside a listener on all interfaces; only a connection tells.
-    if answers(port):
-        reason = "is taken by another program; stop that"
-    elif not _can_bind(port):
-        # A high port may also be the near end of anybody's connection, and stays so for a minute after that closed.
-        reason = "is held by a passing connection; try again in a minute"
-    else:
-        return
-    raise StackProblem(
-        f"Port {port} ({purpose}) {reason}, or choose another port with {variable}, "
-        f"for example `{variable}={free_port()} make run`."
-    )
+    reason = "is taken by another program; stop that" if answers(port) else _refusal(port)
+    if reason is not None:
+        raise StackProblem(
+            f"Port {port} ({purpose}) {reason}, or choose another port with {variable}, "
+            f"for example `{variable}={free_port()} make run`."
+        )
 
 
-def _can_bind(port: int) -> bool:
+def require_loopback() -> None:
+    """Make sure that there is an IPv4 loopback interface: everything here listens on it.
+
+    Raises:
+        StackProblem: there is none, as in a network namespace that nobody has set up.
+    """
+    with socket.socket() as probe:
+        try:
+            probe.bind((HOST, 0))
+        except OSError as error:
+            raise StackProblem(
+                f"This machine has no address {HOST} ({error.strerror}), on which the stack listens: bring the loopback "
+                "interface up, for example with `ip link set lo up`, or give the container a network."
+            ) from None
+
+
+def _refusal(port: int) -> str | None:
+    """Why nothing could listen on ``port``; None if it could."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except PermissionError:
-            return True  # A privileged port: who is to listen there will say so itself.
+            return "is kept for the superuser by this system; become that"
         except OSError:
-            return False
-    return True
+            # A high port may also be the near end of anybody's connection, and stays so for a minute after that closed.
+            return "is held by a passing connection; try again in a minute"
+    return None

@@ -12,7 +12,8 @@ import pg8000.exceptions
 import pg8000.native
 import psutil
 
-from dev.configuration import HOST
+from dev.configuration import HOST, POSTGRES_PORT_VARIABLE
+from dev.ports import require_free
 from dev.problem import StackProblem
 from dev.processes import Child, kill_tree
 
@@ -57,6 +58,19 @@ class Postgres:
         self._child.start(self._command(), _environment(), self._user)
         self._child.wait_until(self._is_ready)
         self._create_database()
+
+    def require_port(self) -> None:
+        """Make sure that the server could listen.
+
+        Raises:
+            StackProblem: somebody else does, or only the superuser may, which it is not even if we are.
+        """
+        if self._user is not None and self.port < _first_free_port():
+            raise StackProblem(
+                f"Port {self.port} (PostgreSQL) is kept for the superuser by this system, and Postgres never runs as that; "
+                f"choose another port with {POSTGRES_PORT_VARIABLE}."
+            )
+        require_free(self.port, POSTGRES_PORT_VARIABLE, "PostgreSQL")
 
     def stop(self) -> None:
         """Disconnect everyone and end in order. Harmless if it is not running."""
@@ -132,6 +146,14 @@ class Postgres:
         with contextlib.closing(pg8000.native.Connection(USER, host=HOST, port=self.port, database="postgres")) as link:
             if not link.run("SELECT 1 FROM pg_database WHERE datname = :name", name=DATABASE):
                 link.run(f"CREATE DATABASE {DATABASE}")
+
+
+def _first_free_port() -> int:
+    """The lowest port that an ordinary account may listen on."""
+    try:
+        return int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+    except (OSError, ValueError):
+        return 1024
 
 
 def _initdb_command(folder: Path, durable: bool) -> list[str]:

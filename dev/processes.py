@@ -9,11 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from dev.configuration import PROJECT
 from dev.problem import StackProblem
+from dev.stopping import obey
 
 _GUARD = Path(__file__).with_name("guard.py")
 
@@ -77,6 +79,7 @@ class Child:
         """
         deadline = time.monotonic() + seconds
         while not condition():
+            obey()
             self.require_running()
             if time.monotonic() > deadline:
                 raise StackProblem(f"The {self.name} process was not ready in {seconds:.0f} s; {log_ending(self.log)}")
@@ -90,6 +93,7 @@ class Child:
         """
         deadline = time.monotonic() + seconds
         while self.is_running and time.monotonic() < deadline:
+            obey()
             time.sleep(0.03)
         if self._process is None or self._process.poll() != 0:
             self.require_running()
@@ -116,6 +120,21 @@ class Child:
             self._process.wait()
         self._record.unlink(missing_ok=True)
         self._process = None
+
+
+def run_to_end(command: list[str], **options: Any) -> "subprocess.CompletedProcess[str]":
+    """`subprocess.run`, but it ends with us when we are asked to stop. It reads nothing; ``options`` are those of ``Popen``."""
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, text=True, **options) as process:
+        while True:
+            try:
+                output, errors = process.communicate(timeout=0.1)
+                return subprocess.CompletedProcess(command, process.returncode, output, errors)
+            except subprocess.TimeoutExpired:
+                try:
+                    obey()
+                except BaseException:
+                    kill_tree(psutil.Process(process.pid))
+                    raise
 
 
 def kill_tree(process: psutil.Process) -> None:

@@ -22,7 +22,7 @@ from dev.minio import make_bucket
 from dev.ports import answers, require_free
 from dev.postgres import Postgres
 from dev.problem import StackProblem
-from dev.processes import Child, stop_all
+from dev.processes import Child, run_to_end, stop_all
 
 # Shows that something goes on, and how long it took.
 Step = Callable[[str], AbstractContextManager[None]]
@@ -47,7 +47,7 @@ class EmbeddedServices:
         """Raises:
         StackProblem: somebody else listens there.
         """
-        require_free(self._configuration.postgres_port, POSTGRES_PORT_VARIABLE, "PostgreSQL")
+        self._postgres.require_port()
         require_free(self._configuration.emulator_port, EMULATOR_PORT_VARIABLE, "the AWS emulator")
 
     def start(self, step: Step) -> dict[str, str]:
@@ -142,7 +142,7 @@ class ContainerServices:
             POSTGRES_PORT_VARIABLE: str(self._configuration.postgres_port),
             EMULATOR_PORT_VARIABLE: str(self._configuration.emulator_port),
         }
-        result = subprocess.run(command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        result = run_to_end(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         if result.returncode != 0:
             reason = " ".join(result.stderr.strip().splitlines()[-2:])
             raise StackProblem(f"`docker compose {arguments[0]}` failed: {reason}")

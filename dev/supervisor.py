@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -11,14 +10,11 @@ from typing import TextIO
 
 from dev import welcome
 from dev.configuration import API_PORT_VARIABLE, HOST, Configuration
-from dev.ports import answers, require_free
+from dev.ports import answers, require_free, require_loopback
 from dev.problem import StackProblem
 from dev.processes import Child, stop_all, stop_leftovers
 from dev.services import services_for
-
-
-class Stopped(BaseException):
-    """Somebody asked us to stop. Not an error, and nothing on the way may swallow it."""
+from dev.stopping import Stopped, obey, stop_listening, stop_signals
 
 
 class Supervisor:
@@ -38,7 +34,7 @@ class Supervisor:
         Raises:
             StackProblem: something could not start, or ended by itself. By then everything is stopped.
         """
-        with _one_instance(self._configuration), _stop_signals():
+        with _one_instance(self._configuration), stop_signals():
             try:
                 self._start()
                 self._watch()
@@ -68,6 +64,7 @@ class Supervisor:
             self._delivery.require_running()
 
     def _require_ports(self) -> None:
+        require_loopback()
         self._services.require_ports()
         if self._with_api:
             require_free(self._configuration.api_port, API_PORT_VARIABLE, "the API")
@@ -75,34 +72,21 @@ class Supervisor:
     def _watch(self) -> None:
         watched = [*self._services.children, self._delivery, *([self._api] if self._with_api else [])]
         while True:
+            obey()
             for child in watched:
                 child.require_running()
             time.sleep(0.2)
 
     def _stop(self) -> None:
-        # First who uses the services, then the services. A second Ctrl-C must not stop the stopping.
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
+        # First who uses the services, then the services.
+        stop_listening()
         stop_all([self._setup, self._api, self._delivery])
         self._services.stop()
-
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def _chalice_local(port: int) -> list[str]:
     command = [sys.executable, "-c", "from chalice.cli import main; main()", "local", "--stage", "local"]
     return [*command, "--host", HOST, "--port", str(port), "--no-autoreload"]
-
-
-@contextmanager
-def _stop_signals() -> Iterator[None]:
-    def stop(*_: object) -> None:
-        raise Stopped
-
-    for number in _SIGNALS:
-        signal.signal(number, stop)
-    yield
 
 
 @contextmanager
@@ -133,6 +117,7 @@ def _lock_file(configuration: Configuration) -> TextIO:
 @contextmanager
 def _step(name: str) -> Iterator[None]:
     """Show what goes on, and how long it took."""
+    obey()
     began = time.monotonic()
     if sys.stdout.isatty():
         print(f"  {name} ...", end="\r", flush=True)

@@ -15,6 +15,7 @@ class Contention(DatabaseUnavailable):
 
 
 _DEADLOCK = ("40001", "40P01")
+_DISK_FULL = "53100"
 _OVERLOADED = ("53", "57014")  # out of resources; statement timeout
 _RESTRICT = "23001"  # PostgreSQL 18 on; before, a restricted deletion was a foreign key violation too
 _FOREIGN_KEY = "23503"
@@ -31,7 +32,7 @@ def meaningful_refusals() -> Iterator[None]:
         Conflict: a unique value is taken, or a row to delete is still referred to.
         Unprocessable: a row refers to one that is not there.
         Contention: deadlock or serialisation failure; retry the whole transaction.
-        DatabaseUnavailable: the statement took too long, or no connection was free or accepted.
+        DatabaseUnavailable: the statement took too long, the disk is full, or no connection was free or accepted.
     """
     try:
         yield
@@ -54,6 +55,8 @@ def _meaning(error: DBAPIError) -> LandfallError | None:
         return Conflict("Something still belongs to it.")
     if state == _FOREIGN_KEY:
         return Unprocessable("It refers to something that is not there.")
+    if state == _DISK_FULL:
+        return DatabaseUnavailable("The database's disk is full.")
     if state.startswith(_OVERLOADED):
         return DatabaseUnavailable("The database took too long.")
     if error.statement is None:

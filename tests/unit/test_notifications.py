@@ -13,7 +13,6 @@ from chalicelib.errors import MalformedNotification
 from tests.notifications import body, s3_record
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "events"
-SHARED = Path(__file__).parents[3] / "shared" / "fixtures" / "events"
 HOSTILE_KEYS = [
     "a+b", "a b", "a%2Fb", "a/b", "é", "🎉", "folder/", "../../etc/passwd", "é" * 512, "x" * 1024, "a\nb", "'\"\\", " ",
 ]  # fmt: skip
@@ -37,12 +36,6 @@ def test_every_captured_notification_is_understood(path: Path) -> None:
     assert len(notices) == next((n for part, n in expected.items() if part in path.stem), 1)
     touches = ("tagging", "transition", "restore")
     assert all(isinstance(notice, InspectionRequest) == any(t in path.stem for t in touches) for notice in notices)
-
-
-@pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared beside this checkout: its fixtures are copied in tests/")
-def test_the_copied_fixtures_are_those_of_shared() -> None:
-    copies = {path.relative_to(FIXTURES): path.read_text() for path in FIXTURES.rglob("*.json")}
-    assert copies == {path.relative_to(SHARED): path.read_text() for path in SHARED.rglob("*.json")}
 
 
 def test_a_put_carries_everything_the_notification_says() -> None:
