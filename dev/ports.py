@@ -41,13 +41,16 @@ def require_loopback() -> None:
     Raises:
         StackProblem: there is none, as in a network namespace that nobody has set up.
     """
-    with socket.socket() as probe:
+    with socket.socket() as listener, socket.socket() as probe:
+        probe.settimeout(2)
         try:
-            probe.bind((HOST, 0))
+            listener.bind((HOST, 0))
+            listener.listen()
+            probe.connect(listener.getsockname())  # an interface that is down takes the address, and carries nothing
         except OSError as error:
             raise StackProblem(
-                f"This machine has no address {HOST} ({error.strerror}), on which the stack listens: bring the loopback "
-                "interface up, for example with `ip link set lo up`, or give the container a network."
+                f"This machine can't talk to itself at {HOST} ({error.strerror or error}), where the stack listens: bring the "
+                "loopback interface up, for example with `ip link set lo up`."
             ) from None
 
 

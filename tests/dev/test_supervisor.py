@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable
@@ -12,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dev.configuration import Configuration
+from dev.configuration import PROJECT, Configuration
 from dev.infra import client
 from dev.put import put
 from tests.dev.conftest import Instance
@@ -62,8 +64,9 @@ def test_children_die_with_a_killed_supervisor_and_the_next_one_starts(new_insta
     assert (second.process.returncode, second.remains()) == (0, [])
 
 
-def test_everything_killed_at_once_does_not_block_the_next_start(new_instance: NewInstance) -> None:
-    first = new_instance().wait_until_up()
+def test_everything_killed_at_once_does_not_block_the_next_start_and_loses_no_file(new_instance: NewInstance) -> None:
+    first = new_instance(command="run").wait_until_up()
+    os.kill(_recorded_pid(first.home / "run" / "delivery.json"), signal.SIGSTOP)  # the event is still in the queue
     _put(first, "kept.txt")
     family = [first.process.pid, *(_recorded_pid(record) for record in first.home.glob("run/*.json"))]
     backends = psutil.Process(_recorded_pid(first.home / "run" / "postgres.json")).children(recursive=True)
@@ -71,7 +74,8 @@ def test_everything_killed_at_once_does_not_block_the_next_start(new_instance: N
         os.kill(pid, signal.SIGKILL)
     first.process.wait()
     assert (first.home / "postgres" / "postmaster.pid").exists()
-    second = new_instance().wait_until_up()
+    second = new_instance(command="run").wait_until_up()
+    assert _wait_for_key(second, "kept.txt")
     s3 = client("s3", second.url("EMULATOR"), s3={"addressing_style": "path"})
     assert s3.get_object(Bucket="landfall-local", Key="kept.txt")["Body"].read() == b"hello"
 
@@ -128,6 +132,42 @@ def test_a_failing_pip_is_told_in_a_sentence(new_instance: NewInstance, tmp_path
     assert instance.errors.startswith("landfall: The AWS emulator could not be installed by pip; the last lines of ")
     assert "Traceback" not in instance.errors
     assert instance.remains() == []
+
+
+def test_equal_ports_are_told_in_a_sentence(new_instance: NewInstance) -> None:
+    instance = new_instance(LANDFALL_API_PORT="4999", LANDFALL_EMULATOR_PORT="4999")
+    assert instance.process.wait(10) == 1
+    assert _one_sentence(instance.errors, "LANDFALL_API_PORT and LANDFALL_EMULATOR_PORT are both 4999")
+
+
+@pytest.mark.parametrize("service", ["POSTGRES", "API"])
+def test_a_port_that_only_the_superuser_may_have_is_told_in_a_sentence(new_instance: NewInstance, service: str) -> None:
+    first_free = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+    if first_free <= 1 or (service == "API" and os.geteuid() == 0):
+        return  # nothing is kept from us here
+    instance = new_instance(command="run", **{f"LANDFALL_{service}_PORT": str(first_free - 1)})
+    assert instance.process.wait(10) == 1
+    assert _one_sentence(instance.errors, "is kept for the superuser by this system")
+
+
+def test_a_machine_without_loopback_is_told_in_a_sentence() -> None:
+    """A network namespace that nobody has set up has none; where we may not make one, the address is one that isn't ours."""
+    program = "import dev.ports as p; p.HOST = {host!r}; p.require_loopback()"
+    lonely = ["unshare", "--user", "--map-root-user", "--net"]
+    can_unshare = subprocess.run([*lonely, "true"], capture_output=True).returncode == 0
+    host, prefix = ("127.0.0.1", lonely) if can_unshare else ("192.0.2.1", [])
+    result = subprocess.run(
+        [*prefix, sys.executable, "-c", program.format(host=host)], cwd=PROJECT, capture_output=True, text=True
+    )
+    assert f"StackProblem: This machine can't talk to itself at {host} " in result.stderr
+
+
+def test_a_stop_while_something_is_being_installed_ends_that_too(new_instance: NewInstance, tmp_path: Path) -> None:
+    instance = new_instance(LANDFALL_EMULATOR_VENV=str(tmp_path / "venv"))
+    while not (tmp_path / "venv").exists():
+        time.sleep(0.01)
+    assert instance.end(signal.SIGTERM) < 2
+    assert (instance.process.returncode, instance.errors, instance.remains()) == (0, "", [])
 
 
 def test_a_port_that_is_no_number_is_told_in_a_sentence(new_instance: NewInstance) -> None:

@@ -1,0 +1,164 @@
+"""What the local queue lost, read from the bucket.
+
+The emulator writes objects at once and its queue only when it is stopped in order: killed right after a PUT, it has the object
+and never tells of it. S3 and SQS keep both, and need none of this. At each start the bucket's versions are compared with the
+catalogue's, a range of keys at a time, and what differs is recorded as an observation. Events that are still in the queue, or
+come meanwhile, merge with that.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby, islice
+from typing import Any
+
+from botocore.exceptions import ClientError
+from sqlalchemy import select
+
+from chalicelib.catalog.changes import Kind, ObjectChange, rank, rank_after, rank_of_removal
+from chalicelib.db.models import ObjectVersion
+from chalicelib.db.recording import record_changes
+from chalicelib.services import Transaction
+
+_KEYS_AT_ONCE = 500
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """A version or delete marker as ``ListObjectVersions`` shows it."""
+
+    key: str
+    version_id: str
+    is_marker: bool
+    is_latest: bool
+    modified: datetime
+    size: int | None
+    etag: str
+
+    @classmethod
+    def of(cls, entry: dict[str, Any]) -> "_Listed":
+        version_id = entry.get("VersionId") or "null"
+        return cls(
+            key=entry["Key"],
+            version_id="" if version_id == "null" else version_id,
+            is_marker="ETag" not in entry,
+            is_latest=entry["IsLatest"],
+            modified=entry["LastModified"].astimezone(UTC),
+            size=entry.get("Size"),
+            etag=entry.get("ETag", "").strip('"'),
+        )
+
+
+# The versions of one key, the oldest first.
+_History = list[_Listed]
+# The rows of one key by version id.
+_Rows = dict[str, Any]
+
+
+def catch_up(transaction: Transaction, s3: Any, bucket: str, now: datetime) -> int:
+    """Record what the catalogue doesn't know of a bucket; returns how many changes that were.
+
+    Raises:
+        BotoCoreError, ClientError: the bucket can't be read.
+    """
+    recorded, after = 0, ""
+    for batch in _batches(_listing(s3, bucket)):
+        until = max(batch, default=None, key=str.encode)
+        with transaction() as session:
+            known = _known(session, bucket, after, until)
+        changes = [
+            change
+            for key in known.keys() | batch.keys()
+            for change in _differences(s3, bucket, key, batch.get(key, []), known.get(key, {}))
+        ]
+        with transaction() as session:
+            record_changes(session, changes, now)
+        recorded, after = recorded + len(changes), until or after
+    return recorded
+
+
+def _listing(s3: Any, bucket: str) -> Iterator[_History]:
+    """Every key's history, in the order of keys."""
+    pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket)
+    # S3 lists newest first, objects and markers apart. Times may be equal; which is the latest is said.
+    entries = (
+        [_Listed.of(entry) for name in ("Versions", "DeleteMarkers") for entry in page.get(name, [])] for page in pages
+    )
+    everything = (entry for page in entries for entry in sorted(page, key=lambda entry: entry.key.encode()))
+    for _, versions in groupby(everything, key=lambda entry: entry.key):
+        yield sorted(list(versions)[::-1], key=lambda entry: (entry.is_latest, entry.modified))
+
+
+def _batches(histories: Iterator[_History]) -> Iterator[dict[str, _History]]:
+    """Histories by key, some at a time; an empty batch last, for keys beyond the last that is listed."""
+    while batch := {history[0].key: history for history in islice(histories, _KEYS_AT_ONCE)}:
+        yield batch
+    yield {}
+
+
+def _known(session: Any, bucket: str, after: str, until: str | None) -> dict[str, _Rows]:
+    """The versions that the catalogue has of keys above ``after``, up to ``until``."""
+    version = ObjectVersion
+    columns = version.key, version.version_id, version.put_rank, version.removal_rank, version.alive, version.etag
+    wanted = [version.bucket == bucket, version.key > after, *([version.key <= until] if until is not None else [])]
+    found: dict[str, _Rows] = {}
+    for row in session.execute(select(*columns).where(*wanted)):
+        found.setdefault(row.key, {})[row.version_id] = row
+    return found
+
+
+def _differences(s3: Any, bucket: str, key: str, history: _History, rows: _Rows) -> Iterator[ObjectChange]:
+    earlier: tuple[str, str] | None = None  # version id and rank of the version before
+    for listed in history:
+        row = rows.get(listed.version_id)
+        if row is not None and (listed.version_id or (row.alive and row.etag == listed.etag)):
+            earlier = listed.version_id, row.put_rank
+        else:
+            ranks = [earlier[1]] if earlier else []
+            if row is not None:  # another object without a version id, in place of this one
+                ranks += [row.put_rank, row.removal_rank]
+            change = _put(bucket, listed, max(ranks, default=None), earlier[0] if earlier else None)
+            earlier = listed.version_id, change.rank
+            yield change
+    for version_id in rows.keys() - {listed.version_id for listed in history} - {"*"}:
+        # The listing is a moment old, and a version may have come since.
+        if rows[version_id].alive and not _is_there(s3, bucket, key, version_id):
+            yield _removal(bucket, key, version_id, rows[version_id].put_rank)
+
+
+def _put(bucket: str, listed: _Listed, above: str | None, follows: str | None) -> ObjectChange:
+    """Just above what was before it, whose rank may have a sequencer: without one, it would sort below that."""
+    kind = Kind.MARKER if listed.is_marker else Kind.PUT
+    return ObjectChange(
+        kind=kind,
+        bucket=bucket,
+        key=listed.key,
+        version_id=listed.version_id,
+        rank=rank("", listed.modified, kind, listed.etag, listed.size) if above is None else rank_after(above),
+        event_name="ListObjectVersions",
+        event_time=listed.modified,
+        size=listed.size,
+        etag=listed.etag,
+        is_observation=True,
+        follows=follows,
+    )
+
+
+def _removal(bucket: str, key: str, version_id: str, put_rank: str) -> ObjectChange:
+    return ObjectChange(
+        kind=Kind.REMOVAL,
+        bucket=bucket,
+        key=key,
+        version_id=version_id,
+        rank=rank_of_removal(version_id, put_rank),
+        event_name="ListObjectVersions",
+        is_observation=True,
+    )
+
+
+def _is_there(s3: Any, bucket: str, key: str, version_id: str) -> bool:
+    try:
+        s3.head_object(Bucket=bucket, Key=key, VersionId=version_id or "null")
+    except ClientError as error:
+        return bool(error.response["ResponseMetadata"]["HTTPStatusCode"] == 405)  # a delete marker
+    return True

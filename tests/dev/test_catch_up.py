@@ -1,0 +1,114 @@
+"""What was put while nobody could be told is in the catalogue after the next start."""
+
+from collections.abc import Iterator
+from functools import partial
+from random import Random
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from chalicelib import runtime
+from chalicelib.catalog.notifications import parse_message
+from chalicelib.db.engine import create_catalog_engine, transaction
+from chalicelib.services.ingestion import record_notices
+from dev.catch_up import catch_up
+from dev.infra import client
+from dev.stack import Stack
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    engine = create_catalog_engine(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(params=["versioned", "suspended", "plain"])
+def bucket(stack: Stack, request: pytest.FixtureRequest) -> str:
+    name = f"catch-up-{request.param}"
+    s3 = _s3(stack)
+    s3.create_bucket(Bucket=name)
+    if request.param == "versioned":
+        s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    target = {"QueueArn": stack.deployed.queue_arn, "Events": ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]}
+    s3.put_bucket_notification_configuration(Bucket=name, NotificationConfiguration={"QueueConfigurations": [target]})
+    if request.param == "suspended":
+        _act(s3, name, Random(0), 20)
+        s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+        _act(s3, name, Random(1), 40)
+        s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Suspended"})
+    return name
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_events_are_lost_the_catalogue_is_the_bucket(
+    stack: Stack, engine: Engine, bucket: str, seed: int
+) -> None:
+    random, s3 = Random(seed), _s3(stack)
+    record = partial(_record, engine)
+    _receive(stack)
+    _act(s3, bucket, random, 80)
+    messages = _receive(stack)
+    told = [message for message in messages if random.random() < 0.5]
+    record(random.sample(told, len(told)))
+
+    caught = catch_up(partial(transaction, engine), s3, bucket, runtime.now())
+    assert caught > 0
+    assert _catalogue(engine, bucket) == _listed(s3, bucket)
+    assert catch_up(partial(transaction, engine), s3, bucket, runtime.now()) == 0
+
+    record(random.sample(messages, len(messages)))  # they were only late
+    assert _catalogue(engine, bucket) == _listed(s3, bucket)
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+        for version in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
+            s3.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
+    catch_up(partial(transaction, engine), s3, bucket, runtime.now())
+    assert _catalogue(engine, bucket) == {}
+
+
+def _act(s3: Any, bucket: str, random: Random, times: int) -> None:
+    """Puts, deletions, and removals of versions, on few keys."""
+    there: list[tuple[str, str]] = []
+    for number in range(times):
+        key = f"key {random.randrange(12)} ü"
+        if there and random.random() < 0.2:
+            key, version_id = there.pop(random.randrange(len(there)))
+            s3.delete_object(Bucket=bucket, Key=key, VersionId=version_id)
+        elif random.random() < 0.25:
+            version_id = s3.delete_object(Bucket=bucket, Key=key).get("VersionId", "null")
+            there.append((key, version_id))
+        else:
+            answer = s3.put_object(Bucket=bucket, Key=key, Body=b"%d" % number)
+            there.append((key, answer.get("VersionId", "null")))
+
+
+def _record(engine: Engine, bodies: list[str]) -> None:
+    with transaction(engine) as session:
+        record_notices(session, [notice for body in bodies for notice in parse_message(body)], runtime.now())
+
+
+def _receive(stack: Stack) -> list[str]:
+    sqs, bodies = client("sqs", stack.emulator.url), []
+    while messages := sqs.receive_message(
+        QueueUrl=stack.deployed.queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=0
+    ).get("Messages"):
+        for message in messages:
+            bodies.append(message["Body"])
+            sqs.delete_message(QueueUrl=stack.deployed.queue_url, ReceiptHandle=message["ReceiptHandle"])
+    return bodies
+
+
+def _catalogue(engine: Engine, bucket: str) -> dict[str, str]:
+    statement = text("SELECT key, etag FROM files WHERE bucket = :bucket AND state = 'stored'")
+    with engine.connect() as connection:
+        return {row.key: row.etag for row in connection.execute(statement, {"bucket": bucket})}
+
+
+def _listed(s3: Any, bucket: str) -> dict[str, str]:
+    listed = s3.list_objects_v2(Bucket=bucket).get("Contents", [])
+    return {item["Key"]: item["ETag"].strip('"') for item in listed}
+
+
+def _s3(stack: Stack) -> Any:
+    return client("s3", stack.emulator.url, s3={"addressing_style": "path"})
