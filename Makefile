@@ -4,6 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/landfall-stamp
+COMMA := ,
 
 # The interpreter: what PYTHON= asks for and nothing else, or the one that made .venv, or the newest usual name.
 PYTHON ?=
@@ -72,7 +73,7 @@ endif
 $(READY): requirements.txt requirements-dev.txt
 	@python="$$($(FIND_PYTHON))"; \
 	if [ -z "$$python" ]; then \
-		echo "landfall: Python 3.11 or newer is needed$(if $(PYTHON), and PYTHON=$(PYTHON) is none)." \
+		echo "landfall: Python 3.11 or newer is needed$(if $(PYTHON),$(COMMA) and PYTHON=$(PYTHON) is none)." \
 			"Install it, or name one with PYTHON=/path/to/python3." >&2; exit 1; fi; \
 	echo "Installing Python packages into $(VENV); this takes a minute, once."; \
 	"$$python" -m venv --clear $(VENV) \

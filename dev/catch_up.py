@@ -86,7 +86,8 @@ def _listing(s3: Any, bucket: str) -> Iterator[_History]:
     )
     everything = (entry for page in entries for entry in sorted(page, key=lambda entry: entry.key.encode()))
     for _, versions in groupby(everything, key=lambda entry: entry.key):
-        yield sorted(list(versions)[::-1], key=lambda entry: (entry.is_latest, entry.modified))
+        oldest_first = list(versions)[::-1]
+        yield sorted(oldest_first, key=lambda entry: (entry.is_latest, entry.modified))
 
 
 def _batches(histories: Iterator[_History]) -> Iterator[dict[str, _History]]:

@@ -32,6 +32,42 @@ def test_make_finds_a_newer_python_beside_an_old_one(tmp_path: Path) -> None:
     assert "chosen: -m venv" in result.stderr
 
 
+def test_make_takes_the_python_that_it_is_told_to_take_and_no_other(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    new.write_text('#!/bin/sh\n[ "$1" = -c ] && exit 0; echo "chosen: $*" >&2; exit 1\n')
+    for path in (old, new):
+        path.chmod(0o755)
+    refused = _make("run", f"PYTHON={old}", f"VENV={tmp_path}/venv")
+    assert refused.stderr.startswith(f"landfall: Python 3.11 or newer is needed, and PYTHON={old} is none.")
+    assert "chosen: -m venv" in _make("run", f"PYTHON={new}", f"VENV={tmp_path}/venv").stderr
+
+
+def test_an_environment_of_another_python_is_made_anew_only_when_that_is_asked_for(tmp_path: Path) -> None:
+    venv, python = tmp_path / "venv", Path(sys.executable).resolve()
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin" / "python").symlink_to(python)
+    (venv / "pyvenv.cfg").write_text(f"home = {python.parent}\nexecutable = {python}\n")
+    (venv / "landfall-stamp").touch()
+    other = tmp_path / "other"
+    other.write_text(
+        f'#!/bin/sh\n[ "$1" = -c ] || {{ echo "chosen: $*" >&2; exit 1; }}; exec {python} "$@" | sed s/python/x/\n'
+    )
+    other.chmod(0o755)
+    assert "chosen" not in _make("-n", "run", f"VENV={venv}").stdout
+    assert "-m venv --clear" not in _make("-n", "run", f"VENV={venv}", f"PYTHON={python}").stdout
+    assert "chosen: -m venv --clear" in _make("run", f"VENV={venv}", f"PYTHON={other}").stderr
+
+
+def test_an_environment_made_anew_for_new_requirements_has_the_python_of_the_old_one(tmp_path: Path) -> None:
+    before = tmp_path / "before"
+    before.write_text('#!/bin/sh\n[ "$1" = -c ] && exit 0; echo "chosen: $*" >&2; exit 1\n')
+    before.chmod(0o755)
+    (tmp_path / "venv").mkdir()
+    (tmp_path / "venv" / "pyvenv.cfg").write_text(f"executable = {before}\n")
+    assert "chosen: -m venv" in _make("run", f"VENV={tmp_path}/venv").stderr
+
+
 def test_make_alone_lists_every_target() -> None:
     listed = _make().stdout
     assert all(f"make {target} " in listed for target in ("run", "services", "test", "check", "bench", "clean"))
