@@ -1,8 +1,10 @@
-"""ministack, with one thing mended: what the disk can't hold is refused.
+"""ministack, with two things mended: what the disk can't hold is refused, and a form's answer says where the object is.
 
 ministack 1.5 keeps an object that it can't write in its memory, logs a warning and answers 200; at its next start the object is
 gone (services/s3.py, `_persist_object`). Here a request is refused before anything is done if its bytes would leave less free
 than ``LANDFALL_DISK_RESERVE_BYTES``, and its answer is a refusal if a write failed all the same.
+
+The ``Location`` that it answers to a form names a host of AWS's (`_post_object`); Uppy 5 hands that on as ``uploadURL``.
 
 Runs in the emulator's environment, where nothing else of ours is: ``python -I emulator_app.py``.
 """
@@ -33,26 +35,47 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
         return await _refuse(send)
     failures: list[OSError] = []
     _failures.set(failures)
+    start: Any = None
     refused = False
 
-    async def send_unless_lost(message: Any) -> None:
-        nonlocal refused
-        if failures and not refused:
+    async def send_truth(message: Any) -> None:
+        nonlocal start, refused
+        if refused:
+            return
+        if failures:
             refused = True
             await _refuse(send)
-        elif not refused:
+        elif not _is_form(scope):
             await send(message)
+        elif message["type"] == "http.response.start":
+            start = message
+        else:
+            for part in _located(scope, start, message):
+                await send(part)
 
-    await _emulate(scope, receive, send_unless_lost)
+    await _emulate(scope, receive, send_truth)
+
+
+def _is_form(scope: Any) -> bool:
+    content_type = dict(scope["headers"]).get(b"content-type", b"")
+    return bool(scope["method"] == "POST" and content_type.startswith(b"multipart/form-data"))
 
 
 def _brings_bytes(scope: Any) -> bool:
     """Whether it is a request to S3 that an object is made of. Queues and the rest have no use for PUT."""
-    content_type = dict(scope["headers"]).get(b"content-type", b"")
-    is_form = content_type.startswith(b"multipart/form-data")
-    return scope["method"] == "PUT" or (
-        scope["method"] == "POST" and (is_form or b"uploadId=" in scope["query_string"])
-    )
+    completes = scope["method"] == "POST" and b"uploadId=" in scope["query_string"]
+    return scope["method"] == "PUT" or _is_form(scope) or completes
+
+
+def _located(scope: Any, start: Any, message: Any) -> tuple[Any, Any]:
+    """An answer to a form, with the URL at which this emulator has the object. Forms go to ``/{bucket}``."""
+    bucket = scope["path"].strip("/").encode()
+    theirs = b"http://" + bucket + b".s3.amazonaws.com/"
+    ours = b"http://" + dict(scope["headers"]).get(b"host", b"") + b"/" + bucket + b"/"
+    body = message.get("body", b"").replace(theirs, ours)
+    kept = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
+    headers = [(name, value.replace(theirs, ours)) for name, value in kept]
+    return {**start, "headers": [*headers, (b"content-length", b"%d" % len(body))]}, {**message, "body": body}
 
 
 def _length(scope: Any) -> int:

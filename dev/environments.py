@@ -62,14 +62,23 @@ def _fingerprint(environment: Environment) -> str:
 
 
 def _install(environment: Environment, python: Path, log: Path) -> None:
-    """Without a pip of its own: ours installs into it, which saves seconds and keeps the environment bare."""
+    """Without a pip of its own: ours installs into it, which saves seconds and keeps the environment bare.
+
+    Another interpreter gets its own pip: ours may be too old to run on that.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     # Each would have pip put packages elsewhere, or think that they are there already.
     misleading = ("PYTHONPATH", "PYTHONHOME", "PIP_USER", "PIP_TARGET", "PIP_PREFIX")
     variables = {name: value for name, value in os.environ.items() if name not in misleading}
-    venv = [environment.python or sys.executable, "-m", "venv", "--without-pip", str(environment.folder)]
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--requirement"]
-    for command in (venv, [*pip, str(environment.requirements)]):
+    if environment.python is None:
+        venv, pip = (
+            [sys.executable, "-m", "venv", "--without-pip"],
+            [sys.executable, "-m", "pip", "--python", str(python)],
+        )
+    else:
+        venv, pip = [environment.python, "-m", "venv"], [str(python), "-m", "pip"]
+    install = [*pip, "install", "--quiet", "--requirement", str(environment.requirements)]
+    for command in ([*venv, str(environment.folder)], install):
         with log.open("ab") as output:
             result = run_to_end(command, env=variables, stdout=output, stderr=subprocess.STDOUT)
         if result.returncode != 0:

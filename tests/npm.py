@@ -21,13 +21,14 @@ class Packages:
     def __init__(self, folder: Path, node: Path) -> None:
         self.folder, self._node = folder, node
 
-    def run(self, program: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Run one of the packages' programs in the folder, or ``npm`` itself; returns however it ends."""
-        path = self._node / "npm" if program == "npm" else self.folder / "node_modules" / ".bin" / program
+    def run(self, program: str, *arguments: str, below: str = "") -> "subprocess.CompletedProcess[str]":
+        """Run one of the packages' programs, ``npm`` or ``node``, in the folder or one below; returns however it ends."""
+        own = program in ("npm", "node")
+        path = self._node / program if own else self.folder / "node_modules" / ".bin" / program
         environment = os.environ | {"PATH": f"{self._node}{os.pathsep}{os.environ['PATH']}"}
         return subprocess.run(
             [path, *arguments],
-            cwd=self.folder,
+            cwd=self.folder / below,
             env=environment,
             capture_output=True,
             text=True,

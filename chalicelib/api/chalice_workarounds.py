@@ -90,6 +90,9 @@ def watch_sources_only() -> None:
 
     It restarts the server when any file below the project changes (cli/filewatch/stat.py, `StatFileWatcher`), and the
     local stack's database and logs in ``.landfall/`` change with every request.
+
+    Its first look comes before this module is imported, and takes the bytecode of a new ``app.py`` for a change: then the
+    server restarts once more than it need.
     """
     stat = sys.modules.get("chalice.cli.filewatch.stat")
     if stat is not None:

@@ -3,6 +3,7 @@
 import json
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 from chalice.app import Blueprint
 
@@ -10,17 +11,18 @@ from chalicelib.api import problems
 from chalicelib.api.endpoint import JSON, Call, Reply, endpoint
 from chalicelib.api.schemas.common import Input, Output
 from chalicelib.errors import NotFound
+from chalicelib.settings import Settings
 
 routes = Blueprint(__name__)
 
 _START = "start.js"
 _TYPES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", _START: "text/javascript"}
 _HEADERS = {"X-Content-Type-Options": "nosniff"}
-# The page runs nothing but the three assets, and talks to this API alone. Swagger UI draws icons as data: images and
-# sets style attributes.
+# The page runs nothing but the three assets, and talks to this API and to S3, where downloads are redirected to. Swagger UI
+# draws icons as data: images and sets style attributes.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "connect-src 'self' {storage}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 _PAGE = """<!doctype html>
@@ -48,6 +50,8 @@ window.ui = SwaggerUIBundle({
   deepLinking: true,
   displayRequestDuration: true,
   validatorUrl: null,
+  // It would send fields of a form that were left empty, unless each of them is unticked.
+  plugins: [() => ({ wrapComponents: { ParameterIncludeEmpty: () => () => null } })],
 });
 """
 
@@ -105,7 +109,8 @@ def docs_page(call: Call[None, None, None]) -> Reply:
     """Browse this document."""
     # Relative to the page, whatever stage or base path API Gateway puts in front of it.
     root, docs = ("../", "") if call.url_path.endswith("/") else ("", "docs/")
-    headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": _POLICY, **_HEADERS}
+    policy = _POLICY.format(storage=_storage(call.settings))
+    headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": policy, **_HEADERS}
     return Reply(_PAGE.format(root=root, docs=docs), headers=headers)
 
 
@@ -129,6 +134,14 @@ def docs_asset(call: Call[AssetPath, None, None]) -> Reply:
         raise NotFound(f"The documentation page has no file {asset}.")
     content_type = f"{_TYPES[asset]}; charset=utf-8"
     return Reply(_asset(asset), headers={"Content-Type": content_type, "Cache-Control": "max-age=3600", **_HEADERS})
+
+
+def _storage(settings: Settings) -> str:
+    """The origins of presigned links, as sources of a policy."""
+    if endpoint := settings.s3_public_endpoint or settings.s3_endpoint:
+        parts = urlsplit(endpoint)
+        return f"{parts.scheme}://{parts.netloc}"
+    return f"https://*.s3.amazonaws.com https://*.s3.{settings.region}.amazonaws.com"
 
 
 @cache

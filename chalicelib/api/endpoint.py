@@ -64,6 +64,14 @@ class Call(Generic[PathT, QueryT, BodyT]):
 
 
 @dataclass(frozen=True, slots=True)
+class RequestHeader:
+    """A header that a route reads, as the OpenAPI document tells of it."""
+
+    name: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """An answer with a status or headers of its own.
 
@@ -94,6 +102,7 @@ class Endpoint:
     media_type: str
     also: tuple[int, ...]
     raw_body: type[BaseModel] | None
+    headers: tuple[RequestHeader, ...]
 
     @property
     def reads_body(self) -> bool:
@@ -129,6 +138,7 @@ def endpoint(
     media_type: str = "application/json",
     also: tuple[int, ...] = (),
     raw_body: type[BaseModel] | None = None,
+    headers: tuple[RequestHeader, ...] = (),
 ) -> Callable[[Callable[[Any], Any]], View]:
     """Make a Chalice view of a function that takes one `Call`.
 
@@ -146,7 +156,8 @@ def endpoint(
         anonymous: answer everyone, identified or not.
         transactional: open a session.
         also: other statuses of a successful answer.
-        raw_body: describes, in the OpenAPI document alone, a body that the function reads from ``call.raw_body``.
+        raw_body, headers: describe, in the OpenAPI document alone, a body that the function reads from ``call.raw_body``,
+            and headers that it reads from ``call.exchange``.
     """
 
     def decorate(function: Callable[[Any], Any]) -> View:
@@ -164,6 +175,7 @@ def endpoint(
             media_type=media_type,
             also=also,
             raw_body=raw_body,
+            headers=headers,
         )
 
         @wraps(function)

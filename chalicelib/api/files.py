@@ -92,7 +92,15 @@ def list_session_files(call: Call[SessionFilesPath, SessionFilesQuery, None]) ->
 
 
 @routes.route("/api/files/{file_id}", methods=["GET"], **JSON)
-@endpoint(path=FilePath, query=WaitQuery, response=FileDetail, also=(304,), errors=(NotFound,), transactional=False)
+@endpoint(
+    path=FilePath,
+    query=WaitQuery,
+    headers=(preconditions.IF_NONE_MATCH,),
+    response=FileDetail,
+    also=(304,),
+    errors=(NotFound,),
+    transactional=False,
+)
 def get_file(call: Call[FilePath, WaitQuery, None]) -> Reply:
     """Read a file.
 
@@ -161,7 +169,11 @@ def download_file(call: Call[FilePath, DownloadQuery, None]) -> Reply:
 
 @routes.route("/api/files/{file_id}", methods=["PUT"], **JSON)
 @endpoint(
-    path=FilePath, body=FileReplace, response=FileOut, errors=(NotFound, PreconditionFailed, OverQuota, Unprocessable)
+    path=FilePath,
+    body=FileReplace,
+    headers=(preconditions.IF_MATCH,),
+    response=FileOut,
+    errors=(NotFound, PreconditionFailed, OverQuota, Unprocessable),
 )
 def replace_file(call: Call[FilePath, None, FileReplace]) -> Reply:
     """Replace a file's name, session, metadata and tags.
@@ -174,7 +186,11 @@ def replace_file(call: Call[FilePath, None, FileReplace]) -> Reply:
 
 @routes.route("/api/files/{file_id}", methods=["PATCH"], **JSON)
 @endpoint(
-    path=FilePath, body=FilePatch, response=FileOut, errors=(NotFound, PreconditionFailed, OverQuota, Unprocessable)
+    path=FilePath,
+    body=FilePatch,
+    headers=(preconditions.IF_MATCH,),
+    response=FileOut,
+    errors=(NotFound, PreconditionFailed, OverQuota, Unprocessable),
 )
 def patch_file(call: Call[FilePath, None, FilePatch]) -> Reply:
     """Change a file's name, session, metadata or tags.
@@ -189,6 +205,7 @@ def patch_file(call: Call[FilePath, None, FilePatch]) -> Reply:
 @routes.route("/api/files/{file_id}", methods=["DELETE"], **JSON)
 @endpoint(
     path=FilePath,
+    headers=(preconditions.IF_MATCH,),
     response=None,
     status=204,
     errors=(NotFound, PreconditionFailed, StoreUnavailable),

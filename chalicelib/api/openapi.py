@@ -1,17 +1,18 @@
 """The OpenAPI 3.1 document, derived from the registered routes and their schemas: no second source to forget."""
 
 import inspect
+import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import BaseModel, TypeAdapter
 
 from chalicelib import errors
 from chalicelib.api.endpoint import Endpoint
-from chalicelib.api.problems import MEDIA_TYPE, kind_of
+from chalicelib.api.problems import INTERNAL, KINDS, MEDIA_TYPE, kind_of
 from chalicelib.api.problems import document as problem_document
 from chalicelib.api.schemas.common import Page, Problem
 from chalicelib.services.principals import USER_HEADER
@@ -62,6 +63,11 @@ def document(routes: Mapping[str, Mapping[str, Any]]) -> Schema:
     tags = dict.fromkeys(_tag(endpoint) for _, _, endpoint in operations)
     for model in {m for _, _, endpoint in operations for m in (endpoint.path, endpoint.query) if m}:
         components.pop(model.__name__, None)
+    for model in {m for _, _, endpoint in operations if (m := endpoint.raw_body)}:
+        _make_form(components[model.__name__])
+    for schema in components.values():
+        _drop_defaults(schema)
+    components["Problem"]["properties"]["type"] |= _kinds_of_problems()
     return {
         "openapi": "3.1.0",
         "info": {
@@ -73,7 +79,11 @@ def document(routes: Mapping[str, Mapping[str, Any]]) -> Schema:
         },
         "tags": [{"name": tag, "description": _ABOUT.get(tag, tag)} for tag in tags],
         "paths": paths,
-        "components": {"schemas": components, "securitySchemes": {"user": _user_scheme()}},
+        "components": {
+            "schemas": components,
+            "parameters": {_USER: _user_parameter()},
+            "securitySchemes": {"user": _user_scheme()},
+        },
     }
 
 
@@ -120,6 +130,8 @@ def _operation(path: str, endpoint: Endpoint, schemas: dict[Any, Schema], compon
         "parameters": [
             *_parameters("path", endpoint.path, schemas, components),
             *_parameters("query", endpoint.query, schemas, components),
+            *(_header_parameter(header.name, header.description) for header in endpoint.headers),
+            *([] if endpoint.anonymous else [{"$ref": f"#/components/parameters/{_USER}"}]),
         ],
         "responses": _responses(path, endpoint, schemas),
         "security": [] if endpoint.anonymous else [{}, {"user": []}],
@@ -146,14 +158,59 @@ def _parameters(
     schema = schemas[model, "validation"]
     schema = components[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
     for name, value in schema.get("properties", {}).items():
-        described = {key: part for key, part in value.items() if key != "description"}
-        parameter = {"name": name, "in": where, "required": where == "path", "schema": described}
+        described = _without_null({key: part for key, part in value.items() if key != "description"})
+        parameter = {"name": name, "in": where, "required": name in schema.get("required", []), "schema": described}
+        if described.get("type") == "object":
+            parameter |= {"style": "deepObject", "explode": True}
         yield parameter | ({"description": value["description"]} if "description" in value else {})
+
+
+def _header_parameter(name: str, description: str) -> Schema:
+    return {"name": name, "in": "header", "required": False, "schema": {"type": "string"}, "description": description}
+
+
+def _without_null(schema: Schema) -> Schema:
+    """A schema of what is left out or there: neither a parameter nor a field of a form can be null."""
+    choices: list[Schema] = [choice for choice in schema.get("anyOf", ()) if choice != {"type": "null"}]
+    rest = {key: part for key, part in schema.items() if key != "anyOf" and not (key == "default" and part is None)}
+    if len(choices) == 1:
+        return choices[0] | rest
+    return rest | ({"anyOf": choices} if choices else {})
+
+
+def _make_form(schema: Schema) -> None:
+    schema["properties"] = {name: _without_null(value) for name, value in schema["properties"].items()}
+
+
+def _drop_defaults(schema: Schema) -> None:
+    """Take the defaults of a body's fields into their descriptions.
+
+    Generators take a field with a default for one that is always there; then whoever changes a file's tags alone is made to
+    say `"session_id": null`, too, which means something.
+    """
+    for name, field in schema.get("properties", {}).items():
+        default = field.pop("default", None)
+        if default not in (None, [], {}) and name not in schema.get("required", ()):
+            told = f"Left out: `{json.dumps(default)}`."
+            field["description"] = f"{field['description']} {told}" if "description" in field else told
+
+
+def _kinds_of_problems() -> Schema:
+    """The values of a problem's type, and names for them, for generators that would make them up."""
+    names = sorted(kind.name for kind in (*KINDS.values(), INTERNAL))
+    return {
+        "enum": [f"/problems/{name}" for name in names],
+        "x-enum-varnames": [name.replace("-", "_").upper() for name in names],
+    }
 
 
 def _request_body(endpoint: Endpoint, schemas: dict[Any, Schema]) -> Schema:
     model = endpoint.body or endpoint.raw_body
-    media = {"schema": schemas[model, "validation"]} if model else {}
+    media: Schema = {"schema": schemas[model, "validation"]} if model else {}
+    if endpoint.raw_body is not None:
+        # A part for each value of a list; otherwise Swagger UI sends them as one, and an empty list as an empty one.
+        lists = [name for name, field in endpoint.raw_body.model_fields.items() if get_origin(field.annotation) is list]
+        media["encoding"] = {name: {"style": "form", "explode": True} for name in lists if name != "file"}
     return {"required": True, "content": dict.fromkeys(endpoint.content_types, media)}
 
 
@@ -183,9 +240,9 @@ def _success(status: int, endpoint: Endpoint, schemas: dict[Any, Schema]) -> Sch
     if isinstance(endpoint.response, type) and issubclass(endpoint.response, Page):
         headers |= _LINK
     answer: Schema = {"description": HTTPStatus(status).phrase, "headers": headers}
-    if endpoint.response is not None:
+    if endpoint.response is not None and status != 304:
         answer["content"] = {endpoint.media_type: {"schema": schemas[endpoint.response, "serialization"]}}
-    elif status not in (204, 302):
+    elif status not in (204, 302, 304):
         answer["content"] = {endpoint.media_type: {}}
     return answer
 
@@ -212,10 +269,13 @@ def _example(error: type[errors.LandfallError], path: str) -> Schema:
     return problem_document(kind, detail, path, "7b0f7a3e-2d6f-4f5e-9d1c-0b8f1f2a3c4d", fields)
 
 
+_USER = "LocalUser"
+_USER_DESCRIPTION = "In the `local` stage only: the id of the user to be. Without it, the demo operator."
+
+
+def _user_parameter() -> Schema:
+    return _header_parameter(USER_HEADER, _USER_DESCRIPTION)
+
+
 def _user_scheme() -> Schema:
-    return {
-        "type": "apiKey",
-        "in": "header",
-        "name": USER_HEADER,
-        "description": "In the `local` stage only: the id of the user to be. Without it, the demo operator.",
-    }
+    return {"type": "apiKey", "in": "header", "name": USER_HEADER, "description": _USER_DESCRIPTION}

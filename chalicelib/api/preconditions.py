@@ -3,7 +3,13 @@
 from collections.abc import Container
 from typing import Any
 
+from chalicelib.api.endpoint import RequestHeader
 from chalicelib.api.exchange import Exchange
+
+IF_MATCH = RequestHeader("If-Match", "The `ETag` of the state that the change is meant for; else it is refused (412).")
+IF_NONE_MATCH = RequestHeader(
+    "If-None-Match", "The `ETag` of the state that the caller has; 304 if it is still that one."
+)
 
 
 class _Anything(Container[str]):
@@ -20,13 +26,13 @@ def etag(file: dict[str, Any]) -> dict[str, str]:
 
 def expected(exchange: Exchange) -> Container[str] | None:
     """The revisions at which the caller wants its change made, by their first part; None: at any, it doesn't say."""
-    revisions = _revisions(exchange.headers.get("if-match"))
+    revisions = _revisions(exchange.headers.get(IF_MATCH.name))
     return {revision.partition("-")[0] for revision in revisions} if isinstance(revisions, set) else revisions
 
 
 def is_known(exchange: Exchange, file: dict[str, Any]) -> bool:
     """Whether the caller has this state of the file already."""
-    known = _revisions(exchange.headers.get("if-none-match"))
+    known = _revisions(exchange.headers.get(IF_NONE_MATCH.name))
     return known is not None and file["revision"] in known
 
 

@@ -5,6 +5,7 @@ Some of it pydantic would pass on and Postgres refuse: NUL characters, lone surr
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn, TypeVar, get_origin
 from urllib.parse import unquote
@@ -19,6 +20,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 _MAX_DEPTH = 64
 _MAX_PROBLEMS = 100
 _INT64 = 1 << 63
+_DEEP = re.compile(r"^(\w+)\[(.+)\]$", re.DOTALL)
 _PLAINER = {
     "extra_forbidden": "Unknown field.",
     "missing": "Required.",
@@ -43,7 +45,8 @@ def read_path(model: type[BaseModel] | None, values: Mapping[str, str]) -> Any:
 def read_query(model: type[BaseModel] | None, values: Mapping[str, list[str]]) -> Any:
     """The query's parameters: each known, each at most once unless the model has a list of it.
 
-    Parameters like ``metadata.camera`` go into the model's dictionary ``metadata``, if it has one.
+    Parameters like ``metadata.camera.make`` go into the model's dictionary ``metadata``, if it has one; so do those of
+    OpenAPI's ``deepObject`` style, ``metadata[camera.make]`` and ``metadata[camera][make]``, under the same names.
     """
     fields = (model or Nothing).model_fields
     lists = {name for name, field in fields.items() if get_origin(field.annotation) is list}
@@ -51,16 +54,23 @@ def read_query(model: type[BaseModel] | None, values: Mapping[str, list[str]]) -
     if repeated:
         _refuse(FieldProblem("query", name, "Given more than once.") for name in repeated)
     found: dict[str, Any] = {}
-    for name, given in values.items():
+    for sent, given in values.items():
+        name = _DEEP.sub(_dotted, sent)
         family, dot, _ = name.partition(".")
         if dot and family in fields and get_origin(fields[family].annotation) is dict:
             members = found.setdefault(family, {})
             if isinstance(members, dict):
+                if name in members:
+                    _refuse([FieldProblem("query", sent, "Given more than once.")])
                 members[name] = given[0]
         else:
-            found[name] = given if name in lists else given[0]  # a dictionary's own name, too: its type is refused
+            found[sent] = given if sent in lists else given[0]  # a dictionary's own name, too: its type is refused
     read = _validate_strings(model or Nothing, "query", found)
     return read if model else None
+
+
+def _dotted(parameter: re.Match[str]) -> str:
+    return f"{parameter[1]}.{parameter[2].replace('][', '.')}"
 
 
 def require_media_type(content_type: str, accepted: tuple[str, ...]) -> None:

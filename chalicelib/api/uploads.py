@@ -194,14 +194,16 @@ def _upload_fields(form: multipart_form.Form) -> UploadFields:
     if repeated:
         problems = tuple(FieldProblem("body", name, "Given more than once.") for name in repeated)
         raise InvalidInput("A field of the form is given more than once.", problems)
-    document: dict[str, Any] = {name: values[0] for name, values in form.fields.items()}
+    # A browser sends every field of a form: one that was left empty says nothing.
+    fields = {name: said for name, values in form.fields.items() if (said := [value for value in values if value])}
+    document: dict[str, Any] = {name: values[0] for name, values in fields.items()}
     if "names" in document:
         raise InvalidInput("Wrong: body names.", (FieldProblem("body", "names", "Unknown field."),))
     document |= {"names": [part.name for part in form.files]}
-    if "tags" in form.fields:
-        document["tags"] = form.fields["tags"]
-    if "metadata" in form.fields:
-        document["metadata"] = _json_field("metadata", form.fields["metadata"][0])
+    if "tags" in fields:
+        document["tags"] = fields["tags"]
+    if "metadata" in fields:
+        document["metadata"] = _json_field("metadata", fields["metadata"][0])
     return reading.read_body(UploadFields, json.dumps(document).encode())
 
 

@@ -37,6 +37,13 @@ def create_user(call: Call[None, None, UserCreate]) -> Reply:
     return Reply(user, 201, {"Location": f"{call.base_url}/api/users/{user.id}"})
 
 
+@routes.route("/api/me", methods=["GET"], **JSON)
+@endpoint(response=UserOut, errors=(NotFound,))
+def get_me(call: Call[None, None, None]) -> User:
+    """Read the user who asks."""
+    return users.get_user(call.session, call.principal, call.principal.user_id)
+
+
 @routes.route("/api/users/{user_id}", methods=["GET"], **JSON)
 @endpoint(path=UserPath, response=UserOut, errors=(NotFound,))
 def get_user(call: Call[UserPath, None, None]) -> User:

@@ -35,6 +35,7 @@ from chalicelib.services.pending import (
     new_place,
     policies_of,
     room_left,
+    time_for_bytes,
 )
 from chalicelib.services.principals import Principal
 from chalicelib.settings import Settings
@@ -147,7 +148,7 @@ def renew(
     """
     with transaction() as session:
         found = open_upload(session, principal, file_id)
-        expires_at = now + timedelta(seconds=options.upload_seconds)
+        expires_at = now + time_for_bytes(options, found.upload.method, found.upload.size)
         session.execute(update(Upload).where(Upload.file_id == file_id).values(expires_at=expires_at))
     if found.upload.method == "multipart":
         _begin_again_if_lost(transaction, store, found)

@@ -136,10 +136,21 @@ def _upload_row(options: Settings, principal: Principal, place: Place, now: date
         Upload.media_type: place.media_type,
         Upload.sha256: place.sha256,
         Upload.part_size: part_size(place.size or 0) if place.method == "multipart" else None,
-        # Not before the last link that was signed for it.
-        Upload.expires_at: now + timedelta(seconds=max(options.upload_seconds, options.link_seconds)),
+        Upload.expires_at: now + time_for_bytes(options, place.method, place.size),
         Upload.created_at: now,
     }
+
+
+def time_for_bytes(options: Settings, method: str, size: int | None) -> timedelta:
+    """How long the bytes may take to come: at least as long as the last link lasts that was signed for them.
+
+    What is to come in one request and of no announced size is Uppy's as a rule, which doesn't say when S3 has refused it as
+    too large: so it counts as abandoned soon after its link has ended. Should its bytes come all the same, the file is stored.
+    """
+    patience = options.upload_seconds
+    if method != "multipart" and size is None:
+        patience = min(patience, 2 * options.link_seconds)
+    return timedelta(seconds=max(patience, options.link_seconds))
 
 
 def policies_of(session: Session, options: Settings, owner_id: UUID, session_id: str | None) -> list[Policy]:

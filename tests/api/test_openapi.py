@@ -1,5 +1,6 @@
 """The OpenAPI document is valid, complete, and says what the server does."""
 
+import json
 import re
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from chalicelib.api.problems import KINDS
+from chalicelib.api.problems import INTERNAL, KINDS
 from tests.api.conftest import Api
 
 Document = dict[str, Any]
@@ -78,13 +79,65 @@ def test_every_operation_explains_itself(document: Document) -> None:
         assert operation["summary"], (path, method)
         assert set(operation["tags"]) <= tags
         assert method == "post" or ("requestBody" in operation) == (method in ("put", "patch")), (path, method)
-        named = {p["name"] for p in operation["parameters"] if p["in"] == "path"}
+        named = {p["name"] for p in operation["parameters"] if p.get("in") == "path"}
         assert named == set(re.findall(r"\{(\w+)\}", path))
 
 
 def test_operation_ids_are_unique(document: Document) -> None:
     identifiers = [operation["operationId"] for _, _, operation in operations(document)]
     assert len(identifiers) == len(set(identifiers))
+
+
+def test_no_field_of_a_body_has_a_default(document: Document) -> None:
+    """Generators of clients take such a field for one that must be sent, and null may mean something."""
+    for name, schema in document["components"]["schemas"].items():
+        for field, said in schema.get("properties", {}).items():
+            assert "default" not in said, (name, field)
+    assert document["components"]["schemas"]["ZipCreate"]["properties"]["name"]["description"].endswith(
+        'Left out: `"files.zip"`.'
+    )
+
+
+def test_no_parameter_and_no_field_of_a_form_can_be_null(document: Document) -> None:
+    parameters = [
+        p["schema"] for _, _, operation in operations(document) for p in operation["parameters"] if "name" in p
+    ]
+    assert len(parameters) > 100
+    for schema in [*parameters, *document["components"]["schemas"]["UploadForm"]["properties"].values()]:
+        assert "null" not in json.dumps(schema), schema
+
+
+def test_what_a_page_sends_when_somebody_just_presses_the_button_does_no_harm(document: Document) -> None:
+    schemas = document["components"]["schemas"]
+    for name in ("FilePatch", "FileReplace", "FileCopy", "FileCreate", "UserPatch", "SessionPatch"):
+        [example] = schemas[name]["examples"]
+        assert "session_id" not in example
+        Draft202012Validator(schemas[name] | {"components": document["components"]}).validate(example)
+
+
+def test_headers_that_routes_read_are_declared(document: Document) -> None:
+    def headers(path: str, method: str) -> set[str]:
+        return {p["name"] for p in document["paths"][path][method]["parameters"] if p.get("in") == "header"}
+
+    file = "/api/files/{file_id}"
+    assert headers(file, "get") == {"If-None-Match"}
+    assert headers(file, "put") == headers(file, "patch") == headers(file, "delete") == {"If-Match"}
+    local_user = {"$ref": "#/components/parameters/LocalUser"}
+    assert document["components"]["parameters"]["LocalUser"]["name"] == "X-Landfall-User"
+    for path, method, operation in operations(document):
+        assert (local_user in operation["parameters"]) == bool(operation["security"]), (path, method)
+
+
+def test_the_types_of_problems_are_listed(document: Document) -> None:
+    listed = document["components"]["schemas"]["Problem"]["properties"]["type"]
+    assert set(listed["enum"]) == {f"/problems/{kind.name}" for kind in (*KINDS.values(), INTERNAL)}
+    assert len(listed["enum"]) == len(listed["x-enum-varnames"])
+
+
+def test_an_answer_without_a_body_has_no_schema(document: Document) -> None:
+    for path, method, operation in operations(document):
+        for status in {"204", "304"} & operation["responses"].keys():
+            assert "content" not in operation["responses"][status], (path, method, status)
 
 
 def test_what_the_server_answers_fits_the_schemas(api: Api, document: Document) -> None:

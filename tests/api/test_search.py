@@ -129,6 +129,9 @@ def test_a_change_is_found_at_once_and_others_files_never(owner: Api, files_api:
     [
         ({"metadata.camera.make": "Leica"}, {"Holiday in Rome.jpg"}),
         ({"metadata.camera.iso:gte": "1000"}, {"holiday_in_Paris-2026.jpg"}),
+        ({"metadata[camera.make]": "Leica"}, {"Holiday in Rome.jpg"}),
+        ({"metadata[camera][make]": "Leica"}, {"Holiday in Rome.jpg"}),
+        ({"metadata[camera.iso:gte]": "1000", "metadata.camera.make": "Canon"}, {"holiday_in_Paris-2026.jpg"}),
         ({"metadata.camera.iso:lt": "1000"}, {"Holiday in Rome.jpg"}),
         ({"metadata.number": "4711"}, {"Invoice 4711.pdf"}),
         ({"metadata.total:gt": "99", "metadata.total:lte": "99.5"}, {"Invoice 4711.pdf"}),

@@ -85,6 +85,15 @@ def test_the_media_type_is_what_was_told_or_what_the_name_suggests(
     assert answer.json[0]["media_type"] == media_type
 
 
+def test_a_field_that_was_left_empty_says_nothing(owner: Api) -> None:
+    """A browser sends every field of a form, and so does the documentation page."""
+    empty = [part(b"", name) for name in ("session_id", "metadata", "tags")]
+    answer = send(owner, form(*empty, part(b"x", filename="x")))
+    assert answer.status == 201, answer.body
+    [file] = answer.json
+    assert (file["session_id"], file["metadata"], file["tags"]) == (None, {}, [])
+
+
 def test_an_empty_file_is_a_file_but_an_empty_file_input_is_none(owner: Api) -> None:
     assert upload(owner, b"", "empty.txt")["size"] == 0
     answer = send(owner, form(part(b"", filename=""), part(b"x", filename="x")))

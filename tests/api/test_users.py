@@ -103,6 +103,12 @@ def test_a_member_may_not_create_delete_or_promote(api: Api, new_user: NewUser) 
     assert api("GET", path).json == me
 
 
+def test_everybody_finds_out_who_they_are(api: Api, new_user: NewUser) -> None:
+    user = new_user()
+    assert api.as_user(user)("GET", "/api/me").json == user
+    assert api("GET", "/api/me").json["id"] == DEMO
+
+
 def test_nobody_deletes_themselves(api: Api) -> None:
     assert_problem(api("DELETE", f"/api/users/{DEMO}"), 409, "conflict")
 

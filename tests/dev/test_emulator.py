@@ -8,6 +8,7 @@ from typing import Any
 
 import psutil
 import pytest
+import urllib3
 from botocore.exceptions import ClientError
 
 from dev.emulator import Emulator
@@ -51,6 +52,19 @@ def test_a_full_disk_refuses_bytes_and_nothing_else(tmp_path: Path) -> None:
         queue = sqs.create_queue(QueueName="still-there")["QueueUrl"]
         sqs.send_message(QueueUrl=queue, MessageBody="told")
         assert sqs.receive_message(QueueUrl=queue)["Messages"][0]["Body"] == "told"
+
+
+def test_a_form_is_told_where_its_object_is(tmp_path: Path) -> None:
+    with _emulator(tmp_path) as emulator:
+        s3 = _s3(emulator)
+        s3.create_bucket(Bucket="forms")
+        wanted = {"success_action_status": "201"}
+        form = s3.generate_presigned_post("forms", "a/ü.txt", Fields=dict(wanted), Conditions=[wanted])
+        fields = {**form["fields"], "file": ("ü.txt", b"hello")}
+        answer = urllib3.request("POST", form["url"], fields=fields, retries=False)
+        assert answer.status == 201
+        assert answer.headers["Location"] == f"{emulator.url}/forms/a/%C3%BC.txt"
+        assert answer.headers["Location"] in answer.data.decode()
 
 
 def test_what_could_not_be_written_is_not_said_to_be_kept(tmp_path: Path) -> None:

@@ -20,7 +20,13 @@ class Input(BaseModel):
 class Output(BaseModel):
     """Base of everything a client receives; reads attributes, so that models can be handed over as they are."""
 
-    model_config = ConfigDict(from_attributes=True, defer_build=True)
+    # What is answered holds every field, also one that has a default here.
+    model_config = ConfigDict(from_attributes=True, defer_build=True, json_schema_serialization_defaults_required=True)
+
+
+def example(**fields: Any) -> ConfigDict:
+    """The body that a documentation page sends when somebody just presses the button: nothing that does harm."""
+    return ConfigDict(json_schema_extra={"examples": [fields]})
 
 
 MediaTypePattern = Annotated[str, StringConstraints(max_length=255, pattern=r"^([^/\s]+/[^/\s]+)$")]

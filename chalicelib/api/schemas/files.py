@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, model_validator
 
-from chalicelib.api.schemas.common import Input, Metadata, Output, PageQuery, absent
+from chalicelib.api.schemas.common import Input, Metadata, Output, PageQuery, absent, example
 from chalicelib.api.schemas.sessions import SessionId
 from chalicelib.catalog.metadata_filters import parse_filter
 
@@ -110,8 +110,9 @@ class FileFilterQuery(Input):
     metadata: MetadataFilters = Field(
         default_factory=dict,
         max_length=20,
-        description="Written `metadata.camera.make=Leica`: files whose metadata has this value. With an operator, "
-        "`metadata.iso:gte=400`: `gt`, `gte`, `lt`, `lte`, `ne`, `exists` (`true` or `false`). Numbers compare as numbers, "
+        description="Written `metadata.camera.make=Leica` or `metadata[camera.make]=Leica`: files whose metadata has this "
+        "value. With an operator, `metadata.iso:gte=400` or `metadata[iso:gte]=400`: "
+        "`gt`, `gte`, `lt`, `lte`, `ne`, `exists` (`true` or `false`). Numbers compare as numbers, "
         "RFC 3339 times as times, all else as text; of an array, any element may fit.",
         examples=[{}],
     )
@@ -204,6 +205,8 @@ class DownloadQuery(Input):
 class FileReplace(Input):
     """All that a client may say of a file; what is left out falls back to its default."""
 
+    model_config = example(name="Übersicht 1.pdf", metadata={"project": "apollo"}, tags=["holiday", "2026"])
+
     name: FileName
     session_id: SessionId | None = None
     metadata: Metadata = Field(default_factory=dict)
@@ -212,6 +215,8 @@ class FileReplace(Input):
 
 class FilePatch(Input):
     """Some fields of a file. A null session takes it out of its session; metadata and tags are replaced as a whole."""
+
+    model_config = example(tags=["holiday", "2026"])
 
     name: FileName = Field(default_factory=absent)
     session_id: SessionId | None = None
@@ -233,12 +238,15 @@ class UploadForm(Input):
 
     file: list[bytes] = Field(
         min_length=1,
-        json_schema_extra={"items": {"type": "string", "contentMediaType": "application/octet-stream"}},
+        # The first is what OpenAPI 3.1 says, the second what Swagger UI and generators of clients still go by.
+        json_schema_extra={
+            "items": {"type": "string", "contentMediaType": "application/octet-stream", "format": "binary"}
+        },
         description="One or many.",
     )
     session_id: SessionId | None = Field(None, description="Opened if the caller has none of this id.")
     metadata: str = Field("{}", description="A JSON object, given to each file.", examples=['{"project": "apollo"}'])
-    tags: list[str] = Field([], description="One field for each tag; given to each file.")
+    tags: list[str] = Field([], description="One field for each tag; given to each file.", examples=[[]])
 
 
 class FileOut(Output):

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from chalicelib.api.schemas.common import Input, Metadata, Output, Page, PageQuery, Problem
+from chalicelib.api.schemas.common import Input, Metadata, Output, Page, PageQuery, Problem, example
 from chalicelib.api.schemas.files import FileDetail, FileName, Tags
 from chalicelib.api.schemas.jobs import JobOut
 from chalicelib.api.schemas.sessions import SessionId
@@ -16,6 +16,8 @@ MOST_AT_ONCE = 1000
 
 class FileCopy(Input):
     """What is said of the copy. Left out: what is said of the original."""
+
+    model_config = example(name="A copy.pdf")
 
     name: FileName | None = None
     session_id: SessionId | None = None
@@ -38,6 +40,8 @@ class FileInWork(FileDetail):
 
 class FileRestore(Input):
     """What to bring back."""
+
+    model_config = example()
 
     version_id: str | None = Field(
         None,

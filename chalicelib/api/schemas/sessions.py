@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AliasChoices, Field, StringConstraints
 
-from chalicelib.api.schemas.common import Input, LimitsBody, Metadata, Output, PageQuery, absent
+from chalicelib.api.schemas.common import Input, LimitsBody, Metadata, Output, PageQuery, absent, example
 
 SessionId = Annotated[
     str,
@@ -31,6 +31,8 @@ class SessionQuery(PageQuery):
 class SessionCreate(Input):
     """A new session, or one that may be there already."""
 
+    model_config = example(session_id="test_123")
+
     session_id: SessionId | None = Field(None, description="Left out: the server makes one up.")
     name: SessionName | None = None
     metadata: Metadata = Field(default_factory=dict)
@@ -40,6 +42,8 @@ class SessionCreate(Input):
 class SessionReplace(Input):
     """All of a session; what is left out falls back to its default."""
 
+    model_config = example(name="Holiday", metadata={"project": "apollo"})
+
     name: SessionName | None = None
     metadata: Metadata = Field(default_factory=dict)
     limits: LimitsBody = Field(default_factory=LimitsBody)
@@ -47,6 +51,8 @@ class SessionReplace(Input):
 
 class SessionPatch(Input):
     """Some fields of a session. A null name removes it; metadata is replaced as a whole."""
+
+    model_config = example(name="Holiday")
 
     name: SessionName | None = None
     metadata: Metadata = Field(default_factory=absent)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from chalicelib.api.schemas.common import Input, Output
+from chalicelib.api.schemas.common import Input, Output, example
 from chalicelib.api.schemas.files import FileDetail, FileOut, FileReplace
 from chalicelib.catalog.parts import MAX_OBJECT_BYTES, MAX_PARTS
 
@@ -38,6 +38,8 @@ PartNumber = Annotated[int, Field(ge=1, le=MAX_PARTS)]
 
 class FileCreate(FileReplace):
     """A file whose bytes are to come. The session is opened if the caller has none of this id."""
+
+    model_config = example(name="photo.jpg", size=48_213, media_type="image/jpeg")
 
     size: int | None = Field(
         None, strict=True, ge=0, le=MAX_OBJECT_BYTES, description="In bytes. S3 then takes exactly so many."

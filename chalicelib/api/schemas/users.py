@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from chalicelib.api.schemas.common import Input, LimitsBody, Output, absent
+from chalicelib.api.schemas.common import Input, LimitsBody, Output, absent, example
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), Field(examples=["Ada"])]
 # Only what is sure to be no address is refused: whether one works is known when mail arrives there.
@@ -27,6 +27,8 @@ class UserPath(Input):
 class UserCreate(Input):
     """A new user."""
 
+    model_config = example(name="Ada", email="ada@example.org")
+
     name: Name
     email: Email | None = Field(None, description="Unique without regard to case.")
     role: Role = Field("member", description="An operator sees and changes what everyone owns.")
@@ -36,6 +38,8 @@ class UserCreate(Input):
 class UserReplace(Input):
     """All of a user; what is left out falls back to its default, except the role, which stays."""
 
+    model_config = example(name="Ada", email="ada@example.org")
+
     name: Name
     email: Email | None = None
     role: Role | None = Field(None, description="Left out: as it is.")
@@ -44,6 +48,8 @@ class UserReplace(Input):
 
 class UserPatch(Input):
     """Some fields of a user. Only ``email`` may be null: it removes the address."""
+
+    model_config = example(name="Ada")
 
     name: Name = Field(default_factory=absent)
     email: Email | None = None
