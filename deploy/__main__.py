@@ -1,6 +1,7 @@
 """``python -m deploy``: the command line. Every failure is a sentence and exit code 1."""
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,9 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from deploy.problem import DeployProblem
+from deploy.status import Status
+from dev import dead_letters
+from dev.dead_letters import Selection
 from dev.problem import StackProblem
 
 
@@ -16,7 +20,7 @@ def main(arguments: list[str]) -> int:
     """Run a command; the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        options.command(options)
+        code: int | None = options.command(options)
     except (DeployProblem, StackProblem) as problem:
         print(f"landfall: {problem}", file=sys.stderr, flush=True)
         return 1
@@ -32,7 +36,7 @@ def main(arguments: list[str]) -> int:
             file=sys.stderr,
         )
         return 130
-    return 0
+    return code or 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,8 +49,13 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("parameters", nargs="*", metavar="Name=value", help="parameters of the template")
     down = _stage_command(commands, "down", "delete a stage", _down)
     down.add_argument("--delete-data", action="store_true", help="its files and database too")
-    _stage_command(commands, "status", "say how a stage stands", _status)
-    _stage_command(commands, "redrive", "have dead events tried again", _redrive)
+    _stage_command(commands, "rollback", "go back to the release before; the schema stays", _rollback)
+    _stage_command(commands, "releases", "list what a stage ran", _releases)
+    status = _stage_command(commands, "status", "say how a stage stands; exit code 3 if somebody should look", _status)
+    status.add_argument("--json", action="store_true", help="for programs")
+    dead = _stage_command(commands, "dead", "list dead events, have them tried again, or throw them away", _dead)
+    dead_letters.add_arguments(dead)
+    _stage_command(commands, "redrive", "have all dead events tried again", _redrive)
     package = _stage_command(commands, "package", "package a stage without deploying it", _package)
     package.add_argument("--architecture", choices=["arm64", "x86_64"])
     package.add_argument("--out", type=Path, default=Path("out"))
@@ -57,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _stage_command(commands: Any, name: str, what: str, run: Callable[[argparse.Namespace], None]) -> Any:
+def _stage_command(commands: Any, name: str, what: str, run: Callable[[argparse.Namespace], int | None]) -> Any:
     command = commands.add_parser(name, help=what)
     command.add_argument("--stage", default="dev")
     command.add_argument("--yes", action="store_true", help="ask nothing")
@@ -90,12 +99,36 @@ def _down(options: argparse.Namespace) -> None:
     print(f"The stage {options.stage} is deleted.")
 
 
-def _status(options: argparse.Namespace) -> None:
-    _table(_deployment(options).status())
+def _rollback(options: argparse.Namespace) -> None:
+    addresses = _deployment(options).rollback()
+    print(f"\nLandfall's stage {options.stage} is back at the release before.\n")
+    _table(addresses)
+
+
+def _releases(options: argparse.Namespace) -> None:
+    for release in _deployment(options).releases():
+        went_back = "  (back to it)" if release.is_rollback else ""
+        print(f"  {release.deployed_at}  {release.id}  schema {release.revision}{went_back}")
+
+
+def _status(options: argparse.Namespace) -> int:
+    status: Status = _deployment(options).status()
+    if options.json:
+        print(json.dumps(status.facts | {"attention": status.attention}))
+    else:
+        _table(status.rows)
+        print("\n" + "\n".join(status.attention or ["All is well."]))
+    return status.exit_code
+
+
+def _dead(options: argparse.Namespace) -> None:
+    confirm = (lambda question: True) if options.yes else dead_letters.ask
+    dead_letters.run(options, _deployment(options).dead_letters(), confirm)
 
 
 def _redrive(options: argparse.Namespace) -> None:
-    print(f"{_deployment(options).redrive()} events are back in the queue.")
+    count = _deployment(options).dead_letters().each(Selection(), lambda held: held.redrive())
+    print(f"{count} events are back in the queue.")
 
 
 def _package(options: argparse.Namespace) -> None:
@@ -139,7 +172,7 @@ def _ask(question: str, loses_data: bool) -> bool:
 
 def _table(rows: dict[str, str]) -> None:
     for name, value in rows.items():
-        print(f"  {name:<16}{value}")
+        print(f"  {name:<18}{value}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,8 @@ class Artifacts:
     template_url: str = ""
 
     @classmethod
-    def of(cls, template: dict[str, Any]) -> "Artifacts":
-        """What a deployed template refers to, be it SAM's or expanded."""
+    def of(cls, template: dict[str, Any], template_url: str = "") -> "Artifacts":
+        """What a template refers to, be it SAM's or expanded."""
         code, layer, runtime, architecture = "", "", "", ""
         for resource in template.get("Resources", {}).values():
             properties = resource.get("Properties", {})
@@ -46,12 +46,12 @@ class Artifacts:
                 runtime, architecture = properties["Runtime"], properties.get("Architectures", ["x86_64"])[0]
             if resource["Type"] in ("AWS::Serverless::LayerVersion", "AWS::Lambda::LayerVersion"):
                 layer = _uri(properties.get("ContentUri") or properties.get("Content"))
-        return cls(code, layer, runtime, architecture, tuple(template.get("Parameters", {})))
+        return cls(code, layer, runtime, architecture, tuple(template.get("Parameters", {})), template_url)
 
 
 def upload(cloud: Cloud, package: Package) -> Artifacts:
     """Upload zips and template. What is there already is not sent again."""
-    bucket = _ensure_bucket(cloud)
+    bucket = ensure_bucket(cloud)
     code, layer = (_upload(cloud, bucket, path, path.suffix) for path in (package.code, package.layer))
     template = _with_locations(json.loads(package.template.read_text()), code, layer)
     if cloud.endpoint:
@@ -60,14 +60,14 @@ def upload(cloud: Cloud, package: Package) -> Artifacts:
     path.write_text(json.dumps(template))
     uri = _upload(cloud, bucket, path, path.suffix)
     url = cloud.object_url(bucket, uri.removeprefix(f"s3://{bucket}/"))
-    return replace(Artifacts.of(template), template_url=url)
+    return Artifacts.of(template, url)
 
 
 def _uri(place: Any) -> str:
     return f"s3://{place['S3Bucket']}/{place['S3Key']}" if isinstance(place, dict) else str(place)
 
 
-def _ensure_bucket(cloud: Cloud) -> str:
+def ensure_bucket(cloud: Cloud) -> str:
     """A bucket outside the stack, so that it is there before, and what ran before can be gone back to.
 
     Its name can be guessed, so each request says whose it must be: code is not handed to, or taken from, anybody else.

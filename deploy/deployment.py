@@ -14,10 +14,12 @@ from deploy.cloud import Cloud
 from deploy.migration import Migrator
 from deploy.packaging import own_architecture, package
 from deploy.problem import DeployProblem
-from deploy.redrive import redrive
+from deploy.releases import Release, Releases, before
 from deploy.smoke import smoke_test
 from deploy.stack import Change, Stack
+from deploy.status import Status, look
 from deploy.template import PROJECT
+from dev.dead_letters import DeadQueue
 
 
 @dataclass(frozen=True)
@@ -49,19 +51,14 @@ class Deployment:
             DeployProblem: says what failed, how things are now, and what to do.
         """
         artifacts, revision = self._packaged()
-        parameters = self._all_parameters(artifacts.parameters)
-        change_set, stack = f"landfall-{uuid4().hex[:12]}", self.stack
-        tags = {"application": "landfall", "stage": self.stage}
-        changes = stack.prepare(change_set, artifacts.template_url, parameters, artifacts.parameters, tags)
+        parameters, stack = self._all_parameters(artifacts.parameters), self.stack
+        change_set, changes = self._prepared(artifacts, parameters)
         migrator = Migrator(self.cloud, stack, self.report)
-        if changes and not self._agreed(changes):
-            stack.discard(change_set)
-            raise DeployProblem("Not deployed; nothing was changed.")
         if not changes:
             self.report("The stack is as it should be.")
         elif stack.exists:
             try:
-                with migrator.ahead(artifacts, revision, _environment(self.parameters)):
+                with migrator.ahead(artifacts, revision, self._environment(parameters)):
                     stack.execute(change_set, self.report)
             except BaseException:
                 stack.discard(change_set)
@@ -73,10 +70,42 @@ class Deployment:
             migrator.upgrade(revision)
         except DeployProblem as problem:
             raise DeployProblem(f"The stack {stack.name} has the new version, but: {problem}") from None
-        addresses = self.addresses()
-        identified = stack.parameters().get("Identity", "none") != "none"
-        smoke_test(self.cloud, self._own_url(), addresses["Bucket"], migrator, identified, self.report)
-        return addresses
+        self._releases.note(artifacts.template_url, revision)
+        if not stack.parameters().get("AlarmEmail"):
+            self.report('Warning: alarms go to nobody. PARAMETERS="AlarmEmail=…" names somebody.')
+        return self._tried(migrator)
+
+    def rollback(self) -> dict[str, str]:
+        """Go back to the release before the one in place; returns the stage's addresses.
+
+        Its packages still lie where they were uploaded. The schema stays as it is: a migration only adds what the release
+        before doesn't use. Parameters keep their values.
+
+        Raises:
+            DeployProblem: no such release is known, or CloudFormation failed; says how things are now.
+        """
+        self._outputs()
+        history, stack = self._releases.all(), self.stack
+        target = before(history)
+        if target is None:
+            raise DeployProblem(f"No release before the one in place is known for {stack.name}; nothing was changed.")
+        migrator = Migrator(self.cloud, stack, self.report)
+        self.report(f"Back to release {target.id} of {target.deployed_at}, written for schema {target.revision}.")
+        change_set, changes = self._prepared(self._releases.artifacts(target), {})
+        if changes:
+            try:
+                stack.execute(change_set, self.report)
+            except BaseException:
+                stack.discard(change_set)
+                raise
+        self._releases.note(target.template_url, target.revision, is_rollback=True)
+        schema = migrator.status()
+        self.report(f"The schema stays at revision {schema['database']}, with which this release can work.")
+        return self._tried(migrator)
+
+    def releases(self) -> list[Release]:
+        """Each time that a release was put in place, the oldest first."""
+        return self._releases.all()
 
     def down(self, *, with_data: bool = False) -> None:
         """Delete the stage.
@@ -90,7 +119,7 @@ class Deployment:
         stack = self.stack
         if not stack.status:
             raise DeployProblem(f"There is no stack {stack.name} in {self.cloud.region}.")
-        bucket, database = stack.physical_id("FilesBucket"), stack.physical_id("DatabaseCluster")
+        bucket, database = stack.physical_id("FilesBucket"), stack.physical_id(_OWN_DATABASE)
         holds = [
             *([f"the bucket {bucket} with files in it"] if bucket and self._has_versions(bucket) else []),
             *([f"the database {database}"] if database else []),
@@ -119,30 +148,15 @@ class Deployment:
         if database:
             self.report("A last snapshot of the database is kept; delete it in the RDS console.")
 
-    def redrive(self) -> int:
-        """Have dead events tried again; returns how many."""
+    def dead_letters(self) -> DeadQueue:
+        """The events that failed all their tries."""
         outputs = self._outputs()
-        return redrive(self.cloud, outputs["EventsQueueUrl"], outputs["DeadEventsQueueUrl"])
+        return DeadQueue(self.cloud.client("sqs"), outputs["EventsQueueUrl"], outputs["DeadEventsQueueUrl"])
 
-    def status(self) -> dict[str, str]:
+    def status(self) -> Status:
         """How the stage stands."""
-        self._outputs()
-        try:
-            schema = Migrator(self.cloud, self.stack, self.report).status()
-            revision = f"{schema['database']} ({schema['state']}; the code needs {schema['code']})"
-        except DeployProblem as problem:
-            revision = f"not known. {problem}"
-        stack = {"Stack": f"{self.stack.name}: {self.stack.status}"}
-        return stack | self.addresses() | {"Schema": revision} | self.status_of_queues()
-
-    def status_of_queues(self) -> dict[str, str]:
-        """How many events wait, and how many are dead."""
-        outputs, sqs, name = self._outputs(), self.cloud.client("sqs"), "ApproximateNumberOfMessages"
-        queues = {"Waiting events": outputs["EventsQueueUrl"], "Dead events": outputs["DeadEventsQueueUrl"]}
-        return {
-            what: sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name]
-            for what, url in queues.items()
-        }
+        outputs, stack = self._outputs(), self.stack
+        return look(self.cloud, stack, Migrator(self.cloud, stack, self.report), self.addresses(), outputs)
 
     def addresses(self) -> dict[str, str]:
         """Where things are."""
@@ -150,6 +164,43 @@ class Deployment:
         api = self.cloud.api_url(outputs["RestAPIId"], "v1", outputs["ApiUrl"])
         found = {"API": api, "Docs": f"{api}/docs", "Bucket": outputs["FilesBucketName"]}
         return found | {name: outputs[key] for name, key in _OPTIONAL.items() if key in outputs}
+
+    def _environment(self, parameters: Mapping[str, str]) -> dict[str, str]:
+        """The variables of a function that these parameters set, as far as they say which database it is.
+
+        None if it is the stack's own: what that needs is known once it is made.
+        """
+        is_own = (
+            parameters["DatabaseUrl"] == "" if "DatabaseUrl" in parameters else self.stack.physical_id(_OWN_DATABASE)
+        )
+        if is_own:
+            return {}
+        return {variable: parameters[name] for name, variable in _DATABASE.items() if name in parameters}
+
+    @property
+    def _releases(self) -> Releases:
+        return Releases(self.cloud, self.stack.name)
+
+    def _prepared(self, artifacts: Artifacts, parameters: Mapping[str, str]) -> tuple[str, list[Change]]:
+        """A change set that was agreed to, and what it changes.
+
+        Raises:
+            DeployProblem: CloudFormation or the operator says no; nothing was changed.
+        """
+        change_set, stack = f"landfall-{uuid4().hex[:12]}", self.stack
+        tags = {"application": "landfall", "stage": self.stage}
+        changes = stack.prepare(change_set, artifacts.template_url, parameters, artifacts.parameters, tags)
+        if changes and not self._agreed(changes):
+            stack.discard(change_set)
+            raise DeployProblem("Not deployed; nothing was changed.")
+        return change_set, changes
+
+    def _tried(self, migrator: Migrator) -> dict[str, str]:
+        """The stage's addresses, after a real file has landed there."""
+        addresses = self.addresses()
+        identified = self.stack.parameters().get("Identity", "none") != "none"
+        smoke_test(self.cloud, self._own_url(), addresses["Bucket"], migrator, identified, self.report)
+        return addresses
 
     def _own_url(self) -> str:
         """Where the API answers whether or not anybody has entered a domain name of ours anywhere yet."""
@@ -205,13 +256,7 @@ class Deployment:
                 s3.abort_multipart_upload(Bucket=bucket, Key=part["Key"], UploadId=part["UploadId"])
 
 
-def _environment(parameters: Mapping[str, str]) -> dict[str, str]:
-    """The variables of a function that these parameters set, as far as they say which database it is."""
-    if not parameters.get("DatabaseUrl"):
-        return {}
-    return {variable: parameters[name] for name, variable in _DATABASE.items() if name in parameters}
-
-
+_OWN_DATABASE = "DatabaseCluster"
 _DATABASE = {
     "DatabaseUrl": "LANDFALL_DATABASE_URL",
     "DatabaseLogin": "LANDFALL_DATABASE_LOGIN",

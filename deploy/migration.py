@@ -43,13 +43,14 @@ class Migrator:
             DeployProblem: the migration failed, and changed nothing.
         """
         old = Artifacts.of(self._stack.template())
-        if not environment and self._runs(artifacts) and old.layer == artifacts.layer:
-            self.upgrade(revision)
-            yield
-            return
         before = self._lambda.get_function_configuration(FunctionName=self._name)
         layers = [layer["Arn"] for layer in before.get("Layers", [])]
         variables = before.get("Environment", {}).get("Variables", {})
+        is_same = environment.items() <= variables.items()
+        if is_same and self._runs(artifacts) and old.layer == artifacts.layer:
+            self.upgrade(revision)
+            yield
+            return
         borrowed = self._publish(artifacts) if old.layer != artifacts.layer else None
         began = False
         try:

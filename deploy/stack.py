@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError, WaiterError
 from deploy.cloud import Cloud
 from deploy.problem import DeployProblem
 
-_GOOD = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE")
+GOOD = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE")
 _UNBORN = ("", "REVIEW_IN_PROGRESS")  # a change set that creates a stack makes it visible before it is executed
 _NOTHING_TO_DO = ("didn't contain changes", "No updates are to be performed")
 _BEGINNINGS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
@@ -88,6 +88,12 @@ class Stack:
             return None
         return detail.get("PhysicalResourceId") or None
 
+    def resources(self, kind: str) -> list[str]:
+        """The names of its resources of one kind."""
+        pages = self._cloudformation.get_paginator("list_stack_resources").paginate(StackName=self.name)
+        found = (resource for page in pages for resource in page["StackResourceSummaries"])
+        return [resource["PhysicalResourceId"] for resource in found if resource["ResourceType"] == kind]
+
     def prepare(
         self,
         change_set: str,
@@ -161,7 +167,7 @@ class Stack:
 
     def _require_changeable(self) -> None:
         status = self.status
-        if status in _UNBORN or status in _GOOD or status == "DELETE_COMPLETE":
+        if status in _UNBORN or status in GOOD or status == "DELETE_COMPLETE":
             return
         if status.endswith("_IN_PROGRESS"):
             raise DeployProblem(f"The stack {self.name} is being changed already ({status}); wait for that to end.")

@@ -1,4 +1,4 @@
-"""``python -m dev run | services | put FILE [KEY]``; see `dev.cli`.
+"""``python -m dev run | services | put FILE [KEY] | dead …``; see `dev.cli`.
 
 Plain enough for a Python of any age to parse: it has to say that it is too old, not fail on newer syntax.
 """

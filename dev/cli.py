@@ -5,6 +5,7 @@ import sys
 import traceback
 from pathlib import Path
 
+from dev import dead_letters
 from dev.configuration import Configuration
 from dev.problem import StackProblem, describe
 
@@ -34,6 +35,12 @@ def _parser() -> argparse.ArgumentParser:
     put.add_argument("file", type=Path)
     put.add_argument("key", nargs="?", help="the object's key; the file's name if left out")
     put.set_defaults(command=_put)
+    dead = commands.add_parser(
+        "dead", help="list events that failed all their tries, try them again, or throw them away"
+    )
+    dead_letters.add_arguments(dead)
+    dead.add_argument("--yes", action="store_true", help="ask nothing")
+    dead.set_defaults(command=_dead)
     return parser
 
 
@@ -49,6 +56,14 @@ def _put(configuration: Configuration, options: argparse.Namespace) -> None:
     key = options.key or options.file.name
     version = put(configuration, options.file, key)
     print(f"s3://{configuration.bucket}/{key} (version {version})")
+
+
+def _dead(configuration: Configuration, options: argparse.Namespace) -> None:
+    from dev.services import dead_letters_of
+
+    dead_letters.run(
+        options, dead_letters_of(configuration), (lambda question: True) if options.yes else dead_letters.ask
+    )
 
 
 def _fail(sentence: str) -> int:

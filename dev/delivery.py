@@ -17,7 +17,7 @@ from chalicelib import runtime
 from dev.catch_up import catch_up
 from dev.configuration import REGION, Configuration
 from dev.event_source import ACCOUNT, Context, Handler, MalformedAnswer, failed_messages, sqs_event
-from dev.infra import client
+from dev.infra import QUEUE_NAME, client
 from dev.problem import describe, first_line
 from dev.schedule import ScheduleLoop
 
@@ -152,7 +152,7 @@ class DeliveryLoop:
 def main() -> None:
     """Deliver to the application of this checkout until SIGTERM."""
     configuration = Configuration.from_environment()
-    queue_url = os.environ.get("LANDFALL_QUEUE_URL") or f"{configuration.emulator_url}/{ACCOUNT}/landfall-events"
+    queue_url = os.environ.get("LANDFALL_QUEUE_URL") or f"{configuration.emulator_url}/{ACCOUNT}/{QUEUE_NAME}"
     application = importlib.import_module("app")
     loop = DeliveryLoop(application.ingest, queue_url, configuration.emulator_url, batch=configuration.delivery_batch)
     schedules = ScheduleLoop(application)

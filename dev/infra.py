@@ -16,6 +16,7 @@ from dev.stopping import obey
 
 TEMPLATE = PROJECT / "infra" / "resources.yaml"
 STACK = "landfall-local"
+QUEUE_NAME = "landfall-events"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def deploy(
     endpoint_url: str,
     bucket: str = "landfall-local",
     *,
-    queue_name: str = "landfall-events",
+    queue_name: str = QUEUE_NAME,
     visibility_seconds: int = 5,
     stack: str = STACK,
 ) -> Deployed:

@@ -16,13 +16,16 @@ from dev.configuration import (
     WEBHOOK_PORT_VARIABLE,
     Configuration,
 )
+from dev.dead_letters import DeadFolder, DeadLetters, DeadQueue
 from dev.emulator import Emulator, emulator_environment
-from dev.infra import deploy
+from dev.event_source import ACCOUNT
+from dev.infra import QUEUE_NAME, client, deploy
 from dev.minio import make_bucket
 from dev.ports import answers, require_free
 from dev.postgres import Postgres
 from dev.problem import StackProblem
 from dev.processes import Child, run_to_end, stop_all
+from dev.webhook import DEAD_FOLDER
 
 # Shows that something goes on, and how long it took.
 Step = Callable[[str], AbstractContextManager[None]]
@@ -151,6 +154,15 @@ class ContainerServices:
 def services_for(configuration: Configuration) -> EmbeddedServices | ContainerServices:
     """The services that ``STACK`` asks for."""
     return EmbeddedServices(configuration) if configuration.stand_in == "embedded" else ContainerServices(configuration)
+
+
+def dead_letters_of(configuration: Configuration) -> DeadLetters:
+    """Where the events lie that the local stack could not record."""
+    if configuration.stand_in == "minio":
+        receiver = f"http://{HOST}:{configuration.webhook_port}/"
+        return DeadFolder(configuration.home / DEAD_FOLDER, receiver, _secret(configuration.home))
+    queue = f"{configuration.emulator_url}/{ACCOUNT}/{QUEUE_NAME}"
+    return DeadQueue(client("sqs", configuration.emulator_url), queue, f"{queue}-dead")
 
 
 def _has_compose() -> bool:

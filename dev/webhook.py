@@ -25,6 +25,7 @@ from dev.event_source import ACCOUNT, Context, Handler, failed_messages, sqs_eve
 from dev.problem import describe
 from dev.schedule import ScheduleLoop
 
+DEAD_FOLDER = "dead-events"  # below the instance's own
 _LARGEST_BODY = 1_048_576  # SQS takes no more either
 _TARGET_ARN = f"arn:aws:sqs:{REGION}:{ACCOUNT}:minio-webhook"
 
@@ -128,7 +129,7 @@ def main() -> None:
     receiver = WebhookReceiver(
         application.ingest,
         os.environ.get("LANDFALL_WEBHOOK_SECRET", ""),
-        configuration.home / "dead-events",
+        configuration.home / DEAD_FOLDER,
         # MinIO in a container reaches the host by the bridge's address, not by the loopback interface.
         host=os.environ.get("LANDFALL_WEBHOOK_HOST", "127.0.0.1"),
         port=configuration.webhook_port,

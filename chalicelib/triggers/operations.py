@@ -1,8 +1,10 @@
 """What an operator, or a deployment, has done inside the cloud, where the database can be reached."""
 
+from dataclasses import asdict
 from typing import Any
 
 from chalicelib import runtime, telemetry
+from chalicelib.db.backlog import count_backlog
 from chalicelib.db.migrate import SchemaStatus
 from chalicelib.errors import InvalidInput
 from chalicelib.services import schema
@@ -19,10 +21,12 @@ def migrate(event: dict[str, Any], context: Any) -> dict[str, Any]:
             {"action": "upgrade", "expected": revision}     # `expected` may be left out
             {"action": "roles", "user": ..., "password": ...}   # of the database's master user; never logged
             {"action": "find", "bucket": ..., "key": ...}   # has a file landed? for a deployment to try itself
+            {"action": "backlog"}   # what waits, and what has failed
 
     Returns:
         ``{"database": revision or None, "code": revision, "state": "current" | "behind" | "ahead"}``; after ``roles``:
-        ``{"roles": "ready"}``; after ``find``: ``{"state": ..., "etag": ...}``, both None if there is no such file.
+        ``{"roles": "ready"}``; after ``find``: ``{"state": ..., "etag": ...}``, both None if there is no such file; after
+        ``backlog``: the counts of `chalicelib.db.backlog.Backlog`.
 
     Raises:
         InvalidInput: no such action.
@@ -40,7 +44,10 @@ def migrate(event: dict[str, Any], context: Any) -> dict[str, Any]:
         return _make_roles(str(event.get("user", "")), str(event.get("password", "")))
     if action == "find":
         return _find(str(event.get("bucket", "")), str(event.get("key", "")))
-    raise InvalidInput(f"The action {action!r} is none of status, upgrade, roles, find.")
+    if action == "backlog":
+        with runtime.transaction() as session:
+            return asdict(count_backlog(session, runtime.now()))
+    raise InvalidInput(f"The action {action!r} is none of status, upgrade, roles, find, backlog.")
 
 
 def _make_roles(user: str, password: str) -> dict[str, Any]:

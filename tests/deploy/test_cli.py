@@ -32,7 +32,7 @@ def _deploy(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 _SOMEBODY = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
 
 
-@pytest.mark.parametrize("command", ["up", "down", "status", "redrive"])
+@pytest.mark.parametrize("command", ["up", "down", "status", "dead", "redrive", "rollback", "releases"])
 def test_without_a_region_or_credentials_each_command_says_so(command: str) -> None:
     result = _deploy(command)
     assert (result.returncode, result.stderr) == (

@@ -16,6 +16,7 @@ from deploy import packaging
 from deploy.deployment import Deployment
 from deploy.problem import DeployProblem
 from deploy.template import PROJECT
+from dev.dead_letters import Selection
 from dev.ports import free_port
 from tests.e2e import worlds
 from tests.e2e.stack import Stack, eventually
@@ -101,8 +102,19 @@ def test_the_stage_runs_what_was_packaged_and_says_how_it_stands(stack: Stack, d
     }  # fmt: skip
     assert "cfn-deployed" not in {function["CodeSha256"] for function in functions}  # the emulator's word for "no zip"
     status = deployment.status()
-    assert status["Schema"] == f"{NEWEST} (current; the code needs {NEWEST})"
-    assert (status["Waiting events"], status["Dead events"]) == ("0", "0")
+    assert status.rows["Schema"] == f"{NEWEST} (current; the code needs {NEWEST})"
+    assert status.rows["Alarms go to"] == "nobody: set AlarmEmail"
+    counts = ("waiting_events", "oldest_event_seconds", "dead_events", "failed_jobs", "open_jobs", "pending_uploads")
+    assert [status.facts[name] for name in counts] == [0] * 6
+    assert status.facts["alarms"] == []
+    assert (status.attention, status.exit_code) == ([], 0)
+    json.dumps(status.facts)
+
+
+def test_nobody_who_is_told_of_alarms_is_a_warning(deployment: Deployment) -> None:
+    lines: list[str] = []
+    replace(deployment, report=lines.append).up()
+    assert any(line.startswith("Warning: alarms go to nobody") for line in lines)
 
 
 def test_deploying_the_same_again_changes_nothing(deployment: Deployment) -> None:
@@ -157,11 +169,11 @@ def test_a_parameter_that_the_template_has_not_is_named(deployment: Deployment) 
 def test_a_database_that_is_not_there_is_noticed_before_anything_is_changed(
     stack: Stack, deployment: Deployment
 ) -> None:
-    before = deployment.status()
+    before = deployment.status().rows
     nowhere = {**deployment.parameters, "DatabaseUrl": f"postgresql+pg8000://x@127.0.0.1:{free_port()}/x"}
     with pytest.raises(DeployProblem, match="The migration failed, and the database is as it was"):
         replace(deployment, parameters={**nowhere, "TrashDays": "5"}).up()
-    assert deployment.status() == before
+    assert deployment.status().rows == before
     assert stack.get("/api/files")["items"] == []
 
 
@@ -217,14 +229,58 @@ def test_older_code_is_not_deployed_onto_a_newer_schema(deployment: Deployment) 
     assert _title(deployment) == "With notes"
 
 
+def test_a_release_that_held_a_migration_is_gone_back_from_and_its_schema_stays(
+    stack: Stack, deployment: Deployment, release: Callable[..., Deployment]
+) -> None:
+    with pytest.raises(DeployProblem, match="nothing was changed"):
+        replace(deployment, confirm=lambda question, loses_data: False).rollback()
+    lines: list[str] = []
+    replace(deployment, report=lines.append).rollback()
+    assert _title(deployment) == "The next one"
+    assert "The schema stays at revision 9998, with which this release can work." in lines
+    assert any("was in the API's list" in line for line in lines)  # it was tried
+    status = deployment.status()
+    assert status.rows["Schema"] == f"9998 (ahead; the code needs {NEWEST})"
+    assert status.attention == []
+    assert [entry.is_rollback for entry in deployment.releases()] == [False, False, False, True]
+
+    adds_column = _MIGRATION.format(revision="9998", after=NEWEST, statement="ALTER TABLE users ADD COLUMN note text")
+    release(_editing_title("With notes, mended"), **{"9998_notes": adds_column}).up()
+    assert _title(deployment) == "With notes, mended"
+
+
+def test_a_wrong_parameter_of_the_database_is_mended_alone(
+    stack: Stack, deployment: Deployment, release: Callable[..., Deployment]
+) -> None:
+    """However it came about: a deployment itself refuses it, as it refuses a database that is not there."""
+    adds_column = _MIGRATION.format(revision="9998", after=NEWEST, statement="ALTER TABLE users ADD COLUMN note text")
+    same = release(_editing_title("With notes, mended"), **{"9998_notes": adds_column})
+    with pytest.raises(DeployProblem, match="The migration failed, and the database is as it was"):
+        replace(same, parameters={"DatabaseTls": "verify"}).up()
+    artifacts, _ = same._packaged()
+    change_set, _ = same._prepared(artifacts, {"DatabaseTls": "verify"})
+    same.stack.execute(change_set, lambda line: None)
+    status = deployment.status()
+    assert (status.facts["schema"], status.exit_code) == (None, 3)
+    assert "The database can't be reached." in status.attention
+
+    replace(same, parameters={"DatabaseTls": "off"}).up()
+    assert deployment.status().attention == []
+    assert _title(deployment) == "With notes, mended"
+
+
 def test_dead_events_are_recorded_once_they_are_driven_back(stack: Stack, deployment: Deployment) -> None:
     stack.postgres.kill()
     stack.s3.put_object(Bucket=stack.bucket, Key="while-nobody-was-there", Body=b"1")
-    assert eventually(lambda: deployment.status_of_queues()["Dead events"] == "1", 40)
+    letters, found = deployment.dead_letters(), list[str]()
+    assert eventually(lambda: deployment.status().facts["dead_events"] == 1, 60)
     stack.postgres.start()
-    assert deployment.redrive() == 1
+    assert "Events have failed all their tries: python -m deploy dead" in deployment.status().attention
+    letters.each(Selection(), lambda held: found.append(held.letter.about))
+    assert found == [f"{stack.bucket}/while-nobody-was-there"]
+    assert letters.each(Selection(), lambda held: held.redrive()) == 1
     assert eventually(lambda: len(stack.get("/api/files?key=while-nobody-was-there")["items"]) == 1)
-    assert deployment.status_of_queues()["Dead events"] == "0"
+    assert deployment.status().facts["dead_events"] == 0
 
 
 def test_a_stage_with_data_is_deleted_only_when_told_so_and_then_wholly(stack: Stack, deployment: Deployment) -> None:

@@ -1,0 +1,36 @@
+"""What waits, and what has failed: a handful of counts for whoever looks after a stage."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+# The clock runs hourly at the slowest (infra/parameters/dev.json): what it has not done after two hours, it does not do.
+_LATE = timedelta(hours=2)
+_RECENT = timedelta(days=1)
+
+_COUNTS = text("""
+SELECT
+    (SELECT count(*) FROM jobs WHERE state = 'failed' AND updated_at >= :recent) AS failed_jobs,
+    (SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')) AS open_jobs,
+    (SELECT count(*) FROM uploads AS u JOIN files AS f ON f.id = u.file_id AND f.state = 'pending'
+        WHERE u.closed_at IS NULL) AS pending_uploads,
+    (SELECT count(*) FROM uploads WHERE closed_at IS NULL AND expires_at < :late) AS overdue_uploads
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Counts. ``failed_jobs`` are those of the last day; ``overdue_uploads`` should have been given up hours ago."""
+
+    failed_jobs: int
+    open_jobs: int
+    pending_uploads: int
+    overdue_uploads: int
+
+
+def count_backlog(session: Session, now: datetime) -> Backlog:
+    """How things stand."""
+    row = session.execute(_COUNTS, {"recent": now - _RECENT, "late": now - _LATE}).one()
+    return Backlog(*row)
