@@ -52,6 +52,8 @@ class LocalStack:
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(folder),
             "LANG": "C.UTF-8",
+            # Else it takes any container for its own, and looks for folders of its image.
+            "OVERRIDE_IN_DOCKER": "0",
             "FILESYSTEM_ROOT": str(folder),
             # It ignores an IPv4 address and listens on all interfaces; of the same address in IPv6's clothes it takes note.
             "GATEWAY_LISTEN": f"[::ffff:{HOST}]:{self.port}",

@@ -130,6 +130,27 @@ def test_a_package_is_the_same_on_every_machine(stranger: Stranger, blocks: dict
     assert (stranger.clone / "out" / "deployment.zip").read_bytes() == first
 
 
+def test_a_stage_is_deployed_looked_at_and_destroyed(
+    running: Stranger, blocks: dict[str, list[str]], ports: dict[str, int]
+) -> None:
+    """Into the emulator of the local stack; for AWS, the environment would name no endpoint."""
+    [commands] = blocks["Deploy"]
+    deploy, status, destroy = (line.partition("#")[0].strip() for line in commands.splitlines())
+    database = f"postgresql+pg8000://landfall@127.0.0.1:{ports[POSTGRES_PORT_VARIABLE]}/landfall"
+    cloud = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{ports[EMULATOR_PORT_VARIABLE]}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+    }
+    parameters = f"DatabaseUrl={database} DatabaseTls=off BucketName=landfall-stranger Identity=demo"
+    output = running.run(deploy, YES="1", PARAMETERS=parameters, **cloud)
+    assert "A file put into the bucket was in the API's list" in output
+    assert "Landfall's stage dev is up." in output
+    assert "All is well." in running.run(status, **cloud)
+    assert "The stage dev is deleted." in running.run(destroy, YES="1", DATA="delete", **cloud)
+
+
 def _list(stranger: Stranger, ports: dict[str, int], prefix: str) -> list[Any]:
     answer = stranger.run(f"curl 'http://localhost:{ports[API_PORT_VARIABLE]}/api/files?prefix={prefix}'")
     return list(json.loads(answer)["items"])
