@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from uuid import uuid4
 
 import pytest
@@ -87,6 +87,21 @@ def test_a_file_arrives_under_its_own_name(
     upload(browser, size, name, "text/plain")
     assert_completed(browser)
     assert_stored(stack, name, size, "text/plain", **album(kind))
+    if kind == "uppy 5":
+        (event,) = [values for event, values in browser.evaluate("events") if event == "upload-success"]
+        endpoint, (file,) = stack.s3.meta.endpoint_url, named(stack, name)
+        assert event[1]["uploadURL"] == f"{endpoint}/{file['bucket']}/{quote(file['key'])}"
+
+
+@pytest.mark.parametrize("kind", ["uppy 5", "uppy 6 sign"], indirect=True)
+def test_a_refusal_says_why(uppy: Callable[..., None], browser: Browser, stack: Stack, kind: str) -> None:
+    """Uppy 6 hides it behind `companionEndpoint`, and sends no header there that would name a user."""
+    user = post(stack, "/api/users", {"name": "Ada", "limits": {"media_types": ["image/*"]}})["id"]
+    uppy(user=user)
+    upload(browser, 5, f"{uuid4()} text.txt", "text/plain")
+    browser.wait("count('upload-error') > 0")
+    (event,) = [values for event, values in browser.evaluate("events") if event == "upload-error"]
+    assert "text/plain" in json.dumps(event), event
 
 
 def test_sixty_megabytes_arrive_in_parts(uppy: Callable[..., None], browser: Browser, stack: Stack, kind: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pg8000.native
 import pytest
 
+from dev.configuration import PROJECT
 from dev.ports import free_port
 from dev.postgres import Postgres
 from dev.problem import StackProblem
@@ -75,6 +76,15 @@ def test_data_of_another_version_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "postgres" / "PG_VERSION").write_text("16\n")
     with pytest.raises(StackProblem, match="not PostgreSQL 18"):
         Postgres(tmp_path, free_port()).start()
+
+
+def test_a_container_that_withholds_rights_from_root_is_told_apart_in_a_sentence() -> None:
+    guard = [sys.executable, str(PROJECT / "dev" / "guard.py"), str(os.getpid()), "15", "nobody", "/bin/true"]
+    withheld = ["setpriv", "--bounding-set=-setuid,-setgid", "--inh-caps=-setuid,-setgid"] if os.geteuid() == 0 else []
+    result = subprocess.run([*withheld, *guard], capture_output=True, text=True)
+    assert result.returncode == 1
+    assert result.stderr.startswith("This container doesn't let root become the account nobody (")
+    assert result.stderr.count("\n") == 1
 
 
 def test_it_dies_with_the_process_that_started_it(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ def test_run_records_a_file_and_the_next_start_finds_it(new_instance: NewInstanc
     first = new_instance(command="run").wait_until_up()
     _put(first, "hello.txt")
     assert _wait_for_key(first, "hello.txt")
+    assert _dead(first) == "0 dead letters.\n"
     assert first.end(signal.SIGINT) < 5
     assert (first.process.returncode, first.errors, first.remains()) == (0, "", [])
 
@@ -190,6 +191,14 @@ def _put(instance: Instance, key: str) -> None:
     file = instance.home.with_name(key)
     file.write_text("hello")
     put(Configuration.from_environment(instance.environment), file, key)
+
+
+def _dead(instance: Instance) -> str:
+    command = [sys.executable, "-m", "dev", "dead"]
+    result = subprocess.run(
+        command, cwd=PROJECT, env=os.environ | instance.environment, capture_output=True, text=True, check=True
+    )
+    return result.stdout
 
 
 def _wait_for_key(instance: Instance, key: str) -> bool:

@@ -125,3 +125,31 @@ def test_roles_made_by_a_master_user_share_the_work(runtime_engine: Engine, caps
         session.execute(text("DROP TABLE users"))
     for engine in (owner, worker):
         engine.dispose()
+
+
+def test_what_waits_and_what_has_failed_is_counted(runtime_engine: Engine) -> None:
+    _migrate(action="upgrade")
+    none = {"failed_jobs": 0, "open_jobs": 0, "pending_uploads": 0, "overdue_uploads": 0}
+    assert _migrate(action="backlog") == none
+    job = (
+        "INSERT INTO jobs (id, owner_id, kind, state, command, run_after, created_at, updated_at)"
+        " SELECT gen_random_uuid(), id, 'zip', '{state}', '{{}}', now(), now(), now() - interval '{age}' FROM users"
+    )
+    file = (
+        "WITH f AS (INSERT INTO files (id, bucket, key, name, state, owner_id, created_at, updated_at)"
+        " SELECT gen_random_uuid(), 'b', '{key}', 'n', '{state}', id, now(), now() FROM users RETURNING id, owner_id)"
+        " INSERT INTO uploads (file_id, owner_id, method, expires_at, created_at)"
+        " SELECT id, owner_id, 'put', now() + interval '{left}', now() FROM f"
+    )
+    with runtime_engine.begin() as connection:
+        for state, age in (
+            ("failed", "1 hour"),
+            ("failed", "25 hours"),
+            ("queued", "0"),
+            ("running", "0"),
+            ("done", "0"),
+        ):
+            connection.execute(text(job.format(state=state, age=age)))
+        for key, state, left in (("a", "pending", "1 hour"), ("b", "pending", "-3 hours"), ("c", "deleted", "1 hour")):
+            connection.execute(text(file.format(key=key, state=state, left=left)))
+    assert _migrate(action="backlog") == {"failed_jobs": 1, "open_jobs": 2, "pending_uploads": 2, "overdue_uploads": 1}

@@ -100,6 +100,19 @@ def test_an_abandoned_upload_becomes_a_tombstone_that_says_why(world: World) -> 
     assert world.reap(hours=9) == reaping.Reaped()
 
 
+def test_a_request_of_no_announced_size_is_abandoned_soon_after_its_link_and_stored_if_its_bytes_come_late(
+    world: World,
+) -> None:
+    """Uppy's: S3 may have refused it as too large, and nobody says so."""
+    begun = world.begin()
+    assert world.reap(hours=0.4) == reaping.Reaped()
+    assert world.reap(hours=0.6) == reaping.Reaped(abandoned=1)
+    assert world.file(begun)["state"] == "deleted"
+    world.s3.put_object(Bucket="reaped", Key=begun.file["key"], Body=b"late")
+    arrivals.record_if_there(runtime.transaction, world.store, begun.file, runtime.now())
+    assert (world.file(begun)["state"], world.file(begun)["size"]) == ("stored", 4)
+
+
 def test_an_object_whose_event_was_lost_is_found_before_it_is_reaped(world: World) -> None:
     begun = world.begin(size=5)
     world.s3.put_object(Bucket="reaped", Key=begun.file["key"], Body=b"bytes")
