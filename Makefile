@@ -66,7 +66,8 @@ clean: ## Remove what can be made again. The data in .landfall/ stays
 # so that a failed pip is tried again.
 BASE_OF = $(shell "$(1)" -c 'import os, sys; print(os.path.realpath(sys._base_executable))' 2>/dev/null)
 ifneq ($(wildcard $(READY)),)
-ifneq ($(call BASE_OF,$(or $(PYTHON),$(RUN))),$(realpath $(MADE_BY)))
+NOW := $(call BASE_OF,$(RUN))
+ifneq ($(if $(PYTHON),$(call BASE_OF,$(PYTHON)),$(or $(NOW),gone)),$(NOW))
 .PHONY: $(READY)
 endif
 endif

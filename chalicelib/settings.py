@@ -78,7 +78,8 @@ class Settings(BaseModel):
         ge=60,
         le=604_800,
         alias="LANDFALL_UPLOAD_SECONDS",
-        description="How long an upload may take before it counts as abandoned, in seconds. Links are renewed until then.",
+        description="How long an upload may take before it counts as abandoned, in seconds. Links are renewed until then. "
+        "A single request of no announced size: twice LANDFALL_LINK_SECONDS at most.",
     )
     max_file_bytes: int | None = Field(
         None, ge=0, alias="LANDFALL_MAX_FILE_BYTES", description="Largest file a user may upload; unset: S3's 5 TB."
