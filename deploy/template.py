@@ -42,7 +42,23 @@ def merged(source: Path = PROJECT) -> Template:
                 if name in target:
                     raise ValueError(f"{section}.{name} is defined twice; the second time in infra/{part}.yaml.")
                 target[name] = definition
+    _open_endpoint(whole)
     return whole
+
+
+def _open_endpoint(whole: Template) -> None:
+    """Let through S3's endpoint what the functions' roles may ask of S3: without a way there, a right is worth nothing."""
+    roles = [resource for name, resource in whole["Resources"].items() if name.endswith("Role")]
+    asked = {
+        action
+        for role in roles
+        for policy in role["Properties"].get("Policies", [])
+        for statement in policy["PolicyDocument"]["Statement"]
+        for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
+        if action.startswith("s3:")
+    }
+    [passing] = whole["Resources"]["S3Endpoint"]["Properties"]["PolicyDocument"]["Statement"]
+    passing["Action"] = sorted(asked)
 
 
 def write_merged(folder: Path, source: Path = PROJECT) -> Path:

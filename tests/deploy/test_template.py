@@ -93,6 +93,18 @@ def test_only_the_functions_that_must_may_change_files_or_the_schema(native: Tem
     assert owner == {"MaintainRole", "MigrateRole"}
 
 
+def test_what_a_role_may_ask_of_s3_passes_the_endpoint(native: Template) -> None:
+    [passing] = native["Resources"]["S3Endpoint"]["Properties"]["PolicyDocument"]["Statement"]
+    asked = {
+        action
+        for name, statement in _statements(native)
+        for action in _list(statement["Action"])
+        if name.endswith("Role") and action.startswith("s3:")
+    }
+    assert {"s3:AbortMultipartUpload", "s3:GetObjectTagging", "s3:ListBucketVersions"} <= asked
+    assert set(passing["Action"]) == asked
+
+
 def test_nothing_is_public(native: Template) -> None:
     for name, bucket in _of_type(native, "AWS::S3::Bucket").items():
         blocked = bucket["Properties"]["PublicAccessBlockConfiguration"]
