@@ -100,7 +100,10 @@ def _batches(histories: Iterator[_History]) -> Iterator[dict[str, _History]]:
 def _known(session: Any, bucket: str, after: str, until: str | None) -> dict[str, _Rows]:
     """The versions that the catalogue has of keys above ``after``, up to ``until``."""
     version = ObjectVersion
-    columns = version.key, version.version_id, version.put_rank, version.removal_rank, version.alive, version.etag
+    columns = (
+        *(version.key, version.version_id, version.put_rank, version.removal_rank),
+        *(version.alive, version.etag, version.stored_at),
+    )
     wanted = [version.bucket == bucket, version.key > after, *([version.key <= until] if until is not None else [])]
     found: dict[str, _Rows] = {}
     for row in session.execute(select(*columns).where(*wanted)):
@@ -112,7 +115,7 @@ def _differences(s3: Any, bucket: str, key: str, history: _History, rows: _Rows)
     earlier: tuple[str, str] | None = None  # version id and rank of the version before
     for listed in history:
         row = rows.get(listed.version_id)
-        if row is not None and (listed.version_id or (row.alive and row.etag == listed.etag)):
+        if row is not None and (listed.version_id or _is_as_listed(row, listed)):
             earlier = listed.version_id, row.put_rank
         else:
             ranks = [earlier[1]] if earlier else []
@@ -125,6 +128,13 @@ def _differences(s3: Any, bucket: str, key: str, history: _History, rows: _Rows)
         # The listing is a moment old, and a version may have come since.
         if rows[version_id].alive and not _is_there(s3, bucket, key, version_id):
             yield _removal(bucket, key, version_id, rows[version_id].put_rank)
+
+
+def _is_as_listed(row: Any, listed: _Listed) -> bool:
+    """Whether a row without a version id is the object that is listed, or a later one: the listing is a moment old."""
+    return bool(row.alive and row.etag == listed.etag) or (
+        row.stored_at is not None and row.stored_at > listed.modified
+    )
 
 
 def _put(bucket: str, listed: _Listed, above: str | None, follows: str | None) -> ObjectChange:
@@ -158,8 +168,12 @@ def _removal(bucket: str, key: str, version_id: str, put_rank: str) -> ObjectCha
 
 
 def _is_there(s3: Any, bucket: str, key: str, version_id: str) -> bool:
+    """Whether S3 holds a version. Only its own word that there is none counts: what was removed by its id is never back."""
     try:
         s3.head_object(Bucket=bucket, Key=key, VersionId=version_id or "null")
     except ClientError as error:
-        return bool(error.response["ResponseMetadata"]["HTTPStatusCode"] == 405)  # a delete marker
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        if status not in (404, 405):  # 405: a delete marker
+            raise
+        return bool(status == 405)
     return True

@@ -14,8 +14,7 @@ def main(arguments: list[str]) -> int:
     """Run a command; the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        configuration = Configuration.from_environment()
-        options.command(configuration, options)
+        options.command(options)
     except StackProblem as problem:
         return _fail(str(problem))
     except KeyboardInterrupt:
@@ -44,23 +43,25 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(configuration: Configuration, options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> None:
     from dev.supervisor import Supervisor
 
-    Supervisor(configuration, with_api=options.with_api).run()
+    Supervisor(Configuration.from_environment(), with_api=options.with_api).run()
 
 
-def _put(configuration: Configuration, options: argparse.Namespace) -> None:
+def _put(options: argparse.Namespace) -> None:
     from dev.put import put
 
+    configuration = Configuration.of_running()
     key = options.key or options.file.name
     version = put(configuration, options.file, key)
-    print(f"s3://{configuration.bucket}/{key} (version {version})")
+    print(f"s3://{configuration.bucket}/{key} (version {version}) at {configuration.emulator_url}")
 
 
-def _dead(configuration: Configuration, options: argparse.Namespace) -> None:
+def _dead(options: argparse.Namespace) -> None:
     from dev.services import dead_letters_of
 
+    configuration = Configuration.of_running()
     dead_letters.run(
         options, dead_letters_of(configuration), (lambda question: True) if options.yes else dead_letters.ask
     )

@@ -1,5 +1,6 @@
 """Where the local stack lives and which ports it takes, read once from the environment."""
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ POSTGRES_PORT_VARIABLE = "LANDFALL_POSTGRES_PORT"
 EMULATOR_PORT_VARIABLE = "LANDFALL_EMULATOR_PORT"
 API_PORT_VARIABLE = "LANDFALL_API_PORT"
 WEBHOOK_PORT_VARIABLE = "LANDFALL_WEBHOOK_PORT"
+
+# Below the home of a running stack: where it is to be found, as variables.
+_RECORD = "running.json"
 
 # What stands in for AWS: our own embedded emulator, or a container.
 StandIn = Literal["embedded", "localstack", "minio"]
@@ -62,6 +66,41 @@ class Configuration:
         )
         _require_distinct(configuration)
         return configuration
+
+    @classmethod
+    def of_running(cls, environ: Mapping[str, str] = os.environ) -> "Configuration":
+        """The options of the stack that runs in this folder, whatever ports it was started with.
+
+        Raises:
+            StackProblem: none runs, and the environment doesn't say where another one is to be found.
+        """
+        record = cls.from_environment(environ).home / _RECORD
+        try:
+            known = json.loads(record.read_text())
+        except (OSError, ValueError):
+            if not environ.get(EMULATOR_PORT_VARIABLE) and not environ.get("MINIO_ENDPOINT"):
+                raise StackProblem(
+                    f"No stack is running in {record.parent}; `make run` starts one. {EMULATOR_PORT_VARIABLE} names another."
+                ) from None
+            known = {}
+        return cls.from_environment({**known, **environ})
+
+    def note_running(self) -> None:
+        """Note where this stack is to be found, for `of_running`."""
+        known = {
+            POSTGRES_PORT_VARIABLE: self.postgres_port,
+            EMULATOR_PORT_VARIABLE: self.emulator_port,
+            API_PORT_VARIABLE: self.api_port,
+            WEBHOOK_PORT_VARIABLE: self.webhook_port,
+            "LANDFALL_STACK": self.stand_in,
+            "LANDFALL_BUCKET": self.bucket,
+            "MINIO_ENDPOINT": self.minio_endpoint,
+        }
+        (self.home / _RECORD).write_text(json.dumps({name: str(value) for name, value in known.items()}))
+
+    def forget_running(self) -> None:
+        """It is no more."""
+        (self.home / _RECORD).unlink(missing_ok=True)
 
     @property
     def logs(self) -> Path:

@@ -11,16 +11,18 @@ import re
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from chalicelib.catalog.notifications import parse_message
 from chalicelib.errors import MalformedNotification
-from dev.problem import StackProblem
+from dev.problem import StackProblem, first_line
 
 _AT_ONCE = 10  # as many as SQS takes in a request
 _HOLD_SECONDS = 300  # how long a message is ours while we look at it
@@ -105,14 +107,17 @@ class DeadQueue:
 
     def each(self, selection: Selection, act: Callable[[Held], None]) -> int:
         """See `DeadLetters.each`. What is left alone can be taken by others again at the end."""
-        now, count = datetime.now(UTC), 0
+        now, count, seen = datetime.now(UTC), 0, set[str]()
         held: dict[str, str] = {}  # receipt by message id
         try:
-            while fresh := [message for message in self._receive() if message["MessageId"] not in held]:
+            while messages := self._receive():
+                fresh = [message for message in messages if message["MessageId"] not in seen]
                 held.update((message["MessageId"], message["ReceiptHandle"]) for message in fresh)
+                seen.update(message["MessageId"] for message in fresh)
                 for message in fresh:
                     letter = _letter(message)
-                    if selection.takes(letter, now):
+                    # What was sent since is one that was driven back, and has died again.
+                    if letter.sent_at <= now and selection.takes(letter, now):
                         act(Held(letter, partial(self._redrive, message, held), partial(self._discard, message, held)))
                         count += 1
         finally:
@@ -183,7 +188,7 @@ class DeadFolder:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command ``dead``."""
     parser.add_argument("action", nargs="?", choices=["list", "redrive", "discard"], default="list")
-    parser.add_argument("ids", nargs="*", metavar="ID", help="of a letter, or how it begins")
+    parser.add_argument("ids", nargs="*", type=_id, metavar="ID", help="of a letter, or how it begins")
     parser.add_argument("--all", action="store_true", help="redrive or discard all of them")
     parser.add_argument("--reason", default="", metavar="TEXT", help="those whose reason has this in it")
     parser.add_argument("--about", default="", metavar="TEXT", help="those whose bucket and key have this in them")
@@ -201,11 +206,21 @@ def run(options: argparse.Namespace, letters: DeadLetters, confirm: Callable[[st
     """Carry the command out.
 
     Raises:
-        StackProblem: nothing was selected to act on, or no letter is like that.
+        StackProblem: nothing was selected to act on, no letter has such an id, or the queue can't be read.
     """
     selection = Selection(tuple(options.ids), options.reason, options.about, options.older_than)
+    try:
+        _run(options, selection, letters, confirm)
+    except (BotoCoreError, ClientError) as error:
+        raise StackProblem(f"The queue of dead letters can't be read: {first_line(error)}") from None
+
+
+def _run(
+    options: argparse.Namespace, selection: Selection, letters: DeadLetters, confirm: Callable[[str], bool]
+) -> None:
     if options.action == "list":
-        return _list(letters, selection, options.json)
+        _list(letters, selection, options.json)
+        return
     if selection == Selection() and not options.all:
         raise StackProblem(f"Say which letters to {options.action}: ids, --reason, --about, --older-than, or --all.")
     if options.action == "redrive":
@@ -219,8 +234,7 @@ def run(options: argparse.Namespace, letters: DeadLetters, confirm: Callable[[st
         # No others, which may have come since.
         count = letters.each(Selection(tuple(found)), lambda held: held.discard()) if found else 0
         print(f"{count} {_noun(count)} thrown away.")
-    if options.ids and not count:
-        raise StackProblem(f"There is no dead letter {', '.join(options.ids)}.")
+    _require_found(options.ids, count)
 
 
 def ask(question: str) -> bool:
@@ -241,9 +255,21 @@ def _list(letters: DeadLetters, selection: Selection, as_json: bool) -> None:
         if as_json:
             print(json.dumps(asdict(letter) | {"sent_at": letter.sent_at.isoformat()}))
         else:
-            print(f"  {letter.id[:8]}  {_short(letter.age(now)):>5}  {letter.about}\n{'':19}{letter.reason}")
+            about, reason = _printable(letter.about), _printable(letter.reason)
+            print(f"  {letter.id[:8]}  {_short(letter.age(now)):>5}  {about}\n{'':19}{reason}")
     if not as_json:
         print(f"{len(found)} {_noun(len(found))}.")
+    _require_found(selection.ids, len(found))
+
+
+def _require_found(ids: Sequence[str], count: int) -> None:
+    if ids and not count:
+        raise StackProblem(f"There is no dead letter {', '.join(ids)}.")
+
+
+def _printable(text: str) -> str:
+    """Whoever may upload, or send to the queue, chooses this text: it must not command a terminal."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def _noun(count: int) -> str:
@@ -254,6 +280,12 @@ def _short(age: timedelta) -> str:
     seconds = int(age.total_seconds())
     unit = next(unit for unit in ("d", "h", "m", "s") if seconds >= _UNITS[unit] or unit == "s")
     return f"{seconds // _UNITS[unit]} {unit}"
+
+
+def _id(text: str) -> str:
+    if not text:  # an empty variable of a shell, which would be how every id begins
+        raise argparse.ArgumentTypeError("an ID is empty")
+    return text
 
 
 def _duration(text: str) -> timedelta:

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, repeat
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -163,14 +164,17 @@ def main() -> None:
 
 
 def _catch_up(configuration: Configuration) -> None:
-    """Beside the loop: reading a large bucket takes a while, and events need not wait for it."""
+    """Beside the loop: reading a large bucket takes a while, and events need not wait for it. Tried until it works."""
     s3 = client("s3", configuration.emulator_url, s3={"addressing_style": "path"})
-    try:
-        recorded = catch_up(runtime.transaction, s3, configuration.bucket, runtime.now())
-    except Exception as error:  # noqa: BLE001 - whatever it was, events must still be delivered
-        print(f"catch-up: failed: {describe(error)}", flush=True)
-    else:
-        print(f"catch-up: {recorded} changes that no event had told of", flush=True)
+    for pause in chain((1, 5, 30), repeat(300)):
+        try:
+            recorded = catch_up(runtime.transaction, s3, configuration.bucket, runtime.now())
+        except Exception as error:  # noqa: BLE001 - whatever it was, events must still be delivered
+            print(f"catch-up: failed, and is tried again in {pause} s: {describe(error)}", flush=True)
+            time.sleep(pause)
+        else:
+            print(f"catch-up: {recorded} changes that no event had told of", flush=True)
+            return
 
 
 if __name__ == "__main__":

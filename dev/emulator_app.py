@@ -1,10 +1,14 @@
-"""ministack, with two things mended: what the disk can't hold is refused, and a form's answer says where the object is.
+"""ministack, with three things mended: what the disk can't hold is refused, a form's answer says where the object is, and
+versions of keys with control characters can be listed.
 
 ministack 1.5 keeps an object that it can't write in its memory, logs a warning and answers 200; at its next start the object is
 gone (services/s3.py, `_persist_object`). Here a request is refused before anything is done if its bytes would leave less free
-than ``LANDFALL_DISK_RESERVE_BYTES``, and its answer is a refusal if a write failed all the same.
+than ``LANDFALL_DISK_RESERVE_BYTES``. If a write fails all the same, the version that was made is removed again, of which its
+events tell, and the answer is a refusal. (Without versions, what it replaced is back at the next start.)
 
 The ``Location`` that it answers to a form names a host of AWS's (`_post_object`); Uppy 5 hands that on as ``uploadURL``.
+
+A listing of versions writes keys as they are, whatever ``encoding-type`` asks for: one control character spoils all of it.
 
 Runs in the emulator's environment, where nothing else of ours is: ``python -I emulator_app.py``.
 """
@@ -13,6 +17,7 @@ import os
 import shutil
 from contextvars import ContextVar
 from typing import Any
+from urllib.parse import quote, unquote
 
 from ministack import app as ministack
 from ministack.services import s3
@@ -22,28 +27,34 @@ _BODY = (
     b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>InsufficientStorage</Code>'
     b"<Message>The disk of this machine is full; the object was not kept.</Message></Error>"
 )
+_ABOUT_OBJECTS = {b"tagging", b"acl", b"retention", b"legal-hold"}
+_DRAINED_BYTES = 16 * 1024**2
 # What could not be written, by the request at hand.
 _failures: ContextVar[list[OSError]] = ContextVar("failures")
-_emulate, _write = ministack.app, s3._atomic_write
+_emulate, _write, _list_versions, _element = ministack.app, s3._atomic_write, s3._list_object_versions, s3.SubElement
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
     """The ASGI application in place of ministack's own."""
     if scope["type"] != "http":
-        return await _emulate(scope, receive, send)
+        await _emulate(scope, receive, send)
+        return
     if _brings_bytes(scope) and shutil.disk_usage(s3.DATA_DIR).free - _length(scope) < _RESERVE:
-        return await _refuse(send)
+        await _drain(receive)
+        await _refuse(send)
+        return
     failures: list[OSError] = []
     _failures.set(failures)
     start: Any = None
-    refused = False
+    is_refused = False
 
     async def send_truth(message: Any) -> None:
-        nonlocal start, refused
-        if refused:
+        nonlocal start, is_refused
+        if is_refused:
             return
         if failures:
-            refused = True
+            is_refused = True
+            await _take_back(scope, message)
             await _refuse(send)
         elif not _is_form(scope):
             await send(message)
@@ -56,15 +67,48 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     await _emulate(scope, receive, send_truth)
 
 
+async def _take_back(scope: Any, start: Any) -> None:
+    """Remove the version that an answer tells of."""
+    headers = {name.lower(): value for name, value in start.get("headers", [])}
+    version = headers.get(b"x-amz-version-id", b"")
+    if not version:
+        return
+    removal = {**scope, "method": "DELETE", "query_string": b"versionId=" + version}
+    if _is_form(scope):
+        key = headers[b"location"].partition(b".s3.amazonaws.com/")[2].decode()
+        removal["path"] = f"/{scope['path'].strip('/')}/{unquote(key)}"
+        removal["raw_path"] = f"/{scope['path'].strip('/')}/{key}".encode()
+    removal["headers"] = [(name, value) for name, value in scope["headers"] if name in (b"host", b"authorization")]
+
+    async def nothing() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def ignore(_message: Any) -> None: ...
+
+    await _emulate(removal, nothing, ignore)
+
+
+async def _drain(receive: Any) -> None:
+    """Read a body that nobody wants, as far as a client may have to send before it listens."""
+    taken = 0
+    while taken < _DRAINED_BYTES:
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if message["type"] != "http.request" or not message.get("more_body"):
+            return
+
+
 def _is_form(scope: Any) -> bool:
     content_type = dict(scope["headers"]).get(b"content-type", b"")
     return bool(scope["method"] == "POST" and content_type.startswith(b"multipart/form-data"))
 
 
 def _brings_bytes(scope: Any) -> bool:
-    """Whether it is a request to S3 that an object is made of. Queues and the rest have no use for PUT."""
-    completes = scope["method"] == "POST" and b"uploadId=" in scope["query_string"]
-    return scope["method"] == "PUT" or _is_form(scope) or completes
+    """Whether it is a request to S3 that an object is made of: not one about a bucket, nor about an object's tags."""
+    asked = {part.partition(b"=")[0] for part in scope["query_string"].split(b"&") if part}
+    if scope["method"] == "PUT":
+        return b"/" in scope["path"].strip("/").encode() and not asked & _ABOUT_OBJECTS
+    return _is_form(scope) or (scope["method"] == "POST" and b"uploadId" in asked)
 
 
 def _located(scope: Any, start: Any, message: Any) -> tuple[Any, Any]:
@@ -92,8 +136,10 @@ def _write_or_tell(*arguments: Any, **options: Any) -> None:
 
 
 async def _refuse(send: Any) -> None:
-    # The body of the request is not read: the connection can't be used again.
     headers = [
+        # Without these a page sees no answer at all.
+        (b"access-control-allow-origin", b"*"),
+        (b"access-control-expose-headers", b"*"),
         (b"content-type", b"application/xml"),
         (b"content-length", b"%d" % len(_BODY)),
         (b"connection", b"close"),
@@ -102,6 +148,34 @@ async def _refuse(send: Any) -> None:
     await send({"type": "http.response.body", "body": _BODY})
 
 
+def _list_encoded_versions(bucket: str, query: Any) -> Any:
+    """ministack's own listing, with its keys percent-encoded if that is asked for, as boto3 always does."""
+    if query.get("encoding-type") not in ("url", ["url"]):
+        return _list_versions(bucket, query)
+    s3.SubElement = _encoding_element  # nothing else runs until it is back: the listing doesn't wait for anything
+    try:
+        return _list_versions(bucket, query)
+    finally:
+        s3.SubElement = _element
+
+
+def _encoding_element(parent: Any, tag: str) -> Any:
+    element = _element(parent, tag)
+    if tag == "MaxKeys":
+        _element(parent, "EncodingType").text = "url"
+    return _Encoded(element) if tag in ("Key", "Prefix", "KeyMarker", "NextKeyMarker", "Delimiter") else element
+
+
+class _Encoded:
+    """An element whose text is percent-encoded as it is set."""
+
+    def __init__(self, element: Any) -> None:
+        self.__dict__["_element"] = element
+
+    def __setattr__(self, name: str, value: str) -> None:
+        setattr(self._element, name, quote(value, safe="/") if name == "text" and value else value)
+
+
 os.makedirs(s3.DATA_DIR, exist_ok=True)
-ministack.app, s3._atomic_write = app, _write_or_tell
+ministack.app, s3._atomic_write, s3._list_object_versions = app, _write_or_tell, _list_encoded_versions
 ministack.main()

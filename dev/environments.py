@@ -6,12 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from dev.configuration import PROJECT
 from dev.problem import StackProblem
 from dev.processes import log_ending, run_to_end
+from dev.stopping import obey
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,22 @@ def ensure_environment(environment: Environment, logs: Path) -> Path:
     stamp, python = folder / "landfall-stamp", folder / "bin" / "python"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        _wait_for(lock)
         if not (stamp.exists() and stamp.read_text() == wanted and python.exists()):
             shutil.rmtree(folder, ignore_errors=True)
             _install(environment, python, logs / f"{environment.name}-install.log")
             stamp.write_text(wanted)
     return python
+
+
+def _wait_for(lock: IO[str]) -> None:
+    """Wait until no other process installs it."""
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            obey()
+            time.sleep(0.1)
 
 
 def _fingerprint(environment: Environment) -> str:

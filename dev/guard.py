@@ -17,7 +17,7 @@ import time
 _PR_SET_PDEATHSIG, _PR_SET_KEEPCAPS, _PR_SET_SECUREBITS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 1, 8, 28, 47, 2
 _SECBIT_NO_SETUID_FIXUP = 4
 _CAPABILITY_VERSION_3 = 0x20080522
-_CAP_DAC_OVERRIDE = 1
+_CAP_DAC_READ_SEARCH = 2
 _ADVICE = "Clone Landfall where every account may go, such as below /srv or /opt, or run it as an ordinary user."
 
 
@@ -29,11 +29,10 @@ def main(arguments: list[str]) -> int:
             _become(user)
         except OSError as error:
             return _refuse(f"This container doesn't let root become the account {user} ({error.strerror}). {_ADVICE}")
-        # With the real user id, as Postgres's own programs ask for each other; `-` of a script is no path.
-        if os.path.isabs(command[0]) and not os.access(command[0], os.X_OK):
+        if not _may_pass(command):
             return _refuse(
-                f"The account {user} can't reach {command[0]}: a folder above it is closed, and this container withholds the "
-                f"right to pass (CAP_DAC_OVERRIDE, or CAP_SETPCAP). {_ADVICE}"
+                f"The account {user} can't reach {command[0]} or its data: a folder above is closed, and this container "
+                f"withholds the right to pass (CAP_DAC_READ_SEARCH, or CAP_SETPCAP). {_ADVICE}"
             )
     if not sys.platform.startswith("linux"):
         return _watch(int(parent), int(number), command)
@@ -45,9 +44,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _become(user: str) -> None:
-    """Postgres refuses to run as root. An ordinary account can't enter a private folder such as /root, and opening
-    other people's folders for it would be rude: so keep, of all rights, the one to pass through closed doors.
-    """
+    """Postgres refuses to run as root."""
     import pwd
 
     account = pwd.getpwnam(user)
@@ -60,20 +57,43 @@ def _become(user: str) -> None:
     os.setgid(account.pw_gid)
     os.setuid(account.pw_uid)
     os.environ["HOME"], os.environ["USER"] = "/", user
-    if sys.platform.startswith("linux"):
-        _keep_only(_CAP_DAC_OVERRIDE)
 
 
-def _keep_only(capability: int) -> None:
-    """Best effort: a container may have withheld it, and a folder that is open to all needs none. All others go."""
+def _may_pass(command: list[str]) -> bool:
+    """Whether the command can be reached, and the data that its folders' owner has made ours.
+
+    An ordinary account can't enter a private folder such as /root, and opening other people's folders for it would be rude: so
+    keep, of all of root's rights, the one to pass through closed doors, and that only where a door is closed.
+    """
+
+    def passes() -> bool:
+        return os.access(command[0], os.X_OK) and all(os.access(path, os.R_OK) for path in _paths(command))
+
+    if not os.path.isabs(command[0]) or not sys.platform.startswith("linux"):
+        return True
+    _keep(0, permitted=1 << _CAP_DAC_READ_SEARCH)
+    if passes():
+        _keep(0)
+        return True
+    _keep(1 << _CAP_DAC_READ_SEARCH)
+    _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_DAC_READ_SEARCH)
+    return passes()
+
+
+def _paths(command: list[str]) -> list[str]:
+    """The files and folders that a command is told of: ``-D /data``, ``--pgdata=/data``."""
+    return [path for path in (word.rpartition("=")[2] for word in command[1:]) if os.path.isabs(path)]
+
+
+def _keep(effective: int, permitted: int = 0) -> None:
+    """Give up all rights but these, as far as they were there: a container may have withheld them."""
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    for mask in (1 << capability, 0):
+    permitted |= effective
+    for rights in ((effective, permitted), (0, 0)):
         # Effective, permitted and inheritable: the low words, then the (empty) high words.
-        sets = (ctypes.c_uint32 * 6)(mask, mask, mask, 0, 0, 0)
+        sets = (ctypes.c_uint32 * 6)(*rights, rights[1], 0, 0, 0)
         if ctypes.CDLL(None).capset(header, sets) == 0:
-            break
-    if mask:
-        _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability)
+            return
 
 
 def _refuse(sentence: str) -> int:

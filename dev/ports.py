@@ -64,5 +64,5 @@ def _refusal(port: int) -> str | None:
             return "is kept for the superuser by this system; become that"
         except OSError:
             # A high port may also be the near end of anybody's connection, and stays so for a minute after that closed.
-            return "is held by a passing connection; try again in a minute"
+            return "is in use, or was a moment ago; try again in a minute"
     return None

@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import os
+import secrets
 import shutil
 import signal
 import time
@@ -18,6 +19,10 @@ from dev.problem import StackProblem
 from dev.processes import Child, kill_tree
 
 USER = DATABASE = "landfall"
+_SUPERUSER = "postgres"
+# Everybody on this machine may log in as the ordinary role that owns the database, and nobody without a password as the one that
+# may run programs and read files with the server's rights.
+_RULES = f"host all {_SUPERUSER} all scram-sha-256\nhost all all {HOST}/32 trust\n"
 _MAJOR_VERSION = "18"
 # Postgres refuses to run as root; every Unix has this account.
 _UNPRIVILEGED = "nobody"
@@ -101,14 +106,21 @@ class Postgres:
         unfinished = self.data.with_name("postgres.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True, mode=0o700)
+        self._password.unlink(missing_ok=True)
+        self._password.touch(mode=0o600)
+        self._password.write_text(secrets.token_urlsafe(24))
         if self._user is not None:
             shutil.chown(unfinished, self._user)
+            shutil.chown(self._password, self._user)
         maker = Child("initdb", self.home)
-        maker.start(_initdb_command(unfinished, self._durable), _environment(), self._user)
+        maker.start(_initdb_command(unfinished, self._password, self._durable), _environment(), self._user)
         try:
             maker.wait_for_success()
         finally:
             maker.stop()
+        (unfinished / "pg_hba.conf").write_text(_RULES)
+        if self._user is not None:
+            os.chown(self._password, os.geteuid(), os.getegid())
         unfinished.rename(self.data)
 
     def _require_own_version(self) -> None:
@@ -135,17 +147,31 @@ class Postgres:
         while time.monotonic() < deadline and any(_works_in(process, self.data) for process in psutil.process_iter()):
             time.sleep(0.05)
 
+    @property
+    def _password(self) -> Path:
+        """The superuser's. Clusters of earlier releases have none: there the role that owns the database is the superuser."""
+        return self.home / "postgres-password"
+
+    def _connect(self) -> pg8000.native.Connection:
+        """As the superuser."""
+        to = {"host": HOST, "port": self.port, "database": "postgres", "timeout": 5}
+        if not self._password.exists():
+            return pg8000.native.Connection(USER, **to)
+        return pg8000.native.Connection(_SUPERUSER, password=self._password.read_text(), **to)
+
     def _is_ready(self) -> bool:
         try:
-            pg8000.native.Connection(USER, host=HOST, port=self.port, database="postgres", timeout=5).close()
+            self._connect().close()
         except (pg8000.exceptions.InterfaceError, pg8000.exceptions.DatabaseError, OSError):
             return False
         return True
 
     def _create_database(self) -> None:
-        with contextlib.closing(pg8000.native.Connection(USER, host=HOST, port=self.port, database="postgres")) as link:
+        with contextlib.closing(self._connect()) as link:
+            if not link.run("SELECT 1 FROM pg_roles WHERE rolname = :name", name=USER):
+                link.run(f"CREATE ROLE {USER} LOGIN CREATEDB CREATEROLE")
             if not link.run("SELECT 1 FROM pg_database WHERE datname = :name", name=DATABASE):
-                link.run(f"CREATE DATABASE {DATABASE}")
+                link.run(f"CREATE DATABASE {DATABASE} OWNER {USER}")
 
 
 def _first_free_port() -> int:
@@ -156,13 +182,14 @@ def _first_free_port() -> int:
         return 1024
 
 
-def _initdb_command(folder: Path, durable: bool) -> list[str]:
+def _initdb_command(folder: Path, password: Path, durable: bool) -> list[str]:
     # The built-in locale sorts and folds alike on every machine, whatever its C library.
     return [
         _program("initdb"),
         f"--pgdata={folder}",
-        f"--username={USER}",
-        "--auth=trust",
+        f"--username={_SUPERUSER}",
+        f"--pwfile={password}",
+        "--auth=scram-sha-256",
         "--encoding=UTF8",
         "--locale=C",
         "--locale-provider=builtin",

@@ -123,18 +123,22 @@ class Child:
 
 
 def run_to_end(command: list[str], **options: Any) -> "subprocess.CompletedProcess[str]":
-    """`subprocess.run`, but it ends with us when we are asked to stop. It reads nothing; ``options`` are those of ``Popen``."""
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, text=True, **options) as process:
-        while True:
-            try:
-                output, errors = process.communicate(timeout=0.1)
-                return subprocess.CompletedProcess(command, process.returncode, output, errors)
-            except subprocess.TimeoutExpired:
-                try:
-                    obey()
-                except BaseException:
-                    kill_tree(psutil.Process(process.pid))
-                    raise
+    """`subprocess.run`, but it ends with us when we are asked to stop. It reads nothing; ``options`` are those of ``Popen``.
+
+    In a session of its own, since a Ctrl-C in the terminal is ours: an end by that would look like a failure.
+    """
+    options = {"stdin": subprocess.DEVNULL, "text": True, "start_new_session": True} | options
+    with subprocess.Popen(command, **options) as process:
+        try:
+            while True:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    output, errors = process.communicate(timeout=0.1)
+                    return subprocess.CompletedProcess(command, process.returncode, output, errors)
+                obey()
+        except BaseException:
+            if process.poll() is None:
+                kill_tree(psutil.Process(process.pid))
+            raise
 
 
 def kill_tree(process: psutil.Process) -> None:

@@ -176,6 +176,7 @@ def _has_compose() -> bool:
 def _secret(home: Path) -> str:
     """The webhook's secret, made once: MinIO keeps it as long as its container lives."""
     path = home / "webhook-secret"
+    home.mkdir(parents=True, exist_ok=True)
     if named := os.environ.get("LANDFALL_WEBHOOK_SECRET"):
         return named
     if not path.exists():

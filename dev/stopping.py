@@ -21,7 +21,9 @@ class Stopped(BaseException):
 def stop_signals() -> Iterator[None]:
     """Have the signals that mean "stop" noted. A second one is obeyed at once: whatever we are at may hang."""
     for number in _SIGNALS:
-        signal.signal(number, _note)
+        # `nohup` has us ignore the terminal's end. Ctrl-C is ours even where a shell's & ignores it.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _note)
     yield
 
 

@@ -49,6 +49,8 @@ class Supervisor:
             print(f"  Ended the {name} process that a killed run had left behind.", flush=True)
         self._require_ports()
         self._start_application(self._services.start(_step))
+        obey()
+        self._configuration.note_running()
         welcome.show(self._configuration, with_api=self._with_api, seconds=time.monotonic() - began)
 
     def _start_application(self, environment: dict[str, str]) -> None:
@@ -80,6 +82,7 @@ class Supervisor:
     def _stop(self) -> None:
         # First who uses the services, then the services.
         stop_listening()
+        self._configuration.forget_running()
         stop_all([self._setup, self._api, self._delivery])
         self._services.stop()
 

@@ -1,6 +1,8 @@
 """What the developer reads once the stack is up."""
 
-from dev.configuration import HOST, Configuration
+import shlex
+
+from dev.configuration import HOST, PROJECT, Configuration
 
 
 def show(configuration: Configuration, *, with_api: bool, seconds: float) -> None:
@@ -40,15 +42,9 @@ def _commands(configuration: Configuration) -> list[str]:
 
 
 def _variables(configuration: Configuration) -> str:
-    """What `dev put` has to be told when this is not the default instance."""
-    options = {}
-    if configuration.stand_in != "embedded":
-        options["LANDFALL_STACK"] = configuration.stand_in
-    if configuration.emulator_port != Configuration.emulator_port:
-        options["LANDFALL_EMULATOR_PORT"] = str(configuration.emulator_port)
-    if configuration.bucket != Configuration.bucket:
-        options["LANDFALL_BUCKET"] = configuration.bucket
-    return "".join(f"{name}={value} " for name, value in options.items())
+    """What `dev put` has to be told when this is not the default folder; the rest is noted there."""
+    default = PROJECT / ".landfall"
+    return "" if configuration.home == default else f"LANDFALL_HOME={shlex.quote(str(configuration.home))} "
 
 
 def _by_hand(configuration: Configuration) -> str:

@@ -19,10 +19,10 @@ _START = "start.js"
 _TYPES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", _START: "text/javascript"}
 _HEADERS = {"X-Content-Type-Options": "nosniff"}
 # The page runs nothing but the three assets, and talks to this API and to S3, where downloads are redirected to. Swagger UI
-# draws icons as data: images and sets style attributes.
+# draws icons as data: images, shows what it downloads as blob: ones, and sets style attributes.
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "connect-src 'self' {storage}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "media-src blob:; connect-src 'self' {storage}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 _PAGE = """<!doctype html>

@@ -20,7 +20,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 _MAX_DEPTH = 64
 _MAX_PROBLEMS = 100
 _INT64 = 1 << 63
-_DEEP = re.compile(r"^(\w+)\[(.+)\]$", re.DOTALL)
+_DEEP = re.compile(r"\A(\w+)\[(.+)\]\Z", re.DOTALL)
 _PLAINER = {
     "extra_forbidden": "Unknown field.",
     "missing": "Required.",

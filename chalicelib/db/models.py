@@ -229,6 +229,7 @@ class ObjectVersion(Base):
         CheckConstraint("size >= 0", name="size"),
         # The current version of a key is the first of this index read backwards.
         Index("object_versions_current_idx", "bucket", "key", "put_rank", "version_id", postgresql_where=text("alive")),
+        Index("object_versions_follows_idx", "bucket", "key", "follows", postgresql_where=text("follows IS NOT NULL")),
         Index("object_versions_inspection_idx", "inspect_after", postgresql_where=text("inspect_after IS NOT NULL")),
     )
 

@@ -130,7 +130,8 @@ WHERE p.version_id = '*' AND v.bucket = p.bucket AND v.key = p.key AND v.removal
 # Events carry no media type: a new upload has the announced one until its object is inspected.
 # One thing more: a caller may delete an upload before any event of it came, or restore what was deleted a moment ago. What we
 # saw then ranks below the other one's own event, when that comes; until its own event comes too, `follows` says which of
-# the two is later. Ranks without a sequencer, which only what we saw ourselves has on such a key, are those below '"'.
+# the two is later, and of several that follow each other, the last. Ids of versions are given once, but for the empty one: the
+# bound ends a circle of those.
 _CURRENT = text("""
 WITH touched AS MATERIALIZED (
     SELECT * FROM json_to_recordset(CAST(:keys AS json)) AS t (ord int, bucket text, key text, id uuid, name text)
@@ -153,12 +154,17 @@ WITH touched AS MATERIALIZED (
             ORDER BY c.put_rank DESC, c.version_id DESC
             LIMIT 1) AS top
         CROSS JOIN LATERAL (
-            (SELECT * FROM object_versions AS m
-            WHERE m.bucket = t.bucket AND m.key = t.key AND m.alive AND m.put_rank < '"' AND m.follows = top.version_id
-            ORDER BY m.put_rank DESC, m.version_id DESC
-            LIMIT 1)
-            UNION ALL SELECT top.*
-            LIMIT 1) AS picked
+            WITH RECURSIVE later AS (
+                SELECT top.*, 0 AS steps
+                UNION ALL
+                SELECT m.*, l.steps + 1 FROM later AS l CROSS JOIN LATERAL (
+                    SELECT * FROM object_versions AS m
+                    WHERE m.bucket = t.bucket AND m.key = t.key AND m.alive
+                        AND m.follows = l.version_id AND m.version_id <> l.version_id
+                    ORDER BY m.put_rank DESC, m.version_id DESC
+                    LIMIT 1) AS m
+                WHERE l.steps < 1000)
+            SELECT * FROM later ORDER BY steps DESC LIMIT 1) AS picked
     ) AS v ON true
     WHERE v.is_object OR (
         SELECT true FROM object_versions AS h

@@ -19,12 +19,11 @@ def guest_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with ephemeral_postgres(tmp_path_factory.mktemp("tls")) as postgres, tls_proxy(postgres.port) as port:
         admin = create_engine(postgres.url, isolation_level="AUTOCOMMIT")
         with admin.connect() as connection:
-            access = connection.execute(text("SHOW hba_file")).scalar_one()
-            lines = "SELECT unnest(ARRAY['host all guest all scram-sha-256', 'host all all all trust'])"
-            connection.execute(text(f"COPY ({lines}) TO '{access}'"))
             connection.execute(text("CREATE ROLE guest LOGIN PASSWORD 'token-1'"))
-            connection.execute(text("SELECT pg_reload_conf(), pg_sleep(0.2)"))
         admin.dispose()
+        rules = postgres.data / "pg_hba.conf"
+        rules.write_text("host all guest all scram-sha-256\n" + rules.read_text())
+        postgres.restart()
         yield make_url(postgres.url).set(host="localhost", port=port, username="guest").render_as_string()
 
 

@@ -1,11 +1,13 @@
 """What was put while nobody could be told is in the catalogue after the next start."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import partial
 from random import Random
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from sqlalchemy import Engine, text
 
 from chalicelib import runtime
@@ -15,6 +17,7 @@ from chalicelib.services.ingestion import record_notices
 from dev.catch_up import catch_up
 from dev.infra import client
 from dev.stack import Stack
+from tests.notifications import body, s3_record
 
 
 @pytest.fixture
@@ -58,11 +61,18 @@ def test_whatever_events_are_lost_the_catalogue_is_the_bucket(
     assert _catalogue(engine, bucket) == _listed(s3, bucket)
     assert catch_up(partial(transaction, engine), s3, bucket, runtime.now()) == 0
 
+    if bucket == "catch-up-versioned":  # without version ids, an event can't be told from that of an earlier object
+        there = {version_id for page in _versions(s3, bucket) for _, version_id in page}
+        late = [message for message in messages if any(f'"{version_id}"' in message for version_id in there)]
+        assert late
+        for message in random.sample(late, len(late)):
+            record([message])
+            assert _catalogue(engine, bucket) == _listed(s3, bucket)
     record(random.sample(messages, len(messages)))  # they were only late
     assert _catalogue(engine, bucket) == _listed(s3, bucket)
-    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
-        for version in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
-            s3.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
+    for page in _versions(s3, bucket):
+        for key, version_id in page:
+            s3.delete_object(Bucket=bucket, Key=key, VersionId=version_id)
     catch_up(partial(transaction, engine), s3, bucket, runtime.now())
     assert _catalogue(engine, bucket) == {}
 
@@ -105,6 +115,12 @@ def _catalogue(engine: Engine, bucket: str) -> dict[str, str]:
         return {row.key: row.etag for row in connection.execute(statement, {"bucket": bucket})}
 
 
+def _versions(s3: Any, bucket: str) -> Iterator[list[tuple[str, str]]]:
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+        found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+        yield [(version["Key"], version["VersionId"]) for version in found]
+
+
 def _listed(s3: Any, bucket: str) -> dict[str, str]:
     listed = s3.list_objects_v2(Bucket=bucket).get("Contents", [])
     return {item["Key"]: item["ETag"].strip('"') for item in listed}
@@ -112,3 +128,40 @@ def _listed(s3: Any, bucket: str) -> dict[str, str]:
 
 def _s3(stack: Stack) -> Any:
     return client("s3", stack.emulator.url, s3={"addressing_style": "path"})
+
+
+class _Answers:
+    """S3 as it answers a HEAD, and lists."""
+
+    def __init__(self, status: int, *listed: dict[str, Any]) -> None:
+        self._status, self._listed = status, list(listed)
+
+    def get_paginator(self, _name: str) -> Any:
+        return self
+
+    def paginate(self, **_options: Any) -> Any:
+        return [{"Versions": self._listed}]
+
+    def head_object(self, **_options: Any) -> None:
+        raise ClientError(
+            {"Error": {"Code": str(self._status)}, "ResponseMetadata": {"HTTPStatusCode": self._status}}, "HEAD"
+        )  # type: ignore[typeddict-item]
+
+
+@pytest.mark.parametrize("status", [403, 500, 503])
+def test_a_store_that_does_not_answer_removes_nothing(engine: Engine, status: int) -> None:
+    bucket = f"catch-up-{status}"
+    _record(engine, [body(s3_record("ObjectCreated:Put", "k", bucket=bucket, version_id="v", size=1, etag="e"))])
+    with pytest.raises(ClientError):
+        catch_up(partial(transaction, engine), _Answers(status), bucket, runtime.now())
+    assert _catalogue(engine, bucket) == {"k": "e"}
+
+
+def test_a_listing_older_than_an_event_of_an_unversioned_key_puts_nothing_back(engine: Engine) -> None:
+    record = s3_record("ObjectCreated:Put", "k", bucket="catch-up-old", size=1, etag="new")
+    record["eventTime"] = "2026-11-24T12:00:01.000Z"
+    _record(engine, [body(record)])
+    old = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
+    listed = {"Key": "k", "VersionId": "null", "IsLatest": True, "LastModified": old, "Size": 1, "ETag": '"old"'}
+    assert catch_up(partial(transaction, engine), _Answers(404, listed), "catch-up-old", runtime.now()) == 0
+    assert _catalogue(engine, "catch-up-old") == {"k": "new"}

@@ -4,6 +4,7 @@ import argparse
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -15,6 +16,7 @@ import pytest
 from dev import dead_letters
 from dev.dead_letters import DeadFolder, DeadLetters, DeadQueue
 from dev.infra import client
+from dev.ports import free_port
 from dev.problem import StackProblem
 from dev.stack import Stack
 from tests.notifications import body, s3_record
@@ -110,6 +112,46 @@ def test_nothing_is_done_without_being_told_to_what(stack: Stack, sqs: Any, dead
     with pytest.raises(StackProblem, match="nothing was changed"):
         dead("discard", "--all")
     assert len(_bodies(sqs, stack.deployed.dead_queue_url)) == 3
+
+
+def test_an_empty_variable_of_a_shell_selects_nothing(stack: Stack, sqs: Any, dead: Run) -> None:
+    for action in ("list", "redrive", "discard"):
+        with pytest.raises(SystemExit):
+            dead(action, "")
+    assert len(_bodies(sqs, stack.deployed.dead_queue_url)) == 3
+
+
+def test_what_dies_again_meanwhile_is_left_for_the_next_time(stack: Stack, sqs: Any, dead: Run) -> None:
+    urls = stack.deployed.queue_url, stack.deployed.dead_queue_url
+
+    class Dying:
+        """A queue whose messages fail at once."""
+
+        def send_message(self, QueueUrl: str, MessageBody: str) -> None:
+            time.sleep(0.01)
+            sqs.send_message(QueueUrl=urls[1], MessageBody=MessageBody)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(sqs, name)
+
+    dead.letters = DeadQueue(Dying(), *urls)
+    assert dead("redrive", "--all") == "3 dead letters back in the queue.\n"
+    assert _bodies(sqs, urls[1]) == {GOOD, POISON, OTHER}
+
+
+def test_a_strangers_text_does_not_command_the_terminal(stack: Stack, sqs: Any, dead: Run) -> None:
+    odd = body(s3_record("ObjectCreated:Put", "a\x1b[2J\nforged \u202eü"))
+    sqs.send_message(QueueUrl=stack.deployed.dead_queue_url, MessageBody=odd)
+    sqs.send_message(QueueUrl=stack.deployed.dead_queue_url, MessageBody="b\r\x9bm")
+    listed = dead("list")
+    assert r"a\x1b[2J\nforged \u202eü" in listed
+    assert r"b\r\x9bm" in listed
+
+
+def test_a_queue_that_cannot_be_read_is_told_in_a_sentence(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    nowhere = client("sqs", f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(StackProblem, match="The queue of dead letters can't be read"):
+        Run(DeadQueue(nowhere, "http://q", "http://q-dead"), capsys)()
 
 
 def test_more_than_a_request_holds(stack: Stack, sqs: Any, dead: Run) -> None:

@@ -11,6 +11,8 @@ import pytest
 import urllib3
 from botocore.exceptions import ClientError
 
+from chalicelib.catalog.changes import Kind, ObjectChange
+from chalicelib.catalog.notifications import parse_message
 from dev.emulator import Emulator
 from dev.infra import client
 from dev.ports import free_port
@@ -67,11 +69,77 @@ def test_a_form_is_told_where_its_object_is(tmp_path: Path) -> None:
         assert answer.headers["Location"] in answer.data.decode()
 
 
-def test_what_could_not_be_written_is_not_said_to_be_kept(tmp_path: Path) -> None:
+def test_what_could_not_be_written_is_not_kept_and_its_events_say_so(tmp_path: Path) -> None:
     """As when others fill the disk meanwhile; here by a limit on the size of files."""
     with _emulator(tmp_path) as emulator:
-        s3 = _s3(emulator)
-        s3.create_bucket(Bucket="limited")
+        s3, sqs = _s3(emulator), client("sqs", emulator.url)
+        _versioned_bucket_with_events(s3, sqs, "limited")
+        s3.put_object(Bucket="limited", Key="source", Body=b"x" * 200_000)
+        for key in ("put", "copy", "parts", "form/ü"):
+            s3.put_object(Bucket="limited", Key=key, Body=b"good")
+        upload = s3.create_multipart_upload(Bucket="limited", Key="parts")["UploadId"]
+        whole = {"Bucket": "limited", "Key": "parts", "UploadId": upload}
+        part = s3.upload_part(**whole, PartNumber=1, Body=b"x" * 200_000)
         psutil.Process(emulator.child.pid).rlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
-        _refused(lambda: s3.put_object(Bucket="limited", Key="large", Body=b"x" * 200_000))
+
+        _refused(lambda: s3.put_object(Bucket="limited", Key="put", Body=b"x" * 200_000))
+        _refused(lambda: s3.copy_object(Bucket="limited", Key="copy", CopySource="limited/source"))
+        parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+        _refused(lambda: s3.complete_multipart_upload(**whole, MultipartUpload=parts))
+        form = s3.generate_presigned_post("limited", "form/ü")
+        fields = {**form["fields"], "file": ("x", b"x" * 200_000)}
+        assert urllib3.request("POST", form["url"], fields=fields, retries=False).status == 507
         s3.put_object(Bucket="limited", Key="small", Body=b"x")
+
+        sizes = {item["Key"]: item["Size"] for item in s3.list_objects_v2(Bucket="limited")["Contents"]}
+        assert sizes == {"source": 200_000, "put": 4, "copy": 4, "parts": 4, "form/ü": 4, "small": 1}
+        alive = _alive_by_events(sqs)
+        listed = s3.list_object_versions(Bucket="limited")["Versions"]
+        assert alive == {(item["Key"], item["VersionId"]) for item in listed}
+    with _emulator(tmp_path) as emulator:
+        again = {item["Key"]: item["Size"] for item in _s3(emulator).list_objects_v2(Bucket="limited")["Contents"]}
+        assert again == sizes
+
+
+def test_a_page_is_told_too(tmp_path: Path) -> None:
+    with _emulator(tmp_path, reserve_bytes=2**62) as emulator:
+        s3 = _s3(emulator)
+        s3.create_bucket(Bucket="full")
+        url = s3.generate_presigned_url("put_object", Params={"Bucket": "full", "Key": "k"})
+        answer = urllib3.request("PUT", url, body=b"x" * 8_000_000, headers={"Origin": "http://page"}, retries=False)
+        assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (507, "*")
+        # What makes no object goes on working.
+        s3.put_bucket_versioning(Bucket="full", VersioningConfiguration={"Status": "Enabled"})
+
+
+def test_versions_of_any_key_can_be_listed(tmp_path: Path) -> None:
+    keys = ["a\x01b", "a b+c", "ü/🎉", "line\nbreak", "100%25"]
+    with _emulator(tmp_path) as emulator:
+        s3 = _s3(emulator)
+        s3.create_bucket(Bucket="odd")
+        s3.put_bucket_versioning(Bucket="odd", VersioningConfiguration={"Status": "Enabled"})
+        for key in keys:
+            s3.put_object(Bucket="odd", Key=key, Body=b"x")
+        pages = s3.get_paginator("list_object_versions").paginate(Bucket="odd", PaginationConfig={"PageSize": 2})
+        assert sorted(item["Key"] for page in pages for item in page["Versions"]) == sorted(keys)
+
+
+def _versioned_bucket_with_events(s3: Any, sqs: Any, bucket: str) -> None:
+    s3.create_bucket(Bucket=bucket)
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    url = sqs.create_queue(QueueName="events")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    target = {"QueueArn": arn, "Events": ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]}
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={"QueueConfigurations": [target]})
+
+
+def _alive_by_events(sqs: Any) -> set[tuple[str, str]]:
+    """Keys and version ids that were put and not removed, by what the queue tells."""
+    url, put, removed = sqs.get_queue_url(QueueName="events")["QueueUrl"], set(), set()
+    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1).get("Messages"):
+        for message in messages:
+            for change in parse_message(message["Body"]):
+                assert isinstance(change, ObjectChange)
+                (put if change.kind is Kind.PUT else removed).add((change.key, change.version_id))
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    return put - removed

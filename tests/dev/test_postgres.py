@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pg8000.exceptions
 import pg8000.native
 import pytest
 
@@ -41,6 +42,30 @@ def test_data_survives_a_crash(postgres: Postgres) -> None:
         postgres.kill()
     postgres.start()
     assert _run(postgres, "SELECT number FROM kept") == [[1]]
+
+
+def test_whoever_logs_in_without_a_password_has_none_of_the_servers_own_rights(postgres: Postgres) -> None:
+    """As root the server may pass through closed doors; no other account of this machine may do so through it."""
+    for statement in ("COPY (SELECT 1) TO PROGRAM 'true'", "SELECT pg_read_file('/etc/hostname')", "SET ROLE postgres"):
+        with pytest.raises(pg8000.exceptions.DatabaseError, match="permission denied"):
+            _run(postgres, statement)
+    with pytest.raises(pg8000.exceptions.Error):
+        pg8000.native.Connection("postgres", password="", host="127.0.0.1", port=postgres.port)
+    assert (postgres.home / "postgres-password").stat().st_mode & 0o777 == 0o600
+
+
+def test_data_of_an_earlier_release_whose_role_is_the_superuser_still_serves(tmp_path: Path) -> None:
+    postgres = Postgres(tmp_path, free_port(), durable=False)
+    postgres.start()
+    with contextlib.closing(postgres._connect()) as link:
+        link.run("ALTER ROLE landfall SUPERUSER")
+    postgres.stop()
+    (tmp_path / "postgres-password").unlink()
+    try:
+        postgres.start()
+        assert _run(postgres, "SELECT 1") == [[1]]
+    finally:
+        postgres.stop()
 
 
 def test_a_stale_pid_file_that_names_a_stranger_is_ignored(postgres: Postgres) -> None:

@@ -42,6 +42,17 @@ with stop_signals():
     assert _run(_START + program) == ["finished", "obeyed"]
 
 
+def test_nohup_is_respected() -> None:
+    program = """
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+with stop_signals():
+    come(signal.SIGHUP)
+    obey()
+    print("goes on")
+"""
+    assert "".join(_run(_START + program)) == "goeson"
+
+
 def test_a_second_one_is_obeyed_at_once_and_none_stops_the_stopping() -> None:
     program = """
 with stop_signals():

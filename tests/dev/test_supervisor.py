@@ -1,5 +1,6 @@
 """The stack as a developer meets it: real processes, real ports, real signals."""
 
+import fcntl
 import json
 import os
 import signal
@@ -167,8 +168,21 @@ def test_a_stop_while_something_is_being_installed_ends_that_too(new_instance: N
     instance = new_instance(LANDFALL_EMULATOR_VENV=str(tmp_path / "venv"))
     while not (tmp_path / "venv").exists():
         time.sleep(0.01)
-    assert instance.end(signal.SIGTERM) < 2
+    family = psutil.Process(instance.process.pid).children(recursive=True)
+    assert instance.end(signal.SIGINT) < 2
     assert (instance.process.returncode, instance.errors, instance.remains()) == (0, "", [])
+    assert psutil.wait_procs(family, timeout=2)[1] == []
+
+
+def test_a_stop_while_another_process_installs_is_obeyed(new_instance: NewInstance, tmp_path: Path) -> None:
+    with (tmp_path / "venv.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        instance = new_instance(LANDFALL_EMULATOR_VENV=str(tmp_path / "venv"))
+        while not (instance.home / "lock").exists():
+            time.sleep(0.01)
+        time.sleep(0.5)
+        assert instance.end(signal.SIGINT) < 2
+    assert (instance.process.returncode, instance.errors) == (0, "")
 
 
 def test_a_port_that_is_no_number_is_told_in_a_sentence(new_instance: NewInstance) -> None:

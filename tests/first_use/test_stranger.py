@@ -47,12 +47,12 @@ def blocks(ports: dict[str, int]) -> dict[str, list[str]]:
     text = (PROJECT / "README.md").read_text()
     for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
         found[section.partition("\n")[0]] = re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
-    for name, usual in _USUAL_PORTS.items():
-        found = {
-            section: [code.replace(f":{usual}", f":{ports[name]}") for code in codes]
-            for section, codes in found.items()
-        }
-    return found
+    chosen = {f":{usual}": f":{ports[name]}" for name, usual in _USUAL_PORTS.items()}
+    any_usual = re.compile(rf"({'|'.join(chosen)})\b")
+    return {
+        section: [any_usual.sub(lambda port: chosen[port[1]], code) for code in codes]
+        for section, codes in found.items()
+    }
 
 
 @pytest.fixture

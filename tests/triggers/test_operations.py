@@ -104,6 +104,7 @@ def test_roles_made_by_a_master_user_share_the_work(runtime_engine: Engine, caps
     with runtime_engine.begin() as connection:
         for statement in (
             "CREATE ROLE master_user LOGIN CREATEROLE PASSWORD 'x'",
+            "GRANT master_user TO CURRENT_USER WITH SET TRUE",
             f"ALTER DATABASE {name} OWNER TO master_user",
         ):
             connection.execute(text(statement))
