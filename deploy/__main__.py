@@ -128,7 +128,7 @@ def _dead(options: argparse.Namespace) -> None:
 
 def _redrive(options: argparse.Namespace) -> None:
     count = _deployment(options).dead_letters().each(Selection(), lambda held: held.redrive())
-    print(f"{count} events are back in the queue.")
+    print(f"{count} {'event is' if count == 1 else 'events are'} back in the queue.")
 
 
 def _package(options: argparse.Namespace) -> None:

@@ -51,7 +51,7 @@ class Artifacts:
 
 def upload(cloud: Cloud, package: Package) -> Artifacts:
     """Upload zips and template. What is there already is not sent again."""
-    bucket = ensure_bucket(cloud)
+    bucket = _ensure_bucket(cloud)
     code, layer = (_upload(cloud, bucket, path, path.suffix) for path in (package.code, package.layer))
     template = _with_locations(json.loads(package.template.read_text()), code, layer)
     if cloud.endpoint:
@@ -67,12 +67,17 @@ def _uri(place: Any) -> str:
     return f"s3://{place['S3Bucket']}/{place['S3Key']}" if isinstance(place, dict) else str(place)
 
 
-def ensure_bucket(cloud: Cloud) -> str:
+def bucket_name(cloud: Cloud) -> str:
+    """The bucket of the packages, there or not."""
+    return f"landfall-artifacts-{cloud.account}-{cloud.region}"
+
+
+def _ensure_bucket(cloud: Cloud) -> str:
     """A bucket outside the stack, so that it is there before, and what ran before can be gone back to.
 
     Its name can be guessed, so each request says whose it must be: code is not handed to, or taken from, anybody else.
     """
-    s3, name = cloud.client("s3"), f"landfall-artifacts-{cloud.account}-{cloud.region}"
+    s3, name = cloud.client("s3"), bucket_name(cloud)
     try:
         s3.head_bucket(Bucket=name, ExpectedBucketOwner=cloud.account)
         return name

@@ -59,18 +59,18 @@ class Deployment:
         elif stack.exists:
             try:
                 with migrator.ahead(artifacts, revision, self._environment(parameters)):
-                    stack.execute(change_set, self.report)
+                    self._execute(change_set, artifacts.template_url, revision)
             except BaseException:
                 stack.discard(change_set)
                 raise
         else:
-            stack.execute(change_set, self.report)
+            self._execute(change_set, artifacts.template_url, revision)
         try:
             # Also after a migration ahead: the change may have been to another database.
             migrator.upgrade(revision)
         except DeployProblem as problem:
             raise DeployProblem(f"The stack {stack.name} has the new version, but: {problem}") from None
-        self._releases.note(artifacts.template_url, revision)
+        self._releases.note(artifacts.template_url, revision)  # also one that was in place before releases were noted
         if not stack.parameters().get("AlarmEmail"):
             self.report('Warning: alarms go to nobody. PARAMETERS="AlarmEmail=…" names somebody.')
         return self._tried(migrator)
@@ -94,17 +94,24 @@ class Deployment:
         change_set, changes = self._prepared(self._releases.artifacts(target), {})
         if changes:
             try:
-                stack.execute(change_set, self.report)
+                self._execute(change_set, target.template_url, target.revision, is_rollback=True)
             except BaseException:
                 stack.discard(change_set)
                 raise
         self._releases.note(target.template_url, target.revision, is_rollback=True)
         schema = migrator.status()
-        self.report(f"The schema stays at revision {schema['database']}, with which this release can work.")
+        self.report(
+            f"The schema stays at revision {schema['database']}; this release was written for {target.revision}."
+        )
         return self._tried(migrator)
 
     def releases(self) -> list[Release]:
-        """Each time that a release was put in place, the oldest first."""
+        """Each time that a release was put in place, the oldest first.
+
+        Raises:
+            DeployProblem: there is no such stage.
+        """
+        self._outputs()
         return self._releases.all()
 
     def down(self, *, with_data: bool = False) -> None:
@@ -147,6 +154,8 @@ class Deployment:
             self.cloud.client("sqs").delete_queue(QueueUrl=dead_queue)
         if database:
             self.report("A last snapshot of the database is kept; delete it in the RDS console.")
+        else:
+            self.report("The database that DatabaseUrl names keeps what Landfall wrote there.")
 
     def dead_letters(self) -> DeadQueue:
         """The events that failed all their tries."""
@@ -156,7 +165,8 @@ class Deployment:
     def status(self) -> Status:
         """How the stage stands."""
         outputs, stack = self._outputs(), self.stack
-        return look(self.cloud, stack, Migrator(self.cloud, stack, self.report), self.addresses(), outputs)
+        migrator, release = Migrator(self.cloud, stack, self.report), next(reversed(self.releases()), None)
+        return look(self.cloud, stack, migrator, release, self.addresses(), outputs)
 
     def addresses(self) -> dict[str, str]:
         """Where things are."""
@@ -175,11 +185,23 @@ class Deployment:
         )
         if is_own:
             return {}
-        return {variable: parameters[name] for name, variable in _DATABASE.items() if name in parameters}
+        given = {variable: parameters[name] for name, variable in _DATABASE.items() if name in parameters}
+        # What CloudFormation looks up itself is not known here.
+        return {variable: value for variable, value in given.items() if not value.startswith("{{resolve:")}
 
     @property
     def _releases(self) -> Releases:
-        return Releases(self.cloud, self.stack.name)
+        return Releases(self.cloud, self.stack.name, self.stack.id)
+
+    def _execute(self, change_set: str, template_url: str, revision: str, *, is_rollback: bool = False) -> None:
+        """Carry a change set out. Noted first: who loses patience, while CloudFormation goes on, finds it among the releases."""
+        self._releases.note(template_url, revision, is_rollback=is_rollback)
+        try:
+            self.stack.execute(change_set, self.report)
+        except BaseException:
+            if self.stack.status.endswith("ROLLBACK_COMPLETE"):
+                self._releases.forget(template_url)
+            raise
 
     def _prepared(self, artifacts: Artifacts, parameters: Mapping[str, str]) -> tuple[str, list[Change]]:
         """A change set that was agreed to, and what it changes.

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
-from deploy.artifacts import Artifacts, ensure_bucket
+from deploy.artifacts import Artifacts, bucket_name
 from deploy.cloud import Cloud
 
 _KEPT = 100
@@ -20,15 +20,17 @@ _KEPT = 100
 
 @dataclass(frozen=True)
 class Release:
-    """A template that a stage ran.
+    """A template that a stack was to run, from then on.
 
     Attributes:
+        stack_id: CloudFormation's, which another stack of the same name has not.
         template_url: where it lies; its name is its hash.
         revision: the schema's, that its code was written for.
         deployed_at: ISO 8601, UTC.
         is_rollback: whether the stage went back to it.
     """
 
+    stack_id: str
     template_url: str
     revision: str
     deployed_at: str
@@ -41,45 +43,54 @@ class Release:
 
 
 class Releases:
-    """The releases of one stack, the oldest first."""
+    """The releases of one stack, the oldest first.
 
-    def __init__(self, cloud: Cloud, stack: str) -> None:
-        self._cloud, self._s3 = cloud, cloud.client("s3")
-        self._key = f"landfall/releases/{stack}.json"
+    A release is noted before CloudFormation is told to put it in place, and forgotten if that came to nothing: whoever is
+    interrupted in between finds it here.
+    """
+
+    def __init__(self, cloud: Cloud, stack: str, stack_id: str) -> None:
+        self._cloud, self._s3, self._stack_id = cloud, cloud.client("s3"), stack_id
+        self._where = {
+            "Bucket": bucket_name(cloud),
+            "Key": f"landfall/releases/{stack}.json",
+            "ExpectedBucketOwner": cloud.account,
+        }
 
     def all(self) -> list[Release]:
         """Each time that a release was put in place."""
         try:
-            answer = self._s3.get_object(Bucket=self._bucket, Key=self._key, ExpectedBucketOwner=self._cloud.account)
+            answer = self._s3.get_object(**self._where)
         except ClientError as error:
-            if error.response["Error"]["Code"] not in ("NoSuchKey", "404"):
+            if error.response["Error"]["Code"] not in ("NoSuchKey", "NoSuchBucket", "404"):
                 raise
             return []
-        return [Release(**entry) for entry in json.load(answer["Body"])]
+        known = [Release(**entry) for entry in json.load(answer["Body"])]
+        return [release for release in known if release.stack_id == self._stack_id]
 
     def note(self, template_url: str, revision: str, *, is_rollback: bool = False) -> None:
-        """Note what is in place now; once, if it was noted already."""
+        """Note what is in place from now on; once, if it was noted already."""
         known = self.all()
         if known and known[-1].template_url == template_url:
             return
-        known.append(Release(template_url, revision, datetime.now(UTC).isoformat(timespec="seconds"), is_rollback))
-        self._s3.put_object(
-            Bucket=self._bucket,
-            Key=self._key,
-            Body=json.dumps([asdict(release) for release in known[-_KEPT:]]),
-            ExpectedBucketOwner=self._cloud.account,
-        )
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self._write([*known, Release(self._stack_id, template_url, revision, now, is_rollback)])
+
+    def forget(self, template_url: str) -> None:
+        """What was noted last was not put in place after all."""
+        known = self.all()
+        if known and known[-1].template_url == template_url:
+            self._write(known[:-1])
 
     def artifacts(self, release: Release) -> Artifacts:
         """What a release is made of."""
-        key = urlsplit(release.template_url).path.partition(f"{self._bucket}/")[2]
-        answer = self._s3.get_object(Bucket=self._bucket, Key=key, ExpectedBucketOwner=self._cloud.account)
+        key = urlsplit(release.template_url).path.partition(f"{self._where['Bucket']}/")[2]
+        answer = self._s3.get_object(**self._where | {"Key": key})
         template: dict[str, Any] = json.load(answer["Body"])
         return Artifacts.of(template, release.template_url)
 
-    @property
-    def _bucket(self) -> str:
-        return ensure_bucket(self._cloud)
+    def _write(self, releases: list[Release]) -> None:
+        self._s3.put_object(**self._where, Body=json.dumps([asdict(release) for release in releases[-_KEPT:]]))
 
 
 def before(history: list[Release]) -> Release | None:
@@ -87,8 +98,8 @@ def before(history: list[Release]) -> Release | None:
 
     Whoever goes back twice gets to the one before that, and not forward again to what was left.
 
-    >>> a, b, c = (Release(name, "1", "") for name in "abc")
-    >>> before([a, b, Release("a", "1", "", True), c]).template_url
+    >>> a, b, c = (Release("", name, "1", "") for name in "abc")
+    >>> before([a, b, Release("", "a", "1", "", True), c]).template_url
     'a'
     """
     path: list[Release] = []

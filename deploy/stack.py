@@ -60,6 +60,11 @@ class Stack:
         return str(self._describe().get("StackStatus", ""))
 
     @property
+    def id(self) -> str:
+        """CloudFormation's id, which another stack of the same name would not have; empty if there is none."""
+        return str(self._describe().get("StackId", ""))
+
+    @property
     def exists(self) -> bool:
         """Whether it was ever created and is not deleted."""
         return self.status not in (*_UNBORN, "DELETE_COMPLETE")
@@ -195,7 +200,8 @@ class Stack:
         while True:
             status = self.status
             for event in self._events(seen):
-                if not event["ResourceStatus"].endswith("_IN_PROGRESS"):
+                # What is skipped stays for now; who deletes the stack says what becomes of it.
+                if not event["ResourceStatus"].endswith(("_IN_PROGRESS", "DELETE_SKIPPED")):
                     report(f"  {event['ResourceStatus'].lower().replace('_', ' '):<28}{event['LogicalResourceId']}")
             if not status.endswith("_IN_PROGRESS") or time.monotonic() > deadline:
                 return status

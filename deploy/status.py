@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from deploy.cloud import Cloud
 from deploy.migration import Migrator
 from deploy.problem import DeployProblem
+from deploy.releases import Release
 from deploy.stack import GOOD, Stack
 
 # Not 2, which is what a wrong command line ends with.
@@ -44,15 +45,26 @@ class Status:
             self.attention.append(worry)
 
 
-def look(cloud: Cloud, stack: Stack, migrator: Migrator, addresses: dict[str, str], outputs: dict[str, str]) -> Status:
+def look(
+    cloud: Cloud,
+    stack: Stack,
+    migrator: Migrator,
+    release: Release | None,
+    addresses: dict[str, str],
+    outputs: dict[str, str],
+) -> Status:
     """Ask everything that knows something of a stage. What doesn't answer is not known, and stops nothing."""
     status, state, parameters = Status(), stack.status, stack.parameters()
     worry = "" if state in GOOD else f"The stack is {state}."
     status.add("Stack", "stack", state, f"{stack.name}: {state}", worry)
+    shown = f"{release.id}, since {release.deployed_at}" if release else ""
+    status.add("Release", "release", release and release.id, shown)
     for name, value in addresses.items():
         status.add(name, name.lower(), value)
     _add_schema(status, migrator)
-    _add_queues(status, cloud, outputs, float(parameters.get("IngestAgeSeconds") or 60))
+    _add_queues(
+        status, cloud, outputs, float(parameters.get("IngestAgeSeconds") or 60), stack.name.removeprefix("landfall-")
+    )
     _add_backlog(status, migrator)
     _add_alarms(status, cloud, stack, parameters.get("AlarmEmail", ""))
     return status
@@ -62,27 +74,27 @@ def _add_schema(status: Status, migrator: Migrator) -> None:
     try:
         schema = migrator.status()
     except DeployProblem as problem:
-        status.add("Schema", "schema", None, f"{_UNKNOWN}. {problem}", "The database can't be reached.")
+        status.add("Schema", "schema", None, f"{_UNKNOWN}. {problem}", f"The schema can't be asked for: {problem}")
         return
     shown = f"{schema['database']} ({schema['state']}; the code needs {schema['code']})"
     worry = "The schema is behind the code: deploy again." if schema["state"] == "behind" else ""
     status.add("Schema", "schema", schema, shown, worry)
 
 
-def _add_queues(status: Status, cloud: Cloud, outputs: dict[str, str], patience: float) -> None:
+def _add_queues(status: Status, cloud: Cloud, outputs: dict[str, str], patience: float, stage: str) -> None:
     waiting, dead = (_messages(cloud, outputs[name]) for name in ("EventsQueueUrl", "DeadEventsQueueUrl"))
     status.add("Waiting events", "waiting_events", waiting)
     age = 0.0 if waiting == 0 else _oldest_age(cloud, outputs["EventsQueueUrl"])
     late = f"The oldest event waits for {age:.0f} s." if age is not None and age > patience else ""
     status.add("Oldest event", "oldest_event_seconds", age, "" if age is None else f"{age:.0f} s", late)
-    died = "Events have failed all their tries: python -m deploy dead" if dead else ""
+    died = f"Events have failed all their tries: python -m deploy dead --stage {stage}" if dead else ""
     status.add("Dead events", "dead_events", dead, worry=died)
 
 
-def _messages(cloud: Cloud, queue_url: str) -> int:
+def _messages(cloud: Cloud, queue_url: str) -> int | None:
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    answer = cloud.client("sqs").get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)
-    return sum(int(answer["Attributes"][name]) for name in names)
+    answer = _ask(lambda: cloud.client("sqs").get_queue_attributes(QueueUrl=queue_url, AttributeNames=names))
+    return None if answer is None else sum(int(answer["Attributes"][name]) for name in names)
 
 
 def _oldest_age(cloud: Cloud, queue_url: str) -> float | None:
@@ -130,7 +142,7 @@ def _add_alarms(status: Status, cloud: Cloud, stack: Stack, email: str) -> None:
 
 
 def _ask(question: Callable[[], Any]) -> Any:
-    """An answer of CloudWatch's, or None: not everybody may ask, and not every emulator has it."""
+    """An answer, or None: not everybody may ask for everything, and not every emulator has it."""
     try:
         return question()
     except (ClientError, BotoCoreError):

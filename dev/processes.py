@@ -199,6 +199,8 @@ def _recorded(record: Path) -> psutil.Process | None:
     try:
         known = json.loads(record.read_text())
         process = psutil.Process(int(known["pid"]))
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
         return process if abs(process.create_time() - known["began"]) < 1 else None
     except (OSError, ValueError, KeyError, psutil.Error):
         return None

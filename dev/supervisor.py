@@ -1,5 +1,6 @@
 """Starts the local stack, watches over it, and stops it: everything it started and nothing else."""
 
+import contextlib
 import fcntl
 import os
 import sys
@@ -8,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from chalicelib.errors import ConfigurationError
+from chalicelib.settings import Settings
 from dev import welcome
 from dev.configuration import API_PORT_VARIABLE, HOST, Configuration
 from dev.ports import answers, require_free, require_loopback
@@ -23,6 +26,7 @@ class Supervisor:
     def __init__(self, configuration: Configuration, *, with_api: bool) -> None:
         """Without the API, `chalice local` is the developer's to start by hand."""
         self._configuration, self._with_api = configuration, with_api
+        self._has_terminal = sys.stdout.isatty()
         self._services = services_for(configuration)
         self._setup = Child("database-setup", configuration.home)
         self._api = Child("api", configuration.home)
@@ -39,12 +43,14 @@ class Supervisor:
                 self._start()
                 self._watch()
             except Stopped:
-                print("\nStopping.", flush=True)
+                with contextlib.suppress(OSError):  # no terminal any more
+                    print("\nStopping.", flush=True)
             finally:
                 self._stop()
 
     def _start(self) -> None:
         began = time.monotonic()
+        self._require_settings()
         for name in stop_leftovers(self._configuration.home):
             print(f"  Ended the {name} process that a killed run had left behind.", flush=True)
         self._require_ports()
@@ -65,6 +71,13 @@ class Supervisor:
                 self._api.wait_until(lambda: answers(self._configuration.api_port))
             self._delivery.require_running()
 
+    def _require_settings(self) -> None:
+        """Before anything is started, and in one sentence."""
+        try:
+            Settings.from_environment(self._configuration.child_environment(""))
+        except ConfigurationError as error:
+            raise StackProblem(str(error)) from None
+
     def _require_ports(self) -> None:
         require_loopback()
         self._services.require_ports()
@@ -75,6 +88,8 @@ class Supervisor:
         watched = [*self._services.children, self._delivery, *([self._api] if self._with_api else [])]
         while True:
             obey()
+            if self._has_terminal and not sys.stdout.isatty():
+                raise Stopped  # it was closed, and only `make`, which doesn't listen, was told
             for child in watched:
                 child.require_running()
             time.sleep(0.2)

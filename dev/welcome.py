@@ -1,13 +1,16 @@
 """What the developer reads once the stack is up."""
 
 import shlex
+from pathlib import Path
 
 from dev.configuration import HOST, PROJECT, Configuration
 
 
 def show(configuration: Configuration, *, with_api: bool, seconds: float) -> None:
     """Print the addresses and what to try first."""
-    print(f"\nLandfall is up, after {seconds:.1f} s. Ctrl-C stops it; the data stays in {configuration.home}.\n")
+    print(
+        f"\nLandfall is up, after {seconds:.1f} s. Ctrl-C stops it; the data stays in {_short(configuration.home)}.\n"
+    )
     for name, value in _addresses(configuration, with_api).items():
         print(f"  {name:<10}{value}")
     if not with_api:
@@ -25,7 +28,7 @@ def _addresses(configuration: Configuration, with_api: bool) -> dict[str, str]:
         "S3, SQS": configuration.emulator_url,
         "Postgres": f"postgresql://landfall@{HOST}:{configuration.postgres_port}/landfall",
         "Bucket": configuration.bucket,
-        "Logs": str(configuration.logs),
+        "Logs": _short(configuration.logs),
     }
 
 
@@ -39,6 +42,11 @@ def _commands(configuration: Configuration) -> list[str]:
         f"{aws} --endpoint-url {configuration.emulator_url} s3 cp README.md s3://{configuration.bucket}/  # the same",
         f"curl {configuration.api_url}/api/files",
     ]
+
+
+def _short(path: Path) -> str:
+    """As it is called in the project's folder."""
+    return str(path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path)
 
 
 def _variables(configuration: Configuration) -> str:

@@ -63,8 +63,10 @@ def read_query(model: type[BaseModel] | None, values: Mapping[str, list[str]]) -
                 if name in members:
                     _refuse([FieldProblem("query", sent, "Given more than once.")])
                 members[name] = given[0]
+        elif sent in fields and get_origin(fields[sent].annotation) is dict:
+            _refuse([FieldProblem("query", sent, f"Written {sent}.name=value or {sent}[name]=value.")])
         else:
-            found[sent] = given if sent in lists else given[0]  # a dictionary's own name, too: its type is refused
+            found[sent] = given if sent in lists else given[0]
     read = _validate_strings(model or Nothing, "query", found)
     return read if model else None
 

@@ -71,3 +71,19 @@ def test_a_file_is_uploaded_downloaded_and_changed(page: Browser, stack: Stack, 
     after = stack.get(f"/api/files/{file['id']}")
     assert (after["session_id"], after["name"], after["tags"]) == ("docs", "hello.txt", ["holiday", "2026"])
     page("screenshot", path=str(tmp_path / "docs.png"))
+
+
+def test_the_page_may_show_a_picture_that_it_has_downloaded(page: Browser) -> None:
+    """Swagger UI shows one from a blob: URL, which the page's own policy must let it."""
+    shown = page.evaluate(
+        """() => new Promise((done) => {
+          const canvas = document.createElement("canvas");
+          canvas.toBlob((blob) => {
+            const picture = document.createElement("img");
+            picture.onload = () => done("shown");
+            picture.onerror = () => done("blocked");
+            picture.src = URL.createObjectURL(blob);
+          });
+        })"""
+    )
+    assert shown == "shown"

@@ -17,6 +17,7 @@ import pytest
 
 from dev.configuration import PROJECT, Configuration
 from dev.infra import client
+from dev.ports import free_port
 from dev.put import put
 from tests.dev.conftest import Instance
 
@@ -134,6 +135,31 @@ def test_a_failing_pip_is_told_in_a_sentence(new_instance: NewInstance, tmp_path
     assert instance.errors.startswith("landfall: The AWS emulator could not be installed by pip; the last lines of ")
     assert "Traceback" not in instance.errors
     assert instance.remains() == []
+
+
+def test_a_wrong_setting_is_told_in_a_sentence_before_anything_is_started(new_instance: NewInstance) -> None:
+    instance = new_instance(LANDFALL_LINK_SECONDS="soon")
+    assert instance.process.wait(10) == 1
+    assert _one_sentence(instance.errors, "LANDFALL_LINK_SECONDS")
+    assert not (instance.home / "postgres").exists()
+
+
+def test_a_terminal_that_closes_stops_everything_also_behind_make(tmp_path: Path) -> None:
+    """`make` as the leader of a terminal's session gets the signal of its end, and waits for us."""
+    master, slave = os.openpty()
+    home = tmp_path / "home"
+    ports = {f"LANDFALL_{name}_PORT": str(free_port()) for name in ("POSTGRES", "EMULATOR", "API")}
+    command = ["sh", "-c", f"trap '' HUP; {sys.executable} -m dev services; true"]
+    environment = os.environ | ports | {"LANDFALL_HOME": str(home)}
+    with subprocess.Popen(
+        command, cwd=PROJECT, env=environment, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+    ) as process:
+        os.close(slave)
+        while not (home / "running.json").exists():
+            os.read(master, 1000)
+        os.close(master)
+        process.wait(15)
+    assert not list(home.glob("run/*.json"))
 
 
 def test_equal_ports_are_told_in_a_sentence(new_instance: NewInstance) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from chalicelib.api.schemas.common import Input, Metadata, Output
+from chalicelib.api.schemas.common import Input, Metadata, Output, example
 from chalicelib.api.schemas.files import FileName
 from chalicelib.api.schemas.sessions import SessionId
 from chalicelib.api.schemas.uploads import MediaType, Sha256
@@ -153,7 +153,7 @@ class SaidFile(Input):
 class SignRequest(Input):
     """One request that Uppy wants to send to S3."""
 
-    model_config = ConfigDict(extra="ignore", defer_build=True)
+    model_config = ConfigDict(extra="ignore", defer_build=True) | example(method="PUT", key="0b3d1c6e-photo.jpg")
 
     method: Literal["GET", "PUT", "POST", "DELETE"]
     key: Key

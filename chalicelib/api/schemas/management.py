@@ -74,6 +74,8 @@ class BulkOut(Output):
 class ShareCreate(Input):
     """For how long, and how often."""
 
+    model_config = example(max_uses=1)
+
     seconds: int = Field(7 * 86_400, ge=1, le=365 * 86_400, description="Until it ends; a week, unless told otherwise.")
     max_uses: int | None = Field(None, ge=1, le=2**31 - 1, description="1: for one download only. Left out: no limit.")
 

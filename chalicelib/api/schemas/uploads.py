@@ -120,6 +120,8 @@ class PartNamed(Input):
 class UploadComplete(Input):
     """What the object is made of."""
 
+    model_config = example()
+
     parts: list[PartNamed] | None = Field(
         None, max_length=MAX_PARTS, description="Of a multipart upload; left out: all parts that S3 holds."
     )
