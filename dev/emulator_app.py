@@ -1,5 +1,5 @@
-"""ministack, with three things mended: what the disk can't hold is refused, a form's answer says where the object is, and
-versions of keys with control characters can be listed.
+"""ministack, with four things mended: what the disk can't hold is refused, a form's answer says where the object is, versions of
+keys with control characters can be listed, and a copy's conditions on its destination count.
 
 ministack 1.5 keeps an object that it can't write in its memory, logs a warning and answers 200; at its next start the object is
 gone (services/s3.py, `_persist_object`). Here a request is refused before anything is done if its bytes would leave less free
@@ -23,10 +23,6 @@ from ministack import app as ministack
 from ministack.services import s3
 
 _RESERVE = int(os.environ["LANDFALL_DISK_RESERVE_BYTES"])
-_BODY = (
-    b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>InsufficientStorage</Code>'
-    b"<Message>The disk of this machine is full; the object was not kept.</Message></Error>"
-)
 _ABOUT_OBJECTS = {b"tagging", b"acl", b"retention", b"legal-hold"}
 _DRAINED_BYTES = 16 * 1024**2
 # What could not be written, by the request at hand.
@@ -42,6 +38,9 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     if _brings_bytes(scope) and shutil.disk_usage(s3.DATA_DIR).free - _length(scope) < _RESERVE:
         await _drain(receive)
         await _refuse(send)
+        return
+    if await _forbids_copy(scope):
+        await _answer(send, 412, "PreconditionFailed", "At least one of the preconditions you specified did not hold.")
         return
     failures: list[OSError] = []
     _failures.set(failures)
@@ -67,6 +66,39 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     await _emulate(scope, receive, send_truth)
 
 
+async def _forbids_copy(scope: Any) -> bool:
+    """Whether a copy's condition on what is at its destination does not hold; ministack asks for no such condition."""
+    headers = dict(scope["headers"])
+    if scope["method"] != "PUT" or b"x-amz-copy-source" not in headers or b"partNumber=" in scope["query_string"]:
+        return False
+    absent, same = headers.get(b"if-none-match"), headers.get(b"if-match")
+    if absent is None and same is None:
+        return False
+    answer = await _ask({**scope, "method": "HEAD", "query_string": b"", "headers": _identity(scope)})
+    is_there, etag = answer["status"] == 200, dict(answer["headers"]).get(b"etag", b"")
+    return (absent is not None and is_there) or (
+        same is not None and not (is_there and etag.strip(b'"') == same.strip(b'"'))
+    )
+
+
+async def _ask(request: Any) -> Any:
+    """The head of ministack's answer to a request of our own, without a body."""
+    answers: list[Any] = []
+
+    async def nothing() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def keep(message: Any) -> None:
+        answers.append({**message, "headers": [(name.lower(), value) for name, value in message.get("headers", [])]})
+
+    await _emulate(request, nothing, keep)
+    return answers[0]
+
+
+def _identity(scope: Any) -> list[Any]:
+    return [(name, value) for name, value in scope["headers"] if name in (b"host", b"authorization")]
+
+
 async def _take_back(scope: Any, start: Any) -> None:
     """Remove the version that an answer tells of."""
     headers = {name.lower(): value for name, value in start.get("headers", [])}
@@ -78,14 +110,8 @@ async def _take_back(scope: Any, start: Any) -> None:
         key = headers[b"location"].partition(b".s3.amazonaws.com/")[2].decode()
         removal["path"] = f"/{scope['path'].strip('/')}/{unquote(key)}"
         removal["raw_path"] = f"/{scope['path'].strip('/')}/{key}".encode()
-    removal["headers"] = [(name, value) for name, value in scope["headers"] if name in (b"host", b"authorization")]
-
-    async def nothing() -> Any:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def ignore(_message: Any) -> None: ...
-
-    await _emulate(removal, nothing, ignore)
+    removal["headers"] = _identity(scope)
+    await _ask(removal)
 
 
 async def _drain(receive: Any) -> None:
@@ -136,16 +162,21 @@ def _write_or_tell(*arguments: Any, **options: Any) -> None:
 
 
 async def _refuse(send: Any) -> None:
+    await _answer(send, 507, "InsufficientStorage", "The disk of this machine is full; the object was not kept.")
+
+
+async def _answer(send: Any, status: int, code: str, message: str) -> None:
+    """An error in S3's shape, which a page can read."""
+    body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>'.encode()
     headers = [
-        # Without these a page sees no answer at all.
         (b"access-control-allow-origin", b"*"),
         (b"access-control-expose-headers", b"*"),
         (b"content-type", b"application/xml"),
-        (b"content-length", b"%d" % len(_BODY)),
+        (b"content-length", b"%d" % len(body)),
         (b"connection", b"close"),
     ]
-    await send({"type": "http.response.start", "status": 507, "headers": headers})
-    await send({"type": "http.response.body", "body": _BODY})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 def _list_encoded_versions(bucket: str, query: Any) -> Any:

@@ -5,7 +5,6 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import TextClause, text
@@ -14,9 +13,22 @@ from sqlalchemy.orm import Session
 from chalicelib.db.pages import Slice
 from chalicelib.errors import InvalidCursor
 
+# Which versions at a place that a file had are its own: the one that it left there, and what ranks below that one, by what is
+# known by now of it. S3 stored none of them later; that is asked, too, for what we saw ourselves ranks low. Of a place that is
+# still the file's, all are. Without version ids the row may hold another object by now: its ETag tells.
+_BELONGS = """(
+    CAST(:until AS timestamptz) IS NULL
+    OR CASE WHEN CAST(:left_version AS text) IS NULL THEN coalesce(v.stored_at <= CAST(:until AS timestamptz), true)
+        WHEN v.version_id = CAST(:left_version AS text)
+        THEN v.version_id <> '' OR v.etag IS NOT DISTINCT FROM CAST(:left_etag AS text)
+        ELSE coalesce(v.stored_at <= CAST(:left_stored_at AS timestamptz), true) AND v.put_rank < coalesce((
+            SELECT l.put_rank FROM object_versions AS l
+            WHERE l.bucket = v.bucket AND l.key = v.key AND l.version_id = CAST(:left_version AS text)), '') END)"""
+
 # The current version is found as recording finds it: see `_CURRENT` in chalicelib/db/recording.py. A row without a put
 # is only the tombstone of a version whose put never came, and "*" that of a whole key.
-_VERSIONS = text("""
+_VERSIONS = text(
+    """
 SELECT coalesce(json_agg(p), '[]')::text FROM (
     SELECT v.version_id, v.is_delete_marker, NOT v.alive AS removed, v.size, v.etag, v.media_type, v.inspection, v.stored_at,
         v.put_rank AS place,
@@ -26,11 +38,12 @@ SELECT coalesce(json_agg(p), '[]')::text FROM (
             ORDER BY c.put_rank DESC, c.version_id DESC LIMIT 1) AS is_current
     FROM object_versions AS v
     WHERE v.bucket = :bucket AND v.key = :key AND v.put_rank <> '' AND v.version_id <> '*'
-        AND (CAST(:until AS timestamptz) IS NULL OR v.stored_at IS NULL OR v.stored_at <= CAST(:until AS timestamptz))
+        AND {belongs}
         AND (CAST(:place AS text) IS NULL OR (v.put_rank, v.version_id) < (:place, :version_id))
     ORDER BY v.put_rank DESC, v.version_id DESC
     LIMIT :limit) AS p
-""")
+""".replace("{belongs}", _BELONGS)
+)
 
 # An event without a time is kept at the epoch: the partition key can't be null.
 _EVENTS = text("""
@@ -102,12 +115,13 @@ def current_at(session: Session, bucket: str, key: str) -> Current | None:
     return None if row.rank is None else Current(row.version_id, row.rank)
 
 
-_VERSIONS_THERE = text("""
+_VERSIONS_THERE = text(
+    """
 SELECT v.version_id, v.put_rank FROM object_versions AS v
-WHERE v.bucket = :bucket AND v.key = :key AND v.alive AND v.version_id <> '*'
-    AND (CAST(:until AS timestamptz) IS NULL OR v.stored_at <= CAST(:until AS timestamptz))
+WHERE v.bucket = :bucket AND v.key = :key AND v.alive AND v.version_id <> '*' AND {belongs}
 ORDER BY v.is_delete_marker, v.put_rank LIMIT :limit
-""")
+""".replace("{belongs}", _BELONGS)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,50 +140,44 @@ class VersionPlace:
 def versions_of(session: Session, file_id: str, most: int) -> list[VersionPlace]:
     """Up to ``most`` versions of a file that S3 holds, at places that it had before, too; objects before delete markers."""
     found: list[VersionPlace] = []
-    for bucket, key, until in _places(session, file_id):
-        rows = session.execute(
-            _VERSIONS_THERE, {"bucket": bucket, "key": key, "until": until, "limit": most - len(found)}
-        )
-        found += [VersionPlace(bucket, key, row.version_id, row.put_rank) for row in rows]
+    for place in _places(session, file_id):
+        rows = session.execute(_VERSIONS_THERE, {**place, "limit": most - len(found)})
+        found += [VersionPlace(place["bucket"], place["key"], row.version_id, row.put_rank) for row in rows]
     return found
 
 
-# The file's own place, and those that it had before, each once: it may have come back.
-_PLACES = """
-SELECT a.bucket, a.key, max(a.until) AS until FROM (
-    SELECT f.bucket, f.key, CAST('infinity' AS timestamptz) AS until FROM files AS f WHERE f.id = CAST(:file_id AS uuid)
-    UNION ALL
-    SELECT p.bucket, p.key, p.moved_at FROM file_places AS p WHERE p.file_id = CAST(:file_id AS uuid)) AS a
-GROUP BY a.bucket, a.key
-"""
-_PLACES_OF = text(
-    " ".join(
-        (
-            "SELECT p.bucket, p.key, CASE WHEN p.until < 'infinity' THEN p.until END AS until FROM (",
-            _PLACES,
-            ") AS p ORDER BY p.until DESC",
-        )
-    )
-)
+# The file's own place, and those that it had before, each once: it may have come back. ``left_…`` is what it left there last.
+_PLACES_OF = text("""
+SELECT DISTINCT ON (a.until, a.bucket, a.key) a.bucket, a.key, nullif(a.until, 'infinity') AS until,
+    a.left_version, a.left_etag, a.left_stored_at
+FROM (
+    SELECT a.*, max(a.until) OVER (PARTITION BY a.bucket, a.key) AS latest FROM (
+        SELECT f.bucket, f.key, CAST('infinity' AS timestamptz) AS until,
+            CAST(NULL AS text) AS left_version, CAST(NULL AS text) AS left_etag, CAST(NULL AS timestamptz) AS left_stored_at
+        FROM files AS f WHERE f.id = CAST(:file_id AS uuid)
+        UNION ALL
+        SELECT p.bucket, p.key, p.moved_at, p.version_id, p.etag, p.stored_at
+        FROM file_places AS p WHERE p.file_id = CAST(:file_id AS uuid)) AS a) AS a
+WHERE a.until = a.latest
+ORDER BY a.until DESC, a.bucket, a.key
+""")
 _VERSION = text(
-    " ".join(
-        (
-            "SELECT v.bucket, v.key, v.version_id, v.put_rank, v.size, v.etag, v.media_type FROM (",
-            _PLACES,
-            """) AS p
-JOIN object_versions AS v ON v.bucket = p.bucket AND v.key = p.key AND v.version_id = :version_id
-WHERE v.alive AND NOT v.is_delete_marker AND v.put_rank <> '' AND coalesce(v.stored_at, '-infinity') <= p.until
-ORDER BY p.until DESC LIMIT 1""",
-        )
-    )
+    """
+SELECT v.bucket, v.key, v.version_id, v.put_rank, v.size, v.etag, v.media_type FROM object_versions AS v
+WHERE v.bucket = :bucket AND v.key = :key AND v.version_id = :version_id
+    AND v.alive AND NOT v.is_delete_marker AND v.put_rank <> '' AND {belongs}
+""".replace("{belongs}", _BELONGS)
 )
 
 
 def find_version(session: Session, file: Mapping[str, Any], version_id: str) -> VersionPlace | None:
     """A version of a file that S3 holds, at its place or at one that it had; ``null`` is the one from before versioning."""
     wanted = "" if version_id == "null" else version_id
-    row = session.execute(_VERSION, {"file_id": file["id"], "version_id": wanted}).one_or_none()
-    return None if row is None else VersionPlace(*row)
+    for place in _places(session, file["id"]):
+        row = session.execute(_VERSION, {**place, "version_id": wanted}).one_or_none()
+        if row is not None:
+            return VersionPlace(*row)
+    return None
 
 
 def list_versions(session: Session, file_id: str, limit: int, cursor: str | None) -> Slice[dict[str, Any]]:
@@ -190,11 +198,12 @@ def list_events(session: Session, file_id: str, limit: int, cursor: str | None) 
     return _page(session, _EVENTS, "events", _places(session, file_id)[::-1], limit, cursor)
 
 
-_Place = tuple[str, str, datetime | None]
+# What the statements above take of a place.
+_Place = dict[str, Any]
 
 
 def _places(session: Session, file_id: str) -> list[_Place]:
-    return [(row.bucket, row.key, row.until) for row in session.execute(_PLACES_OF, {"file_id": file_id})]
+    return [dict(row) for row in session.execute(_PLACES_OF, {"file_id": file_id}).mappings()]
 
 
 def _page(
@@ -204,9 +213,8 @@ def _page(
     number, place, version_id = _decode(name, cursor, len(places)) if cursor else (0, None, None)
     rows: list[dict[str, Any]] = []
     for index in range(number, len(places)):
-        bucket, key, until = places[index]
-        bound = {"bucket": bucket, "key": key, "until": until, "place": place, "version_id": version_id}
-        found = session.execute(statement, bound | {"limit": limit + 1 - len(rows)}).scalar_one()
+        bound = {**places[index], "place": place, "version_id": version_id, "limit": limit + 1 - len(rows)}
+        found = session.execute(statement, bound).scalar_one()
         rows += [row | {"number": index} for row in json.loads(found)]
         if len(rows) > limit:
             last = rows[limit - 1]

@@ -283,7 +283,7 @@ class FileEvent(Base):
 
 
 class FilePlace(Base):
-    """A place that a moved file had, until ``moved_at``. What S3 stored there later is another file's."""
+    """A place that a moved file had until ``moved_at``, and the version that it left. What came later is another file's."""
 
     __tablename__ = "file_places"
 
@@ -291,6 +291,9 @@ class FilePlace(Base):
     moved_at: Mapped[datetime] = mapped_column(Moment, primary_key=True)
     bucket: Mapped[str] = mapped_column(Bytewise)
     key: Mapped[str] = mapped_column(Bytewise)
+    version_id: Mapped[str | None] = mapped_column(Bytewise)
+    etag: Mapped[str | None] = mapped_column(Text)
+    stored_at: Mapped[datetime | None] = mapped_column(Moment)
 
 
 class Job(Base):

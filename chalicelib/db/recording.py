@@ -176,7 +176,10 @@ WITH touched AS MATERIALIZED (
             excluded.media_type, CASE WHEN f.state = 'pending' AND excluded.state = 'stored' THEN f.media_type END),
         detected_media_type = excluded.detected_media_type,
         is_mismatch = excluded.is_mismatch, sha256 = excluded.sha256, stored_at = excluded.stored_at,
-        updated_at = excluded.updated_at
+        updated_at = excluded.updated_at,
+        -- What a moved file left may still show for a moment; another object there is a file like any other.
+        moved_to = CASE WHEN excluded.state <> 'stored' OR (f.version_id, f.etag) IS NOT DISTINCT FROM
+            (excluded.version_id, excluded.etag) THEN f.moved_to END
     WHERE (f.state, f.version_id, f.rank) IS DISTINCT FROM (excluded.state, excluded.version_id, excluded.rank)
     RETURNING id, bucket, key, state
 )

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from chalicelib.catalog.changes import Kind, ObjectChange, rank_after
+from chalicelib.catalog.changes import Kind, ObjectChange, rank_after, rank_of_removal
 from chalicelib.catalog.limits import check_file
 from chalicelib.db import facet_queries, file_history, file_queries
 from chalicelib.db.file_filters import FileFilters
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from chalicelib.store.client import Deletion, ObjectStore
 
 _INDEXED_BESIDE = 20
+_TRIES = 3
 
 
 class FileChanges(TypedDict, total=False):
@@ -283,27 +284,70 @@ def _delete(
     transaction: Transaction, store: "ObjectStore", file: FileDocument, now: datetime, only_this: bool = False
 ) -> None:
     """``only_this``: only if S3 holds the very object that the file is known to be."""
-    from chalicelib.store.client import Deletion
-
     if file["upload"]:
         abort_parts(store, file)
-    try:
-        if only_this and file["state"] == "stored":
-            deletion = store.delete_if(file["bucket"], file["key"], file["etag"])
-        else:
-            deletion = store.delete(file["bucket"], file["key"])
-    except NotFound:  # the whole bucket is gone, and the object with it
-        deletion = Deletion("", False, now)
+    for _ in range(_TRIES):
+        deletion = _delete_object(store, file, only_this)
+        with transaction() as session:
+            lock_files(session, [file])
+            if deletion is not None:
+                record_changes(session, [deletion_change(file, deletion)], now)
+            # Without any object ever, there is nothing for the merge to conclude from.
+            session.execute(
+                update(File)
+                .where(File.id == UUID(file["id"]), File.state == "pending")
+                .values(state="deleted", updated_at=now)
+            )
+            give_up_uploads(session, [UUID(file["id"])])
+            by_now = file_queries.find_file(session, UUID(file["id"]), None)
+        if by_now is None or by_now["state"] == "deleted" or (deletion and by_now["key"] == file["key"]):
+            return
+        if deletion is None and (by_now["key"], by_now["etag"]) == (file["key"], file["etag"]):
+            _see_next_version(transaction, store, file, now)
+        with transaction() as session:
+            file = file_queries.find_file(session, UUID(file["id"]), None) or by_now
+    raise Conflict(f"The file {file['id']} was changed again and again while it was being deleted; try again.")
+
+
+def _see_next_version(transaction: Transaction, store: "ObjectStore", file: FileDocument, now: datetime) -> None:
+    """Record what S3 holds in place of the version that the catalogue knows, before its event comes."""
+    from chalicelib.services.arrivals import record_if_there
+
     with transaction() as session:
-        lock_files(session, [file])
-        record_changes(session, [deletion_change(file, deletion)], now)
-        # Without any object ever, there is nothing for the merge to conclude from.
-        session.execute(
-            update(File)
-            .where(File.id == UUID(file["id"]), File.state == "pending")
-            .values(state="deleted", updated_at=now)
-        )
-        give_up_uploads(session, [UUID(file["id"])])
+        known = file_history.current_at(session, file["bucket"], file["key"])
+    record_if_there(transaction, store, file, now, known)
+
+
+def _delete_object(store: "ObjectStore", file: FileDocument, only_this: bool) -> "Deletion | None":
+    """What S3 answered; None if it holds another object there by now, of which the catalogue may tell in a moment.
+
+    Raises:
+        PreconditionFailed: ``only_this``, and it does.
+    """
+    if file["state"] != "stored":
+        return store.delete(file["bucket"], file["key"])
+    try:
+        return store.delete_if(file["bucket"], file["key"], file["etag"])
+    except NotFound:  # deleted already: its event tells, or this does
+        return store.delete(file["bucket"], file["key"])
+    except PreconditionFailed:
+        if only_this:
+            raise
+    return None
+
+
+def removal_change(bucket: str, key: str, version_id: str, deletion: "Deletion") -> ObjectChange:
+    """What S3 answered to the removal of one version by its id."""
+    return ObjectChange(
+        kind=Kind.REMOVAL,
+        bucket=bucket,
+        key=key,
+        version_id=version_id,
+        rank=rank_of_removal(version_id, ""),
+        event_name="DeleteObject",
+        event_time=deletion.at,
+        is_observation=True,
+    )
 
 
 def lock_files(session: Session, files: Sequence[FileDocument]) -> None:

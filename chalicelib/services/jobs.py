@@ -82,10 +82,12 @@ class Steps:
     Attributes:
         step: does a part of it; True when nothing is left.
         undo: takes back what a job that won't go on has begun. It is called at most once, and must not need S3.
+        finishes: what the progress holds once only tidying is left: from then on the job is neither cancelled nor given up.
     """
 
     step: Callable[[Work], bool]
     undo: Callable[[Work], None] = lambda _: None
+    finishes: str = ""
 
 
 def create_job(session: Session, principal: Principal, kind: JobKind, command: dict[str, Any], now: datetime) -> Job:
@@ -104,6 +106,18 @@ def create_job(session: Session, principal: Principal, kind: JobKind, command: d
     session.add(job)
     session.flush()
     return job
+
+
+def note_progress(session: Session, work: Work, more: dict[str, Any]) -> None:
+    """Note how far the work is in the transaction that brings it there, for a step that must not be done twice.
+
+    Raises:
+        Cancelled: somebody else has ended the job.
+    """
+    noted = update(Job).where(Job.id == work.job_id, Job.state == "running").values(progress=work.progress | more)
+    if session.scalar(noted.returning(Job.id)) is None:
+        raise Cancelled("The job was cancelled.")
+    work.progress |= more
 
 
 def list_jobs(session: Session, principal: Principal, limit: int, cursor: str | None) -> Slice[Job]:
@@ -165,6 +179,7 @@ def run_job(
     work = Work(transaction, store, options, clock, job.id, principal, job.command, dict(job.progress))
     deadline = clock() + timedelta(seconds=seconds)
     kind = steps[job.kind]
+    work.may_stop = kind.finishes not in work.progress
     try:
         work.save()
         while not kind.step(work):

@@ -10,6 +10,7 @@ then one transaction in which the file takes its new place, then a deletion at t
 """
 
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -17,6 +18,7 @@ from uuid import UUID
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
+from chalicelib.catalog.changes import ObjectChange
 from chalicelib.catalog.keys import check_key, display_name
 from chalicelib.db.file_history import current_at, find_version, hidden_objects
 from chalicelib.db.file_queries import FileDocument, find_file
@@ -35,13 +37,13 @@ from chalicelib.errors import (
 from chalicelib.ids import uuid7
 from chalicelib.services.arrivals import record_if_there, seen
 from chalicelib.services.claims import claim_files, release_files
-from chalicelib.services.files import deletion_change, present_file, visible_file
-from chalicelib.services.jobs import Work, create_job
+from chalicelib.services.files import deletion_change, present_file, removal_change, visible_file
+from chalicelib.services.jobs import Work, create_job, note_progress
 from chalicelib.services.pending import Announcement, Room, add_pending, forget, new_place
 from chalicelib.services.principals import Principal
 from chalicelib.settings import Settings
 from chalicelib.store.client import ObjectHead
-from chalicelib.store.copying import Source
+from chalicelib.store.copying import Copied, Over, Source
 
 _TRIES = 3
 
@@ -122,10 +124,8 @@ def begin_move(
         raise Conflict("The file is being moved already.")
     if key == file["key"]:
         raise Conflict("The file is there already.")
-    if name is None:
-        name = display_name(key) if file["name"] == display_name(file["key"]) else file["name"]
     lock_keys(session, [(file["bucket"], file["key"]), (file["bucket"], key)])
-    placeholder = _hold(session, file, key, name, now)
+    placeholder = _hold(session, file, key, name or display_name(key), now)
     command = {"file_id": str(file_id), "key": key, "name": name, "placeholder": str(placeholder)}
     return create_job(session, principal, "move", command, now)
 
@@ -138,9 +138,7 @@ def move_step(work: Work) -> bool:
     """
     file_id, key = UUID(work.command["file_id"]), work.command["key"]
     if "left" not in work.progress:
-        work.progress["left"] = _take_new_place(work, file_id, key)
-        work.may_stop = False
-        work.save()
+        _take_new_place(work, file_id, key)
     work.may_stop = False
     _leave(work, work.progress["left"])
     work.result = {"file_id": str(file_id)}
@@ -148,20 +146,36 @@ def move_step(work: Work) -> bool:
 
 
 def undo_move(work: Work) -> None:
-    """Give the new key up: its row, and the very copy that was made there. If S3 doesn't answer, that one stays, nobody's."""
-    copied = work.progress.get("copied")
+    """Give the new key up: the very copies that were made there, and the row that held it, if nothing else has come to it. If S3
+    doesn't answer, a copy stays, nobody's."""
     with work.transaction() as session:
         held = find_file(session, UUID(work.command["placeholder"]), None)
     if held is None:
         return
-    if copied:
+    bucket, key = held["bucket"], held["key"]
+    removed: list[ObjectChange] = []
+    for copied in [*_copies(work), *_unnoted_copy(work, bucket, key)]:
         with suppress(NotFound, PreconditionFailed, StoreUnavailable):
-            if copied["version_id"]:
-                work.store.delete(held["bucket"], held["key"], copied["version_id"])
+            if copied.version_id:
+                deletion = work.store.delete(bucket, key, copied.version_id)
+                removed.append(removal_change(bucket, key, copied.version_id, deletion))
             else:
-                work.store.delete_if(held["bucket"], held["key"], copied["etag"])
+                work.store.delete_if(bucket, key, copied.etag)
     with work.transaction() as session:
-        session.execute(delete(File).where(File.id == UUID(held["id"])))
+        lock_keys(session, [(bucket, key)])
+        # An object that has come there meanwhile is somebody's, and its row stays.
+        session.execute(delete(File).where(File.id == UUID(held["id"]), File.state == "pending"))
+        record_changes(session, removed, work.clock())
+
+
+def _unnoted_copy(work: Work, bucket: str, key: str) -> list[Copied]:
+    """The copy that was made by a process that died before it could say so, if there is one."""
+    begun = work.progress.get("source")
+    with suppress(StoreUnavailable):
+        there = _head(work, bucket, key)
+        if begun and there and (there.size, there.etag) == (begun["size"], begun["etag"]):
+            return [copied for copied in [Copied(there.version_id, there.etag)] if copied not in _copies(work)]
+    return []
 
 
 def begin_restore(
@@ -181,7 +195,12 @@ def begin_restore(
         Room(session, options).take(UUID(file["owner_id"]), file["session_id"], *more)
     source = {"bucket": version.bucket, "key": version.key, "etag": version.etag or "", "size": version.size or 0}
     # By its name even if it has none: S3 takes a missing one for the current version.
-    command = {"file_id": str(file_id), "source": source | {"version_id": version.version_id or "null"}}
+    command = {
+        "file_id": str(file_id),
+        "source": source | {"version_id": version.version_id or "null"},
+        # What is put there later, while the job waits, is newer than this wish.
+        "over": file["etag"] if file["state"] == "stored" else "",
+    }
     return create_job(session, principal, "restore", command, now)
 
 
@@ -189,7 +208,7 @@ def restore_step(work: Work) -> bool:
     """Have S3 copy the version over the file's key, and record it.
 
     Raises:
-        Conflict: the file is being removed for good at this moment, or was deleted again meanwhile.
+        Conflict: the file is being removed for good at this moment, or was put or deleted again meanwhile.
     """
     file_id, now = UUID(work.command["file_id"]), work.clock()
     with work.transaction() as session:
@@ -198,16 +217,34 @@ def restore_step(work: Work) -> bool:
         if not claim_files(session, [file_id], now):
             raise Conflict("The file is being restored, or removed for good, at this moment.")
     try:
-        work.store.copier.copy(Source(**work.command["source"]), file["bucket"], file["key"], on_part=work.save)
-        if record_if_there(work.transaction, work.store, file, now, before) is None:
-            raise Conflict("The restored object was deleted again meanwhile.")
+        head = _copy_over(work, file)
         with work.transaction() as session:
+            record_changes(session, [seen(file["bucket"], file["key"], head, now, before)], now)
             session.execute(update(File).where(File.id == file_id).values(expires_at=None))
+    except PreconditionFailed:
+        raise Conflict("The file was changed meanwhile; it is as it was changed.") from None
     finally:
         with work.transaction() as session:
             release_files(session, [file_id])
     work.result = {"file_id": str(file_id)}
     return True
+
+
+def _copy_over(work: Work, file: FileDocument) -> ObjectHead:
+    """Have S3 copy the version over the object that was there when the caller asked for it, once.
+
+    Raises:
+        PreconditionFailed: another one is there by now.
+    """
+    bucket, key, source = file["bucket"], file["key"], Source(**work.command["source"])
+    there = _head(work, bucket, key)
+    if there and work.progress.get("copying") and (there.size, there.etag) == (source.size, source.etag):
+        return there  # a process before this one came as far
+    work.progress["copying"] = True
+    work.save()
+    over = Over(work.command.get("over", there.etag if there else ""))
+    copied = work.store.copier.copy(source, bucket, key, on_part=work.save, over=over)
+    return _copied(work, bucket, key, copied)
 
 
 def _stored(session: Session, principal: Principal, file_id: UUID) -> FileDocument:
@@ -219,10 +256,6 @@ def _stored(session: Session, principal: Principal, file_id: UUID) -> FileDocume
 
 def _source_document(file: FileDocument) -> dict[str, Any]:
     return {name: file[name] for name in ("bucket", "key", "version_id", "etag", "size")}
-
-
-def _source(file: FileDocument) -> Source:
-    return Source(**_source_document(file))
 
 
 def _is_moving(session: Session, file_id: UUID) -> bool:
@@ -253,15 +286,16 @@ def _hold(session: Session, file: FileDocument, key: str, name: str, now: dateti
     return placeholder
 
 
-def _take_new_place(work: Work, file_id: UUID, key: str) -> dict[str, Any]:
-    """Copy the current version, then move the row, unless another version came meanwhile; says what was left behind."""
+def _take_new_place(work: Work, file_id: UUID, key: str) -> None:
+    """Copy the current version, then move the row, and note with it what is left, unless another version came meanwhile."""
     for _ in range(_TRIES):
         with work.transaction() as session:
             file = present_file(visible_file(session, work.principal, file_id))
-            if file["key"] == key:  # a process before this one came as far as here
-                return _left_behind(session, file_id)
             before = current_at(session, file["bucket"], key)
-        head = _copy_to(work, file, key)
+        try:
+            head = _copy_to(work, file, key)
+        except PreconditionFailed:
+            continue  # another object at the old key, or at the new one, since we looked
         with work.transaction() as session:
             lock_keys(session, [(file["bucket"], file["key"]), (file["bucket"], key)])
             now_there = find_file(session, file_id, None, lock=True)
@@ -269,61 +303,102 @@ def _take_new_place(work: Work, file_id: UUID, key: str) -> dict[str, Any]:
                 raise NotFound("The file was deleted meanwhile.")
             known = ("bucket", "key", "version_id", "etag")
             if all(now_there[name] == file[name] for name in known):
-                _exchange(session, now_there, key, head, work.command, work.clock())
+                _exchange(work, session, now_there, key)
                 record_changes(session, [seen(file["bucket"], key, head, work.clock(), before)], work.clock())
-                return now_there
+                # In this transaction: whoever goes on deletes this object at the old key, and no other.
+                note_progress(session, work, {"left": now_there})
+                return
     raise Conflict("The file was changed again and again while it was being moved.")
 
 
 def _copy_to(work: Work, file: FileDocument, key: str) -> ObjectHead:
-    """Have S3 copy the object, and note which copy is ours.
+    """Have S3 copy the object to a key where nothing is but an earlier copy of ours, and note which copy is ours.
 
     Raises:
-        Conflict: S3 holds another object at the new key, of which the catalogue doesn't know yet.
+        Conflict: S3 holds another object at the new key, of which the catalogue may not know yet.
+        PreconditionFailed: something came there, or to the old key, at this moment.
     """
-    bucket = file["bucket"]
-    if "copied" not in work.progress:
-        with suppress(NotFound):
-            there = work.store.head(bucket, key)
-            if (there.size, there.etag) != (file["size"], file["etag"]):
-                raise Conflict(f"There is something at {key} already.")
-    work.store.copier.copy(_source(file), bucket, key, on_part=work.save)
-    head = work.store.head(bucket, key)
-    work.progress["copied"] = {"version_id": head.version_id, "etag": head.etag}
+    bucket, source, begun = file["bucket"], _source_document(file), work.progress.get("source")
+    there = _head(work, bucket, key)
+    if there is not None and begun is not None and (there.size, there.etag) == (begun["size"], begun["etag"]):
+        _note_copy(work, Copied(there.version_id, there.etag))  # a process before this one came as far
+    if there is not None and Copied(there.version_id, there.etag) not in _copies(work):
+        raise Conflict(f"There is something at {key} already.")
+    if there is not None and begun == source:
+        return there
+    work.progress["source"] = source
     work.save()
+    over = Over(there.etag if there else "")
+    copied = work.store.copier.copy(Source(**source), bucket, key, on_part=work.save, over=over)
+    return _copied(work, bucket, key, copied)
+
+
+def _head(work: Work, bucket: str, key: str, version_id: str | None = None) -> ObjectHead | None:
+    try:
+        return work.store.head(bucket, key, version_id)
+    except NotFound:
+        return None
+
+
+def _copies(work: Work) -> list[Copied]:
+    """The objects that this job has made, as far as it knows."""
+    return [Copied(**copied) for copied in work.progress.get("copies", ())]
+
+
+def _note_copy(work: Work, copied: Copied) -> None:
+    if copied not in _copies(work):
+        work.progress["copies"] = [*work.progress.get("copies", ()), asdict(copied)]
+        work.save()
+
+
+def _copied(work: Work, bucket: str, key: str, copied: Copied) -> ObjectHead:
+    """What S3 says of a copy, after it was noted as ours."""
+    _note_copy(work, copied)
+    head = _head(work, bucket, key, copied.version_id or None)
+    if head is None or head.etag != copied.etag:
+        raise PreconditionFailed(f"What was copied to {key} is not there any more.")
     return head
 
 
-def _exchange(session: Session, file: FileDocument, key: str, copy: ObjectHead, command: Any, now: datetime) -> None:
+def _exchange(work: Work, session: Session, file: FileDocument, key: str) -> None:
     """The file's row takes the placeholder's place, and a row that nobody owns takes the file's old one.
 
     Raises:
-        Conflict: something else than our copy came to the new key meanwhile.
+        Conflict: something else than a copy of ours came to the new key meanwhile.
     """
+    command, now = work.command, work.clock()
     file_id, tombstone = UUID(file["id"]), uuid7(now)
     held = find_file(session, UUID(command["placeholder"]), None, lock=True)
-    if held is None or held["state"] == "deleted" or held["version_id"] not in (None, copy.version_id):
+    ours = {None, *(copied.version_id for copied in _copies(work))}
+    if held is None or held["state"] == "deleted" or held["version_id"] not in ours:
         raise Conflict(f"There is something at {key} already.")
     session.execute(delete(File).where(File.id == UUID(held["id"])))
-    places = {"file_id": file_id, "moved_at": now, "bucket": file["bucket"], "key": file["key"]}
+    left = {"version_id": file["version_id"], "etag": file["etag"], "stored_at": _moment(file["stored_at"])}
+    places = {"file_id": file_id, "moved_at": now, "bucket": file["bucket"], "key": file["key"], **left}
     session.execute(insert(FilePlace).values(**places))
-    session.execute(update(File).where(File.id == file_id).values(key=key, name=command["name"], updated_at=now))
+    name = command["name"]
+    if name is None:  # as the key is called, if that was so, whatever it is called by now
+        name = display_name(key) if file["name"] == display_name(file["key"]) else file["name"]
+    session.execute(update(File).where(File.id == file_id).values(key=key, name=name, updated_at=now))
     kept = {name: file[name] for name in ("bucket", "key", "version_id", "rank", "size", "etag", "media_type", "state")}
-    name = display_name(file["key"])
     session.execute(
-        insert(File).values(id=tombstone, name=name, moved_to=file_id, created_at=now, updated_at=now, **kept)
+        insert(File).values(
+            id=tombstone, name=display_name(file["key"]), moved_to=file_id, created_at=now, updated_at=now, **kept
+        )
     )
 
 
-def _left_behind(session: Session, file_id: UUID) -> dict[str, Any]:
-    tombstone = session.scalar(select(File.id).where(File.moved_to == file_id).order_by(File.id.desc()).limit(1))
-    return dict(find_file(session, tombstone, None) or {}) if tombstone else {}
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def _leave(work: Work, left: FileDocument) -> None:
     """Delete the object at the old place, if it is still the one that was copied."""
     if not left:
         return
+    there = _head(work, left["bucket"], left["key"])
+    if there is None or there.version_id != left["version_id"]:
+        return  # with versions, the same bytes put again are somebody else's
     try:
         deletion = work.store.delete_if(left["bucket"], left["key"], left["etag"])
     except (NotFound, PreconditionFailed):

@@ -91,12 +91,16 @@ def _discard(work: Work) -> None:
         return
     with work.transaction() as session:
         file = find_file(session, UUID(work.progress["file_id"]), None)
-    if file is not None and file["state"] == "pending":
+    if file is None:
+        return
+    if file["state"] == "pending":
         abort_parts(work.store, file)
-        with work.transaction() as session:
-            forget(session, [UUID(file["id"])])
-    elif file is not None:
-        delete_found(work.transaction, work.store, UUID(file["id"]), work.clock())
+        # S3 may have made the object without our having heard of it: its event would find no row, and make it nobody's.
+        if record_if_there(work.transaction, work.store, file, work.clock()) is None:
+            with work.transaction() as session:
+                forget(session, [UUID(file["id"])])
+            return
+    delete_found(work.transaction, work.store, UUID(file["id"]), work.clock())
 
 
 def _find(session: Session, principal: Principal, file_ids: list[UUID]) -> list[FileDocument]:

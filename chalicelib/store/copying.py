@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from chalicelib.catalog.parts import MIB, part_size
+from chalicelib.errors import NotFound, PreconditionFailed
 from chalicelib.store.failures import translating
 from chalicelib.store.multipart import Multipart, Part
 
@@ -38,6 +39,25 @@ class Source:
         return parameters if self.version_id else parameters | {"CopySourceIfMatch": f'"{self.etag}"'}
 
 
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """The very object that a copy made: its version id (empty without versions) and its ETag."""
+
+    version_id: str
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """What a copy may replace: nothing at all, or with ``etag`` only the object that has it."""
+
+    etag: str = ""
+
+    def parameters(self) -> dict[str, str]:
+        """The condition, as S3's operations take it."""
+        return {"IfMatch": f'"{self.etag}"'} if self.etag else {"IfNoneMatch": "*"}
+
+
 class Copier:
     """Copies objects within S3. Raises `NotFound` if the source is gone, `PreconditionFailed` if it is another one by now."""
 
@@ -52,19 +72,40 @@ class Copier:
         key: str,
         media_type: str | None = None,
         on_part: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Copy one object, in parts if it is large.
+        over: Over | None = None,
+    ) -> Copied:
+        """Copy one object, in parts if it is large; says what was made.
 
         Its headers, user metadata, tags and storage class come along, but for the type if ``media_type`` says another one.
         ``on_part`` is called after each part: to tell that the work goes on, or to end it by raising.
+        ``over``: what may be at the destination; None: whatever is. It is asked for first, for a store that knows no such
+        condition, and left to the store then: `PreconditionFailed` if it is something else.
         """
+        if over is not None:
+            self._check(bucket, key, over)
         headers = self._headers(source) | ({"ContentType": media_type} if media_type else {})
         if source.size > _PART_BYTES:
-            self._copy_in_parts(source, bucket, key, headers, on_part)
-            return
+            return self._copy_in_parts(source, bucket, key, headers, on_part, over)
         options = {"ChecksumAlgorithm": "SHA256", "MetadataDirective": "REPLACE", **headers}
+        if over is not None and self._takes_conditions:
+            options |= over.parameters()
         with translating(f"copy an object of {source.bucket}"):
-            self._client.copy_object(Bucket=bucket, Key=key, **options, **source.parameters())
+            answer = self._client.copy_object(Bucket=bucket, Key=key, **options, **source.parameters())
+        return _copied(answer, answer["CopyObjectResult"])
+
+    @property
+    def _takes_conditions(self) -> bool:
+        """Whether this botocore knows S3's conditional copies: that of a Lambda runtime may be older."""
+        return "IfNoneMatch" in self._client.meta.service_model.operation_model("CopyObject").input_shape.members
+
+    def _check(self, bucket: str, key: str, over: Over) -> None:
+        try:
+            with translating(f"read an object of {bucket}"):
+                found = self._client.head_object(Bucket=bucket, Key=key)["ETag"].strip('"')
+        except NotFound:
+            found = ""
+        if found != over.etag:
+            raise PreconditionFailed(f"There is another object at its destination in {bucket}.")
 
     def _headers(self, source: Source) -> dict[str, Any]:
         """The source's headers: parts don't bring them along, nor does a copy for which one of them is replaced."""
@@ -73,8 +114,14 @@ class Copier:
         return {name: head[name] for name in _HEADERS if head.get(name)}
 
     def _copy_in_parts(
-        self, source: Source, bucket: str, key: str, headers: dict[str, Any], on_part: Callable[[], None]
-    ) -> None:
+        self,
+        source: Source,
+        bucket: str,
+        key: str,
+        headers: dict[str, Any],
+        on_part: Callable[[], None],
+        over: Over | None,
+    ) -> Copied:
         headers = headers | self._tags(source)
         with translating(f"begin an upload to {bucket}"):
             upload_id = str(self._client.create_multipart_upload(Bucket=bucket, Key=key, **headers)["UploadId"])
@@ -86,7 +133,8 @@ class Copier:
                 ):
                     parts.append(part)
                     on_part()
-            self._multipart.complete(bucket, key, upload_id, parts)
+            answer = self._multipart.complete(bucket, key, upload_id, parts, over.parameters() if over else {})
+            return _copied(answer, answer)
         except BaseException:
             self._multipart.abort(bucket, key, upload_id)
             raise
@@ -111,6 +159,11 @@ class Copier:
                 **source.parameters(),
             )
         return Part(number, answer["CopyPartResult"]["ETag"], last - first + 1)
+
+
+def _copied(answer: dict[str, Any], result: dict[str, Any]) -> Copied:
+    version_id = str(answer.get("VersionId") or "")
+    return Copied("" if version_id == "null" else version_id, str(result["ETag"]).strip('"'))
 
 
 def _spans(source: Source) -> Iterator[tuple[int, int, int]]:

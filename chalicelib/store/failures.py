@@ -40,6 +40,10 @@ def translating(doing: str, missing: type[NotFound] | type[StoreUnavailable] = N
     except ClientError as error:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         code = str(error.response.get("Error", {}).get("Code"))
+        if (
+            code == "NoSuchBucket"
+        ):  # a whole bucket that is gone says nothing of an object: it was renamed, or we are elsewhere
+            raise StoreUnavailable(f"The object store could not {doing}: there is no such bucket.") from error
         if code == "NotImplemented":
             raise NotSupported(f"The object store cannot {doing} so.", code) from error
         if status in _MISSING:

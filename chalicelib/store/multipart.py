@@ -1,11 +1,13 @@
 """Multipart uploads: S3's own protocol for large objects."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from chalicelib.store.failures import translating
+
+_NOTHING_THERE: Mapping[str, str] = {"IfNoneMatch": "*"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +44,26 @@ class Multipart:
             uploads = [upload for page in pages for upload in page.get("Uploads", ())]
         return [upload["UploadId"] for upload in uploads if upload["Key"] == key]
 
-    def complete(self, bucket: str, key: str, upload_id: str, parts: Sequence[Part]) -> None:
-        """Make an object of ``parts``, unless the key holds one already.
+    def complete(
+        self,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        parts: Sequence[Part],
+        condition: Mapping[str, str] = _NOTHING_THERE,
+    ) -> dict[str, Any]:
+        """Make an object of ``parts`` and return S3's answer, unless the key holds one already, or as ``condition`` has it.
 
         Raises:
-            PreconditionFailed: the key holds an object.
+            PreconditionFailed: the key holds an object, or another one than it should.
             Refused: a part is not there, or one but the last is smaller than 5 MiB.
         """
         numbered = [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
         with translating(f"finish an upload to {bucket}"):
-            self._client.complete_multipart_upload(
-                Bucket=bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": numbered}, IfNoneMatch="*"
+            answer: dict[str, Any] = self._client.complete_multipart_upload(
+                Bucket=bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": numbered}, **condition
             )
+        return answer
 
     def abort(self, bucket: str, key: str, upload_id: str) -> None:
         """Throw away all parts."""

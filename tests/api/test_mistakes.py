@@ -166,7 +166,7 @@ def test_one_file_that_cannot_be_deleted_keeps_no_others_waiting(
     with clockwork.engine.begin() as connection:
         soon = text("UPDATE files SET expires_at = now() - interval '1 second' WHERE id = ANY(CAST(:ids AS uuid[]))")
         connection.execute(soon, {"ids": [file["id"] for file in files]})
-    delete = clockwork.store.delete
+    delete = clockwork.store.delete_if
 
     def refuse_one(bucket: str, key: str, *rest: Any) -> Any:
         if key == files[0]["key"]:
@@ -175,7 +175,7 @@ def test_one_file_that_cannot_be_deleted_keeps_no_others_waiting(
             raise StoreUnavailable("No.")
         return delete(bucket, key, *rest)
 
-    monkeypatch.setattr(clockwork.store, "delete", refuse_one)
+    monkeypatch.setattr(clockwork.store, "delete_if", refuse_one)
     assert trash.delete_expired(clockwork.transaction, clockwork.store, now(), 100) == 2
     assert trash.delete_expired(clockwork.transaction, clockwork.store, now(), 100) == 0
     assert [owner("GET", f"/api/files/{file['id']}").status for file in files] == [200, 404, 404]

@@ -15,6 +15,9 @@ from dev.configuration import PROJECT
 from dev.ports import free_port
 from dev.stack import Stack, ephemeral_stack
 
+# As in a terminal, also where the tests themselves were started by `nohup`, which every child would inherit.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 
 class Instance:
     """One `python -m dev` process and what it says."""

@@ -152,7 +152,9 @@ def test_a_stage_is_deployed_looked_at_and_destroyed(
 
 
 def _list(stranger: Stranger, ports: dict[str, int], prefix: str) -> list[Any]:
-    answer = stranger.run(f"curl 'http://localhost:{ports[API_PORT_VARIABLE]}/api/files?prefix={prefix}'")
+    # `chalice local` by hand may restart once more at its first start: see `watch_sources_only`.
+    patient = "curl --retry 5 --retry-all-errors --retry-delay 1"
+    answer = stranger.run(f"{patient} 'http://localhost:{ports[API_PORT_VARIABLE]}/api/files?prefix={prefix}'")
     return list(json.loads(answer)["items"])
 
 

@@ -1,0 +1,59 @@
+"""Whatever dies between two steps, nothing is lost, nothing stays behind, and the catalogue is the bucket.
+
+Each operation is killed at its steps; then another client puts an object at a key of it, events come, and the clock works on.
+By default each test takes every fourth step, beginning at another one; ``LANDFALL_CRASHES=all`` takes each step in each test.
+"""
+
+import os
+from collections.abc import Callable
+from itertools import count
+
+import pytest
+
+from tests.crash.conftest import Ground
+from tests.crash.forks import Outcome, in_fork
+from tests.crash.world import World
+
+_STARTS = count()
+
+
+def _crash_everywhere(
+    new_world: Callable[[], World], operation: str, other: str | None, *, lose: bool = False
+) -> list[str]:
+    """Every way in which it went wrong, with the step at which it died."""
+    wrong: list[str] = []
+    stride = 1 if os.environ.get("LANDFALL_CRASHES") == "all" else 4
+    for step in count(1 + next(_STARTS) % stride, stride):
+        world = new_world()
+        world.deliver()
+        if operation == "restore":
+            world.s3.put_object(Bucket=world.bucket, Key=world.file["key"], Body=b"a later version")
+            world.deliver()
+        outcome: Outcome = in_fork(getattr(world, operation), **{"lose_at" if lose else "die_at": step})
+        if other is not None:
+            world.put(world.file["key"] if other == "old" else world.new_key)
+        world.deliver()
+        world.run_clock(4, 10, 40)
+        world.deliver()
+        world.run_clock(3000)  # two days later: what was abandoned is given up
+        world.deliver()
+        wrong += [f"{problem}, after step {step}, {outcome.steps[-1]}" for problem in world.wrong()]
+        if len(outcome.steps) < step:
+            return wrong
+    raise AssertionError
+
+
+@pytest.mark.parametrize("other", [None, "old", "new"], ids=["alone", "a put at the old key", "a put at the new key"])
+@pytest.mark.parametrize("versioned", [True, False], ids=["versioned", "plain"])
+def test_a_move(ground: Ground, monkeypatch: pytest.MonkeyPatch, versioned: bool, other: str | None) -> None:
+    assert _crash_everywhere(lambda: ground.world(versioned, monkeypatch), "move", other) == []
+
+
+@pytest.mark.parametrize(("operation", "other"), [("restore", None), ("restore", "old"), ("copy", None), ("zip", None)])
+def test_another_job(ground: Ground, monkeypatch: pytest.MonkeyPatch, operation: str, other: str | None) -> None:
+    assert _crash_everywhere(lambda: ground.world(True, monkeypatch), operation, other) == []
+
+
+@pytest.mark.parametrize("versioned", [True, False], ids=["versioned", "plain"])
+def test_a_move_whose_answers_are_lost(ground: Ground, monkeypatch: pytest.MonkeyPatch, versioned: bool) -> None:
+    assert _crash_everywhere(lambda: ground.world(versioned, monkeypatch), "move", "old", lose=True) == []

@@ -1,0 +1,189 @@
+"""A user with files in a bucket, other clients at the same keys, events when the test says, and what must be true in the end."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Engine, text
+
+from chalicelib import runtime
+from chalicelib.services import files, jobs, moving, uploads, zips
+from chalicelib.services.job_steps import run_job
+from chalicelib.services.pending import Announcement
+from chalicelib.services.principals import Principal
+from chalicelib.triggers import ingest, schedules
+from tests.crash.forks import Outcome, in_fork
+from tests.notifications import sqs_event
+
+
+class Context:
+    aws_request_id = "crash"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 600_000
+
+
+class World:
+    """One user's files in one bucket. What touches the catalogue runs in forks, as Lambda's processes would."""
+
+    def __init__(self, s3: Any, sqs: Any, queue_url: str, engine: Engine, bucket: str) -> None:
+        self.s3, self.sqs, self.queue_url, self.engine, self.bucket = s3, sqs, queue_url, engine, bucket
+        self.user = Principal(uuid4(), "member")
+        self.is_versioned = "Status" in s3.get_bucket_versioning(Bucket=bucket)
+        self._add_user()
+        self.files = self.done(lambda: [self._upload(f"{number}.txt") for number in range(3)])
+        self.file = self.files[0]
+        self.new_key = f"{self.user.user_id}/moved/to.txt"
+        self.others: dict[str, str] = {}  # ETag of what others put, by key
+
+    # --- what the user does, each in a fork
+
+    def move(self) -> None:
+        with runtime.transaction() as session:
+            job = moving.begin_move(
+                session, runtime.settings(), self.user, UUID(self.file["id"]), self.new_key, None, runtime.now()
+            )
+        self._work_on(job.id)
+
+    def copy(self) -> None:
+        with runtime.transaction() as session:
+            _, job = moving.begin_copy(
+                session, runtime.settings(), self.user, UUID(self.file["id"]), None, None, runtime.now()
+            )
+        self._work_on(job.id)
+
+    def restore(self) -> None:
+        """The first version, over a later one."""
+        with runtime.transaction() as session:
+            version = self.file["version_id"]
+            job = moving.begin_restore(
+                session, runtime.settings(), self.user, UUID(self.file["id"]), version, runtime.now()
+            )
+        self._work_on(job.id)
+
+    def delete(self) -> None:
+        files.delete_file(runtime.transaction, runtime.store(), self.user, UUID(self.file["id"]), runtime.now())
+
+    def zip(self) -> None:
+        with runtime.transaction() as session:
+            ids = [UUID(file["id"]) for file in self.files]
+            job, _ = zips.begin_zip(session, self.user, ids, "a.zip", runtime.now())
+        self._work_on(job.id)
+
+    def empty_trash(self) -> None:
+        with runtime.transaction() as session:
+            command = {"until": runtime.now().isoformat(), "everyones": False}
+            job = jobs.create_job(session, self.user, "empty_trash", command, runtime.now())
+        self._work_on(job.id)
+
+    # --- what others do
+
+    def put(self, key: str) -> None:
+        body = f"another client's {uuid4()}".encode()
+        self.others[key] = self.s3.put_object(Bucket=self.bucket, Key=key, Body=body)["ETag"].strip('"')
+
+    def deliver(self) -> None:
+        """Every event that waits."""
+        bodies: list[str] = []
+        wanted = {"QueueUrl": self.queue_url, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 0}
+        for _ in range(2):  # the emulator sends an event a moment after its answer
+            while messages := self.sqs.receive_message(**wanted).get("Messages"):
+                bodies += [message["Body"] for message in messages]
+                for message in messages:
+                    self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
+        if bodies:
+            self.done(lambda: ingest.handle(sqs_event(*bodies), Context()))
+
+    def run_clock(self, *minutes: float) -> None:
+        """What the schedule does at so many minutes from now."""
+        for minute in minutes:
+            self.done(lambda: schedules.work({}, Context()), later=timedelta(minutes=minute))
+
+    # --- what must be true once everything has come to rest
+
+    def wrong(self) -> list[str]:
+        """What isn't as it should be, a sentence each."""
+        return [*self._differences(), *self._left_over(), *self._lost()]
+
+    def in_bucket(self) -> dict[str, str]:
+        """ETag of each current object of the user's keys."""
+        listed = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=str(self.user.user_id)).get("Contents", [])
+        return {item["Key"]: item["ETag"].strip('"') for item in listed}
+
+    def _differences(self) -> list[str]:
+        stored = {row.key: row.etag for row in self._rows() if row.state == "stored"}
+        there = self.in_bucket()
+        return [
+            f"{self._called(key)}: the catalogue has {stored.get(key)}, the bucket {there.get(key)}"
+            for key in stored.keys() | there.keys()
+            if stored.get(key) != there.get(key)
+        ]
+
+    def _left_over(self) -> list[str]:
+        found = []
+        with self.engine.connect() as connection:
+            open_jobs = text("SELECT kind, state FROM jobs WHERE owner_id = :user AND state IN ('queued', 'running')")
+            found += [f"a job is left: {job}" for job in connection.execute(open_jobs, {"user": self.user.user_id})]
+            truth = text(
+                "SELECT count(*), coalesce(sum(CASE state WHEN 'stored' THEN coalesce(size, 0) ELSE reserved END), 0)"
+                " FROM files WHERE owner_id = :user AND state <> 'deleted'"
+            )
+            usage = text("SELECT files, bytes FROM usage WHERE owner_id = :user AND session_id = ''")
+            real = tuple(connection.execute(truth, {"user": self.user.user_id}).one())
+            counted = tuple(connection.execute(usage, {"user": self.user.user_id}).one_or_none() or (0, 0))
+            if real != counted:
+                found.append(f"usage says {counted}, and there are {real}")
+        for row in self._rows():
+            if row.state == "pending":
+                found.append(f"{self._called(row.key)} still waits")
+            if row.state == "stored" and row.owner_id is None and row.key not in self.others:
+                found.append(f"{self._called(row.key)} is stored, and nobody's")
+        return found
+
+    def _lost(self) -> list[str]:
+        there, found = self.in_bucket(), []
+        for key, etag in self.others.items():
+            # What others put where the file was at that moment is a change of the file, and moves with it.
+            moved = key == self.file["key"] and there.get(self.new_key) == etag
+            if there.get(key) != etag and not moved:
+                found.append(f"what another client put at {self._called(key)} is not there")
+        mine = [row for row in self._rows() if str(row.id) == self.file["id"]]
+        if not mine:
+            found.append("the file's row is gone")
+        elif mine[0].owner_id != self.user.user_id:
+            found.append("the file is nobody's")
+        return found
+
+    def _rows(self) -> list[Any]:
+        query = text(
+            "SELECT id, key, state, etag, owner_id, moved_to FROM files WHERE bucket = :bucket AND starts_with(key, :user)"
+        )
+        with self.engine.connect() as connection:
+            return list(connection.execute(query, {"bucket": self.bucket, "user": str(self.user.user_id)}))
+
+    def _called(self, key: str) -> str:
+        return {self.new_key: "the new key", self.file["key"]: "the old key"}.get(key, key)
+
+    def _add_user(self) -> None:
+        statement = text(
+            "INSERT INTO users (id, name, role, created_at, updated_at) VALUES (:id, 'crash', 'member', now(), now())"
+        )
+        with self.engine.begin() as connection:
+            connection.execute(statement, {"id": self.user.user_id})
+
+    def _upload(self, name: str) -> Any:
+        upload = uploads.Upload([uploads.IncomingFile(name, "text/plain", name.encode())], Announcement())
+        return uploads.upload_files(
+            runtime.transaction, runtime.store(), runtime.settings(), self.user, upload, runtime.now()
+        )[0]
+
+    def _work_on(self, job_id: UUID) -> None:
+        run_job(runtime.transaction, runtime.store(), runtime.settings(), runtime.now, job_id, 5.0)
+
+    def done(self, do: Callable[[], Any], later: timedelta = timedelta()) -> Any:
+        """What ``do`` returns in a fork, which must come to its end."""
+        outcome: Outcome = in_fork(do, later=later)
+        assert not outcome.died
+        assert not outcome.error, outcome.error
+        return outcome.value
