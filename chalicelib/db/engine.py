@@ -15,8 +15,14 @@ from sqlalchemy.orm import Session
 from chalicelib.db.driver import remember_statements, send_at_once
 from chalicelib.errors import DatabaseUnavailable
 
-# Admin shutdown, crash shutdown, cannot connect now; class 08 is every connection exception.
-_LOST = ("57P01", "57P02", "57P03", "08")
+# Admin shutdown, crash shutdown, cannot connect now, idle in a transaction or in one for too long; class 08 is every connection
+# exception.
+_LOST = ("57P01", "57P02", "57P03", "25P03", "25P04", "08")
+# A transaction of ours waits for nobody but the database. One that says nothing for so long is that of a process that died where
+# no end of its connection is told, as a function does at its timeout; it must not keep its locks from everybody.
+_IDLE_IN_TRANSACTION_MS = 10_000
+# How long a lock is waited for: less than a function of ours runs, so that it can say so.
+LOCK_TIMEOUT_MS = 5_000
 _CONNECT_SECONDS = 25  # Aurora at 0 ACU takes about 15 s to resume
 # The connect timeout is also the socket's: the server's own statement timeout must come first, with its clear answer.
 _GRACE_SECONDS = 5
@@ -74,6 +80,8 @@ def _prepare_connection(statement_timeout_ms: int) -> Any:
         # Times that Postgres itself writes into JSON are then in UTC, as everywhere in Landfall.
         cursor.execute("SET timezone = 'UTC'")
         cursor.execute(f"SET statement_timeout = {int(statement_timeout_ms)}")
+        cursor.execute(f"SET idle_in_transaction_session_timeout = {_IDLE_IN_TRANSACTION_MS}")
+        cursor.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}")
         connection.commit()
         cursor.close()
 

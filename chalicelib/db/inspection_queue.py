@@ -30,13 +30,17 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What came of a claim: what was found, or when to try again; neither means that there is nothing to find."""
+    """What came of a claim: what was found, or when to try again; neither means that there is nothing to find.
+
+    ``is_try``: it was really tried, and not only put off.
+    """
 
     claim: Claim
     inspection: dict[str, Any] | None = None
     media_type: str | None = None
     size: int | None = None
     retry_at: datetime | None = None
+    is_try: bool = True
 
 
 _REQUEST = text("""
@@ -70,11 +74,12 @@ _SAVE = text("""
 WITH found AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(CAST(:findings AS jsonb)) AS f (
         bucket text, key text, version_id text, put_rank text, inspection jsonb, media_type text, size bigint,
-        retry_at timestamptz)
+        retry_at timestamptz, is_try boolean)
 ), saved AS (
     UPDATE object_versions AS v
     SET inspection = coalesce(f.inspection, v.inspection), media_type = coalesce(f.media_type, v.media_type),
-        size = coalesce(v.size, f.size), inspect_after = f.retry_at
+        size = coalesce(v.size, f.size), inspect_after = f.retry_at,
+        inspect_tries = v.inspect_tries - CASE WHEN f.is_try THEN 0 ELSE 1 END
     FROM found AS f
     WHERE v.bucket = f.bucket AND v.key = f.key AND v.version_id = f.version_id AND v.put_rank = f.put_rank
     RETURNING v.bucket, v.key, v.version_id, v.put_rank, v.media_type, v.size, v.inspection ->> 'sha256' AS sha256,
@@ -132,6 +137,7 @@ def save_findings(session: Session, findings: Sequence[Finding], now: datetime) 
             "media_type": finding.media_type,
             "size": finding.size,
             "retry_at": finding.retry_at.isoformat() if finding.retry_at else None,
+            "is_try": finding.is_try,
         }
         for finding in findings
     ]

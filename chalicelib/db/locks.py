@@ -12,6 +12,9 @@ STRIPES = 256
 # First half of the two-part advisory key: Landfall's key stripes, apart from anyone else's advisory locks.
 _NAMESPACE = 0x1A4DFA11
 
+_TRY_LOCK = text(
+    "SELECT stripe FROM unnest(CAST(:stripes AS int[])) AS stripe WHERE pg_try_advisory_xact_lock(:namespace, stripe)"
+)
 _LOCK = text("SELECT pg_advisory_xact_lock(:namespace, stripe) FROM unnest(CAST(:stripes AS int[])) AS stripe")
 
 
@@ -22,6 +25,19 @@ def lock_keys(session: Session, names: Iterable[tuple[str, str]]) -> None:
     order: two writers then never wait for each other in a circle, and whoever holds a key sees all that was committed
     for it, because READ COMMITTED gives each later statement a fresh snapshot.
     """
-    stripes = sorted({crc32(f"{bucket}/{key}".encode()) % STRIPES for bucket, key in names})
+    stripes = sorted({_stripe(name) for name in names})
     if stripes:
         session.execute(_LOCK, {"namespace": _NAMESPACE, "stripes": stripes})
+
+
+def lock_free_keys(session: Session, names: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Hold the locks of those of these keys that nobody else holds, and say which they are. Waits for nobody."""
+    names = set(names)
+    stripes = sorted({_stripe(name) for name in names})
+    got = set(session.scalars(_TRY_LOCK, {"namespace": _NAMESPACE, "stripes": stripes}))
+    return {name for name in names if _stripe(name) in got}
+
+
+def _stripe(name: tuple[str, str]) -> int:
+    bucket, key = name
+    return crc32(f"{bucket}/{key}".encode()) % STRIPES

@@ -15,8 +15,10 @@ class Contention(DatabaseUnavailable):
 
 
 _DEADLOCK = ("40001", "40P01")
+_LOCKED = "55P03"  # a lock was not to be had in time
+_CANCELLED = "57014"  # statement timeout
 _DISK_FULL = "53100"
-_OVERLOADED = ("53", "57014")  # out of resources; statement timeout
+_OVERLOADED = ("53", _CANCELLED)  # out of resources
 _RESTRICT = "23001"  # PostgreSQL 18 on; before, a restricted deletion was a foreign key violation too
 _FOREIGN_KEY = "23503"
 _UNIQUE = "23505"
@@ -45,8 +47,16 @@ def meaningful_refusals() -> Iterator[None]:
         raise meaning from error
 
 
+def is_contention(error: BaseException) -> bool:
+    """Whether others stood in the way of a transaction, or it took too long: nothing is wrong with what it was to do."""
+    state = sqlstate(error.orig) if isinstance(error, DBAPIError) else ""
+    return state in _DEADLOCK or state in (_LOCKED, _CANCELLED)
+
+
 def _meaning(error: DBAPIError) -> LandfallError | None:
     state = sqlstate(error.orig)
+    if state == _LOCKED:
+        return DatabaseUnavailable("Somebody else is changing the same things at this moment.")
     if state in _DEADLOCK:
         return Contention("Others were changing the same things at the same time.")
     if state == _UNIQUE:

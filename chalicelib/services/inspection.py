@@ -71,7 +71,7 @@ class _Inspector:
 
     def inspect(self, claim: Claim) -> Finding:
         if self._has_failed or self._clock() > self._deadline:
-            return Finding(claim, retry_at=self._clock() + _FIRST_RETRY)
+            return Finding(claim, retry_at=self._clock() + _FIRST_RETRY, is_try=False)
         try:
             found = inspect_object(self._store, claim.bucket, claim.key, claim.version_id, self._keep_place)
         except NotFound:

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from chalicelib import telemetry
 from chalicelib.db.models import Job
 from chalicelib.db.pages import Order, Slice, fetch_slice
+from chalicelib.db.refusals import meaningful_refusals
 from chalicelib.errors import Conflict, LandfallError, NotFound, Unavailable
 from chalicelib.ids import uuid7
 from chalicelib.services import Transaction
@@ -181,13 +182,14 @@ def run_job(
     kind = steps[job.kind]
     work.may_stop = kind.finishes not in work.progress
     try:
-        work.save()
-        while not kind.step(work):
+        with meaningful_refusals():
             work.save()
-            if clock() >= deadline:
-                _end(work, "queued", run_after=clock())
-                return
-        _end(work, "done", result=work.result)
+            while not kind.step(work):
+                work.save()
+                if clock() >= deadline:
+                    _end(work, "queued", run_after=clock())
+                    return
+            _end(work, "done", result=work.result)
     except Cancelled as stop:
         _give_up(work, kind, "cancelled", str(stop))
     except Unavailable as error:

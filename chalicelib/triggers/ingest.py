@@ -5,7 +5,9 @@ from typing import Any
 
 from chalicelib import runtime, telemetry
 from chalicelib.catalog.notifications import Notice, parse_document, parse_message
+from chalicelib.db.locks import lock_free_keys
 from chalicelib.db.recording import Recorded
+from chalicelib.db.refusals import is_contention
 from chalicelib.errors import DatabaseUnavailable, MalformedNotification
 from chalicelib.services.ingestion import record_notices
 
@@ -80,25 +82,47 @@ def _wanted(notices: Iterable[Notice], request_id: str) -> Iterable[Notice]:
 
 
 def _record(messages: Sequence[Message], request_id: str) -> tuple[list[Recorded], list[str]]:
-    """All messages in one transaction or, if the database refuses something in them, one by one.
+    """All messages in one transaction or, if the database refuses something in them, one half after the other.
 
     Parsing has checked everything the database is known to refuse; this is for what nobody thought of, so that one
-    message can't keep its neighbours out for ever.
+    message can't keep its neighbours out for ever. Where somebody else stands in the way, those that he doesn't concern are
+    recorded, and the others come again.
     """
     try:
         return _record_together(messages), []
     except DatabaseUnavailable:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it was, it must concern one message only
+        if is_contention(error):
+            return _record_free(messages, request_id)
         if len(messages) <= 1:
             return [], _refused(messages, error, request_id)
-    recorded: list[Recorded] = []
-    refused: list[str] = []
-    for message in messages:
-        part, failed = _record([message], request_id)
-        recorded += part
-        refused += failed
-    return recorded, refused
+    half = len(messages) // 2
+    (first, no_first), (rest, no_rest) = (_record(part, request_id) for part in (messages[:half], messages[half:]))
+    return first + rest, no_first + no_rest
+
+
+def _record_free(messages: Sequence[Message], request_id: str) -> tuple[list[Recorded], list[str]]:
+    """Record the messages whose keys nobody holds. If somebody holds a row of theirs, nothing is recorded, and all come again.
+
+    Raises:
+        DatabaseUnavailable: see above.
+    """
+    names = {(notice.bucket, notice.key) for _, notices in messages for notice in notices}
+    try:
+        with runtime.transaction() as session:
+            free = lock_free_keys(session, names)
+            now_free = [m for m in messages if all((notice.bucket, notice.key) in free for notice in m[1])]
+            recorded = record_notices(session, [notice for _, notices in now_free for notice in notices], runtime.now())
+    except Exception as error:
+        if is_contention(error):
+            raise DatabaseUnavailable("Others were changing the same files for too long.") from error
+        raise
+    blocked = [identifier for identifier, _ in messages if identifier not in {identifier for identifier, _ in now_free}]
+    telemetry.log(
+        "warning", "messages come again, since others hold their keys", request_id=request_id, messages=len(blocked)
+    )
+    return recorded, blocked
 
 
 def _record_together(messages: Sequence[Message]) -> list[Recorded]:

@@ -149,3 +149,20 @@ def test_the_unversioned_object_of_a_key_that_got_versions_is_asked_for_by_name(
 )
 def test_first_bytes_tell_type_and_size(data: bytes, found: dict[str, Any]) -> None:
     assert examine_bytes(data) == found
+
+
+def test_an_outage_of_the_store_counts_as_a_try_of_those_that_were_tried_alone(bucket: Inspected) -> None:
+    """A quarter of an hour of it, at the pace of the schedule: afterwards every file is inspected."""
+    keys = [f"{number}.txt" for number in range(40)]
+    bucket.record(*keys)
+    down = Store({key: StoreUnavailable("It does not answer.") for key in keys})
+    for _ in range(15):
+        bucket.now += timedelta(minutes=1)
+        bucket.inspect(down)
+    assert down.asked <= 15 * 8  # of those begun at once, some may have been under way
+    assert sum(version.inspect_tries for version in bucket.versions().values()) == down.asked
+    up = Store({key: {} for key in keys})
+    for _ in range(10):
+        bucket.now += timedelta(hours=1)
+        bucket.inspect(up)
+    assert all(version.inspection for version in bucket.versions().values())

@@ -8,11 +8,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
+from sqlalchemy.orm import Session
 
 import app
 from chalicelib import runtime
+from chalicelib.db.locks import lock_keys
 from chalicelib.errors import DatabaseUnavailable, MalformedNotification
+from chalicelib.triggers import ingest
 from dev.event_source import scheduled_event
 from tests.notifications import body, s3_record, sqs_event
 
@@ -175,3 +178,65 @@ def test_the_maintenance_schedule_makes_the_coming_months_partitions() -> None:
     with runtime.transaction() as session:
         made = session.execute(text("SELECT count(*) FROM pg_class WHERE relname ~ '^file_events_[0-9_]{7}$'"))
         assert made.scalar_one() >= 5
+
+
+@pytest.fixture
+def stuck(database_url: str) -> Iterator[Callable[[str, str], None]]:
+    """A client that vanished in the middle of a transaction, in which it holds a key."""
+    engine = create_engine(database_url)
+    connection = engine.connect()
+
+    def hold(bucket: str, key: str) -> None:
+        lock_keys(Session(connection), [(bucket, key)])
+
+    yield hold
+    connection.close()
+    engine.dispose()
+
+
+def test_who_vanished_with_a_key_keeps_out_that_key_and_no_other(
+    bucket: str, stuck: Callable[[str, str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = [f"{number}.txt" for number in range(40)]
+    stuck(bucket, keys[0])
+    event = sqs_event(*(body(s3_record(PUT, key, bucket=bucket)) for key in keys))
+    failed = {failure["itemIdentifier"] for failure in app.ingest(event, CONTEXT)["batchItemFailures"]}
+    ids = [record["messageId"] for record in event["Records"]]
+    assert ids[0] in failed
+    assert len(failed) <= 3  # keys share stripes, and a few are on the same one
+    assert keys_of(bucket) == {key for key, identifier in zip(keys, ids, strict=True) if identifier not in failed}
+    assert [line["messages"] for line in logged(capsys, "messages come again, since others hold their keys")] == [
+        len(failed)
+    ]
+
+
+def test_who_vanished_is_not_waited_for_long(database_url: str) -> None:
+    """The server ends its transaction: see `idle_in_transaction_session_timeout`."""
+    with runtime.transaction() as session:
+        found = session.execute(text("SELECT name, setting FROM pg_settings WHERE name = ANY(:names)"), {
+            "names": ["idle_in_transaction_session_timeout", "lock_timeout"]})  # fmt: skip
+        assert {row.name: int(row.setting) for row in found} == {
+            "idle_in_transaction_session_timeout": 10_000,
+            "lock_timeout": 5_000,
+        }
+
+
+def test_one_refused_message_of_many_costs_a_few_tries(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[int] = []
+    record = ingest.record_notices
+
+    def refuse_one(session: Any, notices: Any, now: Any) -> Any:
+        notices = list(notices)
+        tries.append(len(notices))
+        if any(notice.key == "bad" for notice in notices):
+            session.execute(text("SELECT 1 / 0"))
+        return record(session, notices, now)
+
+    monkeypatch.setattr(ingest, "record_notices", refuse_one)
+    keys = [f"{number}" for number in range(255)] + ["bad"]
+    event = sqs_event(*(body(s3_record(PUT, key, bucket=bucket)) for key in keys))
+    assert [failure["itemIdentifier"] for failure in app.ingest(event, CONTEXT)["batchItemFailures"]] == [
+        event["Records"][-1]["messageId"]
+    ]
+    assert keys_of(bucket) == set(keys) - {"bad"}
+    assert len(tries) == 1 + 2 * 8
