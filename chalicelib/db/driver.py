@@ -4,7 +4,7 @@ import socket
 from functools import lru_cache
 from typing import Any
 
-from pg8000 import dbapi, legacy
+from pg8000 import converters, dbapi, legacy
 
 
 @lru_cache(maxsize=1024)
@@ -25,6 +25,20 @@ def remember_statements() -> None:
     of recording's, 0.35 ms for a list's. In SQLAlchemy's style the result depends on the statement alone.
     """
     legacy.convert_paramstyle = _convert_paramstyle
+
+
+def quote_elements() -> None:
+    """Quote every element of an array of texts.
+
+    pg8000 quotes what it thinks it must (`converters.array_string_escape`), and not ``null``, which Postgres reads as NULL in
+    whatever case: a tag or key of that name became nothing.
+    """
+    converters.array_string_escape = _quoted
+
+
+def _quoted(element: str) -> str:
+    escaped = element.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def send_at_once(connection: Any) -> None:

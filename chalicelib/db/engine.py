@@ -12,7 +12,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
-from chalicelib.db.driver import remember_statements, send_at_once
+from chalicelib.db.driver import quote_elements, remember_statements, send_at_once
 from chalicelib.errors import DatabaseUnavailable
 
 # Admin shutdown, crash shutdown, cannot connect now, idle in a transaction or in one for too long; class 08 is every connection
@@ -44,6 +44,7 @@ def create_catalog_engine(
         password: called for each new connection, in place of the URL's password: for passwords that expire.
     """
     remember_statements()
+    quote_elements()
     timeout = max(_CONNECT_SECONDS, statement_timeout_ms // 1000 + _GRACE_SECONDS)
     engine = create_engine(
         url,

@@ -107,6 +107,7 @@ class File(Base):
         CheckConstraint("jsonb_typeof(metadata) = 'object'", name="metadata"),
         CheckConstraint("octet_length(key) BETWEEN 1 AND 1024", name="key"),
         CheckConstraint("reserved >= 0", name="reserved"),
+        CheckConstraint("array_position(tags, NULL) IS NULL", name="tags"),
         # Sorts. Creation needs none: see the class. A page within one bucket or owner walks the same ones.
         Index(None, "updated_at", "id"),
         Index(None, "name", "id"),

@@ -91,6 +91,8 @@ def test_patching_changes_what_is_given_and_nothing_else(owner: Api) -> None:
     assert moment(patched.json["updated_at"]) > moment(file["updated_at"])
     assert owner("PATCH", path, {"metadata": {"b": [None, 1.5, "é"]}}).json["metadata"] == {"b": [None, 1.5, "é"]}
     assert owner("PATCH", path, {"tags": ["x", "y"]}).json["tags"] == ["x", "y"]
+    odd = ["null", "NULL", 'a "b"', "c, d", "{e}", "\\"]
+    assert owner("PATCH", path, {"tags": odd}).json["tags"] == odd
     assert owner("PATCH", path, {"session_id": None}).json["session_id"] is None
     changed = owner("PATCH", path, {"session_id": "s1"}).json
     assert changed["session_id"] == "s1"
@@ -311,13 +313,15 @@ def test_a_file_whose_object_is_gone_already_becomes_deleted(
     assert_problem(client("GET", f"/api/files/{file['id']}"), 404, "not-found")
 
 
-def test_a_file_whose_bucket_is_gone_becomes_deleted(files_api: Api, engine: Engine) -> None:
+def test_a_bucket_that_is_not_there_says_nothing_of_its_files(files_api: Api, engine: Engine) -> None:
+    """It may have another name by now, or be another account's, or we look at the wrong endpoint."""
     key = unique("lost")
     record = s3_record("ObjectCreated:Put", key, bucket="no-such-bucket", sequencer="0A", version_id="v", size=1)
     deliver(engine, record)
     (file,) = files_api("GET", f"/api/files?key={key}").json["items"]
-    assert files_api("DELETE", f"/api/files/{file['id']}").status == 204
-    assert files_api("GET", f"/api/files?key={key}&state=any").json["items"][0]["state"] == "deleted"
+    problem = assert_problem(files_api("DELETE", f"/api/files/{file['id']}"), 503, "unavailable")
+    assert "there is no such bucket" in problem["detail"]
+    assert files_api("GET", f"/api/files?key={key}").json["items"][0]["state"] == "stored"
 
 
 @pytest.mark.parametrize("bucket", ["versioned", "plain"])

@@ -24,6 +24,25 @@ def test_a_connection_sends_at_once_speaks_utc_and_has_a_statement_timeout(tmp_p
             assert connection.execute(text("SHOW statement_timeout")).scalar_one() == "1234ms"
 
 
+@pytest.mark.parametrize(
+    "elements",
+    [
+        ["null", "NULL", "Null"],
+        ["", " ", "a b", "a,b"],
+        ['"', "\\", '\\"', "'"],
+        ["{", "}", "{x}"],
+        ["é", "🎉", "\n"],
+        ["None"],
+    ],
+)
+def test_texts_in_an_array_are_what_they_were(database_url: str, elements: list[str]) -> None:
+    engine = create_catalog_engine(database_url)
+    with transaction(engine) as session:
+        statement = text("SELECT to_json(CAST(:elements AS text[]))")
+        assert session.execute(statement, {"elements": elements}).scalar_one() == elements
+    engine.dispose()
+
+
 def test_a_server_that_was_killed_is_reported_and_then_found_again(tmp_path: Path) -> None:
     with ephemeral_postgres(tmp_path) as postgres:
         engine = create_catalog_engine(postgres.url)
