@@ -199,7 +199,7 @@ def begin_restore(
         "file_id": str(file_id),
         "source": source | {"version_id": version.version_id or "null"},
         # What is put there later, while the job waits, is newer than this wish.
-        "over": file["etag"] if file["state"] == "stored" else "",
+        "over": (file["etag"] or None) if file["state"] == "stored" else "",
     }
     return create_job(session, principal, "restore", command, now)
 
@@ -242,8 +242,10 @@ def _copy_over(work: Work, file: FileDocument) -> ObjectHead:
         return there  # a process before this one came as far
     work.progress["copying"] = True
     work.save()
-    over = Over(work.command.get("over", there.etag if there else ""))
-    copied = work.store.copier.copy(source, bucket, key, on_part=work.save, over=over)
+    over = work.command.get("over")
+    if over is None:  # an event need not name an ETag
+        over = there.etag if there else ""
+    copied = work.store.copier.copy(source, bucket, key, on_part=work.save, over=Over(over))
     return _copied(work, bucket, key, copied)
 
 
