@@ -33,7 +33,7 @@ class Ground:
         return World(self.s3, self.sqs, self.queue_url, self.engine, bucket)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")  # no longer: its settings are this process's and every child's
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     folder: Path = tmp_path_factory.mktemp("crash")
     with ephemeral_stack(folder) as stack, pytest.MonkeyPatch.context() as patch:
