@@ -9,10 +9,11 @@ then one transaction in which the file takes its new place, then a deletion at t
 - The old object is deleted only if it is still the one that was copied: what somebody puts there meanwhile stays.
 """
 
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeGuard
 from uuid import UUID
 
 from sqlalchemy import delete, insert, select, update
@@ -170,12 +171,28 @@ def undo_move(work: Work) -> None:
 
 def _unnoted_copy(work: Work, bucket: str, key: str) -> list[Copied]:
     """The copy that was made by a process that died before it could say so, if there is one."""
-    begun = work.progress.get("source")
     with suppress(StoreUnavailable):
         there = _head(work, bucket, key)
-        if begun and there and (there.size, there.etag) == (begun["size"], begun["etag"]):
+        if _is_unnoted(work, there, work.progress.get("source")):
             return [copied for copied in [Copied(there.version_id, there.etag)] if copied not in _copies(work)]
     return []
+
+
+def _is_unnoted(work: Work, there: ObjectHead | None, begun: Mapping[str, Any] | None) -> TypeGuard[ObjectHead]:
+    """Whether an object is the copy of ``begun`` that a process before this one has made, and died before it could say so."""
+    if there is None or begun is None or there.size != begun["size"]:
+        return False
+    return there.etag in (begun["etag"], work.progress.get("foretold"))
+
+
+def _foretell(work: Work) -> Callable[[str], None]:
+    """Notes the ETag that a copy is going to have."""
+
+    def foretell(etag: str) -> None:
+        work.progress["foretold"] = etag
+        work.save()
+
+    return foretell
 
 
 def begin_restore(
@@ -238,14 +255,14 @@ def _copy_over(work: Work, file: FileDocument) -> ObjectHead:
     """
     bucket, key, source = file["bucket"], file["key"], Source(**work.command["source"])
     there = _head(work, bucket, key)
-    if there and work.progress.get("copying") and (there.size, there.etag) == (source.size, source.etag):
+    if work.progress.get("copying") and _is_unnoted(work, there, work.command["source"]):
         return there  # a process before this one came as far
     work.progress["copying"] = True
     work.save()
     over = work.command.get("over")
     if over is None:  # an event need not name an ETag
         over = there.etag if there else ""
-    copied = work.store.copier.copy(source, bucket, key, on_part=work.save, over=Over(over))
+    copied = work.store.copier.copy(source, bucket, key, on_part=work.save, foretell=_foretell(work), over=Over(over))
     return _copied(work, bucket, key, copied)
 
 
@@ -322,7 +339,7 @@ def _copy_to(work: Work, file: FileDocument, key: str) -> ObjectHead:
     """
     bucket, source, begun = file["bucket"], _source_document(file), work.progress.get("source")
     there = _head(work, bucket, key)
-    if there is not None and begun is not None and (there.size, there.etag) == (begun["size"], begun["etag"]):
+    if _is_unnoted(work, there, begun):
         _note_copy(work, Copied(there.version_id, there.etag))  # a process before this one came as far
     if there is not None and Copied(there.version_id, there.etag) not in _copies(work):
         raise Conflict(f"There is something at {key} already.")
@@ -331,7 +348,9 @@ def _copy_to(work: Work, file: FileDocument, key: str) -> ObjectHead:
     work.progress["source"] = source
     work.save()
     over = Over(there.etag if there else "")
-    copied = work.store.copier.copy(Source(**source), bucket, key, on_part=work.save, over=over)
+    copied = work.store.copier.copy(
+        Source(**source), bucket, key, on_part=work.save, foretell=_foretell(work), over=over
+    )
     return _copied(work, bucket, key, copied)
 
 

@@ -1,8 +1,9 @@
 """Copies made by S3 itself: no byte of them comes here."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from hashlib import md5
 from typing import Any
 from urllib.parse import urlencode
 
@@ -72,12 +73,15 @@ class Copier:
         key: str,
         media_type: str | None = None,
         on_part: Callable[[], None] = lambda: None,
+        foretell: Callable[[str], None] = lambda _: None,
         over: Over | None = None,
     ) -> Copied:
         """Copy one object, in parts if it is large; says what was made.
 
         Its headers, user metadata, tags and storage class come along, but for the type if ``media_type`` says another one.
-        ``on_part`` is called after each part: to tell that the work goes on, or to end it by raising.
+        ``on_part`` is called after each part: to tell that the work goes on, or to end it by raising. ``foretell`` is called
+        before an object is made of parts, with the ETag that it will have, which is not its source's: so that whoever dies right
+        after that is known by it.
         ``over``: what may be at the destination; None: whatever is. It is asked for first, for a store that knows no such
         condition, and left to the store then: `PreconditionFailed` if it is something else.
         """
@@ -85,7 +89,7 @@ class Copier:
             self._check(bucket, key, over)
         headers = self._headers(source) | ({"ContentType": media_type} if media_type else {})
         if source.size > _PART_BYTES:
-            return self._copy_in_parts(source, bucket, key, headers, on_part, over)
+            return self._copy_in_parts(source, bucket, key, headers, on_part, foretell, over)
         options = {"ChecksumAlgorithm": "SHA256", "MetadataDirective": "REPLACE", **headers}
         if over is not None and self._takes_conditions:
             options |= over.parameters()
@@ -120,6 +124,7 @@ class Copier:
         key: str,
         headers: dict[str, Any],
         on_part: Callable[[], None],
+        foretell: Callable[[str], None],
         over: Over | None,
     ) -> Copied:
         headers = headers | self._tags(source)
@@ -133,6 +138,7 @@ class Copier:
                 ):
                     parts.append(part)
                     on_part()
+            foretell(_etag_of(parts))
             answer = self._multipart.complete(bucket, key, upload_id, parts, over.parameters() if over else {})
             return _copied(answer, answer)
         except BaseException:
@@ -164,6 +170,16 @@ class Copier:
 def _copied(answer: dict[str, Any], result: dict[str, Any]) -> Copied:
     version_id = str(answer.get("VersionId") or "")
     return Copied("" if version_id == "null" else version_id, str(result["ETag"]).strip('"'))
+
+
+def _etag_of(parts: Sequence[Part]) -> str:
+    """The ETag of an object made of parts: the MD5 of theirs and their number. S3 doesn't promise it, all stores keep to it; where
+    the parts' own are no MD5, as under a KMS key, a copy may not be known by it."""
+    try:
+        joined = b"".join(bytes.fromhex(part.etag.strip('"')) for part in parts)
+    except ValueError:
+        return ""
+    return f"{md5(joined, usedforsecurity=False).hexdigest()}-{len(parts)}"
 
 
 def _spans(source: Source) -> Iterator[tuple[int, int, int]]:

@@ -10,6 +10,7 @@ from itertools import count
 
 import pytest
 
+from chalicelib.store import copying
 from tests.crash.conftest import Ground
 from tests.crash.forks import Outcome, in_fork
 from tests.crash.world import World
@@ -57,3 +58,12 @@ def test_another_job(ground: Ground, monkeypatch: pytest.MonkeyPatch, operation:
 @pytest.mark.parametrize("versioned", [True, False], ids=["versioned", "plain"])
 def test_a_move_whose_answers_are_lost(ground: Ground, monkeypatch: pytest.MonkeyPatch, versioned: bool) -> None:
     assert _crash_everywhere(lambda: ground.world(versioned, monkeypatch), "move", "old", lose=True) == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "other"), [("move", None), ("move", "new"), ("restore", None), ("restore", "old")]
+)
+def test_a_copy_in_parts(ground: Ground, monkeypatch: pytest.MonkeyPatch, operation: str, other: str | None) -> None:
+    """As large objects are copied: the copy has another ETag than its source."""
+    monkeypatch.setattr(copying, "_PART_BYTES", 1)
+    assert _crash_everywhere(lambda: ground.world(True, monkeypatch), operation, other) == []
