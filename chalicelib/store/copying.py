@@ -173,7 +173,7 @@ def _copied(answer: dict[str, Any], result: dict[str, Any]) -> Copied:
 
 
 def _etag_of(parts: Sequence[Part]) -> str:
-    """The ETag of an object made of parts: the MD5 of theirs and their number. S3 doesn't promise it, all stores keep to it; where
+    """The ETag of an object made of parts: the MD5 of theirs and their number. S3 promises none, all stores keep to it; where
     the parts' own are no MD5, as under a KMS key, a copy may not be known by it."""
     try:
         joined = b"".join(bytes.fromhex(part.etag.strip('"')) for part in parts)
