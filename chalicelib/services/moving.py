@@ -173,12 +173,12 @@ def _unnoted_copy(work: Work, bucket: str, key: str) -> list[Copied]:
     """The copy that was made by a process that died before it could say so, if there is one."""
     with suppress(StoreUnavailable):
         there = _head(work, bucket, key)
-        if _is_unnoted(work, there, work.progress.get("source")):
+        if _is_unnoted(there, work, work.progress.get("source")):
             return [copied for copied in [Copied(there.version_id, there.etag)] if copied not in _copies(work)]
     return []
 
 
-def _is_unnoted(work: Work, there: ObjectHead | None, begun: Mapping[str, Any] | None) -> TypeGuard[ObjectHead]:
+def _is_unnoted(there: ObjectHead | None, work: Work, begun: Mapping[str, Any] | None) -> TypeGuard[ObjectHead]:
     """Whether an object is the copy of ``begun`` that a process before this one has made, and died before it could say so."""
     if there is None or begun is None or there.size != begun["size"]:
         return False
@@ -255,7 +255,7 @@ def _copy_over(work: Work, file: FileDocument) -> ObjectHead:
     """
     bucket, key, source = file["bucket"], file["key"], Source(**work.command["source"])
     there = _head(work, bucket, key)
-    if work.progress.get("copying") and _is_unnoted(work, there, work.command["source"]):
+    if work.progress.get("copying") and _is_unnoted(there, work, work.command["source"]):
         return there  # a process before this one came as far
     work.progress["copying"] = True
     work.save()
@@ -339,7 +339,7 @@ def _copy_to(work: Work, file: FileDocument, key: str) -> ObjectHead:
     """
     bucket, source, begun = file["bucket"], _source_document(file), work.progress.get("source")
     there = _head(work, bucket, key)
-    if _is_unnoted(work, there, begun):
+    if _is_unnoted(there, work, begun):
         _note_copy(work, Copied(there.version_id, there.etag))  # a process before this one came as far
     if there is not None and Copied(there.version_id, there.etag) not in _copies(work):
         raise Conflict(f"There is something at {key} already.")
