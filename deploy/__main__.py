@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     dead = _stage_command(commands, "dead", "list dead events, have them tried again, or throw them away", _dead)
     dead_letters.add_arguments(dead)
     _stage_command(commands, "redrive", "have all dead events tried again", _redrive)
+    _stage_command(commands, "inspect", "have everything inspected that inspection has given up", _inspect)
     package = _stage_command(commands, "package", "package a stage without deploying it", _package)
     package.add_argument("--architecture", choices=["arm64", "x86_64"])
     package.add_argument("--out", type=Path, default=Path("out"))
@@ -129,6 +130,11 @@ def _dead(options: argparse.Namespace) -> None:
 def _redrive(options: argparse.Namespace) -> None:
     count = _deployment(options).dead_letters().each(Selection(), lambda held: held.redrive())
     print(f"{count} {'event is' if count == 1 else 'events are'} back in the queue.")
+
+
+def _inspect(options: argparse.Namespace) -> None:
+    count = _deployment(options).inspect()
+    print(f"{count} {'version' if count == 1 else 'versions'} will be inspected again.")
 
 
 def _package(options: argparse.Namespace) -> None:

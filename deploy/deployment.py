@@ -162,6 +162,10 @@ class Deployment:
         outputs = self._outputs()
         return DeadQueue(self.cloud.client("sqs"), outputs["EventsQueueUrl"], outputs["DeadEventsQueueUrl"])
 
+    def inspect(self) -> int:
+        """Have every version inspected again whose inspection was given up; returns how many there are."""
+        return int(Migrator(self.cloud, self.stack, self.report).invoke({"action": "inspect"})["requested"])
+
     def status(self) -> Status:
         """How the stage stands."""
         outputs, stack = self._outputs(), self.stack

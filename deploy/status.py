@@ -119,7 +119,9 @@ def _add_backlog(status: Status, migrator: Migrator) -> None:
     try:
         found = migrator.invoke({"action": "backlog"})
     except DeployProblem:  # no database, or a release that doesn't know this yet
-        found = dict.fromkeys(("failed_jobs", "open_jobs", "pending_uploads", "overdue_uploads"))
+        found = dict.fromkeys(
+            ("failed_jobs", "open_jobs", "pending_uploads", "overdue_uploads", "uninspected_versions")
+        )
     failed, overdue = found["failed_jobs"], found["overdue_uploads"]
     status.add(
         "Failed jobs", "failed_jobs", failed, worry="Jobs failed within the last day: GET /api/jobs" if failed else ""
@@ -128,6 +130,9 @@ def _add_backlog(status: Status, migrator: Migrator) -> None:
     status.add("Pending uploads", "pending_uploads", found["pending_uploads"])
     late = "Uploads that should have been given up hours ago are still pending: is the function Work running?"
     status.add("Overdue uploads", "overdue_uploads", overdue, worry=late if overdue else "")
+    given_up = found.get("uninspected_versions")  # a release before this one doesn't know
+    again = "Inspection has given up: python -m deploy inspect" if given_up else ""
+    status.add("Not inspected", "uninspected_versions", given_up, worry=again)
 
 
 def _add_alarms(status: Status, cloud: Cloud, stack: Stack, email: str) -> None:

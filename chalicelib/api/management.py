@@ -9,7 +9,7 @@ from chalicelib import runtime
 from chalicelib.api import problems
 from chalicelib.api.endpoint import JSON, Call, Reply, endpoint
 from chalicelib.api.pages import Page, PageQuery, page_reply
-from chalicelib.api.schemas.files import FilePath
+from chalicelib.api.schemas.files import FileDetail, FilePath
 from chalicelib.api.schemas.jobs import FolderQuery, JobOut, JobPath, TrashQuery, ZipCreate
 from chalicelib.api.schemas.management import (
     BulkFiles,
@@ -136,6 +136,26 @@ def restore_file(call: Call[FilePath, None, FileRestore]) -> Reply:
         raise outcome.error
     with runtime.transaction() as session:
         return Reply(files.get_file(session, call.principal, file_id) | {"job": None})
+
+
+@routes.route("/api/files/{file_id}/inspect", methods=["POST"], **JSON)
+@endpoint(path=FilePath, response=FileDetail, errors=(NotFound, Conflict), transactional=False)
+def inspect_file(call: Call[FilePath, None, None]) -> dict[str, Any]:
+    """Read a file's headers and first bytes again.
+
+    Each new object is inspected by itself. This is for one whose inspection was given up because S3 did not answer for
+    too long: `/versions` tells by its `inspection_problem`.
+    """
+    from chalicelib.services.inspection import inspect_again
+
+    return inspect_again(
+        runtime.transaction,
+        runtime.store(),
+        call.principal,
+        call.path.file_id,
+        runtime.now,
+        call.settings.keep_place,
+    )
 
 
 @routes.route("/api/files/bulk-delete", methods=["POST"], **JSON)

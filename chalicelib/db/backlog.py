@@ -16,18 +16,22 @@ SELECT
     (SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')) AS open_jobs,
     (SELECT count(*) FROM uploads AS u JOIN files AS f ON f.id = u.file_id AND f.state = 'pending'
         WHERE u.closed_at IS NULL) AS pending_uploads,
-    (SELECT count(*) FROM uploads WHERE closed_at IS NULL AND expires_at < :late) AS overdue_uploads
+    (SELECT count(*) FROM uploads WHERE closed_at IS NULL AND expires_at < :late) AS overdue_uploads,
+    (SELECT count(*) FROM object_versions WHERE inspect_problem IS NOT NULL AND inspect_after IS NULL AND alive)
+        AS uninspected_versions
 """)
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Counts. ``failed_jobs`` are those of the last day; ``overdue_uploads`` should have been given up hours ago."""
+    """Counts. ``failed_jobs`` are those of the last day; ``overdue_uploads`` should have been given up hours ago.
+    ``uninspected_versions`` were given up by inspection."""
 
     failed_jobs: int
     open_jobs: int
     pending_uploads: int
     overdue_uploads: int
+    uninspected_versions: int
 
 
 def count_backlog(session: Session, now: datetime) -> Backlog:

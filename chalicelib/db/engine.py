@@ -21,6 +21,11 @@ _LOST = ("57P01", "57P02", "57P03", "25P03", "25P04", "08")
 # A transaction of ours waits for nobody but the database. One that says nothing for so long is that of a process that died where
 # no end of its connection is told, as a function does at its timeout; it must not keep its locks from everybody.
 _IDLE_IN_TRANSACTION_MS = 10_000
+# How much longer than one statement a whole transaction may last, where statements have a limit: less than the gateway waits
+# for a request. PostgreSQL knows such a limit since version 17.
+_TRANSACTION_GRACE_MS = 2_000
+_SET_TRANSACTION_TIMEOUT = """
+SELECT set_config('transaction_timeout', '{}', false) WHERE current_setting('server_version_num')::int >= 170000"""
 # How long a lock is waited for: less than a function of ours runs, so that it can say so.
 LOCK_TIMEOUT_MS = 5_000
 _CONNECT_SECONDS = 25  # Aurora at 0 ACU takes about 15 s to resume
@@ -83,6 +88,8 @@ def _prepare_connection(statement_timeout_ms: int) -> Any:
         cursor.execute(f"SET statement_timeout = {int(statement_timeout_ms)}")
         cursor.execute(f"SET idle_in_transaction_session_timeout = {_IDLE_IN_TRANSACTION_MS}")
         cursor.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}")
+        if statement_timeout_ms:
+            cursor.execute(_SET_TRANSACTION_TIMEOUT.format(int(statement_timeout_ms) + _TRANSACTION_GRACE_MS))
         connection.commit()
         cursor.close()
 

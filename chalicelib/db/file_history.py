@@ -25,24 +25,28 @@ _BELONGS = """(
             SELECT l.put_rank FROM object_versions AS l
             WHERE l.bucket = v.bucket AND l.key = v.key AND l.version_id = CAST(:left_version AS text)), '') END)"""
 
-# The current version is found as recording finds it: see `_CURRENT` in chalicelib/db/recording.py. A row without a put
-# is only the tombstone of a version whose put never came, and "*" that of a whole key.
+# Recording has found the current version, and says so in the file's row: see `_CURRENT` in chalicelib/db/recording.py.
+_CURRENT_VERSION = """(
+    SELECT c.version_id FROM files AS f
+    JOIN object_versions AS c ON c.bucket = f.bucket AND c.key = f.key AND c.alive AND c.put_rank = f.rank
+        AND c.is_delete_marker = (f.version_id IS NULL) AND c.version_id = coalesce(f.version_id, c.version_id)
+    WHERE f.bucket = :bucket AND f.key = :key
+    LIMIT 1)"""
+
+# A row without a put is only the tombstone of a version whose put never came, and "*" that of a whole key.
 _VERSIONS = text(
     """
 SELECT coalesce(json_agg(p), '[]')::text FROM (
-    SELECT v.version_id, v.is_delete_marker, NOT v.alive AS removed, v.size, v.etag, v.media_type, v.inspection, v.stored_at,
-        v.put_rank AS place,
-        CAST(:until AS timestamptz) IS NULL AND v.version_id IS NOT DISTINCT FROM (
-            SELECT c.version_id FROM object_versions AS c
-            WHERE c.bucket = :bucket AND c.key = :key AND c.alive
-            ORDER BY c.put_rank DESC, c.version_id DESC LIMIT 1) AS is_current
+    SELECT v.version_id, v.is_delete_marker, NOT v.alive AS removed, v.size, v.etag, v.media_type, v.inspection,
+        v.inspect_problem AS inspection_problem, v.stored_at, v.put_rank AS place,
+        CAST(:until AS timestamptz) IS NULL AND v.version_id IS NOT DISTINCT FROM {current} AS is_current
     FROM object_versions AS v
     WHERE v.bucket = :bucket AND v.key = :key AND v.put_rank <> '' AND v.version_id <> '*'
         AND {belongs}
         AND (CAST(:place AS text) IS NULL OR (v.put_rank, v.version_id) < (:place, :version_id))
     ORDER BY v.put_rank DESC, v.version_id DESC
     LIMIT :limit) AS p
-""".replace("{belongs}", _BELONGS)
+""".replace("{belongs}", _BELONGS).replace("{current}", _CURRENT_VERSION)
 )
 
 # An event without a time is kept at the epoch: the partition key can't be null.
@@ -92,13 +96,13 @@ def hidden_objects(session: Session, places: Sequence[tuple[str, str]]) -> dict[
 
 # Removals count, too: without versions, what is put again must outrank what took the last one away. Those by version id
 # don't: they have a rank above everything, and concern one version only.
-_CURRENT = text("""
-SELECT (
-        SELECT c.version_id FROM object_versions AS c WHERE c.bucket = :bucket AND c.key = :key AND c.alive
-        ORDER BY c.put_rank DESC, c.version_id DESC LIMIT 1) AS version_id,
+_CURRENT = text(
+    """
+SELECT {current} AS version_id,
     max(greatest(v.put_rank, CASE WHEN v.version_id IN ('', '*') THEN v.removal_rank ELSE '' END)) AS rank
 FROM object_versions AS v WHERE v.bucket = :bucket AND v.key = :key
-""")
+""".replace("{current}", _CURRENT_VERSION)
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""What is left to inspect: versions whose ``inspect_after`` is set. The table is its own queue."""
+"""What is left to inspect: versions whose ``inspect_after`` is set. The table is its own queue.
+
+A version whose inspection was given up has an ``inspect_problem`` and no ``inspect_after``; it can be requested again.
+"""
 
 import json
 from collections.abc import Sequence
@@ -15,6 +18,7 @@ from chalicelib.db.locks import lock_keys
 # How long a claim keeps others away: longer than any Lambda of ours runs, so a crashed claimant's work is taken over.
 _LEASE = timedelta(minutes=5)
 MAX_TRIES = 8
+_UNFINISHED = "No try to inspect it came to an end."
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +34,13 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What came of a claim: what was found, or when to try again; neither means that there is nothing to find.
+    """What came of a claim.
 
-    ``is_try``: it was really tried, and not only put off.
+    Attributes:
+        inspection, media_type, size: what was found.
+        retry_at: when to try again.
+        problem: why it failed. Without ``retry_at`` it is given up.
+        is_try: it was really tried, and not only put off.
     """
 
     claim: Claim
@@ -40,6 +48,7 @@ class Finding:
     media_type: str | None = None
     size: int | None = None
     retry_at: datetime | None = None
+    problem: str | None = None
     is_try: bool = True
 
 
@@ -62,6 +71,8 @@ WITH due AS MATERIALIZED (
 )
 UPDATE object_versions AS v
 SET inspect_after = CASE WHEN v.alive AND v.inspect_tries < :most_tries THEN CAST(:lease_end AS timestamptz) END,
+    inspect_problem = CASE WHEN v.alive AND v.inspect_tries >= :most_tries THEN CAST(:unfinished AS text)
+        ELSE v.inspect_problem END,
     inspect_tries = v.inspect_tries + 1
 FROM due
 WHERE v.bucket = due.bucket AND v.key = due.key AND v.version_id = due.version_id
@@ -74,11 +85,12 @@ _SAVE = text("""
 WITH found AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(CAST(:findings AS jsonb)) AS f (
         bucket text, key text, version_id text, put_rank text, inspection jsonb, media_type text, size bigint,
-        retry_at timestamptz, is_try boolean)
+        retry_at timestamptz, problem text, is_try boolean)
 ), saved AS (
     UPDATE object_versions AS v
     SET inspection = coalesce(f.inspection, v.inspection), media_type = coalesce(f.media_type, v.media_type),
         size = coalesce(v.size, f.size), inspect_after = f.retry_at,
+        inspect_problem = CASE WHEN f.is_try THEN f.problem ELSE v.inspect_problem END,
         inspect_tries = v.inspect_tries - CASE WHEN f.is_try THEN 0 ELSE 1 END
     FROM found AS f
     WHERE v.bucket = f.bucket AND v.key = f.key AND v.version_id = f.version_id AND v.put_rank = f.put_rank
@@ -111,13 +123,28 @@ def request_inspection(session: Session, requests: Sequence[InspectionRequest], 
     )
 
 
+_GIVEN_UP = text("""
+SELECT bucket, key, version_id FROM object_versions
+WHERE inspect_problem IS NOT NULL AND inspect_after IS NULL AND alive
+ORDER BY bucket, key LIMIT :most
+""")
+
+
+def request_given_up(session: Session, now: datetime, most: int) -> int:
+    """Ask that up to ``most`` versions whose inspection was given up be inspected again; returns how many."""
+    found = session.execute(_GIVEN_UP, {"most": most})
+    requests = [InspectionRequest(row.bucket, row.key, row.version_id, "InspectAgain") for row in found]
+    request_inspection(session, requests, now)
+    return len(requests)
+
+
 def claim_due(session: Session, now: datetime, most: int, newest_first: bool = False) -> list[Claim]:
     """Take up to ``most`` versions that are due; nobody else gets them for five minutes.
 
-    One that was claimed `MAX_TRIES` times is given up, whatever happened to its claimants.
+    One that was claimed `MAX_TRIES` times is given up, and says so, whatever happened to its claimants.
     """
     statement = _CLAIM_NEWEST if newest_first else _CLAIM_OLDEST
-    values = {"now": now, "most": most, "most_tries": MAX_TRIES, "lease_end": now + _LEASE}
+    values = {"now": now, "most": most, "most_tries": MAX_TRIES, "lease_end": now + _LEASE, "unfinished": _UNFINISHED}
     rows = session.execute(statement, values).all()
     return [Claim(row.bucket, row.key, row.version_id, row.put_rank, row.inspect_tries) for row in rows if row.claimed]
 
@@ -137,6 +164,7 @@ def save_findings(session: Session, findings: Sequence[Finding], now: datetime) 
             "media_type": finding.media_type,
             "size": finding.size,
             "retry_at": finding.retry_at.isoformat() if finding.retry_at else None,
+            "problem": finding.problem,
             "is_try": finding.is_try,
         }
         for finding in findings

@@ -1,10 +1,20 @@
-"""Locks on keys, taken in one order everywhere."""
+"""Locks, taken in one order everywhere, so that no two transactions wait for each other in a circle:
 
-from collections.abc import Iterable
+1. sessions;
+2. keys, in the order of their stripes: whoever writes ``object_versions``, or more than one file;
+3. rows of files, in the order of their ids;
+4. rows of uploads, in the order of their files' ids;
+5. usage, which the triggers on files lock in the order of its key, at the end of each statement.
+"""
+
+from collections.abc import Collection, Iterable
+from uuid import UUID
 from zlib import crc32
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
+
+from chalicelib.db.models import File
 
 # A lock for every key of a batch of thousands would overflow the server's lock table (64 × max_connections by default),
 # so keys share stripes. 256 of them let eight small batches rarely meet, and bound what one large batch holds.
@@ -28,6 +38,14 @@ def lock_keys(session: Session, names: Iterable[tuple[str, str]]) -> None:
     stripes = sorted({_stripe(name) for name in names})
     if stripes:
         session.execute(_LOCK, {"namespace": _NAMESPACE, "stripes": stripes})
+
+
+def lock_files(session: Session, file_ids: Collection[UUID]) -> None:
+    """Wait for these files: for their keys, as recording does, then for their rows."""
+    rows = session.execute(select(File.bucket, File.key).where(File.id.in_(file_ids)))
+    lock_keys(session, [(row.bucket, row.key) for row in rows])
+    lock = select(File.id).where(File.id.in_(file_ids)).order_by(File.id)
+    session.execute(lock.with_for_update(key_share=True))
 
 
 def lock_free_keys(session: Session, names: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:

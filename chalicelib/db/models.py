@@ -232,6 +232,12 @@ class ObjectVersion(Base):
         Index("object_versions_current_idx", "bucket", "key", "put_rank", "version_id", postgresql_where=text("alive")),
         Index("object_versions_follows_idx", "bucket", "key", "follows", postgresql_where=text("follows IS NOT NULL")),
         Index("object_versions_inspection_idx", "inspect_after", postgresql_where=text("inspect_after IS NOT NULL")),
+        Index(
+            "object_versions_uninspected_idx",
+            "bucket",
+            "key",
+            postgresql_where=text("inspect_problem IS NOT NULL AND inspect_after IS NULL"),
+        ),
     )
 
     bucket: Mapped[str] = mapped_column(Bytewise, primary_key=True)
@@ -251,6 +257,8 @@ class ObjectVersion(Base):
     inspection: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     inspect_after: Mapped[datetime | None] = mapped_column(Moment)
     inspect_tries: Mapped[int] = mapped_column(server_default=text("0"))
+    # Why the last try failed. With nothing due it was the last one: see chalicelib/db/inspection_queue.py.
+    inspect_problem: Mapped[str | None] = mapped_column(Text)
 
 
 class FileEvent(Base):

@@ -47,6 +47,11 @@ def meaningful_refusals() -> Iterator[None]:
         raise meaning from error
 
 
+def is_deadlock(error: DBAPIError) -> bool:
+    """Whether the server ended a transaction because it and others waited for each other: it may work the next time."""
+    return sqlstate(error.orig) in _DEADLOCK
+
+
 def is_contention(error: BaseException) -> bool:
     """Whether others stood in the way of a transaction, or it took too long: nothing is wrong with what it was to do."""
     state = sqlstate(error.orig) if isinstance(error, DBAPIError) else ""

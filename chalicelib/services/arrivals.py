@@ -15,7 +15,7 @@ from chalicelib.db.file_queries import FileDocument, find_files
 from chalicelib.db.models import Upload
 from chalicelib.db.recording import record_changes
 from chalicelib.errors import AgainstPolicy, Conflict, NotArrived, NotFound, OverQuota, PreconditionFailed
-from chalicelib.services import Transaction
+from chalicelib.services import Transaction, in_transaction
 from chalicelib.services.files import present_file, visible_file
 from chalicelib.services.pending import check_settled, close_uploads
 from chalicelib.services.principals import Principal
@@ -85,10 +85,13 @@ def record_if_there(
         head = store.head(file["bucket"], file["key"])
     except NotFound:
         return None
-    with transaction() as session:
+
+    def record(session: Session) -> FileDocument:
         record_changes(session, [seen(file["bucket"], file["key"], head, now, after)], now)
         close_uploads(session, [UUID(file["id"])], now)
         return find_files(session, [UUID(file["id"])])[0]
+
+    return in_transaction(transaction, record)
 
 
 def seen(bucket: str, key: str, head: ObjectHead, now: datetime, after: Current | None = None) -> ObjectChange:

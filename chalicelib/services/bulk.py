@@ -2,8 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import update
@@ -12,18 +14,21 @@ from sqlalchemy.orm import Session
 from chalicelib.catalog.changes import Kind, ObjectChange, rank_of_removal
 from chalicelib.db import file_history, file_queries
 from chalicelib.db.file_queries import FileDocument
+from chalicelib.db.locks import lock_files
 from chalicelib.db.models import File
 from chalicelib.db.recording import record_changes
 from chalicelib.errors import Conflict, LandfallError, NotFound, OverQuota, StoreUnavailable
-from chalicelib.services import Transaction
+from chalicelib.services import Transaction, in_transaction
 from chalicelib.services.claims import claim_files, release_files
-from chalicelib.services.files import deletion_change, lock_files
+from chalicelib.services.files import delete_file, deletion_change
+from chalicelib.services.moving import moving_files
 from chalicelib.services.pending import Room, abort_parts, give_up_uploads
 from chalicelib.services.principals import Principal
 from chalicelib.settings import Settings
-from chalicelib.store.client import Deletion, ObjectStore
+from chalicelib.store.client import CHANGED, Deletion, ObjectStore
 
 _MOST_AT_ONCE = 1000
+_READERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +42,36 @@ class Outcome:
 def delete_files(
     transaction: Transaction, store: ObjectStore, principal: Principal, file_ids: Sequence[UUID], now: datetime
 ) -> list[Outcome]:
-    """Delete files as `files.delete_file` does; says of each, in their order, what became of it."""
+    """Delete files as `files.delete_file` does; says of each, in their order, what became of it.
+
+    Those that are being moved, or turn out to be others by then, are deleted one by one.
+    """
     files, outcomes = _present(transaction, principal, file_ids)
+    with transaction() as session:
+        singly = moving_files(session, files)
     for file in files.values():
         if file["upload"]:
             abort_parts(store, file)
-    for bucket, group in _by_bucket(files.values()):
-        answers = _carefully(store, bucket, [(file["key"], None) for file in group])
+    for bucket, group in _by_bucket(file for file_id, file in files.items() if file_id not in singly):
+        etags = [(file["etag"] or "") if file["state"] == "stored" else "" for file in group]
+        answers = _carefully(store, bucket, [(file["key"], None) for file in group], etags)
         deleted = [(file, answer) for file, answer in zip(group, answers, strict=True) if isinstance(answer, Deletion)]
-        with transaction() as session:
-            lock_files(session, group)
-            record_changes(session, [deletion_change(file, deletion) for file, deletion in deleted], now)
-            ids = [UUID(file["id"]) for file, _ in deleted]
-            waiting = update(File).where(File.id.in_(ids), File.state == "pending")
-            session.execute(waiting.values(state="deleted", updated_at=now))
-            give_up_uploads(session, ids)
+        changes = [deletion_change(file, deletion) for file, deletion in deleted]
+        ids = [UUID(file["id"]) for file, _ in deleted]
+        by_now = in_transaction(transaction, partial(_record_deletions, ids=ids, changes=changes, now=now))
+        keys = {file["id"]: file["key"] for file in by_now if file["state"] != "deleted"}
         for file, answer in zip(group, answers, strict=True):
-            outcomes[UUID(file["id"])] = answer if isinstance(answer, LandfallError) else None
+            file_id = UUID(file["id"])
+            if answer == CHANGED or keys.get(file["id"], file["key"]) != file["key"]:
+                singly.add(file_id)
+            else:
+                outcomes[file_id] = answer if isinstance(answer, LandfallError) else _refusal(answer)
+    for file_id in singly:
+        try:
+            delete_file(transaction, store, principal, file_id, now)
+            outcomes[file_id] = None
+        except LandfallError as error:
+            outcomes[file_id] = error
     return [Outcome(file_id, outcomes[file_id]) for file_id in file_ids]
 
 
@@ -81,18 +99,35 @@ def restore_files(
             answers = _carefully(store, bucket, [(file["key"], version_id or "null") for file, version_id, _ in hidden])
             removed = []
             for (file, version_id, rank), answer in zip(hidden, answers, strict=True):
-                if isinstance(answer, LandfallError):
-                    outcomes[UUID(file["id"])] = answer
-                else:
+                if isinstance(answer, Deletion):
                     removed.append(_removal(file, version_id, rank, answer))
-            with transaction() as session:
-                lock_files(session, group)
-                record_changes(session, removed, now)
-                session.execute(update(File).where(File.id.in_([UUID(f["id"]) for f in group])).values(expires_at=None))
+                else:
+                    outcomes[UUID(file["id"])] = answer if isinstance(answer, LandfallError) else _refusal(answer)
+            ids = [UUID(file["id"]) for file in group]
+            in_transaction(transaction, partial(_record_removals, ids=ids, changes=removed, now=now))
+            back = [file_id for file_id in ids if outcomes[file_id] is None]
+            outcomes |= _see_whether_back(transaction, store, back, now)
     finally:
         with transaction() as session:
             release_files(session, claimed)
     return [Outcome(file_id, outcomes[file_id]) for file_id in file_ids]
+
+
+def _record_deletions(
+    session: Session, ids: Sequence[UUID], changes: Sequence[ObjectChange], now: datetime
+) -> list[FileDocument]:
+    lock_files(session, ids)
+    record_changes(session, changes, now)
+    waiting = update(File).where(File.id.in_(ids), File.state == "pending")
+    session.execute(waiting.values(state="deleted", updated_at=now))
+    give_up_uploads(session, ids)
+    return file_queries.find_visible(session, ids, None)
+
+
+def _record_removals(session: Session, ids: Sequence[UUID], changes: Sequence[ObjectChange], now: datetime) -> None:
+    lock_files(session, ids)
+    record_changes(session, changes, now)
+    session.execute(update(File).where(File.id.in_(ids)).values(expires_at=None))
 
 
 def _present(
@@ -164,6 +199,38 @@ def _removal(file: FileDocument, version_id: str, rank: str, deletion: Deletion)
     )
 
 
+def _see_whether_back(
+    transaction: Transaction, store: ObjectStore, file_ids: Sequence[UUID], now: datetime
+) -> dict[UUID, LandfallError | None]:
+    """Why each of these files, whose known delete markers are removed, isn't back; None if it is.
+
+    One that another marker hides is recorded as deleted, whether or not the event of that one is on its way.
+    """
+    with transaction() as session:
+        files = file_queries.find_visible(session, file_ids, None)
+
+    def look(file: FileDocument) -> str | LandfallError | None:
+        try:
+            return store.hiding_marker(file["bucket"], file["key"])
+        except LandfallError as error:
+            return error
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        found = list(zip(files, pool.map(look, files), strict=True))
+    hidden = [(file, Deletion(marker, True, now)) for file, marker in found if isinstance(marker, str)]
+    changes = [deletion_change(file, deletion) for file, deletion in hidden if file["state"] == "stored"]
+    in_transaction(transaction, lambda session: record_changes(session, changes, now))
+    again = Conflict("Another client has deleted it once more; restore it again if that is to be undone, too.")
+    outcomes: dict[UUID, LandfallError | None] = {
+        UUID(file["id"]): error for file, error in found if isinstance(error, LandfallError)
+    }
+    return outcomes | {UUID(file["id"]): again for file, _ in hidden}
+
+
+def _refusal(answer: Deletion | str) -> LandfallError | None:
+    return StoreUnavailable(f"The object store refused: {answer}.") if isinstance(answer, str) else None
+
+
 def _by_bucket(files: Iterable[FileDocument]) -> Iterable[tuple[str, list[FileDocument]]]:
     groups: dict[str, list[FileDocument]] = defaultdict(list)
     for file in files:
@@ -172,18 +239,14 @@ def _by_bucket(files: Iterable[FileDocument]) -> Iterable[tuple[str, list[FileDo
 
 
 def _carefully(
-    store: ObjectStore, bucket: str, names: Sequence[tuple[str, str | None]]
-) -> list[Deletion | LandfallError]:
+    store: ObjectStore, bucket: str, names: Sequence[tuple[str, str | None]], etags: Sequence[str] = ()
+) -> list[Deletion | str | LandfallError]:
     """Delete in batches of what S3 takes at once; a batch that S3 doesn't answer fails alone."""
-    answers: list[Deletion | LandfallError] = []
+    answers: list[Deletion | str | LandfallError] = []
     for start in range(0, len(names), _MOST_AT_ONCE):
         batch = names[start : start + _MOST_AT_ONCE]
         try:
-            found = store.delete_many(bucket, batch)
-            answers += [
-                StoreUnavailable(f"The object store refused: {answer}.") if isinstance(answer, str) else answer
-                for answer in found
-            ]
+            answers += store.delete_many(bucket, batch, etags[start : start + _MOST_AT_ONCE])
         except LandfallError as error:
             answers += [error] * len(batch)
     return answers

@@ -2,6 +2,9 @@
 
 It runs by the clock, over uploads that have come and were inspected, until their links have ended. An object that a policy
 refuses is deleted as its owner would delete it, so in a versioned bucket it can still be brought back; the file says why.
+
+An upload whose inspection was given up is judged by what is known. If it passes, it stays to be judged: once it is inspected,
+its bytes may turn out to be something else.
 """
 
 from collections.abc import Sequence
@@ -54,20 +57,25 @@ def _pass_harmless(session: Session, options: Settings) -> None:
         for who in (User, UploadSession)
     )
     as_announced = Upload.media_type == File.media_type
-    judged = (
-        update(Upload)
-        .where(Upload.file_id == File.id, File.state == "stored", _is_unjudged(), ~_awaits_inspection())
+    harmless = (
+        select(Upload.file_id, File.rank)
+        .join(File, File.id == Upload.file_id)
+        .where(File.state == "stored", _is_unjudged())
+        .where(~_awaits_inspection(), ~_was_not_inspected())
         .where(File.is_mismatch.is_(False), Upload.size == File.size)
         .where(as_announced if restricted else or_(as_announced, Upload.media_type.is_(None)))
+        .with_for_update(of=Upload, skip_locked=True)  # others will do those that they hold
+        .cte("harmless")
     )
-    session.execute(judged.values(judged_rank=File.rank).execution_options(synchronize_session=False))
+    judged = update(Upload).where(Upload.file_id == harmless.c.file_id).values(judged_rank=harmless.c.rank)
+    session.execute(judged.execution_options(synchronize_session=False))
 
 
 def _due(session: Session, most: int) -> Sequence[UUID]:
-    """In no order, so that some that can't be deleted keep nobody waiting."""
+    """In no order, so that some that can't be deleted keep nobody waiting; those that were never inspected come last."""
     due = select(Upload.file_id).join(File, File.id == Upload.file_id)
     due = due.where(_is_unjudged(), File.state == "stored", ~_awaits_inspection())
-    return session.scalars(due.order_by(func.random()).limit(most)).all()
+    return session.scalars(due.order_by(_was_not_inspected(), func.random()).limit(most)).all()
 
 
 def _is_unjudged() -> ColumnElement[bool]:
@@ -76,16 +84,20 @@ def _is_unjudged() -> ColumnElement[bool]:
 
 
 def _awaits_inspection() -> Exists:
-    return (
-        select(ObjectVersion.key)
-        .where(
-            ObjectVersion.bucket == File.bucket,
-            ObjectVersion.key == File.key,
-            ObjectVersion.version_id == File.version_id,
-            ObjectVersion.inspect_after.is_not(None),
-        )
-        .exists()
+    return _current_version(ObjectVersion.inspect_after.is_not(None))
+
+
+def _was_not_inspected() -> Exists:
+    return _current_version(ObjectVersion.inspect_problem.is_not(None))
+
+
+def _current_version(condition: ColumnElement[bool]) -> Exists:
+    this = (
+        ObjectVersion.bucket == File.bucket,
+        ObjectVersion.key == File.key,
+        ObjectVersion.version_id == File.version_id,
     )
+    return select(ObjectVersion.key).where(*this, condition).exists()
 
 
 def _judge(session: Session, options: Settings, file_id: UUID) -> str | None:
@@ -95,10 +107,10 @@ def _judge(session: Session, options: Settings, file_id: UUID) -> str | None:
         return None
     policies = policies_of(session, options, file.owner_id, file.session_id)
     reason = _refusal(session, file, upload, policies)
-    if reason is None:
-        upload.judged_rank = file.rank
-    else:
+    if reason is not None:
         upload.problem = reason
+    elif not session.scalar(select(select(File.id).where(File.id == file_id, _was_not_inspected()).exists())):
+        upload.judged_rank = file.rank
     session.flush()
     return reason
 

@@ -3,6 +3,7 @@
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict
 from uuid import UUID
 
@@ -14,14 +15,14 @@ from chalicelib.catalog.limits import check_file
 from chalicelib.db import facet_queries, file_history, file_queries
 from chalicelib.db.file_filters import FileFilters
 from chalicelib.db.file_queries import FileDocument
-from chalicelib.db.locks import lock_keys
+from chalicelib.db.locks import lock_files
 from chalicelib.db.models import File
 from chalicelib.db.models import Session as UploadSession
 from chalicelib.db.pages import Slice
 from chalicelib.db.recording import record_changes
 from chalicelib.db.search import index_files
 from chalicelib.errors import Conflict, NotFound, PreconditionFailed, Unprocessable
-from chalicelib.services import Transaction, sessions
+from chalicelib.services import Transaction, in_transaction, sessions
 from chalicelib.services.pending import abort_parts, check_quotas, give_up_uploads, policies_of
 from chalicelib.services.principals import Principal
 from chalicelib.settings import Settings
@@ -216,6 +217,9 @@ def change_file(
         PreconditionFailed: it is at none of these ``revisions``.
         Unprocessable: the file's owner has no such session. OverQuota, AgainstPolicy: the session doesn't take it.
     """
+    if (wanted := changes.get("session_id")) is not None:  # before the file: see `chalicelib.db.locks`
+        owner_id = visible_file(session, principal, file_id)["owner_id"]
+        _require_session(session, UUID(owner_id) if owner_id else principal.user_id, wanted)
     file = present_file(visible_file(session, principal, file_id, lock=True))
     check_revision(file, revisions)
     values: dict[str, Any] = dict(changes)
@@ -223,7 +227,6 @@ def change_file(
         values["metadata_"] = values.pop("metadata")
     if changes.get("session_id") is not None:
         values["owner_id"] = UUID(file["owner_id"]) if file["owner_id"] else principal.user_id
-        _require_session(session, values["owner_id"], values["session_id"])
     if values:
         session.execute(update(File).where(File.id == file_id).values(**values, updated_at=now))
         if changes.get("session_id") not in (None, file["session_id"]):
@@ -288,18 +291,8 @@ def _delete(
         abort_parts(store, file)
     for _ in range(_TRIES):
         deletion = _delete_object(store, file, only_this)
-        with transaction() as session:
-            lock_files(session, [file])
-            if deletion is not None:
-                record_changes(session, [deletion_change(file, deletion)], now)
-            # Without any object ever, there is nothing for the merge to conclude from.
-            session.execute(
-                update(File)
-                .where(File.id == UUID(file["id"]), File.state == "pending")
-                .values(state="deleted", updated_at=now)
-            )
-            give_up_uploads(session, [UUID(file["id"])])
-            by_now = file_queries.find_file(session, UUID(file["id"]), None)
+        changes = [deletion_change(file, deletion)] if deletion else []
+        by_now = in_transaction(transaction, partial(_record_deletion, file=file, changes=changes, now=now))
         if by_now is None or by_now["state"] == "deleted" or (deletion and by_now["key"] == file["key"]):
             return
         if deletion is None and (by_now["key"], by_now["etag"]) == (file["key"], file["etag"]):
@@ -307,6 +300,20 @@ def _delete(
         with transaction() as session:
             file = file_queries.find_file(session, UUID(file["id"]), None) or by_now
     raise Conflict(f"The file {file['id']} was changed again and again while it was being deleted; try again.")
+
+
+def _record_deletion(
+    session: Session, file: FileDocument, changes: Sequence[ObjectChange], now: datetime
+) -> FileDocument | None:
+    """Record what S3 answered to a deletion; returns the file as it is then."""
+    file_id = UUID(file["id"])
+    lock_files(session, [file_id])
+    record_changes(session, changes, now)
+    # Without any object ever, there is nothing for the merge to conclude from.
+    waiting = update(File).where(File.id == file_id, File.state == "pending")
+    session.execute(waiting.values(state="deleted", updated_at=now))
+    give_up_uploads(session, [file_id])
+    return file_queries.find_file(session, file_id, None)
 
 
 def _see_next_version(transaction: Transaction, store: "ObjectStore", file: FileDocument, now: datetime) -> None:
@@ -348,16 +355,6 @@ def removal_change(bucket: str, key: str, version_id: str, deletion: "Deletion")
         event_time=deletion.at,
         is_observation=True,
     )
-
-
-def lock_files(session: Session, files: Sequence[FileDocument]) -> None:
-    """Wait for these files: their keys, as recording does, then their rows in order.
-
-    Whoever changes one of them holds its row and then waits for its owner's `Usage`; recording must not hold that first.
-    """
-    lock_keys(session, [(file["bucket"], file["key"]) for file in files])
-    ids = [UUID(file["id"]) for file in files]
-    session.execute(select(File.id).where(File.id.in_(ids)).order_by(File.id).with_for_update(key_share=True))
 
 
 def deletion_change(file: FileDocument, deletion: "Deletion") -> ObjectChange:

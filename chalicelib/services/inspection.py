@@ -3,10 +3,15 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from uuid import UUID
 
-from chalicelib.db.inspection_queue import MAX_TRIES, Claim, Finding, claim_due, save_findings
-from chalicelib.errors import DatabaseUnavailable, LandfallError, NotFound
-from chalicelib.services import Transaction
+from chalicelib.catalog.changes import InspectionRequest
+from chalicelib.db.file_queries import FileDocument
+from chalicelib.db.inspection_queue import MAX_TRIES, Claim, Finding, claim_due, request_inspection, save_findings
+from chalicelib.errors import Conflict, DatabaseUnavailable, LandfallError, NotFound
+from chalicelib.services import Transaction, in_transaction
+from chalicelib.services.files import get_file
+from chalicelib.services.principals import Principal
 from chalicelib.store.client import ObjectStore
 from chalicelib.store.inspection import inspect_object
 
@@ -25,9 +30,10 @@ def inspect_due(
 ) -> list[Finding]:
     """Inspect up to ``most`` versions that are due, several at once, with no transaction open meanwhile.
 
-    A version that can't be read is tried again after 30 s, 1 min, 2 min, … and given up after eight tries; one that is
-    gone is not tried again: its removal is on the way. After ten seconds, or the first failure of the store, no further
-    one is begun: whoever called has other things to do, and a store that is down would cost seconds for each.
+    A version that can't be read is tried again after 30 s, 1 min, 2 min, … and given up after eight tries, until somebody
+    requests it again; one that is gone is not tried again: its removal is on the way. After ten seconds, or the first
+    failure of the store, no further one is begun: whoever called has other things to do, and a store that is down would cost
+    seconds for each.
     """
     with transaction() as session:
         claims = claim_due(session, clock(), most, newest_first)
@@ -46,9 +52,34 @@ def inspect_due(
     return findings
 
 
-def _save(transaction: Transaction, findings: list[Finding], clock: Callable[[], datetime]) -> None:
+def inspect_again(
+    transaction: Transaction,
+    store: ObjectStore,
+    principal: Principal,
+    file_id: UUID,
+    clock: Callable[[], datetime],
+    keep_place: bool = False,
+) -> FileDocument:
+    """Inspect a file's current version now, whether it was inspected or given up before; returns the file.
+
+    If S3 doesn't answer, it is tried again as after recording.
+
+    Raises:
+        NotFound: there is no such file for this caller, or it was deleted. Conflict: its bytes haven't arrived yet.
+    """
     with transaction() as session:
-        save_findings(session, findings, clock())
+        file = get_file(session, principal, file_id)
+        if file["state"] == "pending":
+            raise Conflict("The file's bytes have not arrived yet.")
+        request = InspectionRequest(file["bucket"], file["key"], file["version_id"], "InspectAgain")
+        request_inspection(session, [request], clock())
+    inspect_due(transaction, store, clock, 1, newest_first=True, keep_place=keep_place)
+    with transaction() as session:
+        return get_file(session, principal, file_id)
+
+
+def _save(transaction: Transaction, findings: list[Finding], clock: Callable[[], datetime]) -> None:
+    in_transaction(transaction, lambda session: save_findings(session, findings, clock()))
 
 
 def _save_or_give_up(transaction: Transaction, finding: Finding, clock: Callable[[], datetime]) -> None:
@@ -58,7 +89,7 @@ def _save_or_give_up(transaction: Transaction, finding: Finding, clock: Callable
     except DatabaseUnavailable:
         raise
     except Exception:  # noqa: BLE001 - see above
-        _save(transaction, [Finding(finding.claim)], clock)
+        _save(transaction, [Finding(finding.claim, problem="The database refused what was found.")], clock)
 
 
 class _Inspector:
@@ -76,9 +107,10 @@ class _Inspector:
             found = inspect_object(self._store, claim.bucket, claim.key, claim.version_id, self._keep_place)
         except NotFound:
             return Finding(claim)
-        except LandfallError:
+        except LandfallError as error:
             self._has_failed = True
             delay = _FIRST_RETRY * 2 ** (claim.tries - 1)
-            return Finding(claim, retry_at=self._clock() + delay if claim.tries < MAX_TRIES else None)
+            retry_at = self._clock() + delay if claim.tries < MAX_TRIES else None
+            return Finding(claim, retry_at=retry_at, problem=str(error))
         media_type = found.pop("media_type", None)
         return Finding(claim, found, media_type, found.get("size"))

@@ -9,10 +9,11 @@ then one transaction in which the file takes its new place, then a deletion at t
 - The old object is deleted only if it is still the one that was copied: what somebody puts there meanwhile stays.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeGuard
 from uuid import UUID
 
@@ -23,7 +24,7 @@ from chalicelib.catalog.changes import ObjectChange
 from chalicelib.catalog.keys import check_key, display_name
 from chalicelib.db.file_history import current_at, find_version, hidden_objects
 from chalicelib.db.file_queries import FileDocument, find_file
-from chalicelib.db.locks import lock_keys
+from chalicelib.db.locks import lock_files, lock_keys
 from chalicelib.db.models import File, FilePlace, Job
 from chalicelib.db.recording import record_changes
 from chalicelib.errors import (
@@ -36,6 +37,7 @@ from chalicelib.errors import (
     Unprocessable,
 )
 from chalicelib.ids import uuid7
+from chalicelib.services import in_transaction
 from chalicelib.services.arrivals import record_if_there, seen
 from chalicelib.services.claims import claim_files, release_files
 from chalicelib.services.files import deletion_change, present_file, removal_change, visible_file
@@ -121,7 +123,7 @@ def begin_move(
         raise Forbidden(f"A member's keys begin with its own id: {principal.user_id}/.")
     if {".", ".."} & set(key.split("/")):
         raise Unprocessable("A part of a key that is . or .. means other places to other programs.")
-    if _is_moving(session, file_id):
+    if moving_files(session, [file_id]):
         raise Conflict("The file is being moved already.")
     if key == file["key"]:
         raise Conflict("The file is there already.")
@@ -235,9 +237,8 @@ def restore_step(work: Work) -> bool:
             raise Conflict("The file is being restored, or removed for good, at this moment.")
     try:
         head = _copy_over(work, file)
-        with work.transaction() as session:
-            record_changes(session, [seen(file["bucket"], file["key"], head, now, before)], now)
-            session.execute(update(File).where(File.id == file_id).values(expires_at=None))
+        observed = seen(file["bucket"], file["key"], head, now, before)
+        in_transaction(work.transaction, partial(_record_restored, file_id=file_id, observed=observed, now=now))
     except PreconditionFailed:
         raise Conflict("The file was changed meanwhile; it is as it was changed.") from None
     finally:
@@ -245,6 +246,12 @@ def restore_step(work: Work) -> bool:
             release_files(session, [file_id])
     work.result = {"file_id": str(file_id)}
     return True
+
+
+def _record_restored(session: Session, file_id: UUID, observed: ObjectChange, now: datetime) -> None:
+    lock_files(session, [file_id])
+    record_changes(session, [observed], now)
+    session.execute(update(File).where(File.id == file_id).values(expires_at=None))
 
 
 def _copy_over(work: Work, file: FileDocument) -> ObjectHead:
@@ -277,9 +284,11 @@ def _source_document(file: FileDocument) -> dict[str, Any]:
     return {name: file[name] for name in ("bucket", "key", "version_id", "etag", "size")}
 
 
-def _is_moving(session: Session, file_id: UUID) -> bool:
-    moves = select(Job.id).where(Job.kind == "move", Job.state.in_(("queued", "running")))
-    return session.scalar(moves.where(Job.command["file_id"].astext == str(file_id)).limit(1)) is not None
+def moving_files(session: Session, file_ids: Collection[UUID]) -> set[UUID]:
+    """Those of these files that are being moved."""
+    moved = Job.command["file_id"].astext
+    moves = select(moved).where(Job.kind == "move", Job.state.in_(("queued", "running")))
+    return {UUID(found) for found in session.scalars(moves.where(moved.in_([str(file_id) for file_id in file_ids])))}
 
 
 def _hold(session: Session, file: FileDocument, key: str, name: str, now: datetime) -> UUID:

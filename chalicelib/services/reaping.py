@@ -13,7 +13,7 @@ from chalicelib.db.models import File, Upload
 from chalicelib.errors import LandfallError, NotFound
 from chalicelib.services import Transaction
 from chalicelib.services.arrivals import record_if_there
-from chalicelib.services.pending import abort_parts
+from chalicelib.services.pending import abort_parts, close_uploads
 from chalicelib.settings import Settings
 from chalicelib.store.client import ObjectStore
 
@@ -57,7 +57,9 @@ def _forget_stored(session: Session, now: datetime) -> None:
     """Their bytes have come, whether or not anybody called `complete`, and were judged."""
     judged = File.id == Upload.file_id, File.state == "stored", File.rank == Upload.judged_rank
     stored = select(File.id).where(*judged).exists()
-    session.execute(delete(Upload).where(Upload.expires_at < now, stored).execution_options(synchronize_session=False))
+    # Others will forget those that they hold.
+    free = select(Upload.file_id).where(Upload.expires_at < now, stored).with_for_update(skip_locked=True)
+    session.execute(delete(Upload).where(Upload.file_id.in_(free)).execution_options(synchronize_session=False))
 
 
 def _judge(transaction: Transaction, store: ObjectStore, options: Settings, file_id: UUID, now: datetime) -> str:
@@ -65,6 +67,10 @@ def _judge(transaction: Transaction, store: ObjectStore, options: Settings, file
         file, upload = find_file(session, file_id, None), session.get(Upload, file_id)
     if file is None or upload is None:
         return "abandoned"
+    if file["state"] == "stored":  # its event came; it is kept to be judged
+        with transaction() as session:
+            close_uploads(session, [file_id], now)
+        return "found"
     bucket, key = file["bucket"], file["key"]
     if upload.multipart_id:
         try:

@@ -8,7 +8,8 @@ from sqlalchemy import Select, delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session as DatabaseSession
 
-from chalicelib.db.models import Session, Usage
+from chalicelib.db.locks import lock_files
+from chalicelib.db.models import File, Session, Usage
 from chalicelib.db.pages import Order, Slice, fetch_slice
 from chalicelib.errors import Conflict, NotFound
 from chalicelib.ids import uuid7
@@ -126,6 +127,9 @@ def delete_session(session: DatabaseSession, principal: Principal, session_id: s
         NotFound: the caller has none of this id.
     """
     found = _own(session, principal, session_id, lock=True)
+    # Its foreign key takes it from its files, in whatever order.
+    its = File.owner_id == found.owner_id, File.session_id == found.session_id
+    lock_files(session, session.scalars(select(File.id).where(*its)).all())
     session.execute(delete(Session).where(Session.id == found.id))
 
 

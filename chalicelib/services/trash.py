@@ -12,7 +12,7 @@ from chalicelib.db.file_history import VersionPlace, versions_of
 from chalicelib.db.models import File
 from chalicelib.db.recording import record_changes
 from chalicelib.errors import Conflict, LandfallError, StoreUnavailable
-from chalicelib.services import Transaction
+from chalicelib.services import Transaction, in_transaction
 from chalicelib.services.claims import claim_files, hold_files, release_files
 from chalicelib.services.files import delete_found
 from chalicelib.services.jobs import Work
@@ -126,8 +126,7 @@ def _purge_some(transaction: Transaction, store: ObjectStore, file_id: UUID, now
             for version, answer in zip(here, answers, strict=True)
             if isinstance(answer, Deletion)
         ]
-    with transaction() as session:
-        record_changes(session, removed, now)
+    in_transaction(transaction, lambda session: record_changes(session, removed, now))
     if len(removed) < len(versions):
         raise StoreUnavailable("The object store did not remove every version.")
     return True

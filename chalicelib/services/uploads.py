@@ -9,7 +9,7 @@ from chalicelib.catalog.changes import Kind, ObjectChange, rank
 from chalicelib.db.file_queries import FileDocument, find_files
 from chalicelib.db.recording import record_changes
 from chalicelib.errors import NotFound, StoreUnavailable, StoreUncertain
-from chalicelib.services import Transaction
+from chalicelib.services import Session, Transaction, in_transaction
 from chalicelib.services.pending import Announcement, Place, add_pending, close_uploads, forget, new_place
 from chalicelib.services.principals import Principal
 from chalicelib.settings import Settings
@@ -67,10 +67,13 @@ def upload_files(
             forget(session, [place.file_id for place in _certainly_gone(store, places, outcomes)])
         raise failures[0]
     stored = [outcome for outcome in outcomes if isinstance(outcome, StoredObject)]
-    with transaction() as session:
+
+    def record(session: Session) -> list[FileDocument]:
         record_changes(session, list(map(_seen, places, stored)), now)
         close_uploads(session, [place.file_id for place in places], now)
         return find_files(session, [place.file_id for place in places])
+
+    return in_transaction(transaction, record)
 
 
 def _put_all(

@@ -59,6 +59,10 @@ def whole_sha256(checksums: Mapping[str, str]) -> str | None:
     return found if found and "-" not in found else None
 
 
+# S3's word, in the answer to a deletion of many, for one whose ETag is another one by now.
+CHANGED = "PreconditionFailed"
+
+
 class ObjectStore:
     """S3 behind one client. Safe to share between threads.
 
@@ -120,9 +124,21 @@ class ObjectStore:
             return self.delete(bucket, key)
         return Deletion(_version_id(answer), bool(answer.get("DeleteMarker")), _date(answer))
 
-    def delete_many(self, bucket: str, names: Sequence[tuple[str, str | None]]) -> list[Deletion | str]:
-        """Delete up to 1,000 objects by (key, version id or None); of each what became of it, or S3's word for why not."""
-        objects = [{"Key": key, **_version(version_id)} for key, version_id in names]
+    def delete_many(
+        self, bucket: str, names: Sequence[tuple[str, str | None]], etags: Sequence[str] = ()
+    ) -> list[Deletion | str]:
+        """Delete up to 1,000 objects by (key, version id or None); of each what became of it, or S3's word for why not.
+
+        ``etags``, one for each name, "" for none: where another object is there by now, AWS answers `CHANGED`. Other stores may
+        not ask, and an old botocore can't.
+        """
+        request = self._client.meta.service_model.operation_model("DeleteObjects").input_shape
+        can_ask = "ETag" in request.members["Delete"].members["Objects"].member.members
+        conditions = [{"ETag": f'"{etag}"'} if etag and can_ask else {} for etag in etags or [""] * len(names)]
+        objects = [
+            {"Key": key, **_version(version_id), **condition}
+            for (key, version_id), condition in zip(names, conditions, strict=True)
+        ]
         with translating(f"delete objects of {bucket}"):
             answer = self._client.delete_objects(Bucket=bucket, Delete={"Objects": objects})
         at = _date(answer)
@@ -160,6 +176,21 @@ class ObjectStore:
             last_modified=answer.get("LastModified"),
             version_id=_version_id(answer),
         )
+
+    def hiding_marker(self, bucket: str, key: str) -> str | None:
+        """The version id of the delete marker that hides the objects of a key; None if one of them is there to be read.
+
+        Raises:
+            NotFound: there is neither.
+        """
+        try:
+            self.head(bucket, key)
+        except NotFound as error:
+            headers = getattr(error.__cause__, "response", {}).get("ResponseMetadata", {}).get("HTTPHeaders", {})
+            if headers.get("x-amz-delete-marker") != "true":
+                raise
+            return str(headers.get("x-amz-version-id") or "")
+        return None
 
     def read_range(self, bucket: str, key: str, version_id: str | None, etag: str, start: int, stop: int) -> bytes:
         """The bytes from ``start`` until before ``stop`` of a version that has this ETag.

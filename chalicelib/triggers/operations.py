@@ -5,10 +5,13 @@ from typing import Any
 
 from chalicelib import runtime, telemetry
 from chalicelib.db.backlog import count_backlog
+from chalicelib.db.inspection_queue import request_given_up
 from chalicelib.db.migrate import SchemaStatus
 from chalicelib.errors import InvalidInput
 from chalicelib.services import schema
 from chalicelib.services.files import find_state
+
+_REQUESTED_AT_ONCE = 1000
 
 
 def migrate(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -22,11 +25,12 @@ def migrate(event: dict[str, Any], context: Any) -> dict[str, Any]:
             {"action": "roles", "user": ..., "password": ...}   # of the database's master user; never logged
             {"action": "find", "bucket": ..., "key": ...}   # has a file landed? for a deployment to try itself
             {"action": "backlog"}   # what waits, and what has failed
+            {"action": "inspect"}   # inspect again what inspection has given up
 
     Returns:
         ``{"database": revision or None, "code": revision, "state": "current" | "behind" | "ahead"}``; after ``roles``:
         ``{"roles": "ready"}``; after ``find``: ``{"state": ..., "etag": ...}``, both None if there is no such file; after
-        ``backlog``: the counts of `chalicelib.db.backlog.Backlog`.
+        ``backlog``: the counts of `chalicelib.db.backlog.Backlog`; after ``inspect``: ``{"requested": versions}``.
 
     Raises:
         InvalidInput: no such action.
@@ -47,7 +51,20 @@ def migrate(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if action == "backlog":
         with runtime.transaction() as session:
             return asdict(count_backlog(session, runtime.now()))
-    raise InvalidInput(f"The action {action!r} is none of status, upgrade, roles, find, backlog.")
+    if action == "inspect":
+        return {"requested": _inspect_again()}
+    raise InvalidInput(f"The action {action!r} is none of status, upgrade, roles, find, backlog, inspect.")
+
+
+def _inspect_again() -> int:
+    """Request every inspection that was given up, some at a time."""
+    requested = 0
+    while True:
+        with runtime.transaction() as session:
+            some = request_given_up(session, runtime.now(), _REQUESTED_AT_ONCE)
+        requested += some
+        if some < _REQUESTED_AT_ONCE:
+            return requested
 
 
 def _make_roles(user: str, password: str) -> dict[str, Any]:

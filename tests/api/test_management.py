@@ -357,6 +357,30 @@ def test_a_zip_without_room_fails_and_leaves_nothing(owner: Api, files_api: Api)
     assert [item["id"] for item in owner("GET", "/api/files?state=any").json["items"]] == [file["id"]]
 
 
+# --- inspection -------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_whose_inspection_was_given_up_is_inspected_when_somebody_says_so(
+    owner: Api, files_api: Api, api_database_url: str
+) -> None:
+    file = upload(owner, b"GIF89a" + bytes(20), "a.gif")
+    engine = create_engine(api_database_url)
+    with engine.begin() as connection:
+        give_up = (
+            "UPDATE object_versions SET inspect_after = NULL, inspect_tries = 8, inspect_problem = 'S3 is down.'"
+            " WHERE key = :key"
+        )
+        connection.execute(text(give_up), {"key": file["key"]})
+    engine.dispose()
+    assert [version["inspection_problem"] for version in versions(owner, file)] == ["S3 is down."]
+    stranger = files_api.as_user(files_api("POST", "/api/users", {"name": "Eve"}).json)
+    assert_problem(stranger("POST", f"/api/files/{file['id']}/inspect"), 404, "not-found")
+    assert post(owner, file, "inspect")["detected_media_type"] == "image/gif"
+    assert [version["inspection_problem"] for version in versions(owner, file)] == [None]
+    pending = owner("POST", "/api/files", {"name": "b"}).json
+    assert_problem(owner("POST", f"/api/files/{pending['id']}/inspect"), 409, "conflict")
+
+
 # --- share links ------------------------------------------------------------------------------------------------------
 
 

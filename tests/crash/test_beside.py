@@ -8,7 +8,7 @@ import pytest
 
 from chalicelib import runtime
 from chalicelib.errors import StoreUnavailable
-from chalicelib.services import files, moving
+from chalicelib.services import bulk, files, moving
 from chalicelib.services.job_steps import run_job
 from tests.crash.conftest import Ground
 from tests.crash.world import World
@@ -83,6 +83,71 @@ def test_a_deletion_beside_a_move_deletes_the_file_and_nobody_elses(world: World
     assert there[world.file["key"]] == others
     states = {str(row.id): row.state for row in world._rows()}
     assert states[world.file["id"]] == "deleted"
+
+
+@pytest.mark.parametrize("begun", [True, False], ids=["begun before", "begun meanwhile"])
+def test_a_deletion_of_many_beside_a_move_deletes_the_file_and_nobody_elses(world: World, begun: bool) -> None:
+    def delete() -> Any:
+        def meanwhile() -> None:
+            if begun:
+                run_job(runtime.transaction, runtime.store(), runtime.settings(), runtime.now, job_id, 5.0)
+            else:
+                world.move()
+            put.append(_put(world, world.file["key"]))
+
+        put: list[str] = []
+        job_id = world.begin_move() if begun else None
+        _before_first(runtime.store(), "delete_many", meanwhile)
+        ids = [UUID(file["id"]) for file in world.files]
+        outcomes = bulk.delete_files(runtime.transaction, runtime.store(), world.user, ids, runtime.now())
+        return [*put, *[outcome.error for outcome in outcomes]]
+
+    others, *errors = world.done(delete)
+    assert errors == [None, None, None]
+    world.deliver()
+    there = world.in_bucket()
+    assert world.new_key not in there
+    states = {str(row.id): row.state for row in world._rows()}
+    assert {states[file["id"]] for file in world.files} == {"deleted"}
+    if begun:  # a store that takes ETags in a deletion of many keeps it in the other case, too
+        assert there[world.file["key"]] == others
+
+
+def test_what_an_unknown_delete_marker_still_hides_is_not_said_to_be_restored(world: World) -> None:
+    if not world.is_versioned:
+        return
+    world.done(world.delete)
+    world.deliver()
+    world.s3.delete_object(Bucket=world.bucket, Key=world.file["key"])  # and its event is lost
+
+    def restore() -> str:
+        ids = [UUID(world.file["id"])]
+        [outcome] = bulk.restore_files(
+            runtime.transaction, runtime.store(), runtime.settings(), world.user, ids, runtime.now()
+        )
+        return str(outcome.error)
+
+    assert "deleted it once more" in world.done(restore)
+    assert world.done(restore) == "None"
+    assert world.in_bucket()[world.file["key"]] == world.file["etag"]
+
+
+def test_of_the_versions_the_one_is_current_that_the_file_shows(world: World) -> None:
+    """Also before the event of a restored one has come: what we saw ourselves ranks lower than the other's event."""
+    if not world.is_versioned:
+        return
+    world.s3.put_object(Bucket=world.bucket, Key=world.file["key"], Body=b"a later version")
+    world.deliver()
+    world.done(world.restore)
+
+    def current() -> Any:
+        with runtime.transaction() as session:
+            file = files.get_file(session, world.user, UUID(world.file["id"]))
+            page = files.list_versions(session, world.user, UUID(world.file["id"]), 10, None)
+        return [file["version_id"], [version["version_id"] for version in page.items if version["is_current"]]]
+
+    shown, marked = world.done(current)
+    assert marked == [shown]
 
 
 def test_a_new_name_given_during_a_move_stays(world: World) -> None:

@@ -40,11 +40,14 @@ class World:
     # --- what the user does, each in a fork
 
     def move(self) -> None:
+        self._work_on(self.begin_move())
+
+    def begin_move(self) -> UUID:
         with runtime.transaction() as session:
             job = moving.begin_move(
                 session, runtime.settings(), self.user, UUID(self.file["id"]), self.new_key, None, runtime.now()
             )
-        self._work_on(job.id)
+        return job.id
 
     def copy(self) -> None:
         with runtime.transaction() as session:

@@ -22,6 +22,20 @@ def test_a_connection_sends_at_once_speaks_utc_and_has_a_statement_timeout(tmp_p
             assert link.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
             assert connection.execute(text("SHOW timezone")).scalar_one() == "UTC"
             assert connection.execute(text("SHOW statement_timeout")).scalar_one() == "1234ms"
+            assert connection.execute(text("SHOW lock_timeout")).scalar_one() == "5s"
+            assert connection.execute(text("SHOW idle_in_transaction_session_timeout")).scalar_one() == "10s"
+            assert connection.execute(text("SHOW transaction_timeout")).scalar_one() == "3234ms"
+
+
+def test_a_transaction_of_many_short_statements_ends_in_time(database_url: str) -> None:
+    engine = create_catalog_engine(database_url, statement_timeout_ms=1)
+    with pytest.raises(DatabaseUnavailable), transaction(engine) as session:
+        for _ in range(400):
+            session.execute(text("SELECT 1"))
+            time.sleep(0.01)
+    with transaction(engine) as session:  # on a new connection
+        session.execute(text("SELECT 1"))
+    engine.dispose()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 
 from chalicelib.catalog.notifications import parse_message
 from chalicelib.db.engine import create_catalog_engine, transaction
-from chalicelib.db.inspection_queue import MAX_TRIES
+from chalicelib.db.inspection_queue import MAX_TRIES, request_given_up
 from chalicelib.errors import NotFound, StoreUnavailable
 from chalicelib.services.ingestion import record_notices
 from chalicelib.services.inspection import inspect_due
@@ -87,6 +87,7 @@ def test_what_the_database_refuses_is_given_up_alone(bucket: Inspected) -> None:
     assert bucket.inspect(Store({"huge": {"size": 2**70}, "good": {}})) == 2
     found = bucket.versions()
     assert (found["huge"].inspect_after, found["huge"].inspection) == (None, None)
+    assert found["huge"].inspect_problem == "The database refused what was found."
     assert found["good"].media_type == "text/plain"
 
 
@@ -101,6 +102,12 @@ def test_a_store_that_is_down_is_asked_again_later_and_given_up_in_the_end(bucke
         assert len(waits) <= MAX_TRIES
     assert store.asked == MAX_TRIES
     assert waits[:4] == [timedelta(0), timedelta(seconds=30), timedelta(seconds=60), timedelta(seconds=120)]
+    assert bucket.versions()["k"].inspect_problem == "Down."
+    with transaction(bucket.engine) as session:
+        assert request_given_up(session, bucket.now, 10) == 1
+        assert request_given_up(session, bucket.now, 10) == 0
+    assert bucket.inspect(Store({"k": {}})) == 1
+    assert (bucket.versions()["k"].inspect_problem, bucket.versions()["k"].media_type) == (None, "text/plain")
 
 
 def test_an_object_that_is_gone_is_not_asked_for_again(bucket: Inspected) -> None:
@@ -122,6 +129,7 @@ def test_a_claim_whose_process_died_is_taken_over_and_given_up_in_the_end(bucket
         bucket.now += timedelta(minutes=6)
     assert bucket.inspect(Store({})) == 0
     assert bucket.versions()["k"].inspect_after is None
+    assert bucket.versions()["k"].inspect_problem == "No try to inspect it came to an end."
 
 
 def test_the_unversioned_object_of_a_key_that_got_versions_is_asked_for_by_name(bucket: Inspected) -> None:

@@ -130,8 +130,14 @@ def test_roles_made_by_a_master_user_share_the_work(runtime_engine: Engine, caps
 
 def test_what_waits_and_what_has_failed_is_counted(runtime_engine: Engine) -> None:
     _migrate(action="upgrade")
-    none = {"failed_jobs": 0, "open_jobs": 0, "pending_uploads": 0, "overdue_uploads": 0}
-    assert _migrate(action="backlog") == none
+    nothing = {
+        "failed_jobs": 0,
+        "open_jobs": 0,
+        "pending_uploads": 0,
+        "overdue_uploads": 0,
+        "uninspected_versions": 0,
+    }
+    assert _migrate(action="backlog") == nothing
     job = (
         "INSERT INTO jobs (id, owner_id, kind, state, command, run_after, created_at, updated_at)"
         " SELECT gen_random_uuid(), id, 'zip', '{state}', '{{}}', now(), now(), now() - interval '{age}' FROM users"
@@ -153,4 +159,21 @@ def test_what_waits_and_what_has_failed_is_counted(runtime_engine: Engine) -> No
             connection.execute(text(job.format(state=state, age=age)))
         for key, state, left in (("a", "pending", "1 hour"), ("b", "pending", "-3 hours"), ("c", "deleted", "1 hour")):
             connection.execute(text(file.format(key=key, state=state, left=left)))
-    assert _migrate(action="backlog") == {"failed_jobs": 1, "open_jobs": 2, "pending_uploads": 2, "overdue_uploads": 1}
+    found = {"failed_jobs": 1, "open_jobs": 2, "pending_uploads": 2, "overdue_uploads": 1}
+    assert _migrate(action="backlog") == nothing | found
+
+
+def test_inspections_that_were_given_up_are_counted_and_can_be_requested_again(runtime_engine: Engine) -> None:
+    _migrate(action="upgrade")
+    version = text(
+        "INSERT INTO object_versions (bucket, key, version_id, put_rank, inspect_tries, inspect_problem)"
+        " SELECT 'b', 'k' || n, '', 'r', 8, 'It did not answer.' FROM generate_series(1, 1500) AS n"
+    )
+    with runtime_engine.begin() as connection:
+        connection.execute(version)
+    assert _migrate(action="backlog")["uninspected_versions"] == 1500
+    assert _migrate(action="inspect") == {"requested": 1500}
+    assert _migrate(action="inspect") == {"requested": 0}
+    with runtime_engine.connect() as connection:
+        due = text("SELECT count(*) FROM object_versions WHERE inspect_after <= now() AND inspect_tries = 0")
+        assert connection.execute(due).scalar_one() == 1500

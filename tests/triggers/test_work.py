@@ -18,7 +18,7 @@ from chalicelib.services import arrivals, direct_uploads, folders, jobs, moving,
 from chalicelib.services.direct_uploads import Wanted
 from chalicelib.services.enforcement import judge_uploads
 from chalicelib.services.files import delete_found
-from chalicelib.services.inspection import inspect_due
+from chalicelib.services.inspection import inspect_again, inspect_due
 from chalicelib.services.job_steps import run_job
 from chalicelib.services.principals import DEMO_USER_ID, Principal
 from chalicelib.services.users import ensure_demo_user
@@ -185,6 +185,25 @@ def test_bytes_that_are_not_what_was_declared_are_flagged_and_refused_by_policy(
     if refuses:
         assert "declared to be image/png" in world.file(begun)["upload"]["problem"]
     assert judge(world) == []
+
+
+def test_what_was_never_inspected_passes_no_policy_that_reads_bytes(world: World) -> None:
+    """Nor is it refused, and its upload is kept, until it is inspected after all."""
+    with runtime.transaction() as session:
+        session.execute(text("UPDATE users SET limits = '{\"refuse_mismatch\": true}'"))
+    begun = world.begin(size=len(PDF), media_type="image/png")
+    world.s3.put_object(Bucket="reaped", Key=begun.file["key"], Body=PDF, ContentType="image/png")
+    file_id = UUID(begun.file["id"])
+    arrivals.complete(runtime.transaction, world.store, OPTIONS, DEMO, file_id, None, runtime.now())
+    with runtime.transaction() as session:
+        session.execute(
+            text("UPDATE object_versions SET inspect_after = NULL, inspect_tries = 8, inspect_problem = 'Down.'")
+        )
+    assert judge(world) == []
+    world.reap(hours=3)
+    assert world.file(begun)["state"] == "stored"
+    inspect_again(runtime.transaction, world.store, DEMO, file_id, runtime.now)
+    assert [refused for refused, _ in judge(world)] == [file_id]
 
 
 def test_of_unannounced_sizes_those_that_exceed_the_quota_go_and_the_older_ones_stay(world: World) -> None:

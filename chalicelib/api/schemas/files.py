@@ -304,6 +304,9 @@ class VersionOut(Output):
         description="What S3's headers and the first bytes tell, once read: content_type, metadata (the uploader's), "
         "storage_class, checksums, detected_media_type, and an image's width and height in pixels."
     )
+    inspection_problem: str | None = Field(
+        None, description="Why it could not be inspected. `POST /api/files/{id}/inspect` tries it again."
+    )
     stored_at: datetime | None
 
 
