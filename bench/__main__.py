@@ -29,13 +29,14 @@ def main(names: list[str]) -> None:
 
 def _import_and_measure(names: list[str]) -> None:
     # Only now: these import the application, which reads the environment.
-    from bench import deployed, imports, ingest, landing, listing
+    from bench import deployed, filters, imports, ingest, landing, listing
     from chalicelib import runtime
 
     prepare(runtime.settings())
     suites = {
         "ingest": ingest.run,
         "listing": listing.run,
+        "filters": filters.run,
         "imports": imports.run,
         "deployed": deployed.run,
         "landing": landing.run,

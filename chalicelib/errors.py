@@ -8,7 +8,8 @@
     ├── MalformedNotification       a message that is no object notification: poison
     ├── InvalidInput                the caller sent wrong fields; carries which and why
     │   ├── InvalidCursor           a page cursor that this service did not issue
-    │   └── MalformedBody           a body that cannot be read at all
+    │   ├── MalformedBody           a body that cannot be read at all
+    │   └── TooBroad                filters that make the database read for too long
     ├── Unprocessable               well-formed, but refers to something that is not there
     ├── Unauthenticated             nobody is known by the given identity
     ├── Forbidden                   known, but not allowed
@@ -73,6 +74,10 @@ class InvalidCursor(InvalidInput):
 
 class MalformedBody(InvalidInput):
     """A request body that cannot be read at all."""
+
+
+class TooBroad(InvalidInput):
+    """A query that would take longer than a caller may keep the database busy."""
 
 
 class Unprocessable(LandfallError):

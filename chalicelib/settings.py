@@ -55,6 +55,13 @@ class Settings(BaseModel):
     statement_timeout_ms: int = Field(
         25_000, ge=0, alias="LANDFALL_STATEMENT_TIMEOUT_MS", description="Longest a statement may run; 0 for no limit."
     )
+    query_seconds: float = Field(
+        1.8,
+        gt=0,
+        le=20,
+        alias="LANDFALL_QUERY_SECONDS",
+        description="Longest that a list, a search or a count may take, in seconds, before the caller is told to narrow it.",
+    )
     bucket: str = Field("landfall-local", alias="LANDFALL_BUCKET", description="Bucket that uploads go to.")
     extra_buckets: Names = Field(
         (), alias="LANDFALL_EXTRA_BUCKETS", description="Comma-separated further buckets whose events are recorded."

@@ -1,6 +1,7 @@
 """Routes of files."""
 
-from dataclasses import fields
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import fields, replace
 from typing import Any
 
 from chalice.app import Blueprint
@@ -28,6 +29,7 @@ from chalicelib.api.schemas.files import (
     WaitQuery,
 )
 from chalicelib.catalog.metadata_filters import parse_filter
+from chalicelib.db.deadlines import within
 from chalicelib.db.file_filters import FileFilters
 from chalicelib.db.file_queries import RELEVANCE, FileDocument
 from chalicelib.db.pages import Slice
@@ -41,7 +43,7 @@ from chalicelib.errors import (
     StoreUnavailable,
     Unprocessable,
 )
-from chalicelib.services import files
+from chalicelib.services import Session, files
 from chalicelib.services.files import FileChanges
 
 routes = Blueprint(__name__)
@@ -60,7 +62,7 @@ def list_files(call: Call[None, FileQuery, None]) -> Reply:
     query, filters = call.query, _filters(call.query)
 
     def look() -> Slice[FileDocument]:
-        with runtime.transaction() as session:
+        with runtime.transaction() as session, _in_time(call, session, filters):
             return files.list_files(session, call.principal, filters, _sort(query), query.limit, query.cursor)
 
     found = waiting.until(lambda page: any(file["state"] == "stored" for file in page.items), look, query.wait)
@@ -74,7 +76,8 @@ def count_files(call: Call[None, FacetsQuery, None]) -> dict[str, list[dict[str,
 
     By each facet, its hundred most frequent values with the files and bytes that have them. Filters are those of the list.
     """
-    return files.count_files(call.session, call.principal, _filters(call.query), call.query.by.split(","))
+    with within(call.session, call.settings.query_seconds):
+        return files.count_files(call.session, call.principal, _filters(call.query), call.query.by.split(","))
 
 
 @routes.route("/api/sessions/{session_id}/files", methods=["GET"], **JSON)
@@ -84,10 +87,11 @@ def list_session_files(call: Call[SessionFilesPath, SessionFilesQuery, None]) ->
 
     The session is the caller's own; filters and orders are those of all files.
     """
-    query, name = call.query, call.path.session_id
-    found = files.list_session_files(
-        call.session, call.principal, name, _filters(query), _sort(query), query.limit, query.cursor
-    )
+    query, name, filters = call.query, call.path.session_id, _filters(call.query)
+    with _in_time(call, call.session, filters):
+        found = files.list_session_files(
+            call.session, call.principal, name, filters, _sort(query), query.limit, query.cursor
+        )
     return page_reply(call, found, is_ready=True)
 
 
@@ -234,6 +238,17 @@ def _detail(file: FileDocument) -> Reply:
 
 def _sort(query: SessionFilesQuery) -> str:
     return query.sort or (RELEVANCE if query.q else "-created")
+
+
+# With these alone a list is one walk along an index, as long as its page. The limit would cost it a round trip.
+_ONE_WALK = FileFilters()
+
+
+def _in_time(call: Call, session: Session, filters: FileFilters) -> AbstractContextManager[None]:
+    if replace(filters, owner_id=None, key=None, bucket=None) == _ONE_WALK:
+        return nullcontext()
+    # By size a list takes two walks: see `chalicelib.db.file_queries.page_statements`.
+    return within(session, call.settings.query_seconds, statements=2 if (call.query.sort or "").endswith("size") else 1)
 
 
 def _filters(query: FileFilterQuery) -> FileFilters:

@@ -22,6 +22,7 @@ from chalicelib.api.schemas.management import (
     FoldersQuery,
     bulk_result,
 )
+from chalicelib.db.deadlines import within
 from chalicelib.db.models import Job
 from chalicelib.errors import (
     AgainstPolicy,
@@ -197,9 +198,10 @@ def list_folders(call: Call[None, FoldersQuery, None]) -> Reply:
     from chalicelib.services import folders
 
     query = call.query
-    found, total = folders.list_folders(
-        call.session, call.settings, call.principal, query.bucket, query.prefix, query.limit, query.cursor
-    )
+    with within(call.session, call.settings.query_seconds, statements=2):
+        found, total = folders.list_folders(
+            call.session, call.settings, call.principal, query.bucket, query.prefix, query.limit, query.cursor
+        )
     reply = page_reply(call, found)
     return Reply(reply.body | total, headers=reply.headers)
 

@@ -33,6 +33,7 @@ KINDS: dict[type[Exception], Kind] = {
     errors.InvalidInput: Kind(400, "invalid-input", "The request has wrong fields"),
     errors.InvalidCursor: Kind(400, "invalid-cursor", "The cursor is not usable"),
     errors.MalformedBody: Kind(400, "malformed-body", "The body cannot be read"),
+    errors.TooBroad: Kind(400, "too-broad", "Finding this takes too long"),
     errors.Unauthenticated: Kind(401, "unauthenticated", "Nobody is known by this identity"),
     errors.Forbidden: Kind(403, "forbidden", "This caller may not do this"),
     errors.AgainstPolicy: Kind(403, "against-policy", "No such file is taken"),

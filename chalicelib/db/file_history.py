@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
-from chalicelib.db.pages import Slice
+from chalicelib.db.pages import Slice, as_json_page
 from chalicelib.errors import InvalidCursor
 
 # Which versions at a place that a file had are its own: the one that it left there, and what ranks below that one, by what is
@@ -35,8 +35,8 @@ _CURRENT_VERSION = """(
 
 # A row without a put is only the tombstone of a version whose put never came, and "*" that of a whole key.
 _VERSIONS = text(
-    """
-SELECT coalesce(json_agg(p), '[]')::text FROM (
+    as_json_page(
+        """
     SELECT v.version_id, v.is_delete_marker, NOT v.alive AS removed, v.size, v.etag, v.media_type, v.inspection,
         v.inspect_problem AS inspection_problem, v.stored_at, v.put_rank AS place,
         CAST(:until AS timestamptz) IS NULL AND v.version_id IS NOT DISTINCT FROM {current} AS is_current
@@ -45,13 +45,14 @@ SELECT coalesce(json_agg(p), '[]')::text FROM (
         AND {belongs}
         AND (CAST(:place AS text) IS NULL OR (v.put_rank, v.version_id) < (:place, :version_id))
     ORDER BY v.put_rank DESC, v.version_id DESC
-    LIMIT :limit) AS p
+    LIMIT :limit
 """.replace("{belongs}", _BELONGS).replace("{current}", _CURRENT_VERSION)
+    )
 )
 
 # An event without a time is kept at the epoch: the partition key can't be null.
-_EVENTS = text("""
-SELECT coalesce(json_agg(p), '[]')::text FROM (
+_EVENTS = text(
+    as_json_page("""
     SELECT e.id, e.change, e.event_name, e.version_id, e.sequencer, e.size, e.etag, nullif(e.event_time, 'epoch') AS
         event_time, e.recorded_at, e.rank AS place
     FROM file_events AS e
@@ -59,8 +60,9 @@ SELECT coalesce(json_agg(p), '[]')::text FROM (
         AND (CAST(:until AS timestamptz) IS NULL OR e.event_time <= CAST(:until AS timestamptz))
         AND (CAST(:place AS text) IS NULL OR (e.rank, e.version_id) > (:place, :version_id))
     ORDER BY e.rank, e.version_id
-    LIMIT :limit) AS p
+    LIMIT :limit
 """)
+)
 
 
 # The newest object of each key, and the markers above it, all of them alive: removing those makes it the current one again.
@@ -218,11 +220,12 @@ def _page(
     rows: list[dict[str, Any]] = []
     for index in range(number, len(places)):
         bound = {**places[index], "place": place, "version_id": version_id, "limit": limit + 1 - len(rows)}
-        found = session.execute(statement, bound).scalar_one()
-        rows += [row | {"number": index} for row in json.loads(found)]
-        if len(rows) > limit:
-            last = rows[limit - 1]
-            return Slice(rows[:limit], _encode(name, last["number"], last["place"], last["version_id"]))
+        page = json.loads(session.execute(statement, bound).scalar_one())
+        rows += [row | {"number": index} for row in page["rows"]]
+        if len(rows) > limit or page["found"] > len(page["rows"]):
+            rows = rows[:limit]
+            last = rows[-1]
+            return Slice(rows, _encode(name, last["number"], last["place"], last["version_id"]))
         place = version_id = None
     return Slice(rows, None)
 

@@ -18,7 +18,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from chalicelib.db.file_filters import FileFilters, bound_filters, condition
 from chalicelib.db.models import File
-from chalicelib.db.pages import Order, Slice, decode_cursor, encode_cursor
+from chalicelib.db.pages import Order, Slice, as_json_page, decode_cursor, encode_cursor
 from chalicelib.db.search import allow_typos, matching, score
 
 # A file as a dictionary: JSON's types, with timestamps and ids as text.
@@ -123,10 +123,11 @@ def list_files(
     after = decode_cursor(order, cursor) if cursor else None
     rows: list[FileDocument] = []
     for statement, parameters in page_statements(filters, sort, after):
-        rows += json.loads(session.execute(statement, parameters | {"limit": limit + 1 - len(rows)}).scalar_one())
-        if len(rows) > limit:
-            last = SimpleNamespace(**rows[limit - 1])
-            return Slice(_worded(rows[:limit]), encode_cursor(order, last))
+        page = json.loads(session.execute(statement, parameters | {"limit": limit + 1 - len(rows)}).scalar_one())
+        rows += page["rows"]
+        if len(rows) > limit or page["found"] > len(page["rows"]):
+            rows = rows[:limit]
+            return Slice(_worded(rows), encode_cursor(order, SimpleNamespace(**rows[-1])))
     return Slice(_worded(rows), None)
 
 
@@ -139,11 +140,12 @@ def _search(session: Session, filters: FileFilters, limit: int, cursor: str | No
     if after is not None:
         values |= {"after": after[0], "after_id": after[1]}
     statement = _search_statement(tuple(bound), len(filters.terms), after is not None)
-    rows = json.loads(session.execute(statement, values | {"limit": limit + 1}).scalar_one())
-    cursor = encode_cursor(order, SimpleNamespace(**rows[limit - 1])) if len(rows) > limit else None
+    page = json.loads(session.execute(statement, values | {"limit": limit + 1}).scalar_one())
+    rows = page["rows"][:limit]
+    cursor = encode_cursor(order, SimpleNamespace(**rows[-1])) if page["found"] > len(rows) else None
     for row in rows:
         del row["score"]
-    return Slice(_worded(rows[:limit]), cursor)
+    return Slice(_worded(rows), cursor)
 
 
 @lru_cache(maxsize=512)
@@ -162,7 +164,7 @@ def _search_statement(names: tuple[str, ...], count: int, continues: bool) -> Te
     place = "WHERE (score, id) < (CAST(:after AS bigint), CAST(:after_id AS uuid))" if continues else ""
     scored = ("(", *found, "WHERE", " AND ".join(conditions), ") AS scored", place)
     page = ("SELECT * FROM", *scored, "ORDER BY score DESC, id DESC LIMIT :limit")
-    return text(" ".join(("SELECT coalesce(json_agg(f), '[]')::text FROM (", *page, ") AS f")))
+    return text(as_json_page(" ".join(page)))
 
 
 def page_statements(
@@ -226,7 +228,7 @@ def _statement(names: tuple[str, ...], sort: str, has_value: bool | None, contin
     if continues:
         conditions.append(chosen.after if has_value is not False else chosen.after_id)
     walk = ("SELECT", _DOCUMENT, "FROM files WHERE", " AND ".join(conditions), "ORDER BY", chosen.order_by)
-    return text(" ".join(("SELECT coalesce(json_agg(f), '[]')::text FROM (", *walk, "LIMIT :limit) AS f")))
+    return text(as_json_page(" ".join((*walk, "LIMIT :limit"))))
 
 
 def _worded(rows: list[FileDocument]) -> list[FileDocument]:

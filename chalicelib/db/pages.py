@@ -3,9 +3,11 @@
 import binascii
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 from zlib import crc32
@@ -27,6 +29,25 @@ class Slice(Generic[RowT]):
     next_cursor: str | None
 
 
+# A Lambda answers with 6 MB at most, in JSON around the JSON of the page: there a letter beyond ASCII may take three times its
+# bytes, a quotation mark twice.
+MOST_BYTES = 2_000_000
+
+
+def as_json_page(rows: str) -> str:
+    """The statement that answers ``rows`` (a statement, too, whose rows are in order) as one JSON value: how many there are, and
+    the first of them, as many as have `MOST_BYTES` together; at least one.
+
+    Each row is written once. A window without an order takes them as they come.
+    """
+    return " ".join((
+        "SELECT json_build_object('found', count(*), 'rows', coalesce(json_agg(p.row) FILTER (WHERE",
+        f"p.bytes <= {MOST_BYTES} OR p.number = 1), '[]'))::text FROM (SELECT w.row, row_number() OVER () AS number,",
+        "sum(octet_length(w.row::text)) OVER (ROWS UNBOUNDED PRECEDING) AS bytes",
+        "FROM (SELECT row_to_json(f) AS row FROM (", rows, ") AS f) AS w) AS p",
+    ))  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """Order by ``column``, then ``id_column``; both ascending or both descending, so that one index serves both.
@@ -43,8 +64,15 @@ class Order:
     nullable: bool = False
 
 
-def fetch_slice(session: Session, statement: Select[Any], order: Order, limit: int, cursor: str | None) -> Slice[Any]:
-    """The rows of ``statement`` after ``cursor``, at most ``limit``.
+def fetch_slice(
+    session: Session,
+    statement: Select[Any],
+    order: Order,
+    limit: int,
+    cursor: str | None,
+    weigh: Callable[[Any], int] = lambda _: 0,
+) -> Slice[Any]:
+    """The rows of ``statement`` after ``cursor``, at most ``limit``, and `MOST_BYTES` by what each weighs.
 
     ``statement`` selects one entity, or columns among which are the order's two under their own names.
 
@@ -55,8 +83,14 @@ def fetch_slice(session: Session, statement: Select[Any], order: Order, limit: i
     statement = page_after(statement, order, after).limit(limit + 1)
     result = session.execute(statement)
     rows = list(result.scalars() if len(statement.column_descriptions) == 1 else result)
-    more = len(rows) > limit
-    return Slice(rows[:limit], encode_cursor(order, rows[limit - 1]) if more else None)
+    kept = rows[: min(limit, _that_fit(map(weigh, rows)))]
+    return Slice(kept, encode_cursor(order, kept[-1]) if len(rows) > len(kept) else None)
+
+
+def _that_fit(sizes: Iterable[int]) -> int:
+    """How many of the first have `MOST_BYTES` together; at least one."""
+    sums = list(accumulate(sizes))
+    return max(1, bisect_right(sums, MOST_BYTES))
 
 
 def page_after(statement: Select[Any], order: Order, after: list[Any] | None) -> Select[Any]:

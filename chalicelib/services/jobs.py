@@ -15,6 +15,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from chalicelib import telemetry
+from chalicelib.catalog.metadata_sizes import printed_bytes
 from chalicelib.db.models import Job
 from chalicelib.db.pages import Order, Slice, fetch_slice
 from chalicelib.db.refusals import meaningful_refusals
@@ -130,7 +131,11 @@ def list_jobs(session: Session, principal: Principal, limit: int, cursor: str | 
     statement = select(Job)
     if not principal.is_operator:
         statement = statement.where(Job.owner_id == principal.user_id)
-    return fetch_slice(session, statement, Order("jobs", Job.id, Job.id, True), limit, cursor)
+    return fetch_slice(session, statement, Order("jobs", Job.id, Job.id, True), limit, cursor, _weight)
+
+
+def _weight(job: Job) -> int:
+    return printed_bytes(job.progress) + printed_bytes(job.result)
 
 
 def get_job(session: Session, principal: Principal, job_id: UUID) -> Job:

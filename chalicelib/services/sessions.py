@@ -8,6 +8,7 @@ from sqlalchemy import Select, delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session as DatabaseSession
 
+from chalicelib.catalog.metadata_sizes import printed_bytes
 from chalicelib.db.locks import lock_files
 from chalicelib.db.models import File, Session, Usage
 from chalicelib.db.pages import Order, Slice, fetch_slice
@@ -37,7 +38,13 @@ def list_sessions(
     statement = select(Session)
     if not principal.is_operator:
         statement = statement.where(Session.owner_id == principal.user_id)
-    return fetch_slice(session, statement, Order("sessions", Session.id, Session.id, descending), limit, cursor)
+    return fetch_slice(
+        session, statement, Order("sessions", Session.id, Session.id, descending), limit, cursor, _weight
+    )
+
+
+def _weight(session: Session) -> int:
+    return printed_bytes(session.metadata_)
 
 
 def get_session(session: DatabaseSession, principal: Principal, session_id: str) -> Session:

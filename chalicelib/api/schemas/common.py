@@ -1,9 +1,10 @@
 """Schemas and field types that several resources share."""
 
-import json
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from chalicelib.catalog.metadata_sizes import printed_bytes
 
 MAX_METADATA_BYTES = 64 * 1024
 MAX_METADATA_DEPTH = 8
@@ -79,8 +80,8 @@ def absent() -> Any:
 def _bounded(metadata: dict[str, Any]) -> dict[str, Any]:
     if _depth(metadata) > MAX_METADATA_DEPTH:
         raise ValueError(f"Nested deeper than {MAX_METADATA_DEPTH} levels.")
-    if len(json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).encode()) > MAX_METADATA_BYTES:
-        raise ValueError(f"Longer than {MAX_METADATA_BYTES} bytes of JSON.")
+    if printed_bytes(metadata) > MAX_METADATA_BYTES:
+        raise ValueError(f"Longer than {MAX_METADATA_BYTES} bytes of JSON, with its numbers written out.")
     return metadata
 
 
@@ -117,5 +118,8 @@ class UsageOut(Output):
 Metadata = Annotated[
     dict[str, Any],
     AfterValidator(_bounded),
-    Field(description="Any JSON object, up to 64 KiB and eight levels deep.", examples=[{"project": "apollo"}]),
+    Field(
+        description="Any JSON object, up to 64 KiB (numbers without exponents) and eight levels deep.",
+        examples=[{"project": "apollo"}],
+    ),
 ]

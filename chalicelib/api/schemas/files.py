@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, field_validator, model_validator
 
 from chalicelib.api.schemas.common import Input, Metadata, Output, PageQuery, absent, example
 from chalicelib.api.schemas.sessions import SessionId
@@ -15,7 +15,7 @@ from chalicelib.catalog.metadata_filters import parse_filter
 MAX_TAGS = 50
 # API Gateway waits for 29 seconds.
 MAX_WAIT_SECONDS = 20
-_WORD = re.compile(r"\w")
+_WORD = re.compile(r"[^\W_]")  # as `chalicelib.db.search` cuts words
 
 
 def _without_controls(text: str) -> str:
@@ -109,9 +109,9 @@ class FileFilterQuery(Input):
     )
     metadata: MetadataFilters = Field(
         default_factory=dict,
-        max_length=20,
-        description="Written `metadata.camera.make=Leica` or `metadata[camera.make]=Leica`: files whose metadata has this "
-        "value. With an operator, `metadata.iso:gte=400` or `metadata[iso:gte]=400`: "
+        max_length=8,
+        description="Up to eight, written `metadata.camera.make=Leica` or `metadata[camera.make]=Leica`: files whose "
+        "metadata has this value. With an operator, `metadata.iso:gte=400` or `metadata[iso:gte]=400`: "
         "`gt`, `gte`, `lt`, `lte`, `ne`, `exists` (`true` or `false`). Numbers compare as numbers, "
         "RFC 3339 times as times, all else as text; of an array, any element may fit.",
         examples=[{}],
@@ -170,8 +170,15 @@ class FacetsQuery(FileFilterQuery, _OfWhom):
         "type,session,tag,month",
         pattern=r"^(type|session|tag|month|state)(,(type|session|tag|month|state))*$",
         max_length=100,
-        description="Comma-separated: `type`, `session`, `tag`, `month` (of creation, in UTC), `state`.",
+        description="Comma-separated, each once: `type`, `session`, `tag`, `month` (of creation, in UTC), `state`.",
     )
+
+    @field_validator("by")
+    @classmethod
+    def _names_each_once(cls, by: str) -> str:
+        if len(set(by.split(","))) < len(by.split(",")):
+            raise ValueError("Names a facet twice.")
+        return by
 
 
 class FacetOut(Output):
