@@ -19,6 +19,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_split_names)]
 _CLOUD_DEFAULTS: dict[str, Any] = {
     "AWS_ENDPOINT_URL": None,
     "LANDFALL_IDENTITY": "none",
+    "LANDFALL_PUBLIC_URL": None,
     "LANDFALL_DATABASE_POOL_SIZE": 1,
     "LANDFALL_DATABASE_TLS": "verify",
 }
@@ -119,6 +120,13 @@ class Settings(BaseModel):
     )
     s3_endpoint: str | None = Field(
         "http://127.0.0.1:4566", alias="AWS_ENDPOINT_URL", description="AWS endpoint; unset or empty means AWS itself."
+    )
+    public_url: str | None = Field(
+        "http://127.0.0.1:8000",
+        pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$",
+        alias="LANDFALL_PUBLIC_URL",
+        description="Where clients reach the API, for links to it. Unset outside `local`: the name that API Gateway was called "
+        "by.",
     )
     s3_public_endpoint: str | None = Field(
         None,

@@ -131,6 +131,7 @@ class Configuration:
             "LANDFALL_HOME": str(self.home),
             "LANDFALL_DATABASE_URL": self.database_url,
             "LANDFALL_BUCKET": self.bucket,
+            "LANDFALL_PUBLIC_URL": environ.get("LANDFALL_PUBLIC_URL") or self.api_url,
             "LANDFALL_QUEUE_URL": queue_url,
             "LANDFALL_DELIVERY_BATCH": str(self.delivery_batch),
             "AWS_ENDPOINT_URL": self.emulator_url,

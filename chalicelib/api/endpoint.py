@@ -36,6 +36,7 @@ QueryT = TypeVar("QueryT", default=Any)
 BodyT = TypeVar("BodyT", default=Any)
 
 View = Callable[..., Response]
+_ALWAYS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 JSON_TYPES = ("application/json",)
 
 
@@ -44,8 +45,8 @@ class Call(Generic[PathT, QueryT, BodyT]):
     """One validated request. ``Call[UserPath, None, UserPatch]`` says which models its parts are of.
 
     ``session`` is None on a route that is not transactional, ``principal`` on an anonymous one: such routes don't touch
-    them. ``now`` is UTC, to the millisecond. ``base_url`` + ``url_path`` is the URL that the client called, without
-    query; ``base_url`` ends in no slash.
+    them. ``now`` is UTC, to the millisecond. ``base_url`` + ``url_path`` is the request's URL as links tell it, without query;
+    ``base_url`` ends in no slash.
     """
 
     session: Session
@@ -196,7 +197,7 @@ def answer(exchange: Exchange, work: Callable[[Exchange], Response]) -> Response
         response = problems.response_to(error, exchange)
     if exchange.method == "HEAD":
         response.body = ""
-    response.headers = {"X-Request-Id": exchange.request_id, "Cache-Control": "no-store", **response.headers}
+    response.headers = {"X-Request-Id": exchange.request_id, **_ALWAYS, **response.headers}
     telemetry.log(
         "info",
         "request",
@@ -252,7 +253,7 @@ def _call(spec: Endpoint, exchange: Exchange, path_values: dict[str, str], sessi
     path = reading.read_path(spec.path, path_values)
     query = reading.read_query(spec.query, exchange.query_values)
     if spec.reads_body:
-        reading.require_media_type(exchange.content_type, spec.content_types)
+        reading.require_media_type(exchange.content_type, spec.content_types, bool(exchange.raw_body))
     return Call(
         session=cast(Session, session),
         principal=cast(Principal, exchange.principal),

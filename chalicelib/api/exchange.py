@@ -1,6 +1,5 @@
 """What one request says about itself, the same behind API Gateway and under ``chalice local``."""
 
-import re
 from collections.abc import Mapping
 from time import perf_counter
 from typing import Any, cast
@@ -8,9 +7,8 @@ from uuid import uuid4
 
 from chalice.app import Request
 
+from chalicelib import runtime
 from chalicelib.services.principals import Principal
-
-_HOST = re.compile(r"[A-Za-z0-9.:\[\]_-]+")
 
 
 class Exchange:
@@ -61,13 +59,14 @@ class Exchange:
 
     @property
     def base_url(self) -> str:
-        """``scheme://host`` as the client sees it, with API Gateway's stage or base path, without a last slash."""
-        scheme = self.headers.get("x-forwarded-proto", "http")
-        host = self.headers.get("host", "")
-        # Both end up in links: whatever isn't shaped like a scheme or a host is not repeated.
-        origin = f"{scheme if scheme == 'https' else 'http'}://{host if _HOST.fullmatch(host) else 'localhost'}"
+        """Where the API is, for links: as `LANDFALL_PUBLIC_URL` says or, behind API Gateway, by the name that it was called by.
+        Without a last slash. No header says so: anyone may send any ``Host``.
+        """
+        if public := runtime.settings().public_url:
+            return public.rstrip("/")
         seen = str(self.request.context.get("path", ""))
-        return origin + seen.removesuffix(self.url_path).rstrip("/")
+        domain = str(self.request.context.get("domainName", ""))
+        return (f"https://{domain}" if domain else "") + seen.removesuffix(self.url_path).rstrip("/")
 
     @property
     def milliseconds(self) -> float:

@@ -7,7 +7,8 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NoReturn, TypeVar, get_origin
+from itertools import islice
+from typing import Any, NoReturn, TypeVar, get_args, get_origin
 from urllib.parse import unquote
 
 from pydantic import BaseModel, ValidationError
@@ -20,6 +21,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 _MAX_DEPTH = 64
 _MAX_PROBLEMS = 100
 _INT64 = 1 << 63
+_INTEGER = re.compile(r"-?[0-9]+")
 _DEEP = re.compile(r"\A(\w+)\[(.+)\]\Z", re.DOTALL)
 _PLAINER = {
     "extra_forbidden": "Unknown field.",
@@ -75,16 +77,18 @@ def _dotted(parameter: re.Match[str]) -> str:
     return f"{parameter[1]}.{parameter[2].replace('][', '.')}"
 
 
-def require_media_type(content_type: str, accepted: tuple[str, ...]) -> None:
-    """Refuse a body of another type. A request that names no type is taken to send the first accepted one.
+def require_media_type(content_type: str, accepted: tuple[str, ...], has_body: bool) -> None:
+    """Refuse a body of another type, or of none: a page of another site may send such a one without asking first.
 
     Raises:
         UnsupportedMediaType: another media type, or JSON in another charset than UTF-8.
     """
+    if not content_type and not has_body:
+        return
     media_type, _, parameters = content_type.lower().partition(";")
     charset = parameters.partition("charset=")[2].split(";")[0].strip(' "')
-    if media_type.strip() not in ("", *accepted):
-        raise UnsupportedMediaType(f"Send {' or '.join(accepted)}, not {media_type.strip()}.")
+    if media_type.strip() not in accepted:
+        raise UnsupportedMediaType(f"Send {' or '.join(accepted)}, not {media_type.strip() or 'a body of no type'}.")
     if charset not in ("", "utf-8", "utf8", "us-ascii"):
         raise UnsupportedMediaType(f"Send UTF-8, not {charset}.")
 
@@ -105,10 +109,19 @@ def read_document(model: type[ModelT], document: Any, where: str) -> ModelT:
     Raises:
         InvalidInput: wrong fields; ``where`` says of what.
     """
+    if isinstance(document, dict):
+        _refuse_unknown(model, document, where)
     try:
         return model.model_validate(document)
     except ValidationError as error:
         _refuse_validation(error, where)
+
+
+def _refuse_unknown(model: type[BaseModel], document: dict[str, Any], where: str) -> None:
+    """Refuse too many unknown fields before pydantic writes a complaint about each of them."""
+    if model.model_config.get("extra") == "forbid" and len(document) > len(model.model_fields) + _MAX_PROBLEMS:
+        unknown = islice((name for name in document if name not in model.model_fields), _MAX_PROBLEMS)
+        _refuse(FieldProblem(where, name, _PLAINER["extra_forbidden"]) for name in unknown)
 
 
 def parse_json(raw: bytes | str) -> Any:
@@ -183,6 +196,9 @@ def _validate_strings(model: type[BaseModel], where: str, values: dict[str, Any]
             _refuse([FieldProblem(where, _printable(name), complaint)])
     for field, complaint in _unstorable(values):
         _refuse([FieldProblem(where, _printable(field), complaint)])
+    for name, info in model.model_fields.items():
+        if name in values and (complaint := _ill_written(info.annotation, values[name])):
+            _refuse([FieldProblem(where, name, complaint)])
     try:
         # Not `model_validate_strings`, which knows no lists; every type that a parameter may have reads itself from text.
         return model.model_validate(values)
@@ -200,6 +216,16 @@ def _refuse_validation(error: ValidationError, where: str) -> NoReturn:
         )
         for detail in details
     )
+
+
+def _ill_written(annotation: Any, text: Any) -> str | None:
+    """Pydantic also takes ``1_0`` for ten and ``on`` for true."""
+    kinds = {annotation, *get_args(annotation)}
+    if bool in kinds and text not in ("true", "false"):
+        return "Must be true or false."
+    if int in kinds and not _INTEGER.fullmatch(text):
+        return "Must be an integer."
+    return None
 
 
 def _refuse(problems: Iterable[FieldProblem]) -> NoReturn:

@@ -56,7 +56,8 @@ def get_user(call: Call[UserPath, None, None]) -> User:
 def replace_user(call: Call[UserPath, None, UserReplace]) -> User:
     """Replace a user's fields.
 
-    What is left out falls back to its default, except role and limits, which stay. Only operators change those.
+    What is left out falls back to its default, except role and limits, which stay. Only operators change those, and the email
+    address.
     """
     changes: UserChanges = {"name": call.body.name, "email": call.body.email}
     if call.body.role is not None:
@@ -71,7 +72,7 @@ def replace_user(call: Call[UserPath, None, UserReplace]) -> User:
 def patch_user(call: Call[UserPath, None, UserPatch]) -> User:
     """Change some fields of a user.
 
-    What is left out stays. `"email": null` removes the address. Only operators change roles and limits.
+    What is left out stays. `"email": null` removes the address. Only operators change addresses, roles and limits.
     """
     changes = UserChanges(**call.body.model_dump(exclude_unset=True))  # type: ignore[typeddict-item]
     if "limits" in changes:

@@ -75,9 +75,9 @@ def revoke_share(session: Session, principal: Principal, share_id: UUID, now: da
         NotFound: there is none for this caller.
     """
     share = session.get(Share, share_id)
-    if share is None:
+    owner_id = None if principal.is_operator else principal.user_id
+    if share is None or find_file(session, share.file_id, owner_id) is None:
         raise NotFound(f"There is no share {share_id}.")
-    visible_file(session, principal, share.file_id)
     session.execute(update(Share).where(Share.id == share_id, Share.revoked_at.is_(None)).values(revoked_at=now))
 
 

@@ -82,7 +82,7 @@ def change_user(session: Session, principal: Principal, user_id: UUID, changes: 
 
     Raises:
         NotFound: there is none, or the caller may not see it.
-        Forbidden: a member would change its role or its limits.
+        Forbidden: a member would change its role, limits or email address.
         Conflict: the email address is taken.
     """
     user = _visible(session, principal, user_id, lock=True)
@@ -90,6 +90,8 @@ def change_user(session: Session, principal: Principal, user_id: UUID, changes: 
         _require_operator(principal, "change roles")
     if changes.get("limits", user.limits) != user.limits:
         _require_operator(principal, "change limits")
+    if changes.get("email", user.email) != user.email:  # who may try addresses learns who else is here
+        _require_operator(principal, "change email addresses")
     for name, value in changes.items():
         setattr(user, name, value)
     if changes:

@@ -1,5 +1,6 @@
 """Many files in one zip: written straight from S3 to S3, a part at a time, as a file of the caller's that expires."""
 
+import re
 import zipfile
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -28,6 +29,9 @@ _CHUNK_BYTES = MIB
 _KEPT = timedelta(days=1)
 # What a zip writes beside an entry's bytes and, twice, its name.
 _ENTRY_BYTES = 200
+# https://learn.microsoft.com/windows/win32/fileio/naming-a-file
+_NOT_IN_NAMES = re.compile(r'[\x00-\x1f<>:"/\\|?*]')
+_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
 def begin_zip(
@@ -129,17 +133,22 @@ def _write(work: Work, files: list[FileDocument], writer: "_Parts") -> None:
 
 
 def _names(files: list[FileDocument]) -> Iterator[str]:
-    """The files' names, made different where they are the same; slashes would make folders of them."""
+    """The files' names as any system can unpack them: one may mean a folder or a drive, or differ from another by case alone."""
     seen: set[str] = set()
     for file in files:
-        wanted = name = file["name"].replace("/", "_").replace("\\", "_")
+        wanted = name = _plain_name(file["name"])
         stem, dot, suffix = wanted.rpartition(".")
         number = 2
-        while name in seen:
+        while name.casefold() in seen:
             name = f"{stem} ({number}).{suffix}" if dot and stem else f"{wanted} ({number})"
             number += 1
-        seen.add(name)
+        seen.add(name.casefold())
         yield name
+
+
+def _plain_name(name: str) -> str:
+    plain = _NOT_IN_NAMES.sub("_", name).rstrip(". ")  # which Windows leaves out
+    return f"_{plain}" if not plain or _DEVICE.fullmatch(plain) else plain
 
 
 class _Parts:

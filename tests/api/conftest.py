@@ -101,7 +101,13 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
         log = folder / f"server-{next(numbers)}.log"
         port = free_port()
         environ = (
-            os.environ | {"LANDFALL_DATABASE_URL": database_url, "LANDFALL_BUCKET": "landfall-local"} | environment
+            os.environ
+            | {
+                "LANDFALL_DATABASE_URL": database_url,
+                "LANDFALL_BUCKET": "landfall-local",
+                "LANDFALL_PUBLIC_URL": f"http://127.0.0.1:{port}",
+            }
+            | environment
         )
         main = [sys.executable, "-c", "from chalice.cli import main; main()", "--project-dir", str(ROOT)]
         command = [*main, "local", "--stage", stage, "--port", str(port), "--no-autoreload"]

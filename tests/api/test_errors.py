@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 import pytest
@@ -80,15 +81,55 @@ def test_thousands_of_wrong_fields_are_cut_short(api: Api) -> None:
         "application/octet-stream",
         "application/jsonp",
         "application/json; charset=latin-1",
+        None,  # which a page of another site may send without asking first
     ],
 )
-def test_a_body_of_another_type_is_refused(api: Api, content_type: str) -> None:
+def test_a_body_of_another_type_is_refused(api: Api, content_type: str | None) -> None:
     assert_problem(post(api, "{}", content_type), 415, "unsupported-media-type")
 
 
-@pytest.mark.parametrize("content_type", ["Application/JSON", 'application/json; charset="UTF-8"', None])
-def test_json_by_any_spelling_is_read(member: Api, content_type: str | None) -> None:
+@pytest.mark.parametrize("content_type", ["Application/JSON", 'application/json; charset="UTF-8"'])
+def test_json_by_any_spelling_is_read(member: Api, content_type: str) -> None:
     assert post(member, "{}", content_type).status == 201
+
+
+def test_of_unknown_fields_without_number_a_hundred_are_told_of(api: Api) -> None:
+    many = json.dumps({f"field-{number}": 1 for number in range(200_000)})
+    problem = assert_problem(post(api, many), 400, "invalid-input", ("body", "field-0"))
+    assert len(problem["errors"]) == 100
+
+
+@pytest.mark.parametrize(
+    ("path", "document", "field"),
+    [
+        ("/api/files", {"name": "a", "dedupe": 0}, "dedupe"),
+        ("/api/files", {"name": "a", "dedupe": "true"}, "dedupe"),
+        ("/api/files", {"name": "a", "size": "5"}, "size"),
+        ("/api/files", {"name": "a", "size": True}, "size"),
+        ("/api/files", {"name": "a", "media_type": "image/png\r\n;x"}, "media_type"),
+        ("/api/files", {"name": "a", "media_type": "image/png\n"}, "media_type"),
+        ("/api/sessions", {"limits": {"max_files": "5"}}, "limits.max_files"),
+        ("/api/sessions", {"limits": {"refuse_mismatch": 1}}, "limits.refuse_mismatch"),
+    ],
+)
+def test_what_only_looks_like_a_value_is_refused(api: Api, path: str, document: Any, field: str) -> None:
+    assert_problem(api("POST", path, document), 400, "invalid-input", ("body", field))
+
+
+@pytest.mark.parametrize("query", ["limit=1_0", "limit=+5", "limit=%205", "limit=5.0", "limit=\u0665", "limit="])
+def test_an_integer_in_a_query_is_written_in_digits(api: Api, query: str) -> None:
+    assert_problem(api("GET", f"/api/sessions?{quote(query, safe='=&%+')}"), 400, "invalid-input", ("query", "limit"))
+
+
+@pytest.mark.parametrize("text", ["1", "on", "True", "yes", ""])
+def test_a_truth_value_in_a_query_is_true_or_false(api: Api, text: str) -> None:
+    answer = api("GET", f"/api/files?is_mismatch={text}")
+    assert_problem(answer, 400, "invalid-input", ("query", "is_mismatch"))
+
+
+def test_no_browser_guesses_what_an_answer_is(api: Api) -> None:
+    for path in ("/health", "/api/files", "/nothing", "/docs", "/docs/swagger-ui.css"):
+        assert api("GET", path).headers["X-Content-Type-Options"] == "nosniff", path
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def test_wrong_changes_are_refused_by_field(owner: Api, document: dict[str, Any]
 def test_replacing_needs_a_name(owner: Api) -> None:
     path = f"/api/files/{upload(owner)['id']}"
     assert_problem(owner("PUT", path, {}), 400, "invalid-input", ("body", "name"))
-    assert_problem(owner("PUT", path, body=b"{"), 400, "malformed-body")
+    assert_problem(owner("PUT", path, body=b"{", Content_Type="application/json"), 400, "malformed-body")
 
 
 def test_a_session_that_the_files_owner_does_not_have_is_refused(owner: Api, files_api: Api) -> None:

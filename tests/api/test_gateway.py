@@ -12,6 +12,7 @@ import pytest
 sys.path.append(str(Path(__file__).parents[2] / "vendor"))
 
 from app import app
+from chalicelib import runtime
 
 
 def event(method: str, resource: str, **parts: Any) -> dict[str, Any]:
@@ -32,6 +33,7 @@ def event(method: str, resource: str, **parts: Any) -> dict[str, Any]:
             "httpMethod": method,
             "path": f"/v1{path}",
             "stage": "v1",
+            "domainName": "abc.execute-api.eu-west-1.amazonaws.com",
             "requestId": "gateway-request",
         },
         **parts,
@@ -46,13 +48,25 @@ def test_the_request_id_is_the_gateways() -> None:
     assert send("GET", "/health")["headers"]["X-Request-Id"] == "gateway-request"
 
 
-def test_links_carry_scheme_host_and_stage() -> None:
-    assert '"https://abc.execute-api.eu-west-1.amazonaws.com/v1"' in send("GET", "/openapi.json")["body"]
+@pytest.mark.parametrize(
+    ("public_url", "expected"),
+    [
+        (None, "https://abc.execute-api.eu-west-1.amazonaws.com/v1"),
+        ("https://files.example.org/api/", "https://files.example.org/api"),
+    ],
+)
+def test_links_lead_to_the_public_url_or_to_the_gateway(
+    monkeypatch: pytest.MonkeyPatch, public_url: str | None, expected: str
+) -> None:
+    options = runtime.settings().model_copy(update={"public_url": public_url})
+    monkeypatch.setattr(runtime, "settings", lambda: options)
+    assert f'"{expected}"' in send("GET", "/openapi.json", headers={"Host": "evil.example.org"})["body"]
 
 
 def test_a_body_that_the_gateway_encoded_is_read() -> None:
     body = base64.b64encode(b'{"colour": 1}').decode()
-    answer = send("POST", "/api/sessions", body=body, isBase64Encoded=True)
+    headers = {"Content-Type": "application/json"}
+    answer = send("POST", "/api/sessions", body=body, isBase64Encoded=True, headers=headers)
     assert answer["statusCode"] == 400
     assert '"colour"' in answer["body"]
 

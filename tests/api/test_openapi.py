@@ -31,12 +31,10 @@ def test_it_is_valid_openapi_3_1(document: Document) -> None:
     OpenAPIV31SpecValidator(document).validate()
 
 
-def test_its_server_is_the_one_that_answered(api: Api, document: Document) -> None:
+def test_its_server_is_the_one_that_is_set_whatever_a_header_says(api: Api, document: Document) -> None:
     assert document["servers"] == [{"url": f"http://127.0.0.1:{api.port}"}]
-    behind = api("GET", "/openapi.json", Host="files.example.org", X_Forwarded_Proto="https").json
-    assert behind["servers"] == [{"url": "https://files.example.org"}]
-    odd = api("GET", "/openapi.json", Host='evil"><script>', X_Forwarded_Proto="javascript").json
-    assert odd["servers"] == [{"url": "http://localhost"}]
+    odd = api("GET", "/openapi.json", Host="evil.example.org", X_Forwarded_Proto="https").json
+    assert odd["servers"] == document["servers"]
 
 
 def test_every_route_is_in_it_and_nothing_else(api: Api, document: Document) -> None:

@@ -169,6 +169,9 @@ def test_metadata_and_tags_filter(photos: Api, query: dict[str, Any], expected: 
         ("metadata.a=%00", "metadata.metadata.a"),
         ("q=%20.%20", "q"),
         ("q=", "q"),
+        ("q=_", "q"),
+        ("q=_%20_", "q"),
+        ("&".join(f"metadata.a{number}=1" for number in range(9)), "metadata"),
         ("sort=relevance", ""),
         ("tag=", "tag.0"),
         ("wait=5", ""),
@@ -190,7 +193,26 @@ def test_facets_count_what_the_filters_leave(photos: Api) -> None:
     assert found["state"] == [{"value": "pending", "files": 8, "bytes": 0}]
     some = photos("GET", "/api/files/facets?by=tag&tag=rome").json
     assert {facet["value"]: facet["files"] for facet in some["tag"]} == {"rome": 2, "paris": 1}
-    assert_problem(photos("GET", "/api/files/facets?by=colour"), 400, "invalid-input", ("query", "by"))
+    for wrong in ("colour", "type,type", "type,tag,type", ""):
+        assert_problem(photos("GET", f"/api/files/facets?by={wrong}"), 400, "invalid-input", ("query", "by"))
+    assert photos("GET", "/api/files/facets?by=month").json.keys() == {"month"}
+
+
+def test_what_would_keep_the_database_busy_is_refused_in_time(api_database_url: str, serve: Any) -> None:
+    """Held up here by a lock: what takes long on a large catalogue."""
+    holder = create_engine(api_database_url)
+    with serve(api_database_url, LANDFALL_QUERY_SECONDS="0.3") as api, holder.begin() as connection:
+        connection.execute(text("LOCK TABLE files"))
+        for path in (
+            "/api/files?min_size=1",
+            "/api/files?q=a",
+            "/api/files/facets",
+            "/api/folders",
+            "/api/files?tag=a&sort=size",
+        ):
+            problem = assert_problem(api("GET", path), 400, "too-broad")
+            assert "Narrow it" in problem["detail"]
+    holder.dispose()
 
 
 def test_the_files_of_one_folder_are_listed_without_those_below(files_api: Api, engine: Engine) -> None:

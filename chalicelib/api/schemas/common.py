@@ -33,6 +33,11 @@ def example(**fields: Any) -> ConfigDict:
 MediaTypePattern = Annotated[str, StringConstraints(max_length=255, pattern=r"^([^/\s]+/[^/\s]+)$")]
 
 
+# In JSON these are what they are, and nothing that looks like them.
+Flag = Annotated[bool, Field(strict=True)]
+Whole = Annotated[int, Field(strict=True)]
+
+
 class Nothing(Input):
     """No parameters at all."""
 
@@ -96,13 +101,13 @@ def _depth(value: Any) -> int:
 class LimitsBody(Input):
     """What may be uploaded. Null or left out: no limit of its own."""
 
-    max_file_bytes: int | None = Field(None, ge=0, lt=2**63, description="Of one file.")
+    max_file_bytes: Whole | None = Field(None, ge=0, lt=2**63, description="Of one file.")
     media_types: list[MediaTypePattern] | None = Field(
         None, max_length=100, description="Types that are taken.", examples=[["image/*", "application/pdf"]]
     )
-    max_bytes: int | None = Field(None, ge=0, lt=2**63, description="Of all files; pending ones count as announced.")
-    max_files: int | None = Field(None, ge=0, lt=2**63)
-    refuse_mismatch: bool | None = Field(
+    max_bytes: Whole | None = Field(None, ge=0, lt=2**63, description="Of all files; pending ones count as announced.")
+    max_files: Whole | None = Field(None, ge=0, lt=2**63)
+    refuse_mismatch: Flag | None = Field(
         None, description="Delete files whose bytes are not of the type that they were declared to be."
     )
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from chalicelib.api.schemas.common import Input, Output, example
+from chalicelib.api.schemas.common import Flag, Input, Output, Whole, example
 from chalicelib.api.schemas.files import FileDetail, FileOut, FileReplace
 from chalicelib.catalog.parts import MAX_OBJECT_BYTES, MAX_PARTS
 
@@ -30,10 +30,10 @@ Sha256 = Annotated[
 ]
 MediaType = Annotated[
     str,
-    StringConstraints(max_length=255, pattern=r"^[!#$&^_.+A-Za-z0-9-]+/[!#$&^_.+A-Za-z0-9-]+(\s*;[ -~]*)?$"),
+    StringConstraints(max_length=255, pattern=r"^[!#$&^_.+A-Za-z0-9-]+/[!#$&^_.+A-Za-z0-9-]+([ \t]*;[ -~]*)?$"),
     Field(examples=["image/png"]),
 ]
-PartNumber = Annotated[int, Field(ge=1, le=MAX_PARTS)]
+PartNumber = Annotated[Whole, Field(ge=1, le=MAX_PARTS)]
 
 
 class FileCreate(FileReplace):
@@ -41,15 +41,13 @@ class FileCreate(FileReplace):
 
     model_config = example(name="photo.jpg", size=48_213, media_type="image/jpeg")
 
-    size: int | None = Field(
-        None, strict=True, ge=0, le=MAX_OBJECT_BYTES, description="In bytes. S3 then takes exactly so many."
-    )
+    size: Whole | None = Field(None, ge=0, le=MAX_OBJECT_BYTES, description="In bytes. S3 then takes exactly so many.")
     media_type: MediaType | None = None
     sha256: Sha256 | None = None
     method: Literal["put", "post", "multipart"] | None = Field(
         None, description="Left out: `multipart` above 100 MiB, else `put`."
     )
-    dedupe: bool = Field(
+    dedupe: Flag = Field(
         False, description="If the caller has a stored file of this `sha256`: copy that one, and send no bytes."
     )
 

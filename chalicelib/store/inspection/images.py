@@ -1,6 +1,7 @@
 """What images say of themselves: size, orientation, and what the camera wrote (EXIF)."""
 
 import io
+import logging
 from typing import Any, BinaryIO, cast
 
 from chalicelib.store.inspection.ranged import RangedFile
@@ -49,6 +50,7 @@ def exif_of(file: RangedFile, keep_place: bool) -> dict[str, Any]:
     """``orientation`` (1 to 8, as EXIF counts) and ``exif``: camera, lens, exposure, time; the place only if asked for."""
     import exifread
 
+    logging.getLogger("exifread").disabled = True  # it tells of broken pictures on stderr
     chunk = _webp_chunk(file)
     file.seek(0)
     source = file if chunk is None else io.BytesIO(chunk)
