@@ -95,8 +95,8 @@ def test_json_by_any_spelling_is_read(member: Api, content_type: str) -> None:
 
 def test_of_unknown_fields_without_number_a_hundred_are_told_of(api: Api) -> None:
     many = json.dumps({f"field-{number}": 1 for number in range(200_000)})
-    problem = assert_problem(post(api, many), 400, "invalid-input", ("body", "field-0"))
-    assert len(problem["errors"]) == 100
+    told = [("body", f"field-{number}") for number in range(100)]
+    assert_problem(post(api, many), 400, "invalid-input", *told)
 
 
 @pytest.mark.parametrize(
