@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 routes = Blueprint(__name__)
 
+_PART_ERRORS = (NotFound, AgainstPolicy, OverQuota, StoreUnavailable)
+
 
 @routes.route("/s3/params", methods=["GET"], **JSON)
 @endpoint(query=ParamsQuery, response=FormOut, errors=(AgainstPolicy, OverQuota, StoreUnavailable), transactional=False)
@@ -117,7 +119,7 @@ def abort_multipart(call: Call[UploadPath, KeyQuery, None]) -> dict[str, str]:
 
 
 @routes.route("/s3/multipart/{upload_id}/batch", methods=["GET"], **JSON)
-@endpoint(path=UploadPath, query=BatchQuery, response=PartUrlsOut, errors=(NotFound, StoreUnavailable))
+@endpoint(path=UploadPath, query=BatchQuery, response=PartUrlsOut, errors=_PART_ERRORS, transactional=False)
 def sign_some_parts(call: Call[UploadPath, BatchQuery, None]) -> dict[str, Any]:
     """Get links for parts (Uppy Companion)."""
     numbers = [int(number) for number in call.query.partNumbers.split(",")]
@@ -151,7 +153,7 @@ def complete_multipart(call: Call[UploadPath, KeyQuery, MultipartComplete]) -> d
 
 
 @routes.route("/s3/multipart/{upload_id}/{part_number}", methods=["GET"], **JSON)
-@endpoint(path=PartPath, query=KeyQuery, response=PartUrlOut, errors=(NotFound, StoreUnavailable))
+@endpoint(path=PartPath, query=KeyQuery, response=PartUrlOut, errors=_PART_ERRORS, transactional=False)
 def sign_part(call: Call[PartPath, KeyQuery, None]) -> dict[str, Any]:
     """Get a link for a part (Uppy Companion)."""
     number = call.path.part_number
@@ -177,7 +179,7 @@ def sign_request(call: Call[None, None, SignRequest]) -> dict[str, Any]:
     said = body.file or SaidFile()
     name = said.name or companion.name_in(body.key)
     wanted = _wanted(name, said.type or body.contentType, said.meta, size=said.size, sha256=said.sha256)
-    asked = companion.Asked(body.method, body.key, body.uploadId, body.partNumber, wanted)
+    asked = companion.Asked(body.method, body.key, body.uploadId, body.partNumber, said.partSize, wanted)
     signed = companion.sign(runtime.transaction, runtime.store(), call.settings, call.principal, asked, call.now)
     request = signed.request
     return {
@@ -193,7 +195,13 @@ def _part_urls(call: Call[Any, Any, None], numbers: list[int]) -> dict[int, str]
     from chalicelib.services import companion
 
     return companion.sign_parts(
-        call.session, runtime.store(), call.settings, call.principal, call.query.key, call.path.upload_id, numbers
+        runtime.transaction,
+        runtime.store(),
+        call.settings,
+        call.principal,
+        call.query.key,
+        call.path.upload_id,
+        numbers,
     )
 
 

@@ -113,7 +113,7 @@ def move_file(call: Call[FilePath, None, FileMove]) -> Reply:
     body=FileRestore,
     response=FileInWork,
     also=(202,),
-    errors=(NotFound, Conflict, OverQuota, StoreUnavailable),
+    errors=(NotFound, Conflict, AgainstPolicy, OverQuota, StoreUnavailable),
     transactional=False,
 )
 def restore_file(call: Call[FilePath, None, FileRestore]) -> Reply:

@@ -13,7 +13,8 @@ from chalicelib.api.schemas.sessions import (
     SessionQuery,
     SessionReplace,
 )
-from chalicelib.db.models import Session, Usage
+from chalicelib.db.models import Session
+from chalicelib.db.usage import UsageNow
 from chalicelib.errors import InvalidCursor, NotFound
 from chalicelib.services import sessions
 from chalicelib.services.sessions import SessionChanges
@@ -90,7 +91,7 @@ def patch_session(call: Call[SessionPath, None, SessionPatch]) -> Session:
 
 @routes.route("/api/sessions/{session_id}/usage", methods=["GET"], **JSON)
 @endpoint(path=SessionPath, response=UsageOut, errors=(NotFound,))
-def get_session_usage(call: Call[SessionPath, None, None]) -> Usage:
+def get_session_usage(call: Call[SessionPath, None, None]) -> UsageNow:
     """Read how many files and bytes a session has."""
     return sessions.usage_of(call.session, call.principal, call.path.session_id)
 

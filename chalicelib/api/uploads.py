@@ -89,17 +89,24 @@ def renew_upload(call: Call[FilePath, None, None]) -> dict[str, Any]:
 
 
 @routes.route("/api/files/{file_id}/parts", methods=["POST"], **JSON)
-@endpoint(path=FilePath, body=PartsSign, response=SignedPartsOut, errors=(NotFound, Conflict, StoreUnavailable))
+@endpoint(
+    path=FilePath,
+    body=PartsSign,
+    response=SignedPartsOut,
+    errors=(NotFound, Conflict, AgainstPolicy, OverQuota, StoreUnavailable),
+    transactional=False,
+)
 def sign_parts(call: Call[FilePath, None, PartsSign]) -> dict[str, Any]:
     """Get links for parts of a multipart upload.
 
-    PUT each part to its `url`, with exactly `size` bytes. Up to 1,000 parts at once.
+    PUT each part to its `url`, with exactly `size` bytes. Up to 1,000 parts at once. Of an upload whose size wasn't announced,
+    what S3 holds counts towards quotas each time.
     """
     from chalicelib.services import direct_uploads
 
-    numbers = call.body.part_numbers
+    numbers, size = call.body.part_numbers, call.body.size
     parts = direct_uploads.sign_parts(
-        call.session, runtime.store(), call.settings, call.principal, call.path.file_id, numbers
+        runtime.transaction, runtime.store(), call.settings, call.principal, call.path.file_id, numbers, size
     )
     return {"parts": parts, "link_expires_at": call.now + timedelta(seconds=call.settings.link_seconds)}
 

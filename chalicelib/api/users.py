@@ -6,7 +6,8 @@ from chalicelib.api.endpoint import JSON, Call, Reply, endpoint
 from chalicelib.api.pages import Page, PageQuery, page_reply
 from chalicelib.api.schemas.common import UsageOut
 from chalicelib.api.schemas.users import UserCreate, UserOut, UserPatch, UserPath, UserReplace
-from chalicelib.db.models import Usage, User
+from chalicelib.db.models import User
+from chalicelib.db.usage import UsageNow
 from chalicelib.errors import Conflict, Forbidden, InvalidCursor, NotFound
 from chalicelib.services import users
 from chalicelib.services.users import UserChanges
@@ -82,7 +83,7 @@ def patch_user(call: Call[UserPath, None, UserPatch]) -> User:
 
 @routes.route("/api/users/{user_id}/usage", methods=["GET"], **JSON)
 @endpoint(path=UserPath, response=UsageOut, errors=(NotFound,))
-def get_user_usage(call: Call[UserPath, None, None]) -> Usage:
+def get_user_usage(call: Call[UserPath, None, None]) -> UsageNow:
     """Read how many files and bytes a user has."""
     return users.usage_of(call.session, call.principal, call.path.user_id)
 

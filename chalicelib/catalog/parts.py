@@ -27,6 +27,15 @@ def part_size(size: int) -> int:
     return max(_USUAL_PART_BYTES, -(-least // MIB) * MIB)
 
 
+def uppys_part_size(size: int) -> int:
+    """Bytes of each part but the last as Uppy cuts a file, unless it is told otherwise (`getChunkSize`).
+
+    >>> uppys_part_size(200 * MIB) // MIB
+    5
+    """
+    return max(MIN_PART_BYTES, -(-size // MAX_PARTS))
+
+
 def part_count(size: int, part_bytes: int) -> int:
     """Parts that ``size`` bytes make; an empty object is one empty part."""
     return max(1, -(-size // part_bytes))

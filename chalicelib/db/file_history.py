@@ -37,7 +37,7 @@ _CURRENT_VERSION = """(
 _VERSIONS = text(
     as_json_page(
         """
-    SELECT v.version_id, v.is_delete_marker, NOT v.alive AS removed, v.size, v.etag, v.media_type, v.inspection,
+    SELECT v.version_id, v.is_delete_marker, v.refusal, NOT v.alive AS removed, v.size, v.etag, v.media_type, v.inspection,
         v.inspect_problem AS inspection_problem, v.stored_at, v.put_rank AS place,
         CAST(:until AS timestamptz) IS NULL AND v.version_id IS NOT DISTINCT FROM {current} AS is_current
     FROM object_versions AS v
@@ -67,7 +67,7 @@ _EVENTS = text(
 
 # The newest object of each key, and the markers above it, all of them alive: removing those makes it the current one again.
 _HIDDEN = text("""
-SELECT t.place, o.size, (
+SELECT t.place, o.size, o.refusal, (
     SELECT json_agg(json_build_array(m.version_id, m.put_rank)) FROM object_versions AS m
     WHERE m.bucket = t.bucket AND m.key = t.key AND m.alive AND m.is_delete_marker
         AND (m.put_rank > o.put_rank OR m.follows = o.version_id)) AS markers
@@ -85,13 +85,16 @@ class HiddenObject:
 
     size: int
     markers: list[tuple[str, str]]
+    refusal: str | None = None
 
 
 def hidden_objects(session: Session, places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], HiddenObject]:
     """What could be brought back at these (bucket, key) places; those where S3 holds no version are left out."""
     bound = {"buckets": [bucket for bucket, _ in places], "keys": [key for _, key in places]}
     return {
-        places[row.place - 1]: HiddenObject(row.size or 0, [(version, rank) for version, rank in row.markers or ()])
+        places[row.place - 1]: HiddenObject(
+            row.size or 0, [(version, rank) for version, rank in row.markers or ()], row.refusal
+        )
         for row in session.execute(_HIDDEN, bound)
     }
 
@@ -141,6 +144,7 @@ class VersionPlace:
     size: int | None = None
     etag: str | None = None
     media_type: str | None = None
+    refusal: str | None = None
 
 
 def versions_of(session: Session, file_id: str, most: int) -> list[VersionPlace]:
@@ -169,7 +173,7 @@ ORDER BY a.until DESC, a.bucket, a.key
 """)
 _VERSION = text(
     """
-SELECT v.bucket, v.key, v.version_id, v.put_rank, v.size, v.etag, v.media_type FROM object_versions AS v
+SELECT v.bucket, v.key, v.version_id, v.put_rank, v.size, v.etag, v.media_type, v.refusal FROM object_versions AS v
 WHERE v.bucket = :bucket AND v.key = :key AND v.version_id = :version_id
     AND v.alive AND NOT v.is_delete_marker AND v.put_rank <> '' AND {belongs}
 """.replace("{belongs}", _BELONGS)

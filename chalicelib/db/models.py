@@ -257,6 +257,8 @@ class ObjectVersion(Base):
     inspection: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     inspect_after: Mapped[datetime | None] = mapped_column(Moment)
     inspect_tries: Mapped[int] = mapped_column(server_default=text("0"))
+    # Why a policy of its owner's refused it.
+    refusal: Mapped[str | None] = mapped_column(Text)
     # Why the last try failed. With nothing due it was the last one: see chalicelib/db/inspection_queue.py.
     inspect_problem: Mapped[str | None] = mapped_column(Text)
 

@@ -94,6 +94,8 @@ WITH incoming AS MATERIALIZED (
                      THEN coalesce(excluded.inspection, v.inspection) ELSE excluded.inspection END,
         inspect_after = CASE WHEN excluded.put_rank > v.put_rank THEN excluded.inspect_after ELSE v.inspect_after END,
         inspect_tries = CASE WHEN excluded.put_rank > v.put_rank THEN 0 ELSE v.inspect_tries END,
+        refusal = CASE WHEN excluded.put_rank <= v.put_rank OR (excluded.etag, excluded.size) = (v.etag, v.size)
+                  THEN v.refusal END,
         inspect_problem = CASE WHEN excluded.put_rank <= v.put_rank THEN v.inspect_problem END
     WHERE excluded.put_rank > v.put_rank OR excluded.removal_rank > v.removal_rank
         OR (excluded.held_object AND NOT v.held_object)

@@ -17,10 +17,10 @@ from chalicelib.db.file_queries import FileDocument
 from chalicelib.db.locks import lock_files
 from chalicelib.db.models import File
 from chalicelib.db.recording import record_changes
-from chalicelib.errors import Conflict, LandfallError, NotFound, OverQuota, StoreUnavailable
+from chalicelib.errors import AgainstPolicy, Conflict, LandfallError, NotFound, OverQuota, StoreUnavailable
 from chalicelib.services import Transaction, in_transaction
 from chalicelib.services.claims import claim_files, release_files
-from chalicelib.services.files import delete_file, deletion_change
+from chalicelib.services.files import delete_file, deletion_change, refuse_refused
 from chalicelib.services.moving import moving_files
 from chalicelib.services.pending import Room, abort_parts, give_up_uploads
 from chalicelib.services.principals import Principal
@@ -91,7 +91,7 @@ def restore_files(
     with transaction() as session:
         files = _visible(session, principal, file_ids)
         claimed = claim_files(session, files, now)
-        markers, refused = _markers(session, options, files, claimed, file_ids)
+        markers, refused = _markers(session, options, principal, files, claimed, file_ids)
         outcomes |= refused
     try:
         for bucket, group in _by_bucket(files[file_id] for file_id in markers):
@@ -154,6 +154,7 @@ def _visible(session: Session, principal: Principal, file_ids: Sequence[UUID]) -
 def _markers(
     session: Session,
     options: Settings,
+    principal: Principal,
     files: dict[UUID, FileDocument],
     claimed: set[UUID],
     file_ids: Sequence[UUID],
@@ -178,10 +179,11 @@ def _markers(
                 found = hidden.get((file["bucket"], file["key"]))
                 if found is None or not found.markers:
                     raise Conflict("Nothing is left of the file that could be restored: S3 holds no version of it.")
+                refuse_refused(principal, found.refusal)
                 if file["owner_id"]:
                     room.take(UUID(file["owner_id"]), file["session_id"], 1, found.size)
                 markers[file_id] = found.markers
-        except (NotFound, Conflict, OverQuota) as error:
+        except (NotFound, Conflict, AgainstPolicy, OverQuota) as error:
             refused[file_id] = error
     return markers, refused
 

@@ -15,16 +15,18 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from chalicelib.catalog.parts import MAX_PARTS, MAX_SINGLE_BYTES
+from chalicelib.catalog.parts import MAX_PARTS, MAX_SINGLE_BYTES, bytes_of_part, uppys_part_size
 from chalicelib.db import file_queries
 from chalicelib.db.file_queries import FileDocument
 from chalicelib.db.models import File, Upload
 from chalicelib.errors import InvalidInput, NotFound
 from chalicelib.services import Transaction, arrivals, direct_uploads
+from chalicelib.services.arrivals import OpenUpload
 from chalicelib.services.direct_uploads import Begun, Wanted
 from chalicelib.services.files import visible_file
 from chalicelib.services.pending import abort_parts, add_pending, forget, new_place, policies_of, room_left
 from chalicelib.services.principals import Principal
+from chalicelib.services.unfinished import reserve_parts
 from chalicelib.settings import Settings
 from chalicelib.store.client import ObjectStore
 from chalicelib.store.links import SignedRequest
@@ -43,6 +45,7 @@ class Asked:
     key: str
     upload_id: str | None = None
     part_number: int | None = None
+    part_bytes: int | None = None
     wanted: Wanted | None = None
 
 
@@ -94,24 +97,43 @@ def list_parts(
 
 
 def sign_parts(
-    session: Session,
+    transaction: Transaction,
     store: ObjectStore,
     options: Settings,
     principal: Principal,
     key: str,
     upload_id: str,
     numbers: Sequence[int],
+    part_bytes: int | None = None,
 ) -> dict[int, str]:
-    """Links to PUT these parts, by their numbers.
+    """Links to PUT these parts, by their numbers. Where the file's size was announced, each part's length is signed: as Uppy
+    cuts a file, or in parts of ``part_bytes``.
 
     Raises:
-        NotFound: the caller has no such upload. InvalidInput: S3 takes no part of such a number.
+        NotFound: the caller has no such upload. InvalidInput: the file has no part of such a number, or S3 takes none.
+        AgainstPolicy, OverQuota: no size was announced, and S3 holds too much of it by now.
     """
-    file, _ = _own(session, options, principal, key, upload_id)
+    with transaction() as session:
+        file, upload = _own(session, options, principal, key, upload_id)
     if not all(1 <= number <= MAX_PARTS for number in numbers):
         raise InvalidInput(f"S3 numbers parts from 1 to {MAX_PARTS}.")
+    if upload.size is None and file["state"] == "pending":
+        reserve_parts(transaction, store, options, OpenUpload(file, upload))
+    sizes = [_part_bytes(number, upload.size, part_bytes) for number in numbers]
     sign, seconds = store.links.part, options.link_seconds
-    return {number: sign(file["bucket"], key, upload_id, number, None, seconds).url for number in numbers}
+    return {
+        number: sign(file["bucket"], key, upload_id, number, size, seconds).url
+        for number, size in zip(numbers, sizes, strict=True)
+    }
+
+
+def _part_bytes(number: int, size: int | None, part_bytes: int | None) -> int | None:
+    if size is None:
+        return None
+    length = bytes_of_part(number, size, part_bytes or uppys_part_size(size))
+    if length < 0 or (length == 0 and number > 1):
+        raise InvalidInput(f"A file of {size} bytes has no part {number}.")
+    return length
 
 
 def complete(
@@ -179,8 +201,9 @@ def sign(
             return _sign_delete(transaction, store, options, principal, asked.key)
         case "PUT", str(upload_id), int(number):
             with transaction() as session:
-                urls = sign_parts(session, store, options, principal, _adopt(session, options, principal, asked),
-                                  upload_id, [number])  # fmt: skip
+                key = _adopt(session, options, principal, asked)
+            part_bytes = asked.part_bytes
+            urls = sign_parts(transaction, store, options, principal, key, upload_id, [number], part_bytes)
             return Signed(SignedRequest("PUT", urls[number]), asked.key)
         case (("GET" | "POST" | "DELETE"), str(upload_id), None):
             with transaction() as session:

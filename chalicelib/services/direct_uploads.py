@@ -38,6 +38,7 @@ from chalicelib.services.pending import (
     time_for_bytes,
 )
 from chalicelib.services.principals import Principal
+from chalicelib.services.unfinished import reserve_parts
 from chalicelib.settings import Settings
 from chalicelib.store.client import ObjectStore
 from chalicelib.store.copying import Source
@@ -158,19 +159,28 @@ def renew(
 
 
 def sign_parts(
-    session: Session, store: ObjectStore, options: Settings, principal: Principal, file_id: UUID, numbers: Sequence[int]
+    transaction: Transaction,
+    store: ObjectStore,
+    options: Settings,
+    principal: Principal,
+    file_id: UUID,
+    numbers: Sequence[int],
+    bytes_each: int | None = None,
 ) -> list[SignedPart]:
-    """Links to PUT these parts of a multipart upload.
+    """Links to PUT these parts of a multipart upload, of ``bytes_each`` bytes where no size was announced for the whole.
 
     Raises:
         NotFound: there is no such file for this caller. Conflict: it doesn't wait for parts.
-        InvalidInput: the plan has no part of such a number.
+        InvalidInput: the plan has no part of such a number. AgainstPolicy, OverQuota: there is no room for them.
     """
-    found = _open_multipart(session, principal, file_id)
+    with transaction() as session:
+        found = _open_multipart(session, principal, file_id)
     upload, seconds = found.upload, options.link_seconds
+    if upload.size is None:
+        reserve_parts(transaction, store, options, found, len(numbers) * (bytes_each or 0))
     parts = []
     for number in numbers:
-        size = None
+        size = bytes_each
         if upload.size is not None and upload.part_size is not None:
             size = bytes_of_part(number, upload.size, upload.part_size)
             if size < 0 or (size == 0 and number > 1):

@@ -1,7 +1,8 @@
 """Policies that can be judged only when the bytes are there: their type, and a size that nobody had announced.
 
 It runs by the clock, over uploads that have come and were inspected, until their links have ended. An object that a policy
-refuses is deleted as its owner would delete it, so in a versioned bucket it can still be brought back; the file says why.
+refuses is deleted as its owner would delete it, and the file says why. In a versioned bucket S3 still holds it; only operators
+can get at it then, or bring it back.
 
 An upload whose inspection was given up is judged by what is known. If it passes, it stays to be judged: once it is inspected,
 its bytes may turn out to be something else.
@@ -15,6 +16,7 @@ from sqlalchemy import ColumnElement, Exists, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from chalicelib.catalog.limits import check_file, check_quota
+from chalicelib.db.locks import lock_keys
 from chalicelib.db.models import File, ObjectVersion, Upload, User
 from chalicelib.db.models import Session as UploadSession
 from chalicelib.errors import AgainstPolicy, LandfallError, OverQuota
@@ -106,7 +108,15 @@ def _judge(session: Session, options: Settings, file_id: UUID) -> str | None:
     if file is None or upload is None or file.state != "stored" or file.owner_id is None:
         return None
     policies = policies_of(session, options, file.owner_id, file.session_id)
-    reason = _refusal(session, file, upload, policies)
+    unfit = _unfit(file, policies)
+    reason = unfit or _too_much(session, file, upload, policies)
+    here = (
+        ObjectVersion.bucket == file.bucket,
+        ObjectVersion.key == file.key,
+        ObjectVersion.version_id == file.version_id,
+    )
+    lock_keys(session, [(file.bucket, file.key)])
+    session.execute(update(ObjectVersion).where(*here).values(refusal=unfit))
     if reason is not None:
         upload.problem = reason
     elif not session.scalar(select(select(File.id).where(File.id == file_id, _was_not_inspected()).exists())):
@@ -115,14 +125,23 @@ def _judge(session: Session, options: Settings, file_id: UUID) -> str | None:
     return reason
 
 
-def _refusal(session: Session, file: File, upload: Upload, policies: Sequence[Policy]) -> str | None:
+def _unfit(file: File, policies: Sequence[Policy]) -> str | None:
+    """Why the file may never be there, whatever else is."""
     if file.is_mismatch and any(policy.limits.refuse_mismatch for policy in policies):
         return f"It was declared to be {file.media_type}, but its bytes are {file.detected_media_type}."
     try:
         check_file([(policy.whose, policy.limits) for policy in policies], file.size, file.media_type)
+    except AgainstPolicy as error:
+        return str(error)
+    return None
+
+
+def _too_much(session: Session, file: File, upload: Upload, policies: Sequence[Policy]) -> str | None:
+    """Why there is no room for the file. It may be restored when there is."""
+    try:
         if upload.size != file.size:
             _check_with_older(session, file, policies)
-    except (AgainstPolicy, OverQuota) as error:
+    except OverQuota as error:
         return str(error)
     return None
 

@@ -21,7 +21,7 @@ from chalicelib.db.models import Session as UploadSession
 from chalicelib.db.pages import Slice
 from chalicelib.db.recording import record_changes
 from chalicelib.db.search import index_files
-from chalicelib.errors import Conflict, NotFound, PreconditionFailed, Unprocessable
+from chalicelib.errors import AgainstPolicy, Conflict, NotFound, PreconditionFailed, Unprocessable
 from chalicelib.services import Transaction, in_transaction, sessions
 from chalicelib.services.pending import abort_parts, check_quotas, give_up_uploads, policies_of
 from chalicelib.services.principals import Principal
@@ -174,13 +174,15 @@ def download_link(
     seconds: int,
     now: datetime,
 ) -> DownloadLink:
-    """A presigned link to a file's current version, or to an earlier one that S3 still holds, be the file deleted.
+    """A presigned link to a file's current version, or to an earlier one that S3 still holds.
 
-    ``version_id`` ``"null"`` is the one from before the bucket was versioned.
+    ``version_id`` ``"null"`` is the one from before the bucket was versioned. A deleted file's versions count towards no quota,
+    so a member must restore the file first; an operator need not.
 
     Raises:
         NotFound: there is no such file or version for this caller, or the file was deleted.
-        Conflict: the file's bytes haven't arrived yet.
+        Conflict: the file's bytes haven't arrived yet, or a member asks for a version of a deleted file.
+        AgainstPolicy: a policy has refused this version.
     """
     file = visible_file(session, principal, file_id)
     bucket, key = file["bucket"], file["key"]
@@ -192,11 +194,24 @@ def download_link(
         found = file_history.find_version(session, file, version_id)
         if found is None:
             raise NotFound(f"The file {file_id} has no such version, or it holds no bytes.")
+        if file["state"] == "deleted" and not principal.is_operator:
+            raise Conflict("The file is deleted. Restore it, or this version of it, to download it.")
+        refuse_refused(principal, found.refusal)
         bucket, key, version, media_type = found.bucket, found.key, found.version_id, found.media_type
     # S3 takes a link without version for the current one, whatever that is by then.
     signed = version or ("null" if version_id is not None and file["version_id"] else None)
     url = store.links.download(bucket, key, signed, file["name"], media_type, seconds, inline)
     return DownloadLink(url, now + timedelta(seconds=seconds))
+
+
+def refuse_refused(principal: Principal, refusal: str | None) -> None:
+    """Keep members from a version that a policy has refused.
+
+    Raises:
+        AgainstPolicy: says why it was refused.
+    """
+    if refusal is not None and not principal.is_operator:
+        raise AgainstPolicy(f"A policy has refused this version. {refusal}")
 
 
 def change_file(

@@ -40,7 +40,7 @@ from chalicelib.ids import uuid7
 from chalicelib.services import in_transaction
 from chalicelib.services.arrivals import record_if_there, seen
 from chalicelib.services.claims import claim_files, release_files
-from chalicelib.services.files import deletion_change, present_file, removal_change, visible_file
+from chalicelib.services.files import deletion_change, present_file, refuse_refused, removal_change, visible_file
 from chalicelib.services.jobs import Work, create_job, note_progress
 from chalicelib.services.pending import Announcement, Room, add_pending, forget, new_place
 from chalicelib.services.principals import Principal
@@ -204,11 +204,13 @@ def begin_restore(
 
     Raises:
         NotFound: there is no such file or version for this caller. OverQuota: there is no room for it.
+        AgainstPolicy: a policy has refused this version.
     """
     file = visible_file(session, principal, file_id)
     version = find_version(session, file, version_id)
     if version is None:
         raise NotFound(f"The file {file_id} has no such version, or it holds no bytes.")
+    refuse_refused(principal, version.refusal)
     if file["owner_id"]:
         more = (0, (version.size or 0) - (file["size"] or 0)) if file["state"] == "stored" else (1, version.size or 0)
         Room(session, options).take(UUID(file["owner_id"]), file["session_id"], *more)

@@ -84,7 +84,8 @@ def _judge(transaction: Transaction, store: ObjectStore, options: Settings, file
     abort_parts(store, file)
     if file["state"] == "pending" and record_if_there(transaction, store, file, now):
         return "found"
-    _give_up(transaction, upload, now)
+    problem = upload.problem or "No bytes came."
+    give_up(transaction, file_id, f"The upload was abandoned at {upload.expires_at.isoformat()}: {problem}", now)
     return "abandoned"
 
 
@@ -93,21 +94,10 @@ def _extend(transaction: Transaction, file_id: UUID, expires_at: datetime) -> No
         session.execute(update(Upload).where(Upload.file_id == file_id).values(expires_at=expires_at))
 
 
-def _give_up(transaction: Transaction, upload: Upload, now: datetime) -> None:
-    """The file becomes a tombstone that says why. An event that comes after all stores it under the same id."""
-    problem = upload.problem or "No bytes came."
+def give_up(transaction: Transaction, file_id: UUID, problem: str, now: datetime) -> None:
+    """Make a pending file a tombstone that says why. An event that comes after all stores it under the same id."""
     with transaction() as session:
-        session.execute(
-            update(File)
-            .where(File.id == upload.file_id, File.state == "pending")
-            .values(state="deleted", updated_at=now)
-        )
-        session.execute(
-            update(Upload)
-            .where(Upload.file_id == upload.file_id)
-            .values(
-                closed_at=now,
-                size=None,
-                problem=f"The upload was abandoned at {upload.expires_at.isoformat()}: {problem}",
-            )
-        )
+        pending = update(File).where(File.id == file_id, File.state == "pending")
+        session.execute(pending.values(state="deleted", updated_at=now))
+        closed = update(Upload).where(Upload.file_id == file_id)
+        session.execute(closed.values(closed_at=now, size=None, problem=problem))

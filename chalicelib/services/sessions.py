@@ -10,8 +10,9 @@ from sqlalchemy.orm import Session as DatabaseSession
 
 from chalicelib.catalog.metadata_sizes import printed_bytes
 from chalicelib.db.locks import lock_files
-from chalicelib.db.models import File, Session, Usage
+from chalicelib.db.models import File, Session
 from chalicelib.db.pages import Order, Slice, fetch_slice
+from chalicelib.db.usage import UsageNow, read_usage
 from chalicelib.errors import Conflict, NotFound
 from chalicelib.ids import uuid7
 from chalicelib.services.principals import Principal
@@ -117,14 +118,14 @@ def change_session(
     return found
 
 
-def usage_of(session: DatabaseSession, principal: Principal, session_id: str) -> Usage:
+def usage_of(session: DatabaseSession, principal: Principal, session_id: str) -> UsageNow:
     """How many files and bytes the caller's session has.
 
     Raises:
         NotFound: the caller has none of this id.
     """
     found = _own(session, principal, session_id)
-    return session.get(Usage, (found.owner_id, found.session_id)) or Usage(files=0, bytes=0)
+    return read_usage(session, found.owner_id, found.session_id)
 
 
 def delete_session(session: DatabaseSession, principal: Principal, session_id: str) -> None:

@@ -8,8 +8,9 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from chalicelib.db.models import Usage, User
+from chalicelib.db.models import User
 from chalicelib.db.pages import Order, Slice, fetch_slice
+from chalicelib.db.usage import UsageNow, read_usage
 from chalicelib.errors import Conflict, Forbidden, NotFound
 from chalicelib.ids import moment_of, uuid7
 from chalicelib.services.principals import DEMO_USER_ID, Principal, Role
@@ -100,14 +101,14 @@ def change_user(session: Session, principal: Principal, user_id: UUID, changes: 
     return user
 
 
-def usage_of(session: Session, principal: Principal, user_id: UUID) -> Usage:
+def usage_of(session: Session, principal: Principal, user_id: UUID) -> UsageNow:
     """How many files and bytes a user has.
 
     Raises:
         NotFound: there is none, or the caller may not see it.
     """
     user = _visible(session, principal, user_id)
-    return session.get(Usage, (user.id, "")) or Usage(files=0, bytes=0)
+    return read_usage(session, user.id)
 
 
 def delete_user(session: Session, principal: Principal, user_id: UUID) -> None:

@@ -13,6 +13,7 @@ from chalicelib.services.jobs import due_jobs
 from chalicelib.services.maintenance import make_partitions
 from chalicelib.services.reaping import reap_uploads
 from chalicelib.services.trash import delete_expired, purge_old
+from chalicelib.services.unfinished import measure_unfinished
 
 _BATCH = 200
 _MOST_BATCHES = 20
@@ -47,8 +48,8 @@ def work(event: dict[str, Any], context: Any) -> dict[str, int]:
     """Go on with jobs, judge the uploads that have come, give up those that nobody finished, and clear old trash.
 
     Returns:
-        How many ``jobs`` were worked on, uploads ``refused`` and ``reaped`` (looked at because their time was up), files
-        ``expired`` and ``purged``.
+        How many ``jobs`` were worked on, uploads ``refused``, ``aborted`` (too large while they went on) and ``reaped`` (looked
+        at because their time was up), files ``expired`` and ``purged``.
 
     Raises:
         WorkFailed: a task failed. The others were done all the same.
@@ -57,6 +58,7 @@ def work(event: dict[str, Any], context: Any) -> dict[str, int]:
     transaction = runtime.transaction
     counts = {
         "refused": _carefully(_judge_uploads),
+        "aborted": _carefully(_measure_uploads),
         "reaped": _carefully(_reap_uploads),
         "expired": _carefully(lambda: delete_expired(transaction, store, now, _MOST_FILES)),
         "purged": _carefully(lambda: purge_old(transaction, store, options, now, _MOST_FILES)),
@@ -86,6 +88,13 @@ def _judge_uploads() -> int:
     for file_id, reason in refused:
         telemetry.log("warning", "upload refused", file_id=file_id, reason=reason)
     return len(refused)
+
+
+def _measure_uploads() -> int:
+    aborted = measure_unfinished(runtime.transaction, runtime.store(), runtime.settings(), runtime.now(), _MOST_UPLOADS)
+    for file_id, reason in aborted:
+        telemetry.log("warning", "upload aborted", file_id=file_id, reason=reason)
+    return len(aborted)
 
 
 def _reap_uploads() -> int:

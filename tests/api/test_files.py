@@ -196,8 +196,8 @@ def test_only_what_no_browser_executes_is_ever_shown(owner: Api, name: str, show
     assert parameters["response-content-type"] == file["media_type"]
 
 
-def test_an_earlier_version_can_be_downloaded_and_a_later_deletion_does_not_matter(
-    owner: Api, engine: Engine, s3: Any
+def test_an_earlier_version_can_be_downloaded_and_of_a_deleted_file_by_operators(
+    owner: Api, files_api: Api, engine: Engine, s3: Any
 ) -> None:
     file = upload(owner, b"first")
     path, place = f"/api/files/{file['id']}", {"Bucket": file["bucket"], "Key": file["key"]}
@@ -219,7 +219,9 @@ def test_an_earlier_version_can_be_downloaded_and_a_later_deletion_does_not_matt
     assert_problem(owner("GET", f"{path}/download?version_id=unheard-of"), 404, "not-found")
     assert owner("DELETE", path).status == 204
     assert_problem(owner("GET", f"{path}/download"), 404, "not-found")
-    assert read(f"&version_id={file['version_id']}") == b"first"
+    earlier = f"{path}/download?redirect=false&version_id={file['version_id']}"
+    assert "Restore it" in assert_problem(owner("GET", earlier), 409, "conflict")["detail"]
+    assert urllib.request.urlopen(files_api("GET", earlier).json["url"]).read() == b"first"
     versions = owner("GET", f"{path}/versions").json["items"]
     assert [(v["is_current"], v["is_delete_marker"], v["removed"], v["size"]) for v in versions] == [
         (True, True, False, None),

@@ -18,12 +18,13 @@ from chalicelib.runtime import now
 from chalicelib.services import trash
 from chalicelib.services.enforcement import judge_uploads
 from chalicelib.services.inspection import inspect_due
+from chalicelib.services.unfinished import measure_unfinished
 from chalicelib.settings import Settings
 from chalicelib.store.client import ObjectStore
 from tests.api.conftest import Api, assert_problem
 from tests.api.files import deliver, upload
 from tests.api.test_direct_uploads import begin, complete, send
-from tests.api.test_management import detail, own_key, post, read
+from tests.api.test_management import detail, own_key, post, read, versions
 from tests.notifications import s3_record
 
 
@@ -243,7 +244,8 @@ def test_a_form_that_is_used_again_is_judged_again(owner: Api, files_api: Api, c
     fill(1000)
     assert len(clockwork.judge()) == 2
     usage = owner("GET", f"/api/users/{owner.headers['X-Landfall-User']}/usage").json
-    assert usage == {"files": 1, "bytes": 1000}
+    assert (usage["files"], usage["bytes"]) == (1, 1000)
+    assert (usage["trash_versions"], usage["trash_bytes"]) == (5, 2003)  # three of one byte, two of a thousand
 
 
 def deliver_current(engine: Engine, store: ObjectStore, key: str) -> None:
@@ -271,15 +273,109 @@ def test_the_link_of_a_given_up_upload_does_not_get_around_the_quota(
     assert detail(owner, kept)["state"] == "stored"
 
 
-def test_a_refused_file_that_is_restored_is_refused_again(owner: Api, files_api: Api, clockwork: Clockwork) -> None:
+def test_what_a_policy_refused_is_kept_from_its_owner_and_refused_again_if_an_operator_restores_it(
+    owner: Api, files_api: Api, clockwork: Clockwork
+) -> None:
     limit(files_api, owner, refuse_mismatch=True)
     data = b"%PDF-1.7 not a picture"
     file = begin(owner, size=len(data), media_type="image/png")
     send(file["plan"], data)
     complete(owner, file)
     assert clockwork.judge() == [UUID(file["id"])]
-    post(owner, file, "restore")
+    of_deleted, newest = (versions(owner, file)[place] for place in (1, 0))
+    assert newest["is_delete_marker"]
+    assert "declared to be image/png" in of_deleted["refusal"]
+    by_id, path = {"version_id": of_deleted["version_id"]}, f"/api/files/{file['id']}"
+    for refused in (owner("POST", f"{path}/restore", {}), owner("POST", f"{path}/restore", by_id)):
+        assert_problem(refused, 403, "against-policy")
+    assert_problem(owner("GET", f"{path}/download?{urlencode(by_id)}"), 409, "conflict")
+    assert read(files_api, file, **by_id) == data
+    post(files_api, file, "restore")
     assert clockwork.judge() == [UUID(file["id"])]
+    limit(files_api, owner, refuse_mismatch=False)
+    post(files_api, file, "restore")
+    assert clockwork.judge() == []
+    assert read(owner, file, **by_id) == data
+
+
+def test_an_older_version_that_a_policy_refused_is_kept_from_its_owner(
+    owner: Api, files_api: Api, s3: Any, clockwork: Clockwork
+) -> None:
+    limit(files_api, owner, max_file_bytes=1000)
+    file = begin(owner, size=1)
+    s3.put_object(Bucket="versioned", Key=file["key"], Body=bytes(5000))
+    refused = complete(owner, file)
+    assert UUID(file["id"]) in clockwork.judge()
+    s3.put_object(Bucket="versioned", Key=file["key"], Body=b"!")
+    deliver_current(clockwork.engine, clockwork.store, file["key"])
+    assert detail(owner, file)["state"] == "stored"
+    answer = owner("GET", f"/api/files/{file['id']}/download?{urlencode({'version_id': refused['version_id']})}")
+    assert_problem(answer, 403, "against-policy")
+
+
+# --- unfinished uploads -----------------------------------------------------------------------------------------------
+
+
+def test_parts_of_an_unknown_size_count_while_they_come(owner: Api, files_api: Api, clockwork: Clockwork) -> None:
+    limit(files_api, owner, max_bytes=12_000_000)
+    begun = owner("POST", "/s3/multipart", {"filename": "large", "metadata": {}}).json
+    place = f"/s3/multipart/{begun['uploadId']}"
+    key = urlencode({"key": begun["key"]})
+    links = [owner("GET", f"{place}/{number}?{key}").json["url"] for number in (1, 2, 3)]
+    for link in links[:2]:
+        assert urllib3.request("PUT", link, body=bytes(5_500_000)).status == 200
+    assert owner("GET", f"{place}/3?{key}").status == 200
+    usage = owner("GET", f"/api/users/{owner.headers['X-Landfall-User']}/usage").json
+    assert usage["bytes"] == 11_000_000
+    assert_problem(owner("POST", "/api/files", {"name": "b", "size": 2_000_000}), 403, "over-quota")
+    assert urllib3.request("PUT", links[2], body=bytes(5_500_000)).status == 200
+    refused = owner("GET", f"{place}/4?{key}")
+    assert (refused.status, refused.json["type"]) == (403, "/problems/over-quota")
+    aborted = measure_unfinished(clockwork.transaction, clockwork.store, Settings(), now(), 500)
+    assert [reason for _, reason in aborted if "12000000" in reason]
+    assert clockwork.store.multipart.list_ids(begun["bucket"], begun["key"]) == []
+    assert owner("GET", f"/api/users/{owner.headers['X-Landfall-User']}/usage").json["bytes"] == 0
+
+
+def test_a_part_of_an_announced_size_is_signed_with_its_length(owner: Api, clockwork: Clockwork) -> None:
+    size = 11_000_000
+    said = {"name": "large", "size": size, "type": "image/png"}
+    begun = owner("POST", "/api/uploads/sign", {"method": "POST", "key": "k", "file": said}).json
+    upload_id = clockwork.store.multipart.create("versioned", begun["key"], "image/png")
+    asked = {"method": "PUT", "key": begun["key"], "uploadId": upload_id, "file": said}
+    for number, length in ((1, 5 * 1024**2), (2, 5 * 1024**2), (3, size - 10 * 1024**2)):
+        url = owner("POST", "/api/uploads/sign", asked | {"partNumber": number}).json["url"]
+        assert "content-length" in url
+        assert urllib3.request("PUT", url, body=bytes(length)).status == 200
+    assert_problem(owner("POST", "/api/uploads/sign", asked | {"partNumber": 4}), 400, "invalid-input")
+    cut_otherwise = asked | {"partNumber": 2, "file": said | {"partSize": 8_000_000}}
+    url = owner("POST", "/api/uploads/sign", cut_otherwise).json["url"]
+    assert urllib3.request("PUT", url, body=bytes(3_000_000)).status == 200
+
+
+def test_a_second_multipart_upload_of_the_same_file_counts_too(
+    owner: Api, files_api: Api, clockwork: Clockwork
+) -> None:
+    limit(files_api, owner, max_bytes=12_000_000)
+    said = {"name": "large", "size": 6_000_000}
+    begun = owner("POST", "/api/uploads/sign", {"method": "POST", "key": "k", "file": said}).json
+    for _ in range(3):
+        upload_id = clockwork.store.multipart.create("versioned", begun["key"], None)
+        asked = {"method": "PUT", "key": begun["key"], "uploadId": upload_id, "partNumber": 1, "file": said}
+        url = owner("POST", "/api/uploads/sign", asked).json["url"]
+        assert urllib3.request("PUT", url, body=bytes(5 * 1024**2)).status == 200
+    aborted = measure_unfinished(clockwork.transaction, clockwork.store, Settings(), now(), 500)
+    assert ["15728640" in reason for _, reason in aborted] == [True]
+    assert clockwork.store.multipart.list_ids("versioned", begun["key"]) == []
+
+
+def test_of_an_unknown_size_parts_can_be_signed_with_their_own(owner: Api, files_api: Api) -> None:
+    limit(files_api, owner, max_bytes=12_000_000)
+    file = begin(owner, method="multipart")
+    path = f"/api/files/{file['id']}/parts"
+    (part,) = owner("POST", path, {"part_numbers": [1], "size": 5_300_000}).json["parts"]
+    assert part["size"] == 5_300_000
+    assert_problem(owner("POST", path, {"part_numbers": [1, 2, 3], "size": 5_300_000}), 403, "over-quota")
 
 
 def test_a_plan_whose_parts_s3_has_lost_begins_anew(owner: Api, s3: Any) -> None:
@@ -392,7 +488,7 @@ def test_deleting_many_and_changing_them_at_once_ends_in_no_deadlock(owner: Api)
         thread.join()
     assert set(statuses) <= {200, 404}
     usage = owner("GET", f"/api/users/{owner.headers['X-Landfall-User']}/usage").json
-    assert usage == {"files": 0, "bytes": 0}
+    assert (usage["files"], usage["bytes"]) == (0, 0)
 
 
 # --- garbage ----------------------------------------------------------------------------------------------------------

@@ -113,10 +113,15 @@ class LimitsBody(Input):
 
 
 class UsageOut(Output):
-    """What is used of a quota. Pending uploads count with what they announced, deleted files not at all."""
+    """What is used of a quota, pending uploads with what they announced; and, beside that, what is left in S3 of deleted and
+    overwritten files until their trash is emptied."""
 
     files: int
     bytes: int
+    trash_versions: int = Field(
+        description="Versions that S3 holds of deleted files, and older ones of others. No quota counts them."
+    )
+    trash_bytes: int
 
 
 # A JSON object of the client's own: up to 64 KiB serialised, at most eight levels deep (`{}` is one).

@@ -9,7 +9,7 @@ from chalicelib.api.schemas.common import Input, Metadata, Output, Whole, exampl
 from chalicelib.api.schemas.files import FileName
 from chalicelib.api.schemas.sessions import SessionId
 from chalicelib.api.schemas.uploads import MediaType, Sha256
-from chalicelib.catalog.parts import MAX_OBJECT_BYTES, MAX_PARTS
+from chalicelib.catalog.parts import MAX_OBJECT_BYTES, MAX_PART_BYTES, MAX_PARTS
 
 Key = Annotated[str, StringConstraints(min_length=1, max_length=1024), Field(description="As the server answered it.")]
 UploadId = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
@@ -147,6 +147,9 @@ class SaidFile(Input):
     size: Whole | None = Field(None, ge=0, le=MAX_OBJECT_BYTES)
     type: MediaType | Literal[""] | None = None
     sha256: Sha256 | None = None
+    partSize: Whole | None = Field(
+        None, ge=1, le=MAX_PART_BYTES, description="Of each part but the last, with a `getChunkSize` of one's own."
+    )
     meta: Metadata = Field(default_factory=dict)
 
 

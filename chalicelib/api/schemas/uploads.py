@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from chalicelib.api.schemas.common import Flag, Input, Output, Whole, example
 from chalicelib.api.schemas.files import FileDetail, FileOut, FileReplace
-from chalicelib.catalog.parts import MAX_OBJECT_BYTES, MAX_PARTS
+from chalicelib.catalog.parts import MAX_OBJECT_BYTES, MAX_PART_BYTES, MAX_PARTS
 
 MAX_PARTS_AT_ONCE = 1000
 
@@ -77,6 +77,12 @@ class PartsSign(Input):
     """Which parts to sign."""
 
     part_numbers: list[PartNumber] = Field(min_length=1, max_length=MAX_PARTS_AT_ONCE, examples=[[1, 2, 3]])
+    size: Whole | None = Field(
+        None,
+        ge=0,
+        le=MAX_PART_BYTES,
+        description="Bytes of each of these, to be signed, if the upload's size wasn't announced. Left out: any.",
+    )
 
 
 class SignedPartOut(Output):

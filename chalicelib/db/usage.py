@@ -1,0 +1,42 @@
+"""What an owner uses: what counts towards its quotas, and what S3 holds beside that."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from chalicelib.db.models import Usage
+
+# Every version that isn't shown: those of deleted files, older ones of stored files, and those that moved files have left behind.
+_TRASH = text("""
+WITH mine AS (
+    SELECT f.id, f.bucket, f.key, f.version_id FROM files AS f
+    WHERE f.owner_id = CAST(:owner_id AS uuid) AND (:session_id = '' OR f.session_id = :session_id)
+), places AS (
+    SELECT bucket, key, version_id FROM mine
+    UNION ALL
+    SELECT t.bucket, t.key, t.version_id FROM mine JOIN files AS t ON t.moved_to = mine.id
+)
+SELECT count(*) AS versions, coalesce(sum(v.size), 0) AS bytes
+FROM places AS p JOIN object_versions AS v ON v.bucket = p.bucket AND v.key = p.key
+WHERE v.alive AND NOT v.is_delete_marker AND v.version_id IS DISTINCT FROM p.version_id
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class UsageNow:
+    """``files`` and ``bytes`` count towards quotas; ``trash_versions`` and ``trash_bytes`` are what S3 holds beside them."""
+
+    files: int
+    bytes: int
+    trash_versions: int
+    trash_bytes: int
+
+
+def read_usage(session: Session, owner_id: UUID, session_id: str = "") -> UsageNow:
+    """What an owner uses, in one of its sessions or, with ``""``, all in all."""
+    counted = session.get(Usage, (owner_id, session_id))
+    trash = session.execute(_TRASH, {"owner_id": owner_id, "session_id": session_id}).one()
+    files, size = (counted.files, counted.bytes) if counted else (0, 0)
+    return UsageNow(files, size, trash.versions, int(trash.bytes))
