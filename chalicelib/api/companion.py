@@ -30,18 +30,19 @@ from chalicelib.api.schemas.companion import (
     UploadPath,
     without_uppys_own,
 )
-from chalicelib.errors import AgainstPolicy, NotArrived, NotFound, OverQuota, StoreUnavailable
+from chalicelib.errors import AgainstPolicy, Conflict, NotArrived, NotFound, OverQuota, StoreUnavailable, Unprocessable
 
 if TYPE_CHECKING:
     from chalicelib.services.direct_uploads import Wanted
 
 routes = Blueprint(__name__)
 
+_BEGIN_ERRORS = (Conflict, AgainstPolicy, OverQuota, Unprocessable, StoreUnavailable)
 _PART_ERRORS = (NotFound, AgainstPolicy, OverQuota, StoreUnavailable)
 
 
 @routes.route("/s3/params", methods=["GET"], **JSON)
-@endpoint(query=ParamsQuery, response=FormOut, errors=(AgainstPolicy, OverQuota, StoreUnavailable), transactional=False)
+@endpoint(query=ParamsQuery, response=FormOut, errors=_BEGIN_ERRORS, transactional=False)
 def get_form(call: Call[None, ParamsQuery, None]) -> dict[str, Any]:
     """Get a form to send a file in one request (Uppy Companion).
 
@@ -61,7 +62,7 @@ def get_form(call: Call[None, ParamsQuery, None]) -> dict[str, Any]:
 @endpoint(
     body=MultipartCreate,
     response=MultipartOut,
-    errors=(AgainstPolicy, OverQuota, StoreUnavailable),
+    errors=_BEGIN_ERRORS,
     transactional=False,
 )
 def create_multipart(call: Call[None, None, MultipartCreate]) -> dict[str, Any]:
@@ -164,7 +165,7 @@ def sign_part(call: Call[PartPath, KeyQuery, None]) -> dict[str, Any]:
 @endpoint(
     body=SignRequest,
     response=SignedOut,
-    errors=(NotFound, AgainstPolicy, OverQuota, StoreUnavailable),
+    errors=(NotFound, *_BEGIN_ERRORS),
     transactional=False,
 )
 def sign_request(call: Call[None, None, SignRequest]) -> dict[str, Any]:

@@ -35,12 +35,14 @@ from chalicelib.db.file_queries import RELEVANCE, FileDocument
 from chalicelib.db.pages import Slice
 from chalicelib.db.search import terms_of
 from chalicelib.errors import (
+    AgainstPolicy,
     Conflict,
     InvalidCursor,
     NotFound,
     OverQuota,
     PreconditionFailed,
     StoreUnavailable,
+    TooBroad,
     Unprocessable,
 )
 from chalicelib.services import Session, files
@@ -52,7 +54,7 @@ _FILTERS = {field.name for field in fields(FileFilters)}
 
 
 @routes.route("/api/files", methods=["GET"], **JSON)
-@endpoint(query=FileQuery, response=Page[FileOut], errors=(InvalidCursor,), transactional=False)
+@endpoint(query=FileQuery, response=Page[FileOut], errors=(InvalidCursor, TooBroad), transactional=False)
 def list_files(call: Call[None, FileQuery, None]) -> Reply:
     """List files.
 
@@ -70,7 +72,7 @@ def list_files(call: Call[None, FileQuery, None]) -> Reply:
 
 
 @routes.route("/api/files/facets", methods=["GET"], **JSON)
-@endpoint(query=FacetsQuery, response=dict[str, list[FacetOut]])
+@endpoint(query=FacetsQuery, response=dict[str, list[FacetOut]], errors=(TooBroad,))
 def count_files(call: Call[None, FacetsQuery, None]) -> dict[str, list[dict[str, Any]]]:
     """Count files by what they have in common.
 
@@ -81,7 +83,9 @@ def count_files(call: Call[None, FacetsQuery, None]) -> dict[str, list[dict[str,
 
 
 @routes.route("/api/sessions/{session_id}/files", methods=["GET"], **JSON)
-@endpoint(path=SessionFilesPath, query=SessionFilesQuery, response=Page[FileOut], errors=(NotFound, InvalidCursor))
+@endpoint(
+    path=SessionFilesPath, query=SessionFilesQuery, response=Page[FileOut], errors=(NotFound, InvalidCursor, TooBroad)
+)
 def list_session_files(call: Call[SessionFilesPath, SessionFilesQuery, None]) -> Reply:
     """List the files of a session.
 
@@ -150,7 +154,11 @@ def list_events(call: Call[FilePath, PageQuery, None]) -> Reply:
 
 @routes.route("/api/files/{file_id}/download", methods=["GET"], **JSON)
 @endpoint(
-    path=FilePath, query=DownloadQuery, response=DownloadOut, errors=(NotFound, Conflict, StoreUnavailable), also=(302,)
+    path=FilePath,
+    query=DownloadQuery,
+    response=DownloadOut,
+    errors=(NotFound, Conflict, AgainstPolicy, StoreUnavailable),
+    also=(302,),
 )
 def download_file(call: Call[FilePath, DownloadQuery, None]) -> Reply:
     """Download a file.
@@ -177,7 +185,7 @@ def download_file(call: Call[FilePath, DownloadQuery, None]) -> Reply:
     body=FileReplace,
     headers=(preconditions.IF_MATCH,),
     response=FileOut,
-    errors=(NotFound, PreconditionFailed, OverQuota, Unprocessable),
+    errors=(NotFound, PreconditionFailed, AgainstPolicy, OverQuota, Unprocessable),
 )
 def replace_file(call: Call[FilePath, None, FileReplace]) -> Reply:
     """Replace a file's name, session, metadata and tags.
@@ -194,7 +202,7 @@ def replace_file(call: Call[FilePath, None, FileReplace]) -> Reply:
     body=FilePatch,
     headers=(preconditions.IF_MATCH,),
     response=FileOut,
-    errors=(NotFound, PreconditionFailed, OverQuota, Unprocessable),
+    errors=(NotFound, PreconditionFailed, AgainstPolicy, OverQuota, Unprocessable),
 )
 def patch_file(call: Call[FilePath, None, FilePatch]) -> Reply:
     """Change a file's name, session, metadata or tags.
@@ -212,7 +220,7 @@ def patch_file(call: Call[FilePath, None, FilePatch]) -> Reply:
     headers=(preconditions.IF_MATCH,),
     response=None,
     status=204,
-    errors=(NotFound, PreconditionFailed, StoreUnavailable),
+    errors=(NotFound, Conflict, PreconditionFailed, StoreUnavailable),
     transactional=False,
 )
 def delete_file(call: Call[FilePath, None, None]) -> None:

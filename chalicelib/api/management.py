@@ -32,6 +32,7 @@ from chalicelib.errors import (
     NotFound,
     OverQuota,
     StoreUnavailable,
+    TooBroad,
     TooLarge,
     Unprocessable,
 )
@@ -55,7 +56,7 @@ _INLINE_ZIP_BYTES = 64 * 1024**2
     response=FileInWork,
     status=201,
     also=(202,),
-    errors=(NotFound, Conflict, AgainstPolicy, OverQuota),
+    errors=(NotFound, Conflict, AgainstPolicy, OverQuota, Unprocessable),
     transactional=False,
 )
 def copy_file(call: Call[FilePath, None, FileCopy]) -> Reply:
@@ -188,7 +189,7 @@ def bulk_restore(call: Call[None, None, BulkFiles]) -> dict[str, Any]:
 
 
 @routes.route("/api/folders", methods=["GET"], **JSON)
-@endpoint(query=FoldersQuery, response=FoldersOut, errors=(InvalidCursor,))
+@endpoint(query=FoldersQuery, response=FoldersOut, errors=(InvalidCursor, TooBroad))
 def list_folders(call: Call[None, FoldersQuery, None]) -> Reply:
     """List folders: what keys with slashes look like.
 

@@ -12,9 +12,15 @@ from pydantic import BaseModel, TypeAdapter
 
 from chalicelib import errors
 from chalicelib.api.endpoint import Endpoint
+from chalicelib.api.preconditions import IF_MATCH, IF_NONE_MATCH
 from chalicelib.api.problems import INTERNAL, KINDS, MEDIA_TYPE, kind_of
 from chalicelib.api.problems import document as problem_document
 from chalicelib.api.schemas.common import Page, Problem
+from chalicelib.api.schemas.files import FileOut
+from chalicelib.api.schemas.jobs import JobOut
+from chalicelib.api.schemas.management import ShareOut
+from chalicelib.api.schemas.sessions import SessionOut
+from chalicelib.api.schemas.users import UserOut
 from chalicelib.services.principals import USER_HEADER
 
 Schema = dict[str, Any]
@@ -41,8 +47,19 @@ second later. Soon after, inspection may refine `media_type`, and S3's own event
 _REQUEST_ID = {"description": "Find the request's log lines by it.", "schema": {"type": "string"}}
 _HEADERS_OF_STATUS = {
     201: {"Location": {"description": "Where it is.", "schema": {"type": "string"}}},
+    202: {"Location": {"description": "Where its job is.", "schema": {"type": "string"}}},
+    302: {"Location": {"description": "Where to go.", "schema": {"type": "string"}}},
     405: {"Allow": {"description": "The methods that the path takes.", "schema": {"type": "string"}}},
     503: {"Retry-After": {"description": "Seconds.", "schema": {"type": "string"}}},
+}
+_ETAG = {"ETag": {"description": "Stands for this state of it.", "schema": {"type": "string"}}}
+# What to do next with what was answered: operation, its parameter, and where in the answer its value is.
+_NEXT: Mapping[type[BaseModel], tuple[tuple[str, str, str], ...]] = {
+    FileOut: tuple((name, "file_id", "/id") for name in ("get_file", "download_file", "patch_file", "delete_file")),
+    SessionOut: tuple((name, "session_id", "/session_id") for name in ("get_session", "list_session_files")),
+    UserOut: (("get_user", "user_id", "/id"),),
+    JobOut: (("get_job", "job_id", "/id"), ("cancel_job", "job_id", "/id")),
+    ShareOut: (("revoke_share", "share_id", "/id"),),
 }
 _LINK = {"Link": {"description": 'The next page: `<...>; rel="next"`.', "schema": {"type": "string"}}}
 _EXAMPLE_FIELDS: Mapping[type[errors.LandfallError], Schema] = {
@@ -239,12 +256,28 @@ def _success(status: int, endpoint: Endpoint, schemas: dict[Any, Schema]) -> Sch
     headers: Schema = {"X-Request-Id": _REQUEST_ID} | _HEADERS_OF_STATUS.get(status, {})
     if isinstance(endpoint.response, type) and issubclass(endpoint.response, Page):
         headers |= _LINK
+    if 201 in (endpoint.status, *endpoint.also):
+        headers |= _HEADERS_OF_STATUS[201]
+    if status in (200, 304) and {header.name for header in endpoint.headers} & {IF_MATCH.name, IF_NONE_MATCH.name}:
+        headers |= _ETAG
     answer: Schema = {"description": HTTPStatus(status).phrase, "headers": headers}
+    if status < 300 and (links := _links(endpoint.response)):
+        answer["links"] = links
     if endpoint.response is not None and status != 304:
         answer["content"] = {endpoint.media_type: {"schema": schemas[endpoint.response, "serialization"]}}
     elif status not in (204, 302, 304):
         answer["content"] = {endpoint.media_type: {}}
     return answer
+
+
+def _links(response: Any) -> Schema:
+    found = next(
+        (links for model, links in _NEXT.items() if isinstance(response, type) and issubclass(response, model)), ()
+    )
+    return {
+        name: {"operationId": name, "parameters": {parameter: f"$response.body#{where}"}}
+        for name, parameter, where in found
+    }
 
 
 def _failure(status: int, path: str, found: list[type[errors.LandfallError]], problem: Schema) -> Schema:

@@ -15,7 +15,7 @@ from chalicelib.api.schemas.sessions import (
 )
 from chalicelib.db.models import Session
 from chalicelib.db.usage import UsageNow
-from chalicelib.errors import InvalidCursor, NotFound
+from chalicelib.errors import Conflict, InvalidCursor, NotFound, Unprocessable
 from chalicelib.services import sessions
 from chalicelib.services.sessions import SessionChanges
 
@@ -36,7 +36,7 @@ def list_sessions(call: Call[None, SessionQuery, None]) -> Reply:
 
 @routes.route("/api/session", methods=["POST"], **JSON)
 @routes.route("/api/sessions", methods=["POST"], **JSON)
-@endpoint(body=SessionCreate, response=SessionOut, status=201, also=(200,))
+@endpoint(body=SessionCreate, response=SessionOut, status=201, also=(200,), errors=(Conflict, Unprocessable))
 def open_session(call: Call[None, None, SessionCreate]) -> Reply:
     """Open a session.
 

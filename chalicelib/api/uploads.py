@@ -24,6 +24,7 @@ from chalicelib.errors import (
     OverQuota,
     StoreUnavailable,
     TooLarge,
+    Unprocessable,
     UnsupportedMediaType,
 )
 
@@ -40,7 +41,7 @@ routes = Blueprint(__name__)
     body=FileCreate,
     response=FileBegun,
     status=201,
-    errors=(AgainstPolicy, OverQuota, StoreUnavailable),
+    errors=(Conflict, AgainstPolicy, OverQuota, Unprocessable, StoreUnavailable),
     transactional=False,
 )
 def create_file(call: Call[None, None, FileCreate]) -> Reply:
@@ -159,8 +160,10 @@ def complete_upload(call: Call[FilePath, None, UploadComplete]) -> FileDocument:
         MalformedBody,
         TooLarge,
         UnsupportedMediaType,
+        Conflict,
         AgainstPolicy,
         OverQuota,
+        Unprocessable,
         StoreUnavailable,
     ),
     transactional=False,

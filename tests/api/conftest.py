@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from http.client import HTTPConnection, HTTPMessage
 from itertools import count
 from pathlib import Path
@@ -42,6 +44,37 @@ class Answer:
         return json.loads(self.body)
 
 
+@cache
+def _documented() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
+    sys.path.append(str(ROOT / "vendor"))  # as `chalice local` and the Lambda layer do
+    from app import app
+    from chalicelib.api import openapi
+
+    paths = openapi.document(app.routes)["paths"]
+    # Fixed paths before those with a variable in the same place.
+    by_length = sorted(paths, key=lambda path: (path.count("{"), path))
+    return [(re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), paths[path]) for path in by_length]
+
+
+def _assert_documented(method: str, path: str, answer: Answer) -> None:
+    """Whatever the server answers in any test is in its OpenAPI document: status, kind of problem, headers."""
+    plain = urlsplit(path).path
+    operation = next((item for pattern, item in _documented() if pattern.fullmatch(plain)), {}).get(
+        {"HEAD": "get"}.get(method, method.lower())
+    )
+    if operation is None:
+        return  # no such path, or not with this method
+    told = operation["responses"].get(str(answer.status))
+    assert told is not None, (
+        f"{method} {plain} answers {answer.status}, which its document doesn't tell: {answer.body!r}"
+    )
+    if "problem" in answer.headers.get("Content-Type", "") and answer.body:
+        kind = answer.json["type"].removeprefix("/problems/")
+        assert kind in told["content"]["application/problem+json"]["examples"], f"{method} {plain}: {kind}"
+    undeclared = {"Location", "Link", "ETag", "Retry-After", "Allow"} & set(answer.headers) - set(told["headers"])
+    assert not undeclared, f"{method} {plain} {answer.status}: {undeclared}"
+
+
 @dataclass
 class Api:
     """A client of one server, as one user."""
@@ -62,7 +95,9 @@ class Api:
         try:
             connection.request(method, path, body, sent)
             response = connection.getresponse()
-            return Answer(response.status, response.headers, response.read())
+            answer = Answer(response.status, response.headers, response.read())
+            _assert_documented(method, path, answer)
+            return answer
         finally:
             connection.close()
 

@@ -81,6 +81,20 @@ def test_every_operation_explains_itself(document: Document) -> None:
         assert named == set(re.findall(r"\{(\w+)\}", path))
 
 
+def test_links_lead_to_operations_that_have_the_parameter(document: Document) -> None:
+    parameters = {
+        operation["operationId"]: {parameter.get("name") for parameter in operation["parameters"]}
+        for _, _, operation in operations(document)
+    }
+    found = 0
+    for _, _, operation in operations(document):
+        for answer in operation["responses"].values():
+            for link in answer.get("links", {}).values():
+                assert set(link["parameters"]) <= parameters[link["operationId"]]
+                found += 1
+    assert found > 20
+
+
 def test_operation_ids_are_unique(document: Document) -> None:
     identifiers = [operation["operationId"] for _, _, operation in operations(document)]
     assert len(identifiers) == len(set(identifiers))
