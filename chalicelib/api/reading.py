@@ -6,9 +6,10 @@ Some of it pydantic would pass on and Postgres refuse: NUL characters, lone surr
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Any, NoReturn, TypeVar, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, NoReturn, TypeVar, Union, get_args, get_origin
 from urllib.parse import unquote
 
 from pydantic import BaseModel, ValidationError
@@ -111,6 +112,8 @@ def read_document(model: type[ModelT], document: Any, where: str) -> ModelT:
     """
     if isinstance(document, dict):
         _refuse_unknown(model, document, where)
+        if problems := [FieldProblem(where, *told) for told in islice(_ill_typed(model, document), _MAX_PROBLEMS)]:
+            _refuse(problems)
     try:
         return model.model_validate(document)
     except ValidationError as error:
@@ -122,6 +125,38 @@ def _refuse_unknown(model: type[BaseModel], document: dict[str, Any], where: str
     if model.model_config.get("extra") == "forbid" and len(document) > len(model.model_fields) + _MAX_PROBLEMS:
         unknown = islice((name for name in document if name not in model.model_fields), _MAX_PROBLEMS)
         _refuse(FieldProblem(where, name, _PLAINER["extra_forbidden"]) for name in unknown)
+
+
+def _ill_typed(kind: Any, value: Any, field: str = "") -> Iterator[tuple[str, str]]:
+    """Dotted path and complaint of each text, number or truth value where one of the others is due: pydantic takes ``"5"`` for 5,
+    1 for true. JSON knows no integers, so 5.0 is one.
+    """
+    kinds = set(_plain_kinds(kind))
+    if str not in kinds:
+        if int in kinds and isinstance(value, bool | str):
+            yield field, "Must be an integer."
+        if bool in kinds and isinstance(value, int | float | str) and not isinstance(value, bool):
+            yield field, "Must be true or false."
+    for one in kinds:
+        if isinstance(one, type) and issubclass(one, BaseModel) and isinstance(value, dict):
+            for name, info in one.model_fields.items():
+                if name in value:
+                    yield from _ill_typed(info.annotation, value[name], f"{field}.{name}" if field else name)
+        elif get_origin(one) is list and isinstance(value, list):
+            for index, item in enumerate(value):
+                yield from _ill_typed(get_args(one)[0], item, f"{field}.{index}")
+
+
+def _plain_kinds(annotation: Any) -> Iterator[Any]:
+    """What a value may be, without `Annotated` and unions around it."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from _plain_kinds(get_args(annotation)[0])
+    elif origin in (Union, UnionType):
+        for choice in get_args(annotation):
+            yield from _plain_kinds(choice)
+    else:
+        yield annotation
 
 
 def parse_json(raw: bytes | str) -> Any:
@@ -220,7 +255,7 @@ def _refuse_validation(error: ValidationError, where: str) -> NoReturn:
 
 def _ill_written(annotation: Any, text: Any) -> str | None:
     """Pydantic also takes ``1_0`` for ten and ``on`` for true."""
-    kinds = {annotation, *get_args(annotation)}
+    kinds = set(_plain_kinds(annotation))
     if bool in kinds and text not in ("true", "false"):
         return "Must be true or false."
     if int in kinds and not _INTEGER.fullmatch(text):

@@ -1,5 +1,6 @@
 """Schemas and field types that several resources share."""
 
+import unicodedata
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
@@ -30,12 +31,21 @@ def example(**fields: Any) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [fields]})
 
 
-MediaTypePattern = Annotated[str, StringConstraints(max_length=255, pattern=r"^([^/\s]+/[^/\s]+)$")]
+MediaTypePattern = Annotated[
+    str, StringConstraints(max_length=255, pattern=r"^[!#$&^_.+A-Za-z0-9*-]+/[!#$&^_.+A-Za-z0-9*-]+$")
+]
 
 
-# In JSON these are what they are, and nothing that looks like them.
-Flag = Annotated[bool, Field(strict=True)]
-Whole = Annotated[int, Field(strict=True)]
+def without_controls(text: str) -> str:
+    """``text``, unless it holds a control character."""
+    if any(unicodedata.category(character) == "Cc" for character in text):
+        raise ValueError("Holds a control character.")
+    return text
+
+
+# For the document: the same, and that something is left when blanks are taken from both ends.
+NO_CONTROLS = {"pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"}
+SOMETHING = {"pattern": r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"}
 
 
 class Nothing(Input):
@@ -101,13 +111,13 @@ def _depth(value: Any) -> int:
 class LimitsBody(Input):
     """What may be uploaded. Null or left out: no limit of its own."""
 
-    max_file_bytes: Whole | None = Field(None, ge=0, lt=2**63, description="Of one file.")
+    max_file_bytes: int | None = Field(None, ge=0, lt=2**63, description="Of one file.")
     media_types: list[MediaTypePattern] | None = Field(
         None, max_length=100, description="Types that are taken.", examples=[["image/*", "application/pdf"]]
     )
-    max_bytes: Whole | None = Field(None, ge=0, lt=2**63, description="Of all files; pending ones count as announced.")
-    max_files: Whole | None = Field(None, ge=0, lt=2**63)
-    refuse_mismatch: Flag | None = Field(
+    max_bytes: int | None = Field(None, ge=0, lt=2**63, description="Of all files; pending ones count as announced.")
+    max_files: int | None = Field(None, ge=0, lt=2**63)
+    refuse_mismatch: bool | None = Field(
         None, description="Delete files whose bytes are not of the type that they were declared to be."
     )
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from chalicelib.api.schemas.common import Input, Metadata, Output, Whole, example
+from chalicelib.api.schemas.common import Input, Metadata, Output, example
 from chalicelib.api.schemas.files import FileName
 from chalicelib.api.schemas.sessions import SessionId
 from chalicelib.api.schemas.uploads import MediaType, Sha256
@@ -117,7 +117,7 @@ class SentPart(Input):
 
     model_config = ConfigDict(extra="ignore", defer_build=True)
 
-    PartNumber: Whole = Field(ge=1, le=MAX_PARTS)
+    PartNumber: int = Field(ge=1, le=MAX_PARTS)
     ETag: str = Field(min_length=1, max_length=256)
 
 
@@ -144,10 +144,10 @@ class SaidFile(Input):
     model_config = ConfigDict(extra="ignore", defer_build=True)
 
     name: FileName | None = None
-    size: Whole | None = Field(None, ge=0, le=MAX_OBJECT_BYTES)
+    size: int | None = Field(None, ge=0, le=MAX_OBJECT_BYTES)
     type: MediaType | Literal[""] | None = None
     sha256: Sha256 | None = None
-    partSize: Whole | None = Field(
+    partSize: int | None = Field(
         None, ge=1, le=MAX_PART_BYTES, description="Of each part but the last, with a `getChunkSize` of one's own."
     )
     meta: Metadata = Field(default_factory=dict)
@@ -161,7 +161,7 @@ class SignRequest(Input):
     method: Literal["GET", "PUT", "POST", "DELETE"]
     key: Key
     uploadId: UploadId | None = None
-    partNumber: Whole | None = Field(None, ge=1, le=MAX_PARTS)
+    partNumber: int | None = Field(None, ge=1, le=MAX_PARTS)
     contentType: MediaType | Literal[""] | None = None
     file: SaidFile | None = None
 

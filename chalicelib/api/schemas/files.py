@@ -1,27 +1,38 @@
 """Files, as clients send and receive them."""
 
 import re
-import unicodedata
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
-from chalicelib.api.schemas.common import Input, Metadata, Output, PageQuery, absent, example
+from chalicelib.api.schemas.common import (
+    NO_CONTROLS,
+    Input,
+    Metadata,
+    Output,
+    PageQuery,
+    absent,
+    example,
+    without_controls,
+)
 from chalicelib.api.schemas.sessions import SessionId
 from chalicelib.catalog.metadata_filters import parse_filter
 
 MAX_TAGS = 50
 # API Gateway waits for 29 seconds.
 MAX_WAIT_SECONDS = 20
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _WORD = re.compile(r"[^\W_]")  # as `chalicelib.db.search` cuts words
-
-
-def _without_controls(text: str) -> str:
-    if any(unicodedata.category(character) == "Cc" for character in text):
-        raise ValueError("Holds a control character.")
-    return text
 
 
 def _distinct(tags: list[str]) -> list[str]:
@@ -33,15 +44,35 @@ def _distinct(tags: list[str]) -> list[str]:
 FileName = Annotated[
     str,
     StringConstraints(min_length=1, max_length=255),
-    AfterValidator(_without_controls),
-    Field(description="What people call it. Any characters but control characters.", examples=["Übersicht 1.pdf"]),
+    AfterValidator(without_controls),
+    Field(
+        json_schema_extra=NO_CONTROLS,
+        description="What people call it. Any characters but control characters.",
+        examples=["Übersicht 1.pdf"],
+    ),
 ]
-Tag = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_without_controls)]
+Tag = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=64),
+    AfterValidator(without_controls),
+    Field(json_schema_extra=NO_CONTROLS),
+]
 Tags = Annotated[
     list[Tag],
-    Field(max_length=MAX_TAGS, description="Up to 50 different words.", examples=[["holiday", "2026"]]),
+    Field(
+        max_length=MAX_TAGS,
+        json_schema_extra={"uniqueItems": True},
+        description="Up to 50 different words.",
+        examples=[["holiday", "2026"]],
+    ),
     AfterValidator(_distinct),
 ]
+
+
+def _written_out(moment: Any) -> Any:
+    if isinstance(moment, str) and not _DATE.match(moment):  # pydantic takes a number for seconds since 1970
+        raise ValueError("Must be RFC 3339, as in 2026-11-23T12:00:00Z.")
+    return moment
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -51,7 +82,7 @@ def _in_utc(moment: datetime) -> datetime:
         raise ValueError("Is beyond the years 1 to 9999 in UTC.") from None
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_utc)]
 Size = Annotated[int, Field(ge=0, lt=2**63)]
 
 
@@ -79,6 +110,8 @@ def _some_words(query: str) -> str:
     return query
 
 
+# As `parse_filter` has it, for the document.
+_FILTER_NAME = r"^[^.:\x00]+(\.[^.:\x00]+){0,7}(:(gt|gte|lt|lte|ne|exists))?$"
 MetadataFilters = Annotated[dict[str, str], AfterValidator(_known_filters)]
 
 
@@ -114,6 +147,7 @@ class FileFilterQuery(Input):
         "metadata has this value. With an operator, `metadata.iso:gte=400` or `metadata[iso:gte]=400`: "
         "`gt`, `gte`, `lt`, `lte`, `ne`, `exists` (`true` or `false`). Numbers compare as numbers, "
         "RFC 3339 times as times, all else as text; of an array, any element may fit.",
+        json_schema_extra={"propertyNames": {"pattern": _FILTER_NAME}},
         examples=[{}],
     )
     q: Annotated[str, AfterValidator(_some_words)] | None = Field(

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from chalicelib.api.schemas.common import Input, Metadata, Output, Page, PageQuery, Problem, Whole, example
+from chalicelib.api.schemas.common import Input, Metadata, Output, Page, PageQuery, Problem, example
 from chalicelib.api.schemas.files import FileDetail, FileName, Tags
 from chalicelib.api.schemas.jobs import JobOut
 from chalicelib.api.schemas.sessions import SessionId
@@ -76,12 +76,8 @@ class ShareCreate(Input):
 
     model_config = example(max_uses=1)
 
-    seconds: Whole = Field(
-        7 * 86_400, ge=1, le=365 * 86_400, description="Until it ends; a week, unless told otherwise."
-    )
-    max_uses: Whole | None = Field(
-        None, ge=1, le=2**31 - 1, description="1: for one download only. Left out: no limit."
-    )
+    seconds: int = Field(7 * 86_400, ge=1, le=365 * 86_400, description="Until it ends; a week, unless told otherwise.")
+    max_uses: int | None = Field(None, ge=1, le=2**31 - 1, description="1: for one download only. Left out: no limit.")
 
 
 class SharePath(Input):

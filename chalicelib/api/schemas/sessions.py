@@ -4,16 +4,31 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AliasChoices, Field, StringConstraints
+from pydantic import AfterValidator, AliasChoices, Field, StringConstraints
 
-from chalicelib.api.schemas.common import Input, LimitsBody, Metadata, Output, PageQuery, absent, example
+from chalicelib.api.schemas.common import (
+    SOMETHING,
+    Input,
+    LimitsBody,
+    Metadata,
+    Output,
+    PageQuery,
+    absent,
+    example,
+    without_controls,
+)
 
 SessionId = Annotated[
     str,
     StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._~:@-]+$"),
     Field(description="Chosen by the client, unique for its owner.", examples=["test_123"]),
 ]
-SessionName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+SessionName = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    AfterValidator(without_controls),
+    Field(json_schema_extra=SOMETHING),
+]
 
 
 class SessionPath(Input):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from chalicelib.api.schemas.common import Flag, Input, Output, Whole, example
+from chalicelib.api.schemas.common import Input, Output, example
 from chalicelib.api.schemas.files import FileDetail, FileOut, FileReplace
 from chalicelib.catalog.parts import MAX_OBJECT_BYTES, MAX_PART_BYTES, MAX_PARTS
 
@@ -25,15 +25,19 @@ def _is_sha256(text: str) -> str:
 
 Sha256 = Annotated[
     str,
+    Field(
+        pattern=r"^[A-Za-z0-9+/]{43}=$",
+        description="Of the whole file, in base64.",
+        examples=["LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ="],
+    ),
     AfterValidator(_is_sha256),
-    Field(description="Of the whole file, in base64.", examples=["LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ="]),
 ]
 MediaType = Annotated[
     str,
     StringConstraints(max_length=255, pattern=r"^[!#$&^_.+A-Za-z0-9-]+/[!#$&^_.+A-Za-z0-9-]+([ \t]*;[ -~]*)?$"),
     Field(examples=["image/png"]),
 ]
-PartNumber = Annotated[Whole, Field(ge=1, le=MAX_PARTS)]
+PartNumber = Annotated[int, Field(ge=1, le=MAX_PARTS)]
 
 
 class FileCreate(FileReplace):
@@ -41,13 +45,13 @@ class FileCreate(FileReplace):
 
     model_config = example(name="photo.jpg", size=48_213, media_type="image/jpeg")
 
-    size: Whole | None = Field(None, ge=0, le=MAX_OBJECT_BYTES, description="In bytes. S3 then takes exactly so many.")
+    size: int | None = Field(None, ge=0, le=MAX_OBJECT_BYTES, description="In bytes. S3 then takes exactly so many.")
     media_type: MediaType | None = None
     sha256: Sha256 | None = None
     method: Literal["put", "post", "multipart"] | None = Field(
         None, description="Left out: `multipart` above 100 MiB, else `put`."
     )
-    dedupe: Flag = Field(
+    dedupe: bool = Field(
         False, description="If the caller has a stored file of this `sha256`: copy that one, and send no bytes."
     )
 
@@ -77,7 +81,7 @@ class PartsSign(Input):
     """Which parts to sign."""
 
     part_numbers: list[PartNumber] = Field(min_length=1, max_length=MAX_PARTS_AT_ONCE, examples=[[1, 2, 3]])
-    size: Whole | None = Field(
+    size: int | None = Field(
         None,
         ge=0,
         le=MAX_PART_BYTES,

@@ -4,11 +4,16 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
-from chalicelib.api.schemas.common import Input, LimitsBody, Output, absent, example
+from chalicelib.api.schemas.common import SOMETHING, Input, LimitsBody, Output, absent, example, without_controls
 
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), Field(examples=["Ada"])]
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    AfterValidator(without_controls),
+    Field(examples=["Ada"], json_schema_extra=SOMETHING),
+]
 # Only what is sure to be no address is refused: whether one works is known when mail arrives there.
 Email = Annotated[
     str,
