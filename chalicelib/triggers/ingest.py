@@ -5,7 +5,8 @@ from typing import Any
 
 from chalicelib import runtime, telemetry
 from chalicelib.catalog.notifications import Notice, parse_document, parse_message
-from chalicelib.db.locks import lock_free_keys
+from chalicelib.db.engine import LOCK_TIMEOUT_MS
+from chalicelib.db.locks import lock_free_keys, wait_at_most
 from chalicelib.db.recording import Recorded
 from chalicelib.db.refusals import is_contention
 from chalicelib.errors import DatabaseUnavailable, MalformedNotification
@@ -15,6 +16,9 @@ from chalicelib.services.ingestion import record_notices
 INSPECTED_INLINE = 100
 # How many files it indexes for search.
 INDEXED_INLINE = 2000
+
+# A batch that waits for one key holds others back meanwhile, so it soon records what it can without that key.
+_PATIENCE_MS = 1500
 
 Message = tuple[str, list[Notice]]
 
@@ -89,12 +93,12 @@ def _record(messages: Sequence[Message], request_id: str) -> tuple[list[Recorded
     recorded, and the others come again.
     """
     try:
-        return _record_together(messages), []
+        return _record_together(messages, _PATIENCE_MS), []
     except DatabaseUnavailable:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it was, it must concern one message only
         if is_contention(error):
-            return _record_free(messages, request_id)
+            return _record_what_can_be(messages, request_id)
         if len(messages) <= 1:
             return [], _refused(messages, error, request_id)
     half = len(messages) // 2
@@ -102,11 +106,25 @@ def _record(messages: Sequence[Message], request_id: str) -> tuple[list[Recorded
     return first + rest, no_first + no_rest
 
 
-def _record_free(messages: Sequence[Message], request_id: str) -> tuple[list[Recorded], list[str]]:
-    """Record the messages whose keys nobody holds. If somebody holds a row of theirs, nothing is recorded, and all come again.
+def _record_what_can_be(messages: Sequence[Message], request_id: str) -> tuple[list[Recorded], list[str]]:
+    """First the messages whose keys nobody holds, then the others, if they are to be had in time."""
+    recorded, blocked = _record_free(messages)
+    try:
+        return recorded + _record_together(blocked, LOCK_TIMEOUT_MS), []
+    except Exception as error:
+        if not is_contention(error):
+            raise
+    telemetry.log(
+        "warning", "messages come again, since others hold their keys", request_id=request_id, messages=len(blocked)
+    )
+    return recorded, [identifier for identifier, _ in blocked]
+
+
+def _record_free(messages: Sequence[Message]) -> tuple[list[Recorded], list[Message]]:
+    """Record the messages whose keys nobody holds, and say which are the others.
 
     Raises:
-        DatabaseUnavailable: see above.
+        DatabaseUnavailable: somebody holds a file of theirs. Nothing was recorded, and all come again.
     """
     names = {(notice.bucket, notice.key) for _, notices in messages for notice in notices}
     try:
@@ -118,18 +136,16 @@ def _record_free(messages: Sequence[Message], request_id: str) -> tuple[list[Rec
         if is_contention(error):
             raise DatabaseUnavailable("Others were changing the same files for too long.") from error
         raise
-    blocked = [identifier for identifier, _ in messages if identifier not in {identifier for identifier, _ in now_free}]
-    telemetry.log(
-        "warning", "messages come again, since others hold their keys", request_id=request_id, messages=len(blocked)
-    )
-    return recorded, blocked
+    done = {identifier for identifier, _ in now_free}
+    return recorded, [message for message in messages if message[0] not in done]
 
 
-def _record_together(messages: Sequence[Message]) -> list[Recorded]:
+def _record_together(messages: Sequence[Message], patience_ms: int) -> list[Recorded]:
     notices = [notice for _, notices in messages for notice in notices]
     if not notices:
         return []
     with runtime.transaction() as session:
+        wait_at_most(session, patience_ms)
         return record_notices(session, notices, runtime.now())
 
 
