@@ -64,21 +64,15 @@ def copy_file(call: Call[FilePath, None, FileCopy]) -> Reply:
 
     201 with the new file, the caller's own; 202 with the pending file and its `job` if copying takes longer.
     """
-    from chalicelib.services import files, moving
-    from chalicelib.services.pending import Announcement
+    from chalicelib.services import moving
+    from chalicelib.services.files import FileChanges
 
-    body = call.body
+    said = call.body.model_dump(exclude_unset=True)
+    # Null means "as it is", but for the session: there it means none.
+    changes = FileChanges(**{name: value for name, value in said.items() if value is not None or name == "session_id"})  # type: ignore[typeddict-item]
     with runtime.transaction() as session:
-        file = files.get_file(session, call.principal, call.path.file_id)
-        said = Announcement(
-            body.session_id if "session_id" in body.model_fields_set else file["session_id"],
-            file["metadata"] if body.metadata is None else body.metadata,
-            file["tags"] if body.tags is None else body.tags,
-        )
-        file_id, job = moving.begin_copy(
-            session, call.settings, call.principal, call.path.file_id, body.name, said, call.now
-        )
-    _work_on(call, job.id, file["size"])
+        file_id, job = moving.begin_copy(session, call.settings, call.principal, call.path.file_id, changes, call.now)
+    _work_on(call, job.id, job.command["source"]["size"])
     return _file_in_work(call, file_id, job.id, 201)
 
 

@@ -49,9 +49,13 @@ def delete_files(
     files, outcomes = _present(transaction, principal, file_ids)
     with transaction() as session:
         singly = moving_files(session, files)
-    for file in files.values():
-        if file["upload"]:
-            abort_parts(store, file)
+    for file_id, file in list(files.items()):
+        try:
+            if file["upload"]:
+                abort_parts(store, file)
+        except LandfallError as error:  # its own fault alone
+            outcomes[file_id] = error
+            del files[file_id]
     for bucket, group in _by_bucket(file for file_id, file in files.items() if file_id not in singly):
         etags = [(file["etag"] or "") if file["state"] == "stored" else "" for file in group]
         answers = _carefully(store, bucket, [(file["key"], None) for file in group], etags)
@@ -66,7 +70,7 @@ def delete_files(
                 singly.add(file_id)
             else:
                 outcomes[file_id] = answer if isinstance(answer, LandfallError) else _refusal(answer)
-    for file_id in singly:
+    for file_id in singly & files.keys():
         try:
             delete_file(transaction, store, principal, file_id, now)
             outcomes[file_id] = None

@@ -15,6 +15,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Exists, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
+from chalicelib import telemetry
 from chalicelib.catalog.limits import check_file, check_quota
 from chalicelib.db.locks import lock_keys
 from chalicelib.db.models import File, ObjectVersion, Upload, User
@@ -45,8 +46,8 @@ def judge_uploads(
             if reason:
                 delete_found(transaction, store, file_id, now)
                 refused.append((file_id, reason))
-        except LandfallError:
-            continue
+        except LandfallError as error:
+            telemetry.log("warning", "a refused upload could not be deleted yet", file_id=file_id, error=error)
     return refused
 
 

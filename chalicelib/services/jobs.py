@@ -8,7 +8,7 @@ step can be repeated.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from uuid import UUID
 
 from sqlalchemy import select, update
@@ -16,13 +16,13 @@ from sqlalchemy.orm import Session
 
 from chalicelib import telemetry
 from chalicelib.catalog.metadata_sizes import printed_bytes
-from chalicelib.db.models import Job
+from chalicelib.db.models import Job, User
 from chalicelib.db.pages import Order, Slice, fetch_slice
 from chalicelib.db.refusals import meaningful_refusals
 from chalicelib.errors import Conflict, LandfallError, NotFound, Unavailable
 from chalicelib.ids import uuid7
 from chalicelib.services import Transaction
-from chalicelib.services.principals import Principal
+from chalicelib.services.principals import Principal, Role
 from chalicelib.settings import Settings
 from chalicelib.store.client import ObjectStore
 from chalicelib.store.failures import Refused
@@ -99,7 +99,7 @@ def create_job(session: Session, principal: Principal, kind: JobKind, command: d
         owner_id=principal.user_id,
         kind=kind,
         state="queued",
-        command=command | {"role": principal.role},
+        command=command | {"role": principal.role},  # read by the release before this one, should it come back
         progress={},
         run_after=now,
         created_at=now,
@@ -179,9 +179,10 @@ def run_job(
     """Do a job for about so many seconds, unless somebody else is at it. Whatever becomes of it is in its row."""
     with transaction() as session:
         job = _claim(session, job_id, clock())
-    if job is None:
+        role = None if job is None else session.scalar(select(User.role).where(User.id == job.owner_id))
+    if job is None or role is None:
         return
-    principal = Principal(job.owner_id, job.command["role"])
+    principal = Principal(job.owner_id, cast(Role, role))  # as it is by now, not as it was when the job was made
     work = Work(transaction, store, options, clock, job.id, principal, job.command, dict(job.progress))
     deadline = clock() + timedelta(seconds=seconds)
     kind = steps[job.kind]

@@ -40,7 +40,14 @@ from chalicelib.ids import uuid7
 from chalicelib.services import in_transaction
 from chalicelib.services.arrivals import record_if_there, seen
 from chalicelib.services.claims import claim_files, release_files
-from chalicelib.services.files import deletion_change, present_file, refuse_refused, removal_change, visible_file
+from chalicelib.services.files import (
+    FileChanges,
+    deletion_change,
+    present_file,
+    refuse_refused,
+    removal_change,
+    visible_file,
+)
 from chalicelib.services.jobs import Work, create_job, note_progress
 from chalicelib.services.pending import Announcement, Room, add_pending, forget, new_place
 from chalicelib.services.principals import Principal
@@ -56,13 +63,13 @@ def begin_copy(
     options: Settings,
     principal: Principal,
     file_id: UUID,
-    name: str | None,
-    said: Announcement | None,
+    changes: FileChanges,
     now: datetime,
 ) -> tuple[UUID, Job]:
     """A new file of the caller's that is to hold the same bytes, and the job that copies them.
 
-    What is said of it is as of the original, unless ``said`` tells otherwise.
+    Name, metadata and tags are those of the original, and so is the session if that file is the caller's own; ``changes`` may say
+    otherwise.
 
     Raises:
         NotFound: there is no such file for this caller. Conflict: its bytes haven't arrived yet.
@@ -70,10 +77,13 @@ def begin_copy(
     """
     file = _stored(session, principal, file_id)
     own = file["owner_id"] == str(principal.user_id)
-    said = said or Announcement(file["session_id"] if own else None, file["metadata"], file["tags"])
-    place = new_place(
-        options.bucket, principal, name or file["name"], now, media_type=file["media_type"], size=file["size"]
+    said = Announcement(
+        changes.get("session_id", file["session_id"] if own else None),
+        changes.get("metadata", file["metadata"]),
+        changes.get("tags", file["tags"]),
     )
+    name = changes.get("name", file["name"])
+    place = new_place(options.bucket, principal, name, now, media_type=file["media_type"], size=file["size"])
     add_pending(session, options, principal, said, [place], now)
     command = {"source": _source_document(file), "file_id": str(place.file_id)}
     return place.file_id, create_job(session, principal, "copy", command, now)

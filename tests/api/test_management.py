@@ -57,6 +57,15 @@ def test_a_copy_is_a_file_of_its_own_with_the_same_bytes(owner: Api) -> None:
     assert owner("GET", f"/api/files/{copy['id']}").json["media_type"] == "text/plain"
 
 
+def test_an_operators_copy_of_a_members_file_is_in_no_session_unless_it_says_so(owner: Api, files_api: Api) -> None:
+    file = upload(owner, b"hello", "a.txt", session_id="members-own")
+    copy = post(files_api, file, "copy", {}, 201)
+    assert (copy["session_id"], copy["name"]) == (None, "a.txt")
+    assert_problem(files_api("GET", "/api/sessions/members-own"), 404, "not-found")
+    assert post(files_api, file, "copy", {"session_id": "operators-own"}, 201)["session_id"] == "operators-own"
+    assert post(owner, file, "copy", {"session_id": None, "name": None}, 201)["session_id"] is None
+
+
 def test_a_copy_needs_bytes_a_right_and_room(owner: Api, files_api: Api) -> None:
     pending = owner("POST", "/api/files", {"name": "x"}).json
     assert_problem(owner("POST", f"/api/files/{pending['id']}/copy", {}), 409, "conflict")

@@ -51,9 +51,7 @@ class World:
 
     def copy(self) -> None:
         with runtime.transaction() as session:
-            _, job = moving.begin_copy(
-                session, runtime.settings(), self.user, UUID(self.file["id"]), None, None, runtime.now()
-            )
+            _, job = moving.begin_copy(session, runtime.settings(), self.user, UUID(self.file["id"]), {}, runtime.now())
         self._work_on(job.id)
 
     def restore(self) -> None:

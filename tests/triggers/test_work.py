@@ -13,8 +13,10 @@ from sqlalchemy import text
 
 from chalicelib import runtime
 from chalicelib.db.file_queries import find_file
-from chalicelib.db.models import Job
-from chalicelib.services import arrivals, direct_uploads, folders, jobs, moving, reaping, trash, zips
+from chalicelib.db.models import Job, User
+from chalicelib.errors import NotFound, StoreUnavailable
+from chalicelib.ids import uuid7
+from chalicelib.services import arrivals, bulk, direct_uploads, folders, jobs, moving, reaping, trash, zips
 from chalicelib.services.direct_uploads import Wanted
 from chalicelib.services.enforcement import judge_uploads
 from chalicelib.services.files import delete_found
@@ -305,6 +307,32 @@ def test_a_job_whose_store_stays_away_fails_after_five_tries_and_gives_the_key_b
     assert found(file_id)["state"] == "stored"
     with runtime.transaction() as session:
         assert session.scalar(text("SELECT count(*) FROM files WHERE key = :key"), {"key": key}) == 0
+
+
+def test_a_job_has_the_rights_that_its_owner_has_by_now(world: World) -> None:
+    """An operator made it, for another's file, and is a member when it runs."""
+    begun = arrive(world, {}, b"hello", size=5)
+    other = uuid7(runtime.now())
+    with runtime.transaction() as session:
+        session.add(User(id=other, name="o", role="operator", created_at=runtime.now(), updated_at=runtime.now()))
+        session.flush()
+        job, _ = zips.begin_zip(session, Principal(other, "operator"), [UUID(begun.file["id"])], "a.zip", runtime.now())
+        session.execute(text("UPDATE users SET role = 'member' WHERE id = :id"), {"id": other})
+    run_job(runtime.transaction, world.store, OPTIONS, runtime.now, job.id, 5.0)
+    with runtime.transaction() as session:
+        ended = session.get_one(Job, job.id)
+        assert (ended.state, ended.problem) == ("failed", f"There is no stored file {begun.file['id']}.")
+
+
+def test_deleting_many_while_s3_is_away_fails_each_by_itself(world: World) -> None:
+    begun = world.begin(size=200_000_000)
+    away = ObjectStore.connect("us-east-1", "http://127.0.0.1:9", None)
+    ids = [UUID(begun.file["id"]), uuid7(runtime.now())]
+    outcomes = bulk.delete_files(runtime.transaction, away, DEMO, ids, runtime.now())
+    assert [type(outcome.error) for outcome in outcomes] == [StoreUnavailable, NotFound]
+    assert world.file(begun)["state"] == "pending"
+    outcomes = bulk.delete_files(runtime.transaction, world.store, DEMO, ids[:1], runtime.now())
+    assert [outcome.error for outcome in outcomes] == [None]
 
 
 def test_a_zip_that_is_cancelled_stops_and_leaves_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
