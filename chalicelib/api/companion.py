@@ -30,6 +30,7 @@ from chalicelib.api.schemas.companion import (
     UploadPath,
     without_uppys_own,
 )
+from chalicelib.catalog.objects import Part
 from chalicelib.errors import AgainstPolicy, Conflict, NotArrived, NotFound, OverQuota, StoreUnavailable, Unprocessable
 
 if TYPE_CHECKING:
@@ -142,7 +143,6 @@ def complete_multipart(call: Call[UploadPath, KeyQuery, MultipartComplete]) -> d
     Safe to repeat. `id` is the file's.
     """
     from chalicelib.services import companion
-    from chalicelib.store.multipart import Part
 
     store, key = runtime.store(), call.query.key
     parts = [Part(part.PartNumber, part.ETag, 0) for part in call.body.parts]

@@ -12,6 +12,7 @@ from chalicelib.api import multipart_form, reading
 from chalicelib.api.endpoint import JSON, Call, Reply, endpoint
 from chalicelib.api.schemas.files import FileDetail, FileOut, FilePath, UploadFields, UploadForm
 from chalicelib.api.schemas.uploads import FileBegun, FileCreate, PartsOut, PartsSign, SignedPartsOut, UploadComplete
+from chalicelib.catalog.objects import Part
 from chalicelib.db.file_queries import FileDocument
 from chalicelib.errors import (
     AgainstPolicy,
@@ -140,7 +141,6 @@ def complete_upload(call: Call[FilePath, None, UploadComplete]) -> FileDocument:
     the same. 409 with the reason while the object isn't there.
     """
     from chalicelib.services import arrivals
-    from chalicelib.store.multipart import Part
 
     named = call.body.parts
     parts = None if named is None else [Part(part.number, part.etag, 0) for part in named]

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
+from chalicelib.catalog.objects import Current
 from chalicelib.db.pages import Slice, as_json_page
 from chalicelib.errors import InvalidCursor
 
@@ -108,14 +109,6 @@ SELECT {current} AS version_id,
 FROM object_versions AS v WHERE v.bucket = :bucket AND v.key = :key
 """.replace("{current}", _CURRENT_VERSION)
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Current:
-    """What is known of a place: the version that is current (an object or a delete marker), if any, and the highest rank."""
-
-    version_id: str | None
-    rank: str
 
 
 def current_at(session: Session, bucket: str, key: str) -> Current | None:

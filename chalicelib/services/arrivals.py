@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from chalicelib.catalog.changes import Kind, ObjectChange, rank, rank_after
+from chalicelib.catalog.objects import Current, Part
+from chalicelib.catalog.observations import observe_head
 from chalicelib.catalog.parts import part_count
-from chalicelib.db.file_history import Current
 from chalicelib.db.file_queries import FileDocument, find_files
 from chalicelib.db.models import Upload
 from chalicelib.db.recording import record_changes
@@ -20,9 +20,8 @@ from chalicelib.services.files import present_file, visible_file
 from chalicelib.services.pending import check_settled, close_uploads
 from chalicelib.services.principals import Principal
 from chalicelib.settings import Settings
-from chalicelib.store.client import ObjectHead, ObjectStore, whole_sha256
+from chalicelib.store.client import ObjectStore
 from chalicelib.store.failures import Refused
-from chalicelib.store.multipart import Part
 
 # Errors of S3 that mean: these parts don't make an object. Its own words for why are the best there are.
 _BAD_PARTS = {"InvalidPart", "InvalidPartOrder", "EntityTooSmall", "MalformedXML", "InvalidRequest", "InvalidArgument"}
@@ -79,7 +78,7 @@ def record_if_there(
 ) -> FileDocument | None:
     """Record a file's object as S3 shows it; None if S3 holds none.
 
-    What S3 shows carries no sequencer: the event of the same object merges into it, and doubles nothing. ``after``: see `seen`.
+    The event of the same object merges into the observation, and doubles nothing. ``after``: see `observe_head`.
     """
     try:
         head = store.head(file["bucket"], file["key"])
@@ -87,35 +86,11 @@ def record_if_there(
         return None
 
     def record(session: Session) -> FileDocument:
-        record_changes(session, [seen(file["bucket"], file["key"], head, now, after)], now)
+        record_changes(session, [observe_head(file["bucket"], file["key"], head, now, after)], now)
         close_uploads(session, [UUID(file["id"])], now)
         return find_files(session, [UUID(file["id"])])[0]
 
     return in_transaction(transaction, record)
-
-
-def seen(bucket: str, key: str, head: ObjectHead, now: datetime, after: Current | None = None) -> ObjectChange:
-    """What a HEAD answered, as an observation of a put.
-
-    ``after``: what was current at the key before we ourselves put this there, so that this is known to be later.
-    """
-    moment = (head.last_modified or now).astimezone(UTC)
-    return ObjectChange(
-        kind=Kind.PUT,
-        bucket=bucket,
-        key=key,
-        version_id=head.version_id,
-        rank=rank_after(after.rank) if after else rank("", moment, Kind.PUT, head.etag, head.size),
-        event_name="HeadObject",
-        event_time=moment,
-        size=head.size,
-        etag=head.etag,
-        media_type=head.media_type,
-        metadata=head.metadata or None,
-        sha256=whole_sha256(head.checksums),
-        is_observation=True,
-        follows=after.version_id if after else None,
-    )
 
 
 def open_upload(session: Session, principal: Principal, file_id: UUID) -> OpenUpload:

@@ -11,7 +11,9 @@ from uuid import UUID
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from chalicelib.catalog.changes import Kind, ObjectChange, rank_of_removal
+from chalicelib.catalog.changes import ObjectChange
+from chalicelib.catalog.objects import Deletion
+from chalicelib.catalog.observations import observe_removal
 from chalicelib.db import file_history, file_queries
 from chalicelib.db.file_queries import FileDocument
 from chalicelib.db.locks import lock_files
@@ -20,12 +22,12 @@ from chalicelib.db.recording import record_changes
 from chalicelib.errors import AgainstPolicy, Conflict, LandfallError, NotFound, OverQuota, StoreUnavailable
 from chalicelib.services import Transaction, in_transaction
 from chalicelib.services.claims import claim_files, release_files
-from chalicelib.services.files import delete_file, deletion_change, refuse_refused
+from chalicelib.services.files import delete_file, observe_deleted, refuse_refused
 from chalicelib.services.moving import moving_files
 from chalicelib.services.pending import Room, abort_parts, give_up_uploads
 from chalicelib.services.principals import Principal
 from chalicelib.settings import Settings
-from chalicelib.store.client import CHANGED, Deletion, ObjectStore
+from chalicelib.store.client import CHANGED, ObjectStore
 
 _MOST_AT_ONCE = 1000
 _READERS = 8
@@ -60,7 +62,7 @@ def delete_files(
         etags = [(file["etag"] or "") if file["state"] == "stored" else "" for file in group]
         answers = _carefully(store, bucket, [(file["key"], None) for file in group], etags)
         deleted = [(file, answer) for file, answer in zip(group, answers, strict=True) if isinstance(answer, Deletion)]
-        changes = [deletion_change(file, deletion) for file, deletion in deleted]
+        changes = [observe_deleted(file, deletion) for file, deletion in deleted]
         ids = [UUID(file["id"]) for file, _ in deleted]
         by_now = in_transaction(transaction, partial(_record_deletions, ids=ids, changes=changes, now=now))
         keys = {file["id"]: file["key"] for file in by_now if file["state"] != "deleted"}
@@ -104,7 +106,7 @@ def restore_files(
             removed = []
             for (file, version_id, rank), answer in zip(hidden, answers, strict=True):
                 if isinstance(answer, Deletion):
-                    removed.append(_removal(file, version_id, rank, answer))
+                    removed.append(observe_removal(bucket, file["key"], version_id, rank, answer))
                 else:
                     outcomes[UUID(file["id"])] = answer if isinstance(answer, LandfallError) else _refusal(answer)
             ids = [UUID(file["id"]) for file in group]
@@ -192,19 +194,6 @@ def _markers(
     return markers, refused
 
 
-def _removal(file: FileDocument, version_id: str, rank: str, deletion: Deletion) -> ObjectChange:
-    return ObjectChange(
-        kind=Kind.REMOVAL,
-        bucket=file["bucket"],
-        key=file["key"],
-        version_id=version_id,
-        rank=rank_of_removal(version_id, rank),
-        event_name="DeleteObject",
-        event_time=deletion.at,
-        is_observation=True,
-    )
-
-
 def _see_whether_back(
     transaction: Transaction, store: ObjectStore, file_ids: Sequence[UUID], now: datetime
 ) -> dict[UUID, LandfallError | None]:
@@ -224,7 +213,7 @@ def _see_whether_back(
     with ThreadPoolExecutor(_READERS) as pool:
         found = list(zip(files, pool.map(look, files), strict=True))
     hidden = [(file, Deletion(marker, True, now)) for file, marker in found if isinstance(marker, str)]
-    changes = [deletion_change(file, deletion) for file, deletion in hidden if file["state"] == "stored"]
+    changes = [observe_deleted(file, deletion) for file, deletion in hidden if file["state"] == "stored"]
     in_transaction(transaction, lambda session: record_changes(session, changes, now))
     again = Conflict("Another client has deleted it once more; restore it again if that is to be undone, too.")
     outcomes: dict[UUID, LandfallError | None] = {

@@ -15,6 +15,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from chalicelib.catalog.objects import Part
 from chalicelib.catalog.parts import MAX_PARTS, MAX_SINGLE_BYTES, bytes_of_part, uppys_part_size
 from chalicelib.db import file_queries
 from chalicelib.db.file_queries import FileDocument
@@ -30,7 +31,6 @@ from chalicelib.services.unfinished import reserve_parts
 from chalicelib.settings import Settings
 from chalicelib.store.client import ObjectStore
 from chalicelib.store.links import SignedRequest
-from chalicelib.store.multipart import Part
 
 Verb = Literal["GET", "PUT", "POST", "DELETE"]
 # Uppy proposes `${crypto.randomUUID()}-${file.name}`.

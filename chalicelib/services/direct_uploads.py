@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from chalicelib.catalog.objects import Part
 from chalicelib.catalog.parts import MAX_SINGLE_BYTES, MULTIPART_FROM_BYTES, bytes_of_part, part_count
 from chalicelib.db.file_queries import FileDocument, find_files
 from chalicelib.db.models import File, Upload
@@ -43,7 +44,6 @@ from chalicelib.settings import Settings
 from chalicelib.store.client import ObjectStore
 from chalicelib.store.copying import Source
 from chalicelib.store.links import SignedRequest
-from chalicelib.store.multipart import Part
 
 # A larger twin is offered, but not copied within a request.
 _MOST_COPIED = 1024**3

@@ -10,8 +10,10 @@ from uuid import UUID
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from chalicelib.catalog.changes import Kind, ObjectChange, rank_after, rank_of_removal
+from chalicelib.catalog.changes import ObjectChange
 from chalicelib.catalog.limits import check_file
+from chalicelib.catalog.objects import Current, Deletion
+from chalicelib.catalog.observations import observe_deletion
 from chalicelib.db import facet_queries, file_history, file_queries
 from chalicelib.db.file_filters import FileFilters
 from chalicelib.db.file_queries import FileDocument
@@ -28,7 +30,7 @@ from chalicelib.services.principals import Principal
 from chalicelib.settings import Settings
 
 if TYPE_CHECKING:
-    from chalicelib.store.client import Deletion, ObjectStore
+    from chalicelib.store.client import ObjectStore
 
 _INDEXED_BESIDE = 20
 _TRIES = 3
@@ -306,7 +308,7 @@ def _delete(
         abort_parts(store, file)
     for _ in range(_TRIES):
         deletion = _delete_object(store, file, only_this)
-        changes = [deletion_change(file, deletion)] if deletion else []
+        changes = [observe_deleted(file, deletion)] if deletion else []
         by_now = in_transaction(transaction, partial(_record_deletion, file=file, changes=changes, now=now))
         if by_now is None or by_now["state"] == "deleted" or (deletion and by_now["key"] == file["key"]):
             return
@@ -340,7 +342,7 @@ def _see_next_version(transaction: Transaction, store: "ObjectStore", file: File
     record_if_there(transaction, store, file, now, known)
 
 
-def _delete_object(store: "ObjectStore", file: FileDocument, only_this: bool) -> "Deletion | None":
+def _delete_object(store: "ObjectStore", file: FileDocument, only_this: bool) -> Deletion | None:
     """What S3 answered; None if it holds another object there by now, of which the catalogue may tell in a moment.
 
     Raises:
@@ -358,37 +360,9 @@ def _delete_object(store: "ObjectStore", file: FileDocument, only_this: bool) ->
     return None
 
 
-def removal_change(bucket: str, key: str, version_id: str, deletion: "Deletion") -> ObjectChange:
-    """What S3 answered to the removal of one version by its id."""
-    return ObjectChange(
-        kind=Kind.REMOVAL,
-        bucket=bucket,
-        key=key,
-        version_id=version_id,
-        rank=rank_of_removal(version_id, ""),
-        event_name="DeleteObject",
-        event_time=deletion.at,
-        is_observation=True,
-    )
-
-
-def deletion_change(file: FileDocument, deletion: "Deletion") -> ObjectChange:
-    """What S3 answered to a deletion, as a change that follows what was known *before* it was asked.
-
-    Any later rank could outrank a put that came after the deletion, and hide it for good.
-    """
-    current = file["version_id"]
-    return ObjectChange(
-        kind=Kind.MARKER if deletion.is_marker else Kind.REMOVAL,
-        bucket=file["bucket"],
-        key=file["key"],
-        version_id=deletion.version_id if deletion.is_marker else current or "",
-        rank=rank_after(file["rank"]),
-        event_name="DeleteObject",
-        event_time=deletion.at,
-        is_observation=True,
-        follows=current if deletion.is_marker else None,
-    )
+def observe_deleted(file: FileDocument, deletion: Deletion) -> ObjectChange:
+    """What S3 answered to the deletion of a file's object."""
+    return observe_deletion(file["bucket"], file["key"], Current(file["version_id"], file["rank"]), deletion)
 
 
 def _require_session(session: Session, owner_id: UUID, session_id: str) -> None:

@@ -22,6 +22,8 @@ from sqlalchemy.orm import Session
 
 from chalicelib.catalog.changes import ObjectChange
 from chalicelib.catalog.keys import check_key, display_name
+from chalicelib.catalog.objects import ObjectHead
+from chalicelib.catalog.observations import observe_head, observe_removal
 from chalicelib.db.file_history import current_at, find_version, hidden_objects
 from chalicelib.db.file_queries import FileDocument, find_file
 from chalicelib.db.locks import lock_files, lock_keys
@@ -38,21 +40,19 @@ from chalicelib.errors import (
 )
 from chalicelib.ids import uuid7
 from chalicelib.services import in_transaction
-from chalicelib.services.arrivals import record_if_there, seen
+from chalicelib.services.arrivals import record_if_there
 from chalicelib.services.claims import claim_files, release_files
 from chalicelib.services.files import (
     FileChanges,
-    deletion_change,
+    observe_deleted,
     present_file,
     refuse_refused,
-    removal_change,
     visible_file,
 )
 from chalicelib.services.jobs import Work, create_job, note_progress
 from chalicelib.services.pending import Announcement, Room, add_pending, forget, new_place
 from chalicelib.services.principals import Principal
 from chalicelib.settings import Settings
-from chalicelib.store.client import ObjectHead
 from chalicelib.store.copying import Copied, Over, Source
 
 _TRIES = 3
@@ -171,7 +171,7 @@ def undo_move(work: Work) -> None:
         with suppress(NotFound, PreconditionFailed, StoreUnavailable):
             if copied.version_id:
                 deletion = work.store.delete(bucket, key, copied.version_id)
-                removed.append(removal_change(bucket, key, copied.version_id, deletion))
+                removed.append(observe_removal(bucket, key, copied.version_id, "", deletion))
             else:
                 work.store.delete_if(bucket, key, copied.etag)
     with work.transaction() as session:
@@ -249,7 +249,7 @@ def restore_step(work: Work) -> bool:
             raise Conflict("The file is being restored, or removed for good, at this moment.")
     try:
         head = _copy_over(work, file)
-        observed = seen(file["bucket"], file["key"], head, now, before)
+        observed = observe_head(file["bucket"], file["key"], head, now, before)
         in_transaction(work.transaction, partial(_record_restored, file_id=file_id, observed=observed, now=now))
     except PreconditionFailed:
         raise Conflict("The file was changed meanwhile; it is as it was changed.") from None
@@ -344,7 +344,7 @@ def _take_new_place(work: Work, file_id: UUID, key: str) -> None:
             known = ("bucket", "key", "version_id", "etag")
             if all(now_there[name] == file[name] for name in known):
                 _exchange(work, session, now_there, key)
-                record_changes(session, [seen(file["bucket"], key, head, work.clock(), before)], work.clock())
+                record_changes(session, [observe_head(file["bucket"], key, head, work.clock(), before)], work.clock())
                 # In this transaction: whoever goes on deletes this object at the old key, and no other.
                 note_progress(session, work, {"left": now_there})
                 return
@@ -446,4 +446,4 @@ def _leave(work: Work, left: FileDocument) -> None:
     except (NotFound, PreconditionFailed):
         return
     with work.transaction() as session:
-        record_changes(session, [deletion_change(left, deletion)], work.clock())
+        record_changes(session, [observe_deleted(left, deletion)], work.clock())

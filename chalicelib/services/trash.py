@@ -7,8 +7,10 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.orm import Session
 
-from chalicelib.catalog.changes import Kind, ObjectChange, rank_of_removal
-from chalicelib.db.file_history import VersionPlace, versions_of
+from chalicelib.catalog.changes import ObjectChange
+from chalicelib.catalog.objects import Deletion
+from chalicelib.catalog.observations import observe_removal
+from chalicelib.db.file_history import versions_of
 from chalicelib.db.models import File
 from chalicelib.db.recording import record_changes
 from chalicelib.errors import Conflict, LandfallError, StoreUnavailable
@@ -17,7 +19,7 @@ from chalicelib.services.claims import claim_files, hold_files, release_files
 from chalicelib.services.files import delete_found
 from chalicelib.services.jobs import Work
 from chalicelib.settings import Settings
-from chalicelib.store.client import Deletion, ObjectStore
+from chalicelib.store.client import ObjectStore
 
 _BATCH = 100
 _MOST_VERSIONS = 1000
@@ -122,7 +124,7 @@ def _purge_some(transaction: Transaction, store: ObjectStore, file_id: UUID, now
         here = [version for version in versions if version.bucket == bucket]
         answers = store.delete_many(bucket, [(version.key, version.version_id or "null") for version in here])
         removed += [
-            _removal(version, answer)
+            observe_removal(version.bucket, version.key, version.version_id, version.put_rank, answer)
             for version, answer in zip(here, answers, strict=True)
             if isinstance(answer, Deletion)
         ]
@@ -130,16 +132,3 @@ def _purge_some(transaction: Transaction, store: ObjectStore, file_id: UUID, now
     if len(removed) < len(versions):
         raise StoreUnavailable("The object store did not remove every version.")
     return True
-
-
-def _removal(version: VersionPlace, deletion: Deletion) -> ObjectChange:
-    return ObjectChange(
-        kind=Kind.REMOVAL,
-        bucket=version.bucket,
-        key=version.key,
-        version_id=version.version_id,
-        rank=rank_of_removal(version.version_id, version.put_rank),
-        event_name="DeleteObject",
-        event_time=deletion.at,
-        is_observation=True,
-    )

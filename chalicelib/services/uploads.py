@@ -5,7 +5,8 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
 
-from chalicelib.catalog.changes import Kind, ObjectChange, rank
+from chalicelib.catalog.objects import StoredObject
+from chalicelib.catalog.observations import observe_put
 from chalicelib.db.file_queries import FileDocument, find_files
 from chalicelib.db.recording import record_changes
 from chalicelib.errors import NotFound, StoreUnavailable, StoreUncertain
@@ -13,7 +14,7 @@ from chalicelib.services import Session, Transaction, in_transaction
 from chalicelib.services.pending import Announcement, Place, add_pending, close_uploads, forget, new_place
 from chalicelib.services.principals import Principal
 from chalicelib.settings import Settings
-from chalicelib.store.client import ObjectStore, StoredObject
+from chalicelib.store.client import ObjectStore
 
 _WRITERS = 8
 
@@ -67,9 +68,12 @@ def upload_files(
             forget(session, [place.file_id for place in _certainly_gone(store, places, outcomes)])
         raise failures[0]
     stored = [outcome for outcome in outcomes if isinstance(outcome, StoredObject)]
+    changes = [
+        observe_put(place.bucket, place.key, one, place.media_type) for place, one in zip(places, stored, strict=True)
+    ]
 
     def record(session: Session) -> list[FileDocument]:
-        record_changes(session, list(map(_seen, places, stored)), now)
+        record_changes(session, changes, now)
         close_uploads(session, [place.file_id for place in places], now)
         return find_files(session, [place.file_id for place in places])
 
@@ -118,20 +122,3 @@ def _certainly_gone(
                 continue
         gone.append(place)
     return gone
-
-
-def _seen(place: Place, stored: StoredObject) -> ObjectChange:
-    return ObjectChange(
-        kind=Kind.PUT,
-        bucket=place.bucket,
-        key=place.key,
-        version_id=stored.version_id,
-        rank=rank("", stored.stored_at, Kind.PUT, stored.etag, stored.size),
-        event_name="PutObject",
-        event_time=stored.stored_at,
-        size=stored.size,
-        etag=stored.etag,
-        media_type=place.media_type,
-        sha256=stored.sha256,
-        is_observation=True,
-    )

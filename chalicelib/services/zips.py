@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from chalicelib.catalog.objects import Part
 from chalicelib.catalog.parts import MIB
 from chalicelib.db.file_queries import FileDocument, find_file, find_visible
 from chalicelib.db.models import File, Job, Upload
@@ -20,7 +21,6 @@ from chalicelib.services.jobs import Work, create_job
 from chalicelib.services.pending import Announcement, abort_parts, add_pending, forget, new_place
 from chalicelib.services.principals import Principal
 from chalicelib.store.client import ObjectStore
-from chalicelib.store.multipart import Part
 
 MOST_FILES = 1000
 MOST_BYTES = 2 * 1024 * MIB

@@ -2,12 +2,12 @@
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from typing import Any
 
+from chalicelib.catalog.objects import Deletion, ObjectHead, StoredObject
 from chalicelib.errors import NotFound, PreconditionFailed, StoreUnavailable
 from chalicelib.store.connection import connect
 from chalicelib.store.copying import Copier
@@ -16,47 +16,6 @@ from chalicelib.store.links import Links
 from chalicelib.store.multipart import Multipart
 
 _CHECKSUMS = ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256")
-
-
-@dataclass(frozen=True, slots=True)
-class StoredObject:
-    """What S3 says of an object it just took: ``version_id`` is empty without versioning, ``stored_at`` is S3's clock.
-    ``sha256`` is what S3 has verified, in base64."""
-
-    version_id: str
-    etag: str
-    size: int
-    stored_at: datetime
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class Deletion:
-    """What S3 says of a deletion. If it made a delete marker, ``version_id`` is the marker's."""
-
-    version_id: str
-    is_marker: bool
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectHead:
-    """An object's headers. ``metadata`` is the user's, ``checksums`` are by algorithm, in base64."""
-
-    size: int
-    etag: str
-    media_type: str | None
-    metadata: dict[str, str]
-    storage_class: str
-    checksums: dict[str, str]
-    last_modified: datetime | None
-    version_id: str
-
-
-def whole_sha256(checksums: Mapping[str, str]) -> str | None:
-    """The SHA-256 of the whole object among its checksums. With a hyphen it is that of the parts' own."""
-    found = checksums.get("SHA256")
-    return found if found and "-" not in found else None
 
 
 # S3's word, in the answer to a deletion of many, for one whose ETag is another one by now.

@@ -7,10 +7,11 @@ from hashlib import md5
 from typing import Any
 from urllib.parse import urlencode
 
+from chalicelib.catalog.objects import Part
 from chalicelib.catalog.parts import MIB, part_size
 from chalicelib.errors import NotFound, PreconditionFailed
 from chalicelib.store.failures import translating
-from chalicelib.store.multipart import Multipart, Part
+from chalicelib.store.multipart import Multipart
 
 # S3 itself would copy 5 GiB in one request; that takes longer than anybody waits for an answer.
 _PART_BYTES = 256 * MIB

@@ -1,23 +1,12 @@
 """Multipart uploads: S3's own protocol for large objects."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
+from chalicelib.catalog.objects import Part
 from chalicelib.store.failures import translating
 
 _NOTHING_THERE: Mapping[str, str] = {"IfNoneMatch": "*"}
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One part as S3 holds it. ``number`` counts from 1, ``size`` is in bytes."""
-
-    number: int
-    etag: str
-    size: int
-    stored_at: datetime | None = None
 
 
 class Multipart:

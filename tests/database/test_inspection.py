@@ -10,12 +10,12 @@ import pytest
 from sqlalchemy import Engine, text
 
 from chalicelib.catalog.notifications import parse_message
+from chalicelib.catalog.objects import ObjectHead
 from chalicelib.db.engine import create_catalog_engine, transaction
 from chalicelib.db.inspection_queue import MAX_TRIES, request_given_up
 from chalicelib.errors import NotFound, StoreUnavailable
 from chalicelib.services.ingestion import record_notices
 from chalicelib.services.inspection import inspect_due
-from chalicelib.store.client import ObjectHead
 from chalicelib.store.inspection.content import examine_bytes
 from tests.notifications import NOON, body, s3_record
 

@@ -4,7 +4,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.catalog.media_types import UNTOLD, disagree, essence
-from chalicelib.store.client import whole_sha256
+from chalicelib.catalog.objects import whole_sha256
 from chalicelib.store.inspection.content import examine
 
 if TYPE_CHECKING:

@@ -1,0 +1,83 @@
+"""Observations: changes that S3 told us of itself, in its answer to a request. This is the only place where they are built.
+
+None of them has a sequencer. The notification of the same change merges into it, and is the one that becomes an event.
+"""
+
+from datetime import UTC, datetime
+
+from chalicelib.catalog.changes import Kind, ObjectChange, rank, rank_after, rank_of_removal
+from chalicelib.catalog.objects import Current, Deletion, ObjectHead, StoredObject, whole_sha256
+
+
+def observe_head(bucket: str, key: str, head: ObjectHead, now: datetime, after: Current | None = None) -> ObjectChange:
+    """The put of an object whose headers were read.
+
+    ``after``: what was current before we put the object there ourselves, so that it is known to be later.
+    """
+    moment = (head.last_modified or now).astimezone(UTC)
+    return ObjectChange(
+        kind=Kind.PUT,
+        bucket=bucket,
+        key=key,
+        version_id=head.version_id,
+        rank=rank_after(after.rank) if after else rank("", moment, Kind.PUT, head.etag, head.size),
+        event_name="HeadObject",
+        event_time=moment,
+        size=head.size,
+        etag=head.etag,
+        media_type=head.media_type,
+        metadata=head.metadata or None,
+        sha256=whole_sha256(head.checksums),
+        is_observation=True,
+        follows=after.version_id if after else None,
+    )
+
+
+def observe_put(bucket: str, key: str, stored: StoredObject, media_type: str | None) -> ObjectChange:
+    """The put of an object that we stored."""
+    return ObjectChange(
+        kind=Kind.PUT,
+        bucket=bucket,
+        key=key,
+        version_id=stored.version_id,
+        rank=rank("", stored.stored_at, Kind.PUT, stored.etag, stored.size),
+        event_name="PutObject",
+        event_time=stored.stored_at,
+        size=stored.size,
+        etag=stored.etag,
+        media_type=media_type,
+        sha256=stored.sha256,
+        is_observation=True,
+    )
+
+
+def observe_deletion(bucket: str, key: str, before: Current, deletion: Deletion) -> ObjectChange:
+    """The deletion of the current object, which follows what was known *before* it was asked for.
+
+    Any later rank could outrank a put that came after the deletion, and hide it forever.
+    """
+    return ObjectChange(
+        kind=Kind.MARKER if deletion.is_marker else Kind.REMOVAL,
+        bucket=bucket,
+        key=key,
+        version_id=deletion.version_id if deletion.is_marker else before.version_id or "",
+        rank=rank_after(before.rank),
+        event_name="DeleteObject",
+        event_time=deletion.at,
+        is_observation=True,
+        follows=before.version_id if deletion.is_marker else None,
+    )
+
+
+def observe_removal(bucket: str, key: str, version_id: str, put_rank: str, deletion: Deletion) -> ObjectChange:
+    """The removal of one version by its id. ``put_rank`` is that of the version's put, as far as it is known."""
+    return ObjectChange(
+        kind=Kind.REMOVAL,
+        bucket=bucket,
+        key=key,
+        version_id=version_id,
+        rank=rank_of_removal(version_id, put_rank),
+        event_name="DeleteObject",
+        event_time=deletion.at,
+        is_observation=True,
+    )
