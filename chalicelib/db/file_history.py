@@ -1,8 +1,6 @@
 """Reading the history of a file: its versions and its events, page by page, also those at places that it had before."""
 
-import binascii
 import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +9,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
 from chalicelib.catalog.objects import Current
+from chalicelib.db.cursors import decode_values, encode_values
 from chalicelib.db.pages import Slice, as_json_page
 from chalicelib.errors import InvalidCursor
 
@@ -222,25 +221,15 @@ def _page(
         if len(rows) > limit or page["found"] > len(page["rows"]):
             rows = rows[:limit]
             last = rows[-1]
-            return Slice(rows, _encode(name, last["number"], last["place"], last["version_id"]))
+            return Slice(rows, encode_values(name, last["number"], last["place"], last["version_id"]))
         place = version_id = None
     return Slice(rows, None)
 
 
-def _encode(name: str, number: int, place: str, version_id: str) -> str:
-    return urlsafe_b64encode(json.dumps([name, number, place, version_id]).encode()).decode().rstrip("=")
-
-
 def _decode(name: str, cursor: str, places: int) -> tuple[int, str, str]:
-    try:
-        found = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (ValueError, RecursionError, binascii.Error):
-        raise InvalidCursor from None
-    if not isinstance(found, list) or len(found) != 4 or found[0] != name:
-        raise InvalidCursor
-    _, number, place, version_id = found
+    number, place, version_id = decode_values(cursor, name, 3)
     if type(number) is not int or not 0 <= number < places:
         raise InvalidCursor
-    if not all(isinstance(value, str) and value.isascii() and "\0" not in value for value in (place, version_id)):
+    if not isinstance(place, str) or not isinstance(version_id, str):
         raise InvalidCursor
     return number, place, version_id

@@ -1,8 +1,6 @@
 """Reading keys as folders. `^@` is "starts with"; a folder ends with the first slash behind the prefix."""
 
-import binascii
 import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -11,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from chalicelib.db.cursors import decode_values, encode_values
 from chalicelib.db.pages import Slice
 from chalicelib.errors import InvalidCursor
 from chalicelib.ids import first_uuid7
@@ -63,7 +62,7 @@ def list_folders(
         row["name"] = row["prefix"][len(prefix) : -1]
     if len(rows) <= limit:
         return Slice(rows, None)
-    return Slice(rows[:limit], _encode(rows[limit - 1]["prefix"]))
+    return Slice(rows[:limit], encode_values("folders", rows[limit - 1]["prefix"]))
 
 
 def sum_below(session: Session, bucket: str, prefix: str, owner_id: UUID | None) -> dict[str, int]:
@@ -93,16 +92,8 @@ def files_below(
     return session.scalars(_FILES, bound).all()
 
 
-def _encode(folder: str) -> str:
-    return urlsafe_b64encode(json.dumps(["folders", folder]).encode()).decode().rstrip("=")
-
-
 def _decode(cursor: str, prefix: str) -> str:
-    try:
-        kind, folder = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        folder.encode()
-    except (ValueError, TypeError, AttributeError, RecursionError, binascii.Error):
-        raise InvalidCursor from None
-    if kind != "folders" or not folder.startswith(prefix) or "\0" in folder:
+    (folder,) = decode_values(cursor, "folders", 1)
+    if not isinstance(folder, str) or not folder.startswith(prefix):
         raise InvalidCursor
-    return str(folder)
+    return folder
