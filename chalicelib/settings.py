@@ -161,6 +161,8 @@ class Settings(BaseModel):
         values: dict[str, Any] = {
             alias: environ[alias] for field in cls.model_fields.values() if (alias := field.alias or "") in environ
         }
+        # A parameter of the template that was left empty says nothing; an empty endpoint says AWS.
+        values = {alias: value for alias, value in values.items() if value != "" or alias == "AWS_ENDPOINT_URL"}
         if endpoint := environ.get("AWS_ENDPOINT_URL_S3"):
             values["AWS_ENDPOINT_URL"] = endpoint
         if values.get("LANDFALL_STAGE", "local") != "local":
@@ -168,8 +170,6 @@ class Settings(BaseModel):
             if missing:
                 raise ConfigurationError(f"Outside the local stage these must be set: {', '.join(missing)}.")
             values = _CLOUD_DEFAULTS | values
-        # A parameter of the template that was left empty.
-        values = {alias: value for alias, value in values.items() if value != "" or alias == "AWS_ENDPOINT_URL"}
         values["AWS_ENDPOINT_URL"] = values.get("AWS_ENDPOINT_URL", cls.model_fields["s3_endpoint"].default) or None
         try:
             return cls.model_validate(values)

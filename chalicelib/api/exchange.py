@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from time import perf_counter
 from typing import Any, cast
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from chalice.app import Request
@@ -55,7 +56,9 @@ class Exchange:
     def url_path(self) -> str:
         """The path below `base_url`, as sent: percent-encoded, without query."""
         context = self.request.context
-        return str(self._event.get("path") or context.get("path") or context["resourcePath"])
+        path = str(self._event.get("path") or context.get("path") or context["resourcePath"])
+        # A request line may name a whole URL, with whatever host.
+        return path if path.startswith("/") else urlsplit(path).path or "/"
 
     @property
     def base_url(self) -> str:

@@ -173,7 +173,7 @@ def download_file(call: Call[FilePath, DownloadQuery, None]) -> Reply:
         call.path.file_id,
         query.version_id,
         query.inline,
-        call.settings.link_seconds,
+        call.settings,
         call.now,
     )
     return Reply(link, 302, {"Location": link.url}) if query.redirect else Reply(link)
@@ -248,12 +248,14 @@ def _sort(query: SessionFilesQuery) -> str:
     return query.sort or (RELEVANCE if query.q else "-created")
 
 
-# With these alone a list is one walk along an index, as long as its page. The limit would cost it a round trip.
+# Unfiltered, or one owner's or bucket's in the order of creation, a list is one walk along an index, about as long as its
+# page. The limit would cost it a round trip.
 _ONE_WALK = FileFilters()
 
 
 def _in_time(call: Call, session: Session, filters: FileFilters) -> AbstractContextManager[None]:
-    if replace(filters, owner_id=None, key=None, bucket=None) == _ONE_WALK:
+    by_creation = _sort(call.query).endswith("created")
+    if (replace(filters, owner_id=None, key=None, bucket=None) if by_creation else filters) == _ONE_WALK:
         return nullcontext()
     # By size a list takes two walks: see `chalicelib.db.file_queries.page_statements`.
     return within(session, call.settings.query_seconds, statements=2 if (call.query.sort or "").endswith("size") else 1)

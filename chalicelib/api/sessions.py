@@ -13,9 +13,10 @@ from chalicelib.api.schemas.sessions import (
     SessionQuery,
     SessionReplace,
 )
+from chalicelib.db.deadlines import within
 from chalicelib.db.models import Session
 from chalicelib.db.usage import UsageNow
-from chalicelib.errors import Conflict, InvalidCursor, NotFound, Unprocessable
+from chalicelib.errors import Conflict, InvalidCursor, NotFound, TooBroad, Unprocessable
 from chalicelib.services import sessions
 from chalicelib.services.sessions import SessionChanges
 
@@ -90,10 +91,11 @@ def patch_session(call: Call[SessionPath, None, SessionPatch]) -> Session:
 
 
 @routes.route("/api/sessions/{session_id}/usage", methods=["GET"], **JSON)
-@endpoint(path=SessionPath, response=UsageOut, errors=(NotFound,))
+@endpoint(path=SessionPath, response=UsageOut, errors=(NotFound, TooBroad))
 def get_session_usage(call: Call[SessionPath, None, None]) -> UsageNow:
     """Read how many files and bytes a session has."""
-    return sessions.usage_of(call.session, call.principal, call.path.session_id)
+    with within(call.session, call.settings.query_seconds):
+        return sessions.usage_of(call.session, call.principal, call.path.session_id)
 
 
 @routes.route("/api/sessions/{session_id}", methods=["DELETE"], **JSON)

@@ -6,9 +6,10 @@ from chalicelib.api.endpoint import JSON, Call, Reply, endpoint
 from chalicelib.api.pages import Page, PageQuery, page_reply
 from chalicelib.api.schemas.common import UsageOut
 from chalicelib.api.schemas.users import UserCreate, UserOut, UserPatch, UserPath, UserReplace
+from chalicelib.db.deadlines import within
 from chalicelib.db.models import User
 from chalicelib.db.usage import UsageNow
-from chalicelib.errors import Conflict, Forbidden, InvalidCursor, NotFound
+from chalicelib.errors import Conflict, Forbidden, InvalidCursor, NotFound, TooBroad
 from chalicelib.services import users
 from chalicelib.services.users import UserChanges
 
@@ -58,9 +59,11 @@ def replace_user(call: Call[UserPath, None, UserReplace]) -> User:
     """Replace a user's fields.
 
     What is left out falls back to its default, except role and limits, which stay. Only operators change those, and the email
-    address.
+    address; a member's stays if it is left out.
     """
-    changes: UserChanges = {"name": call.body.name, "email": call.body.email}
+    changes: UserChanges = {"name": call.body.name}
+    if "email" in call.body.model_fields_set or call.principal.is_operator:
+        changes["email"] = call.body.email
     if call.body.role is not None:
         changes["role"] = call.body.role
     if call.body.limits is not None:
@@ -82,10 +85,11 @@ def patch_user(call: Call[UserPath, None, UserPatch]) -> User:
 
 
 @routes.route("/api/users/{user_id}/usage", methods=["GET"], **JSON)
-@endpoint(path=UserPath, response=UsageOut, errors=(NotFound,))
+@endpoint(path=UserPath, response=UsageOut, errors=(NotFound, TooBroad))
 def get_user_usage(call: Call[UserPath, None, None]) -> UsageNow:
     """Read how many files and bytes a user has."""
-    return users.usage_of(call.session, call.principal, call.path.user_id)
+    with within(call.session, call.settings.query_seconds):
+        return users.usage_of(call.session, call.principal, call.path.user_id)
 
 
 @routes.route("/api/users/{user_id}", methods=["DELETE"], **JSON)

@@ -7,6 +7,7 @@ from ssl import SSLContext
 from time import monotonic
 from typing import Any
 
+from pg8000.exceptions import InterfaceError as ConnectionLost
 from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
@@ -158,5 +159,8 @@ def transaction(engine: Engine) -> Iterator[Session]:
         if is_lost(error):
             raise DatabaseUnavailable("The database does not answer.") from error
         raise
-    except OSError as error:  # pg8000 lets some of the socket's own errors through, at commit above all
+    except (
+        OSError,
+        ConnectionLost,
+    ) as error:  # pg8000 lets some of the socket's own errors through, at commit above all
         raise DatabaseUnavailable("The database does not answer.") from error

@@ -1,6 +1,5 @@
 """Reading the history of a file: its versions and its events, page by page, also those at places that it had before."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +8,9 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
 from chalicelib.catalog.objects import Current
+from chalicelib.db.current_version import current_version
 from chalicelib.db.cursors import decode_values, encode_values
-from chalicelib.db.pages import Slice, as_json_page
+from chalicelib.db.pages import JsonPage, Slice, as_json_page
 from chalicelib.errors import InvalidCursor
 
 # Which versions at a place that a file had are its own: the one that it left there, and what ranks below that one, by what is
@@ -25,19 +25,13 @@ _BELONGS = """(
             SELECT l.put_rank FROM object_versions AS l
             WHERE l.bucket = v.bucket AND l.key = v.key AND l.version_id = CAST(:left_version AS text)), '') END)"""
 
-# Recording has found the current version, and says so in the file's row: see `_CURRENT` in chalicelib/db/recording.py.
-_CURRENT_VERSION = """(
-    SELECT c.version_id FROM files AS f
-    JOIN object_versions AS c ON c.bucket = f.bucket AND c.key = f.key AND c.alive AND c.put_rank = f.rank
-        AND c.is_delete_marker = (f.version_id IS NULL) AND c.version_id = coalesce(f.version_id, c.version_id)
-    WHERE f.bucket = :bucket AND f.key = :key
-    LIMIT 1)"""
+_CURRENT_VERSION = f"(SELECT now.version_id FROM ({current_version(':bucket', ':key')}) AS now)"  # noqa: S608 - no values
 
 # A row without a put is only the tombstone of a version whose put never came, and "*" that of a whole key.
 _VERSIONS = text(
     as_json_page(
         """
-    SELECT v.version_id, v.is_delete_marker, v.refusal, NOT v.alive AS removed, v.size, v.etag, v.media_type, v.inspection,
+    SELECT v.version_id, v.is_delete_marker, NOT v.alive AS removed, v.size, v.etag, v.media_type, v.inspection,
         v.inspect_problem AS inspection_problem, v.stored_at, v.put_rank AS place,
         CAST(:until AS timestamptz) IS NULL AND v.version_id IS NOT DISTINCT FROM {current} AS is_current
     FROM object_versions AS v
@@ -66,26 +60,29 @@ _EVENTS = text(
 
 
 # The newest object of each key, and the markers above it, all of them alive: removing those makes it the current one again.
-_HIDDEN = text("""
-SELECT t.place, o.size, o.refusal, (
+_UNINSPECTED = "(v.inspect_after IS NOT NULL OR v.inspect_problem IS NOT NULL)"
+_MISMATCH = "coalesce(CAST(v.inspection -> 'is_mismatch' AS boolean), false)"
+_HIDDEN = text(
+    """
+SELECT t.place, o.size, o.version_id, o.put_rank, o.etag, o.media_type, o.is_uninspected, o.is_mismatch, (
     SELECT json_agg(json_build_array(m.version_id, m.put_rank)) FROM object_versions AS m
     WHERE m.bucket = t.bucket AND m.key = t.key AND m.alive AND m.is_delete_marker
         AND (m.put_rank > o.put_rank OR m.follows = o.version_id)) AS markers
 FROM unnest(CAST(:buckets AS text[]), CAST(:keys AS text[])) WITH ORDINALITY AS t (bucket, key, place)
 CROSS JOIN LATERAL (
-    SELECT * FROM object_versions AS v
+    SELECT v.*, {uninspected} AS is_uninspected, {mismatch} AS is_mismatch FROM object_versions AS v
     WHERE v.bucket = t.bucket AND v.key = t.key AND v.alive AND NOT v.is_delete_marker
     ORDER BY v.put_rank DESC, v.version_id DESC LIMIT 1) AS o
-""")
+""".replace("{uninspected}", _UNINSPECTED).replace("{mismatch}", _MISMATCH)
+)
 
 
 @dataclass(frozen=True, slots=True)
 class HiddenObject:
     """The newest object of a deleted file. ``markers``: version id and rank of each delete marker above it."""
 
-    size: int
+    version: "VersionPlace"
     markers: list[tuple[str, str]]
-    refusal: str | None = None
 
 
 def hidden_objects(session: Session, places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], HiddenObject]:
@@ -93,7 +90,18 @@ def hidden_objects(session: Session, places: Sequence[tuple[str, str]]) -> dict[
     bound = {"buckets": [bucket for bucket, _ in places], "keys": [key for _, key in places]}
     return {
         places[row.place - 1]: HiddenObject(
-            row.size or 0, [(version, rank) for version, rank in row.markers or ()], row.refusal
+            VersionPlace(
+                bucket=places[row.place - 1][0],
+                key=places[row.place - 1][1],
+                version_id=row.version_id,
+                put_rank=row.put_rank,
+                size=row.size,
+                etag=row.etag,
+                media_type=row.media_type,
+                is_uninspected=row.is_uninspected,
+                is_mismatch=row.is_mismatch,
+            ),
+            [(version, rank) for version, rank in row.markers or ()],
         )
         for row in session.execute(_HIDDEN, bound)
     }
@@ -136,7 +144,8 @@ class VersionPlace:
     size: int | None = None
     etag: str | None = None
     media_type: str | None = None
-    refusal: str | None = None
+    is_uninspected: bool = False
+    is_mismatch: bool = False
 
 
 def versions_of(session: Session, file_id: str, most: int) -> list[VersionPlace]:
@@ -165,10 +174,14 @@ ORDER BY a.until DESC, a.bucket, a.key
 """)
 _VERSION = text(
     """
-SELECT v.bucket, v.key, v.version_id, v.put_rank, v.size, v.etag, v.media_type, v.refusal FROM object_versions AS v
+SELECT v.bucket, v.key, v.version_id, v.put_rank, v.size, v.etag, v.media_type, {uninspected} AS is_uninspected,
+    {mismatch} AS is_mismatch
+FROM object_versions AS v
 WHERE v.bucket = :bucket AND v.key = :key AND v.version_id = :version_id
     AND v.alive AND NOT v.is_delete_marker AND v.put_rank <> '' AND {belongs}
 """.replace("{belongs}", _BELONGS)
+    .replace("{uninspected}", _UNINSPECTED)
+    .replace("{mismatch}", _MISMATCH)
 )
 
 
@@ -213,17 +226,15 @@ def _page(
 ) -> Slice[dict[str, Any]]:
     """Walk the places one after the other until there is a page; the cursor says where it stopped."""
     number, place, version_id = _decode(name, cursor, len(places)) if cursor else (0, None, None)
-    rows: list[dict[str, Any]] = []
+    page = JsonPage(limit)
     for index in range(number, len(places)):
-        bound = {**places[index], "place": place, "version_id": version_id, "limit": limit + 1 - len(rows)}
-        page = json.loads(session.execute(statement, bound).scalar_one())
-        rows += [row | {"number": index} for row in page["rows"]]
-        if len(rows) > limit or page["found"] > len(page["rows"]):
-            rows = rows[:limit]
-            last = rows[-1]
-            return Slice(rows, encode_values(name, last["number"], last["place"], last["version_id"]))
+        for row in page.read(session, statement, {**places[index], "place": place, "version_id": version_id}):
+            row["number"] = index
+        if page.is_cut:
+            last = page.rows[-1]
+            return Slice(page.rows, encode_values(name, last["number"], last["place"], last["version_id"]))
         place = version_id = None
-    return Slice(rows, None)
+    return Slice(page.rows, None)
 
 
 def _decode(name: str, cursor: str, places: int) -> tuple[int, str, str]:

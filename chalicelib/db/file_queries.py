@@ -18,7 +18,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from chalicelib.db.file_filters import FileFilters, bound_filters, condition
 from chalicelib.db.models import File
-from chalicelib.db.pages import Order, Slice, as_json_page, decode_cursor, encode_cursor
+from chalicelib.db.pages import JsonPage, Order, Slice, as_json_page, decode_cursor, encode_cursor
 from chalicelib.db.search import allow_typos, matching, score
 
 # A file as a dictionary: JSON's types, with timestamps and ids as text.
@@ -121,14 +121,12 @@ def list_files(
         return _search(session, filters, limit, cursor)
     order = replace(_SORTS[sort].order, scope=f"files {filters}")
     after = decode_cursor(order, cursor) if cursor else None
-    rows: list[FileDocument] = []
+    page = JsonPage(limit)
     for statement, parameters in page_statements(filters, sort, after):
-        page = json.loads(session.execute(statement, parameters | {"limit": limit + 1 - len(rows)}).scalar_one())
-        rows += page["rows"]
-        if len(rows) > limit or page["found"] > len(page["rows"]):
-            rows = rows[:limit]
-            return Slice(_worded(rows), encode_cursor(order, SimpleNamespace(**rows[-1])))
-    return Slice(_worded(rows), None)
+        page.read(session, statement, parameters)
+        if page.is_cut:
+            return Slice(_worded(page.rows), encode_cursor(order, SimpleNamespace(**page.rows[-1])))
+    return Slice(_worded(page.rows), None)
 
 
 def _search(session: Session, filters: FileFilters, limit: int, cursor: str | None) -> Slice[FileDocument]:
@@ -140,12 +138,12 @@ def _search(session: Session, filters: FileFilters, limit: int, cursor: str | No
     if after is not None:
         values |= {"after": after[0], "after_id": after[1]}
     statement = _search_statement(tuple(bound), len(filters.terms), after is not None)
-    page = json.loads(session.execute(statement, values | {"limit": limit + 1}).scalar_one())
-    rows = page["rows"][:limit]
-    cursor = encode_cursor(order, SimpleNamespace(**rows[-1])) if page["found"] > len(rows) else None
-    for row in rows:
+    page = JsonPage(limit)
+    page.read(session, statement, values)
+    cursor = encode_cursor(order, SimpleNamespace(**page.rows[-1])) if page.is_cut else None
+    for row in page.rows:
         del row["score"]
-    return Slice(_worded(rows), cursor)
+    return Slice(_worded(page.rows), cursor)
 
 
 @lru_cache(maxsize=512)

@@ -64,7 +64,7 @@ WHERE v.bucket = t.bucket AND v.key = t.key AND v.version_id = t.version_id AND 
 _CLAIM = """
 WITH due AS MATERIALIZED (
     SELECT bucket, key, version_id FROM object_versions
-    WHERE inspect_after <= :now
+    WHERE inspect_after <= :now {condition}
     ORDER BY inspect_after {direction}
     LIMIT :most
     FOR UPDATE SKIP LOCKED
@@ -78,7 +78,11 @@ FROM due
 WHERE v.bucket = due.bucket AND v.key = due.key AND v.version_id = due.version_id
 RETURNING v.bucket, v.key, v.version_id, v.put_rank, v.inspect_tries, v.inspect_after IS NOT NULL AS claimed
 """
-_CLAIM_OLDEST, _CLAIM_NEWEST = text(_CLAIM.format(direction="ASC")), text(_CLAIM.format(direction="DESC"))
+_CLAIM_OLDEST = text(_CLAIM.format(direction="ASC", condition=""))
+_CLAIM_NEWEST = text(_CLAIM.format(direction="DESC", condition=""))
+_CLAIM_ONE = text(
+    _CLAIM.format(direction="ASC", condition="AND bucket = :bucket AND key = :key AND version_id = :version_id")
+)
 
 # The rank guards: if another put came under the same version id meanwhile, what was found belongs to the older one.
 _SAVE = text("""
@@ -97,6 +101,11 @@ WITH found AS MATERIALIZED (
     RETURNING v.bucket, v.key, v.version_id, v.put_rank, v.media_type, v.size, v.inspection ->> 'sha256' AS sha256,
         v.inspection ->> 'detected_media_type' AS detected_media_type,
         coalesce(CAST(v.inspection -> 'is_mismatch' AS boolean), false) AS is_mismatch
+), judged_anew AS (
+    -- What had been judged without it: see chalicelib/services/enforcement.py.
+    UPDATE uploads AS u SET judged_rank = NULL
+    FROM saved AS s JOIN files AS f ON f.bucket = s.bucket AND f.key = s.key
+    WHERE u.file_id = f.id AND u.judged_rank = s.put_rank
 )
 UPDATE files AS f SET media_type = s.media_type, size = s.size, sha256 = s.sha256, is_mismatch = s.is_mismatch,
     detected_media_type = s.detected_media_type, updated_at = :now
@@ -136,6 +145,24 @@ def request_given_up(session: Session, now: datetime, most: int) -> int:
     requests = [InspectionRequest(row.bucket, row.key, row.version_id, "InspectAgain") for row in found]
     request_inspection(session, requests, now)
     return len(requests)
+
+
+def claim_version(session: Session, now: datetime, version: InspectionRequest) -> list[Claim]:
+    """Take one version that is due, as `claim_due` does."""
+    row = session.execute(
+        _CLAIM_ONE,
+        {
+            "now": now,
+            "most": 1,
+            "most_tries": MAX_TRIES,
+            "lease_end": now + _LEASE,
+            "unfinished": _UNFINISHED,
+            "bucket": version.bucket,
+            "key": version.key,
+            "version_id": version.version_id,
+        },
+    ).one_or_none()
+    return [Claim(*row[:5])] if row is not None and row.claimed else []
 
 
 def claim_due(session: Session, now: datetime, most: int, newest_first: bool = False) -> list[Claim]:

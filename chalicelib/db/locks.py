@@ -2,9 +2,9 @@
 
 1. sessions;
 2. keys, in the order of their stripes: whoever writes ``object_versions``, or more than one file;
-3. rows of files, in the order of their ids;
-4. rows of uploads, in the order of their files' ids;
-5. usage, which the triggers on files lock in the order of its key, at the end of each statement.
+3. rows of versions, then of files, in the order of their ids;
+4. usage, which the triggers on files lock in the order of its key, at the end of each statement;
+5. rows of uploads.
 """
 
 from collections.abc import Collection, Iterable
@@ -46,10 +46,13 @@ def wait_at_most(session: Session, milliseconds: int) -> None:
     session.execute(_WAIT, {"milliseconds": str(milliseconds)})
 
 
-def lock_files(session: Session, file_ids: Collection[UUID]) -> None:
-    """Wait for these files: for their keys, as recording does, then for their rows."""
+def lock_files(session: Session, file_ids: Collection[UUID], also: Iterable[tuple[str, str]] = ()) -> None:
+    """Wait for these files: for their keys, as recording does, then for their rows.
+
+    ``also``: further keys that this transaction is going to record. A file may have moved since they were read.
+    """
     rows = session.execute(select(File.bucket, File.key).where(File.id.in_(file_ids)))
-    lock_keys(session, [(row.bucket, row.key) for row in rows])
+    lock_keys(session, [*((row.bucket, row.key) for row in rows), *also])
     lock = select(File.id).where(File.id.in_(file_ids)).order_by(File.id)
     session.execute(lock.with_for_update(key_share=True))
 

@@ -107,6 +107,7 @@ class File(Base):
         CheckConstraint("jsonb_typeof(metadata) = 'object'", name="metadata"),
         CheckConstraint("octet_length(key) BETWEEN 1 AND 1024", name="key"),
         CheckConstraint("reserved >= 0", name="reserved"),
+        CheckConstraint("restoring >= 0", name="restoring"),
         CheckConstraint("array_position(tags, NULL) IS NULL", name="tags"),
         # Sorts. Creation needs none: see the class. A page within one bucket or owner walks the same ones.
         Index(None, "updated_at", "id"),
@@ -130,6 +131,7 @@ class File(Base):
             ),
         ),
         Index(None, "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
+        Index("files_restoring_idx", "id", postgresql_where=text("restoring IS NOT NULL")),
         Index(None, "moved_to", postgresql_where=text("moved_to IS NOT NULL")),
         Index("files_tags_idx", "tags", postgresql_using="gin"),
         Index("files_metadata_idx", "metadata", postgresql_using="gin", postgresql_ops={"metadata": "jsonb_path_ops"}),
@@ -152,6 +154,8 @@ class File(Base):
     tags: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
     # Bytes that a pending upload may still bring.
     reserved: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    # Bytes that a restore is about to add; null: nobody restores it.
+    restoring: Mapped[int | None] = mapped_column(BigInteger)
     # In base64, as S3 writes it; only where S3 itself has verified it.
     sha256: Mapped[str | None] = mapped_column(Bytewise)
     detected_media_type: Mapped[str | None] = mapped_column(Bytewise)
@@ -257,8 +261,6 @@ class ObjectVersion(Base):
     inspection: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     inspect_after: Mapped[datetime | None] = mapped_column(Moment)
     inspect_tries: Mapped[int] = mapped_column(server_default=text("0"))
-    # Why a policy of its owner's refused it.
-    refusal: Mapped[str | None] = mapped_column(Text)
     # Why the last try failed. With nothing due it was the last one: see chalicelib/db/inspection_queue.py.
     inspect_problem: Mapped[str | None] = mapped_column(Text)
 

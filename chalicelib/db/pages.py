@@ -1,7 +1,8 @@
 """Keyset pagination: the next page starts after the last row of this one, however deep, in one step into an index."""
 
+import json
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import accumulate
@@ -9,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 from zlib import crc32
 
-from sqlalchemy import Select, literal, tuple_
+from sqlalchemy import Select, TextClause, literal, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from chalicelib.db.cursors import decode_values, encode_values
@@ -33,17 +34,43 @@ MOST_BYTES = 2_000_000
 
 
 def as_json_page(rows: str) -> str:
-    """The statement that answers ``rows`` (a statement, too, whose rows are in order) as one JSON value: how many there are, and
-    the first of them, as many as have `MOST_BYTES` together; at least one.
+    """The statement that answers ``rows`` (a statement, too, whose rows are in order) as one JSON value, for `JsonPage`.
 
-    Each row is written once. A window without an order takes them as they come.
+    OFFSET 0 has each row written once: Postgres would otherwise do it for its length, and again for its text. A window
+    without an order takes them as they come.
     """
     return " ".join((
-        "SELECT json_build_object('found', count(*), 'rows', coalesce(json_agg(p.row) FILTER (WHERE",
-        f"p.bytes <= {MOST_BYTES} OR p.number = 1), '[]'))::text FROM (SELECT w.row, row_number() OVER () AS number,",
+        "SELECT json_build_object('found', count(*), 'bytes', coalesce(max(p.bytes) FILTER (WHERE",  _FITS, "), 0),",
+        "'rows', coalesce(json_agg(p.row) FILTER (WHERE", _FITS, "), '[]'))::text",
+        "FROM (SELECT w.row, row_number() OVER () AS number,",
         "sum(octet_length(w.row::text)) OVER (ROWS UNBOUNDED PRECEDING) AS bytes",
-        "FROM (SELECT row_to_json(f) AS row FROM (", rows, ") AS f) AS w) AS p",
+        "FROM (SELECT row_to_json(f) AS row FROM (", rows, ") AS f OFFSET 0) AS w) AS p",
     ))  # fmt: skip
+
+
+_FITS = "p.bytes <= CAST(:bytes_left AS bigint) OR p.number <= CAST(:at_least AS int)"
+
+
+class JsonPage:
+    """The rows of a page, from one or several statements of `as_json_page`: at most ``limit``, and `MOST_BYTES` of them, but at
+    least one if there is one. ``is_cut``: there are further rows, so that the page ends here.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.is_cut = False
+        self._limit, self._bytes_left = limit, MOST_BYTES
+
+    def read(self, session: Session, statement: TextClause, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Add what a statement answers; returns the rows that it added."""
+        room = self._limit - len(self.rows)
+        bound = {"limit": room + 1, "bytes_left": self._bytes_left, "at_least": 0 if self.rows else 1}
+        answer = json.loads(session.execute(statement, {**parameters, **bound}).scalar_one())
+        added: list[dict[str, Any]] = answer["rows"][:room]
+        self.rows += added
+        self.is_cut = answer["found"] > len(added)
+        self._bytes_left -= int(answer["bytes"])
+        return added
 
 
 @dataclass(frozen=True, slots=True)

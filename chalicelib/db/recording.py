@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from chalicelib.catalog.changes import Kind, ObjectChange
 from chalicelib.catalog.keys import display_name
 from chalicelib.catalog.merge import VersionKey, VersionState, fold
+from chalicelib.db.current_version import current_version
 from chalicelib.db.locks import lock_keys
 from chalicelib.ids import uuid7_texts
 
@@ -94,8 +95,6 @@ WITH incoming AS MATERIALIZED (
                      THEN coalesce(excluded.inspection, v.inspection) ELSE excluded.inspection END,
         inspect_after = CASE WHEN excluded.put_rank > v.put_rank THEN excluded.inspect_after ELSE v.inspect_after END,
         inspect_tries = CASE WHEN excluded.put_rank > v.put_rank THEN 0 ELSE v.inspect_tries END,
-        refusal = CASE WHEN excluded.put_rank <= v.put_rank OR (excluded.etag, excluded.size) = (v.etag, v.size)
-                  THEN v.refusal END,
         inspect_problem = CASE WHEN excluded.put_rank <= v.put_rank THEN v.inspect_problem END
     WHERE excluded.put_rank > v.put_rank OR excluded.removal_rank > v.removal_rank
         OR (excluded.held_object AND NOT v.held_object)
@@ -125,17 +124,13 @@ JOIN unnest(CAST(:buckets AS text[]), CAST(:keys AS text[])) AS t (bucket, key) 
 WHERE p.version_id = '*' AND v.bucket = p.bucket AND v.key = p.key AND v.removal_rank < p.removal_rank
 """)
 
-# The current version is the alive one of highest put rank: one step into an index for each key. The file is `stored`
-# when that is a real object, else `deleted`, with nothing of the object left in its columns: they must follow from the
-# set of changes alone. A key that never held an object gets no file, but an upload that waits for its object has one
-# already, and stays `pending` until then.
+# The file is `stored` when the current version is a real object, else `deleted`, with nothing of the object left in its
+# columns: they must follow from the set of changes alone. A key that never held an object gets no file, but an upload that
+# waits for its object has one already, and stays `pending` until then.
 # The answer comes as one JSON value: the driver decodes a thousand rows ten times slower.
 # Events carry no media type: a new upload has the announced one until its object is inspected.
-# One thing more: a caller may delete an upload before any event of it came, or restore what was deleted a moment ago. What we
-# saw then ranks below the other one's own event, when that comes; until its own event comes too, `follows` says which of
-# the two is later, and of several that follow each other, the last. Ids of versions are given once, but for the empty one: the
-# bound ends a circle of those.
-_CURRENT = text("""
+_CURRENT = text(
+    """
 WITH touched AS MATERIALIZED (
     SELECT * FROM json_to_recordset(CAST(:keys AS json)) AS t (ord int, bucket text, key text, id uuid, name text)
 ), written AS (
@@ -149,26 +144,7 @@ WITH touched AS MATERIALIZED (
         v.is_object AND coalesce(CAST(v.inspection -> 'is_mismatch' AS boolean), false),
         CASE WHEN v.is_object THEN v.inspection ->> 'sha256' END, CASE WHEN v.is_object THEN v.stored_at END, :now, :now
     FROM touched AS t
-    LEFT JOIN LATERAL (
-        SELECT picked.*, NOT picked.is_delete_marker AS is_object
-        FROM (
-            SELECT * FROM object_versions AS c
-            WHERE c.bucket = t.bucket AND c.key = t.key AND c.alive
-            ORDER BY c.put_rank DESC, c.version_id DESC
-            LIMIT 1) AS top
-        CROSS JOIN LATERAL (
-            WITH RECURSIVE later AS (
-                SELECT top.*, 0 AS steps
-                UNION ALL
-                SELECT m.*, l.steps + 1 FROM later AS l CROSS JOIN LATERAL (
-                    SELECT * FROM object_versions AS m
-                    WHERE m.bucket = t.bucket AND m.key = t.key AND m.alive
-                        AND m.follows = l.version_id AND m.version_id <> l.version_id
-                    ORDER BY m.put_rank DESC, m.version_id DESC
-                    LIMIT 1) AS m
-                WHERE l.steps < 1000)
-            SELECT * FROM later ORDER BY steps DESC LIMIT 1) AS picked
-    ) AS v ON true
+    LEFT JOIN LATERAL (SELECT c.*, NOT c.is_delete_marker AS is_object FROM ({current}) AS c) AS v ON true
     WHERE v.is_object OR (
         SELECT true FROM object_versions AS h
         WHERE h.bucket = t.bucket AND h.key = t.key AND h.held_object LIMIT 1)
@@ -190,7 +166,8 @@ SELECT json_agg(json_build_array(coalesce(w.id, f.id), f.state, coalesce(w.state
 FROM touched AS t
 LEFT JOIN LATERAL (SELECT * FROM files AS b WHERE b.key = t.key AND b.bucket = t.bucket LIMIT 1) AS f ON true
 LEFT JOIN written AS w ON w.key = t.key AND w.bucket = t.bucket
-""")
+""".replace("{current}", current_version("t.bucket", "t.key"))
+)
 
 
 def record_changes(session: Session, changes: Sequence[ObjectChange], now: datetime) -> list[Recorded]:

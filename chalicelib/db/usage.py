@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 from chalicelib.db.models import Usage
 
 # Every version that isn't shown: those of deleted files, older ones of stored files, and those that moved files have left behind.
-_TRASH = text("""
+_TRASH = """
 WITH mine AS (
     SELECT f.id, f.bucket, f.key, f.version_id FROM files AS f
-    WHERE f.owner_id = CAST(:owner_id AS uuid) AND (:session_id = '' OR f.session_id = :session_id)
+    WHERE f.owner_id = CAST(:owner_id AS uuid) AND {of_session}
 ), places AS (
     SELECT bucket, key, version_id FROM mine
     UNION ALL
@@ -21,7 +21,9 @@ WITH mine AS (
 SELECT count(*) AS versions, coalesce(sum(v.size), 0) AS bytes
 FROM places AS p JOIN object_versions AS v ON v.bucket = p.bucket AND v.key = p.key
 WHERE v.alive AND NOT v.is_delete_marker AND v.version_id IS DISTINCT FROM p.version_id
-""")
+"""
+_TRASH_OF_ALL = text(_TRASH.format(of_session="true"))
+_TRASH_OF_SESSION = text(_TRASH.format(of_session="f.session_id = :session_id"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class UsageNow:
 def read_usage(session: Session, owner_id: UUID, session_id: str = "") -> UsageNow:
     """What an owner uses, in one of its sessions or, with ``""``, all in all."""
     counted = session.get(Usage, (owner_id, session_id))
-    trash = session.execute(_TRASH, {"owner_id": owner_id, "session_id": session_id}).one()
+    bound = {"owner_id": owner_id} | ({"session_id": session_id} if session_id else {})
+    trash = session.execute(_TRASH_OF_SESSION if session_id else _TRASH_OF_ALL, bound).one()
     files, size = (counted.files, counted.bytes) if counted else (0, 0)
     return UsageNow(files, size, trash.versions, int(trash.bytes))

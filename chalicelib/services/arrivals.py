@@ -59,7 +59,8 @@ def complete(
         NotArrived: the object is not there, or the parts don't make what was announced; says why. Nothing has changed.
     """
     with transaction() as session:
-        file = present_file(visible_file(session, principal, file_id))
+        # Locked, so that its event doesn't come between this look and the next.
+        file = present_file(visible_file(session, principal, file_id, lock=True))
         if file["state"] == "stored":
             return file
         found = open_upload(session, principal, file_id)

@@ -22,9 +22,9 @@ from chalicelib.db.recording import record_changes
 from chalicelib.errors import AgainstPolicy, Conflict, LandfallError, NotFound, OverQuota, StoreUnavailable
 from chalicelib.services import Transaction, in_transaction
 from chalicelib.services.claims import claim_files, release_files
-from chalicelib.services.files import delete_file, observe_deleted, refuse_refused
+from chalicelib.services.files import delete_file, observe_deleted
 from chalicelib.services.moving import moving_files
-from chalicelib.services.pending import Room, abort_parts, give_up_uploads
+from chalicelib.services.pending import abort_parts, check_version, end_restores, give_up_uploads, reserve_restore
 from chalicelib.services.principals import Principal
 from chalicelib.settings import Settings
 from chalicelib.store.client import CHANGED, ObjectStore
@@ -68,7 +68,7 @@ def delete_files(
         keys = {file["id"]: file["key"] for file in by_now if file["state"] != "deleted"}
         for file, answer in zip(group, answers, strict=True):
             file_id = UUID(file["id"])
-            if answer == CHANGED or keys.get(file["id"], file["key"]) != file["key"]:
+            if answer in CHANGED or keys.get(file["id"], file["key"]) != file["key"]:
                 singly.add(file_id)
             else:
                 outcomes[file_id] = answer if isinstance(answer, LandfallError) else _refusal(answer)
@@ -116,13 +116,14 @@ def restore_files(
     finally:
         with transaction() as session:
             release_files(session, claimed)
+            end_restores(session, claimed)
     return [Outcome(file_id, outcomes[file_id]) for file_id in file_ids]
 
 
 def _record_deletions(
     session: Session, ids: Sequence[UUID], changes: Sequence[ObjectChange], now: datetime
 ) -> list[FileDocument]:
-    lock_files(session, ids)
+    lock_files(session, ids, {(change.bucket, change.key) for change in changes})
     record_changes(session, changes, now)
     waiting = update(File).where(File.id.in_(ids), File.state == "pending")
     session.execute(waiting.values(state="deleted", updated_at=now))
@@ -131,9 +132,9 @@ def _record_deletions(
 
 
 def _record_removals(session: Session, ids: Sequence[UUID], changes: Sequence[ObjectChange], now: datetime) -> None:
-    lock_files(session, ids)
+    lock_files(session, ids, {(change.bucket, change.key) for change in changes})
     record_changes(session, changes, now)
-    session.execute(update(File).where(File.id.in_(ids)).values(expires_at=None))
+    session.execute(update(File).where(File.id.in_(ids)).values(expires_at=None, restoring=None))
 
 
 def _present(
@@ -166,7 +167,6 @@ def _markers(
     file_ids: Sequence[UUID],
 ) -> tuple[dict[UUID, list[tuple[str, str]]], dict[UUID, LandfallError | None]]:
     """For each deleted file the version id and rank of each delete marker above its newest object; and why not, of others."""
-    room = Room(session, options)
     hidden = file_history.hidden_objects(
         session, [(file["bucket"], file["key"]) for file in files.values() if file["state"] == "deleted"]
     )
@@ -185,9 +185,9 @@ def _markers(
                 found = hidden.get((file["bucket"], file["key"]))
                 if found is None or not found.markers:
                     raise Conflict("Nothing is left of the file that could be restored: S3 holds no version of it.")
-                refuse_refused(principal, found.refusal)
-                if file["owner_id"]:
-                    room.take(UUID(file["owner_id"]), file["session_id"], 1, found.size)
+                check_version(session, options, principal, file, found.version)
+                with session.begin_nested():  # what has no room is not reserved
+                    reserve_restore(session, options, file, found.version.size or 0)
                 markers[file_id] = found.markers
         except (NotFound, Conflict, AgainstPolicy, OverQuota) as error:
             refused[file_id] = error

@@ -10,26 +10,33 @@ from sqlalchemy.orm import Session
 from chalicelib.db.locks import lock_files
 from chalicelib.db.models import File
 
-# Longer than any Lambda of ours works on one file; a claim whose process died ends by itself.
-_LEASE = timedelta(minutes=5)
+# How long a claim lasts whose process died: longer than the function with the most time runs (`work`, 10 minutes).
+CLAIM = timedelta(minutes=11)
 
 
-def claim_files(session: Session, file_ids: Iterable[UUID], now: datetime) -> set[UUID]:
-    """Those of these files that nobody else holds; they are the caller's until `release_files`, or for five minutes."""
+def claim_files(session: Session, file_ids: Iterable[UUID], now: datetime, mine: datetime | None = None) -> set[UUID]:
+    """Those of these files that nobody else holds; they are the caller's until `release_files`, or for `CLAIM`.
+
+    ``mine``: until when a process before this one has claimed them, for the same job.
+    """
     file_ids = list(file_ids)
     lock_files(session, file_ids)
-    free = File.id.in_(file_ids), or_(File.busy_until.is_(None), File.busy_until <= now)
-    claim = update(File).where(*free).values(busy_until=now + _LEASE).returning(File.id)
+    free = or_(File.busy_until.is_(None), File.busy_until <= now, File.busy_until == mine)
+    claim = update(File).where(File.id.in_(file_ids), free).values(busy_until=now + CLAIM).returning(File.id)
     return set(session.scalars(claim))
 
 
 def release_files(session: Session, file_ids: Iterable[UUID]) -> None:
     """Give files back."""
-    hold_files(session, file_ids, None)
+    _hold(session, list(file_ids), None)
 
 
-def hold_files(session: Session, file_ids: Iterable[UUID], until: datetime | None) -> None:
+def hold_files(session: Session, file_ids: Iterable[UUID], until: datetime) -> None:
     """Have nobody touch files until then: what failed a moment ago is tried again later, and keeps no others waiting."""
-    file_ids = list(file_ids)
-    lock_files(session, file_ids)
+    _hold(session, list(file_ids), until)
+
+
+def _hold(session: Session, file_ids: list[UUID], until: datetime | None) -> None:
+    if len(file_ids) > 1:  # one row waits for nobody in a circle, and for no key
+        lock_files(session, file_ids)
     session.execute(update(File).where(File.id.in_(file_ids)).values(busy_until=until))

@@ -39,7 +39,8 @@ _PROPOSED = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-(?=.)", re.I
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One `signRequest`. ``wanted`` is what the client says of the file, which it need not."""
+    """One `signRequest`. ``wanted`` is what the client says of the file, which it need not; ``part_bytes`` how it is going to
+    cut it, if not as Uppy does by itself."""
 
     verb: Verb
     key: str
@@ -104,10 +105,8 @@ def sign_parts(
     key: str,
     upload_id: str,
     numbers: Sequence[int],
-    part_bytes: int | None = None,
 ) -> dict[int, str]:
-    """Links to PUT these parts, by their numbers. Where the file's size was announced, each part's length is signed: as Uppy
-    cuts a file, or in parts of ``part_bytes``.
+    """Links to PUT these parts, by their numbers. Where the file's size was announced, each part's length is signed.
 
     Raises:
         NotFound: the caller has no such upload. InvalidInput: the file has no part of such a number, or S3 takes none.
@@ -119,7 +118,7 @@ def sign_parts(
         raise InvalidInput(f"S3 numbers parts from 1 to {MAX_PARTS}.")
     if upload.size is None and file["state"] == "pending":
         reserve_parts(transaction, store, options, OpenUpload(file, upload))
-    sizes = [_part_bytes(number, upload.size, part_bytes) for number in numbers]
+    sizes = [_part_bytes(number, upload) for number in numbers]
     sign, seconds = store.links.part, options.link_seconds
     return {
         number: sign(file["bucket"], key, upload_id, number, size, seconds).url
@@ -127,12 +126,12 @@ def sign_parts(
     }
 
 
-def _part_bytes(number: int, size: int | None, part_bytes: int | None) -> int | None:
-    if size is None:
+def _part_bytes(number: int, upload: Upload) -> int | None:
+    if upload.size is None or upload.part_size is None:
         return None
-    length = bytes_of_part(number, size, part_bytes or uppys_part_size(size))
+    length = bytes_of_part(number, upload.size, upload.part_size)
     if length < 0 or (length == 0 and number > 1):
-        raise InvalidInput(f"A file of {size} bytes has no part {number}.")
+        raise InvalidInput(f"A file of {upload.size} bytes has no part {number}.")
     return length
 
 
@@ -202,8 +201,7 @@ def sign(
         case "PUT", str(upload_id), int(number):
             with transaction() as session:
                 key = _adopt(session, options, principal, asked)
-            part_bytes = asked.part_bytes
-            urls = sign_parts(transaction, store, options, principal, key, upload_id, [number], part_bytes)
+            urls = sign_parts(transaction, store, options, principal, key, upload_id, [number])
             return Signed(SignedRequest("PUT", urls[number]), asked.key)
         case (("GET" | "POST" | "DELETE"), str(upload_id), None):
             with transaction() as session:
@@ -246,6 +244,7 @@ def _sign_create(
                 options.bucket, principal, wanted.name, now, "multipart", wanted.media_type, wanted.size,
                 client_key=asked.key,
             )  # fmt: skip
+            place = replace(place, part_bytes=asked.part_bytes or uppys_part_size(wanted.size or 0))
             add_pending(session, options, principal, wanted.said, [place], now)
             key = place.key
         else:

@@ -177,7 +177,7 @@ def sign_parts(
         found = _open_multipart(session, principal, file_id)
     upload, seconds = found.upload, options.link_seconds
     if upload.size is None:
-        reserve_parts(transaction, store, options, found, len(numbers) * (bytes_each or 0))
+        reserve_parts(transaction, store, options, found, numbers if bytes_each else (), bytes_each or 0)
     parts = []
     for number in numbers:
         size = bytes_each

@@ -1,11 +1,11 @@
 """Policies that can be judged only when the bytes are there: their type, and a size that nobody had announced.
 
 It runs by the clock, over uploads that have come and were inspected, until their links have ended. An object that a policy
-refuses is deleted as its owner would delete it, and the file says why. In a versioned bucket S3 still holds it; only operators
-can get at it then, or bring it back.
+refuses is deleted as its owner would delete it, and the file says why. In a versioned bucket S3 still holds it; its owner can't
+get at it, as at no version that isn't shown and that a policy refuses: see `pending.check_version`.
 
-An upload whose inspection was given up is judged by what is known. If it passes, it stays to be judged: once it is inspected,
-its bytes may turn out to be something else.
+An upload whose inspection was given up is judged by what is known, and again once it is inspected after all: its bytes may turn
+out to be something else.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from chalicelib import telemetry
 from chalicelib.catalog.limits import check_file, check_quota
-from chalicelib.db.locks import lock_keys
+from chalicelib.db.locks import lock_files
 from chalicelib.db.models import File, ObjectVersion, Upload, User
 from chalicelib.db.models import Session as UploadSession
 from chalicelib.errors import AgainstPolicy, LandfallError, OverQuota
@@ -41,10 +41,10 @@ def judge_uploads(
         due = _due(session, most)
     for file_id in due:
         with transaction() as session:
-            reason = _judge(session, options, file_id)
+            reason, rank = _judge(session, options, file_id)
         try:
             if reason:
-                delete_found(transaction, store, file_id, now)
+                delete_found(transaction, store, file_id, now, rank)
                 refused.append((file_id, reason))
         except LandfallError as error:
             telemetry.log("warning", "a refused upload could not be deleted yet", file_id=file_id, error=error)
@@ -64,7 +64,7 @@ def _pass_harmless(session: Session, options: Settings) -> None:
         select(Upload.file_id, File.rank)
         .join(File, File.id == Upload.file_id)
         .where(File.state == "stored", _is_unjudged())
-        .where(~_awaits_inspection(), ~_was_not_inspected())
+        .where(~_awaits_inspection(), ~was_not_inspected())
         .where(File.is_mismatch.is_(False), Upload.size == File.size)
         .where(as_announced if restricted else or_(as_announced, Upload.media_type.is_(None)))
         .with_for_update(of=Upload, skip_locked=True)  # others will do those that they hold
@@ -75,10 +75,12 @@ def _pass_harmless(session: Session, options: Settings) -> None:
 
 
 def _due(session: Session, most: int) -> Sequence[UUID]:
-    """In no order, so that some that can't be deleted keep nobody waiting; those that were never inspected come last."""
+    """Each owner's in turn, and in no order, so that neither many of one nor some that can't be deleted keep others waiting;
+    those that were never inspected come last."""
     due = select(Upload.file_id).join(File, File.id == Upload.file_id)
     due = due.where(_is_unjudged(), File.state == "stored", ~_awaits_inspection())
-    return session.scalars(due.order_by(_was_not_inspected(), func.random()).limit(most)).all()
+    turn = func.row_number().over(partition_by=File.owner_id, order_by=func.random())
+    return session.scalars(due.order_by(was_not_inspected(), turn).limit(most)).all()
 
 
 def _is_unjudged() -> ColumnElement[bool]:
@@ -90,7 +92,8 @@ def _awaits_inspection() -> Exists:
     return _current_version(ObjectVersion.inspect_after.is_not(None))
 
 
-def _was_not_inspected() -> Exists:
+def was_not_inspected() -> Exists:
+    """Whether the inspection of a file's current version failed, the last time it was tried."""
     return _current_version(ObjectVersion.inspect_problem.is_not(None))
 
 
@@ -103,27 +106,20 @@ def _current_version(condition: ColumnElement[bool]) -> Exists:
     return select(ObjectVersion.key).where(*this, condition).exists()
 
 
-def _judge(session: Session, options: Settings, file_id: UUID) -> str | None:
-    """Why the file is refused, noted for its owner to read; None if it isn't."""
+def _judge(session: Session, options: Settings, file_id: UUID) -> tuple[str | None, str]:
+    """Why the file is refused, noted for its owner to read, or None if it isn't; and the rank of what was judged."""
+    lock_files(session, [file_id])  # so that nothing else comes to its key meanwhile
     file, upload = session.get(File, file_id), session.get(Upload, file_id)
     if file is None or upload is None or file.state != "stored" or file.owner_id is None:
-        return None
+        return None, ""
     policies = policies_of(session, options, file.owner_id, file.session_id)
-    unfit = _unfit(file, policies)
-    reason = unfit or _too_much(session, file, upload, policies)
-    here = (
-        ObjectVersion.bucket == file.bucket,
-        ObjectVersion.key == file.key,
-        ObjectVersion.version_id == file.version_id,
-    )
-    lock_keys(session, [(file.bucket, file.key)])
-    session.execute(update(ObjectVersion).where(*here).values(refusal=unfit))
-    if reason is not None:
-        upload.problem = reason
-    elif not session.scalar(select(select(File.id).where(File.id == file_id, _was_not_inspected()).exists())):
+    reason = _unfit(file, policies) or _too_much(session, file, upload, policies)
+    if reason is None:
         upload.judged_rank = file.rank
+    else:
+        upload.problem = reason
     session.flush()
-    return reason
+    return reason, file.rank
 
 
 def _unfit(file: File, policies: Sequence[Policy]) -> str | None:

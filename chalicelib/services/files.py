@@ -23,9 +23,9 @@ from chalicelib.db.models import Session as UploadSession
 from chalicelib.db.pages import Slice
 from chalicelib.db.recording import record_changes
 from chalicelib.db.search import index_files
-from chalicelib.errors import AgainstPolicy, Conflict, NotFound, PreconditionFailed, Unprocessable
+from chalicelib.errors import Conflict, NotFound, PreconditionFailed, Unprocessable
 from chalicelib.services import Transaction, in_transaction, sessions
-from chalicelib.services.pending import abort_parts, check_quotas, give_up_uploads, policies_of
+from chalicelib.services.pending import abort_parts, check_quotas, check_version, give_up_uploads, policies_of
 from chalicelib.services.principals import Principal
 from chalicelib.settings import Settings
 
@@ -173,7 +173,7 @@ def download_link(
     file_id: UUID,
     version_id: str | None,
     inline: bool,
-    seconds: int,
+    options: Settings,
     now: datetime,
 ) -> DownloadLink:
     """A presigned link to a file's current version, or to an earlier one that S3 still holds.
@@ -184,7 +184,7 @@ def download_link(
     Raises:
         NotFound: there is no such file or version for this caller, or the file was deleted.
         Conflict: the file's bytes haven't arrived yet, or a member asks for a version of a deleted file.
-        AgainstPolicy: a policy has refused this version.
+        AgainstPolicy: see `check_version`.
     """
     file = visible_file(session, principal, file_id)
     bucket, key = file["bucket"], file["key"]
@@ -198,22 +198,12 @@ def download_link(
             raise NotFound(f"The file {file_id} has no such version, or it holds no bytes.")
         if file["state"] == "deleted" and not principal.is_operator:
             raise Conflict("The file is deleted. Restore it, or this version of it, to download it.")
-        refuse_refused(principal, found.refusal)
+        check_version(session, options, principal, file, found)
         bucket, key, version, media_type = found.bucket, found.key, found.version_id, found.media_type
     # S3 takes a link without version for the current one, whatever that is by then.
     signed = version or ("null" if version_id is not None and file["version_id"] else None)
-    url = store.links.download(bucket, key, signed, file["name"], media_type, seconds, inline)
-    return DownloadLink(url, now + timedelta(seconds=seconds))
-
-
-def refuse_refused(principal: Principal, refusal: str | None) -> None:
-    """Keep members from a version that a policy has refused.
-
-    Raises:
-        AgainstPolicy: says why it was refused.
-    """
-    if refusal is not None and not principal.is_operator:
-        raise AgainstPolicy(f"A policy has refused this version. {refusal}")
+    url = store.links.download(bucket, key, signed, file["name"], media_type, options.link_seconds, inline)
+    return DownloadLink(url, now + timedelta(seconds=options.link_seconds))
 
 
 def change_file(
@@ -292,12 +282,20 @@ def delete_file(
     _delete(transaction, store, file, now, only_this=revisions is not None)
 
 
-def delete_found(transaction: Transaction, store: "ObjectStore", file_id: UUID, now: datetime) -> None:
-    """The same, not for a caller but for ourselves. A file that is gone already is no error."""
+def delete_found(
+    transaction: Transaction, store: "ObjectStore", file_id: UUID, now: datetime, rank: str | None = None
+) -> None:
+    """The same, not for a caller but for ourselves. A file that is gone already is no error.
+
+    ``rank``: only if the file's current version still has it.
+
+    Raises:
+        PreconditionFailed: ``rank`` is given, and S3 holds another object by now.
+    """
     with transaction() as session:
         file = file_queries.find_file(session, file_id, None)
-    if file is not None and file["state"] != "deleted":
-        _delete(transaction, store, file, now)
+    if file is not None and file["state"] != "deleted" and rank in (None, file["rank"]):
+        _delete(transaction, store, file, now, only_this=rank is not None)
 
 
 def _delete(
@@ -324,7 +322,7 @@ def _record_deletion(
 ) -> FileDocument | None:
     """Record what S3 answered to a deletion; returns the file as it is then."""
     file_id = UUID(file["id"])
-    lock_files(session, [file_id])
+    lock_files(session, [file_id], {(change.bucket, change.key) for change in changes})
     record_changes(session, changes, now)
     # Without any object ever, there is nothing for the merge to conclude from.
     waiting = update(File).where(File.id == file_id, File.state == "pending")

@@ -7,7 +7,15 @@ from uuid import UUID
 
 from chalicelib.catalog.changes import InspectionRequest
 from chalicelib.db.file_queries import FileDocument
-from chalicelib.db.inspection_queue import MAX_TRIES, Claim, Finding, claim_due, request_inspection, save_findings
+from chalicelib.db.inspection_queue import (
+    MAX_TRIES,
+    Claim,
+    Finding,
+    claim_due,
+    claim_version,
+    request_inspection,
+    save_findings,
+)
 from chalicelib.errors import Conflict, DatabaseUnavailable, LandfallError, NotFound
 from chalicelib.services import Transaction, in_transaction
 from chalicelib.services.files import get_file
@@ -37,6 +45,12 @@ def inspect_due(
     """
     with transaction() as session:
         claims = claim_due(session, clock(), most, newest_first)
+    return _inspect(transaction, store, clock, claims, keep_place)
+
+
+def _inspect(
+    transaction: Transaction, store: ObjectStore, clock: Callable[[], datetime], claims: list[Claim], keep_place: bool
+) -> list[Finding]:
     if not claims:
         return []
     inspector = _Inspector(store, clock, keep_place)
@@ -73,7 +87,8 @@ def inspect_again(
             raise Conflict("The file's bytes have not arrived yet.")
         request = InspectionRequest(file["bucket"], file["key"], file["version_id"], "InspectAgain")
         request_inspection(session, [request], clock())
-    inspect_due(transaction, store, clock, 1, newest_first=True, keep_place=keep_place)
+        claims = claim_version(session, clock(), request)
+    _inspect(transaction, store, clock, claims, keep_place)
     with transaction() as session:
         return get_file(session, principal, file_id)
 

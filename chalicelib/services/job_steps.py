@@ -12,7 +12,7 @@ from chalicelib.store.client import ObjectStore
 STEPS: Mapping[str, Steps] = {
     "copy": Steps(moving.copy_step, moving.undo_copy),
     "move": Steps(moving.move_step, moving.undo_move, finishes="left"),
-    "restore": Steps(moving.restore_step),
+    "restore": Steps(moving.restore_step, moving.undo_restore),
     "delete_folder": Steps(folders.delete_step),
     "empty_trash": Steps(trash.empty_step),
     "zip": Steps(zips.zip_step),

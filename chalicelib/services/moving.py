@@ -41,16 +41,23 @@ from chalicelib.errors import (
 from chalicelib.ids import uuid7
 from chalicelib.services import in_transaction
 from chalicelib.services.arrivals import record_if_there
-from chalicelib.services.claims import claim_files, release_files
+from chalicelib.services.claims import CLAIM, claim_files, release_files
 from chalicelib.services.files import (
     FileChanges,
     observe_deleted,
     present_file,
-    refuse_refused,
     visible_file,
 )
 from chalicelib.services.jobs import Work, create_job, note_progress
-from chalicelib.services.pending import Announcement, Room, add_pending, forget, new_place
+from chalicelib.services.pending import (
+    Announcement,
+    add_pending,
+    check_version,
+    end_restores,
+    forget,
+    new_place,
+    reserve_restore,
+)
 from chalicelib.services.principals import Principal
 from chalicelib.settings import Settings
 from chalicelib.store.copying import Copied, Over, Source
@@ -101,8 +108,9 @@ def copy_step(work: Work) -> bool:
     if file is None or file["state"] == "deleted":
         raise NotFound("The new file was deleted meanwhile.")
     if file["state"] == "pending":
-        source = Source(**work.command["source"])
-        work.store.copier.copy(source, file["bucket"], file["key"], on_part=work.save)
+        bucket, key, source = file["bucket"], file["key"], Source(**work.command["source"])
+        if _head(work, bucket, key) is None:  # nobody but a process before this one puts anything there
+            work.store.copier.copy(source, bucket, key, on_part=work.save, over=Over())
         record_if_there(work.transaction, work.store, file, work.clock())
     work.result = {"file_id": str(file_id)}
     return True
@@ -214,16 +222,14 @@ def begin_restore(
 
     Raises:
         NotFound: there is no such file or version for this caller. OverQuota: there is no room for it.
-        AgainstPolicy: a policy has refused this version.
+        AgainstPolicy: see `check_version`.
     """
     file = visible_file(session, principal, file_id)
     version = find_version(session, file, version_id)
     if version is None:
         raise NotFound(f"The file {file_id} has no such version, or it holds no bytes.")
-    refuse_refused(principal, version.refusal)
-    if file["owner_id"]:
-        more = (0, (version.size or 0) - (file["size"] or 0)) if file["state"] == "stored" else (1, version.size or 0)
-        Room(session, options).take(UUID(file["owner_id"]), file["session_id"], *more)
+    check_version(session, options, principal, file, version)
+    reserve_restore(session, options, file, (version.size or 0) - (file["size"] or 0))
     source = {"bucket": version.bucket, "key": version.key, "etag": version.etag or "", "size": version.size or 0}
     # By its name even if it has none: S3 takes a missing one for the current version.
     command = {
@@ -245,8 +251,11 @@ def restore_step(work: Work) -> bool:
     with work.transaction() as session:
         file = visible_file(session, work.principal, file_id)
         before = current_at(session, file["bucket"], file["key"])
-        if not claim_files(session, [file_id], now):
+        claimed = work.progress.get("claimed")
+        if not claim_files(session, [file_id], now, _moment(claimed)):
             raise Conflict("The file is being restored, or removed for good, at this moment.")
+        # In this transaction: should this process die, the one after it takes the claim over.
+        note_progress(session, work, {"claimed": (now + CLAIM).isoformat()})
     try:
         head = _copy_over(work, file)
         observed = observe_head(file["bucket"], file["key"], head, now, before)
@@ -261,9 +270,15 @@ def restore_step(work: Work) -> bool:
 
 
 def _record_restored(session: Session, file_id: UUID, observed: ObjectChange, now: datetime) -> None:
-    lock_files(session, [file_id])
+    lock_files(session, [file_id], [(observed.bucket, observed.key)])
     record_changes(session, [observed], now)
-    session.execute(update(File).where(File.id == file_id).values(expires_at=None))
+    session.execute(update(File).where(File.id == file_id).values(expires_at=None, restoring=None))
+
+
+def undo_restore(work: Work) -> None:
+    """Free what was reserved for it."""
+    with work.transaction() as session:
+        end_restores(session, [UUID(work.command["file_id"])])
 
 
 def _copy_over(work: Work, file: FileDocument) -> ObjectHead:

@@ -1,6 +1,6 @@
 """Files whose bytes are to come: their rows, and whether they may come at all."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,10 +13,11 @@ from sqlalchemy.orm import Session
 from chalicelib.catalog.keys import upload_key
 from chalicelib.catalog.limits import Limits, check_file, check_quota
 from chalicelib.catalog.parts import part_size
+from chalicelib.db.file_history import VersionPlace
 from chalicelib.db.file_queries import FileDocument
 from chalicelib.db.models import File, Upload, Usage, User
 from chalicelib.db.models import Session as UploadSession
-from chalicelib.errors import NotFound
+from chalicelib.errors import AgainstPolicy, NotFound
 from chalicelib.ids import uuid7
 from chalicelib.services.principals import Principal
 from chalicelib.services.sessions import open_session
@@ -51,6 +52,7 @@ class Place:
     size: int | None = None
     sha256: str | None = None
     client_key: str | None = None
+    part_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,8 @@ def _upload_row(options: Settings, principal: Principal, place: Place, now: date
         Upload.size: place.size,
         Upload.media_type: place.media_type,
         Upload.sha256: place.sha256,
-        Upload.part_size: part_size(place.size or 0) if place.method == "multipart" else None,
+        # Once and for all: who could cut a file anew at each part could send each part at its largest.
+        Upload.part_size: (place.part_bytes or part_size(place.size or 0)) if place.method == "multipart" else None,
         Upload.expires_at: now + time_for_bytes(options, place.method, place.size),
         Upload.created_at: now,
     }
@@ -167,31 +170,23 @@ def policies_of(session: Session, options: Settings, owner_id: UUID, session_id:
     return policies
 
 
-class Room:
-    """What there is room for, looked up once for each owner and session, without reserving anything."""
+def reserve_restore(session: Session, options: Settings, file: FileDocument, more: int) -> None:
+    """Count ``more`` bytes for a file that is about to be restored, a deleted one also as a file, until `end_restores`.
 
-    def __init__(self, session: Session, options: Settings) -> None:
-        self._session, self._options = session, options
-        self._policies: dict[tuple[UUID, str | None], list[Policy]] = {}
-        self._used: dict[tuple[UUID, str], tuple[int, int]] = {}
+    As in `add_pending`, the look at the quota comes after the change, which has locked the owner's usage.
 
-    def take(self, owner_id: UUID, session_id: str | None, files: int, size: int) -> None:
-        """Count so many more files and bytes.
+    Raises:
+        OverQuota: there is no room for it.
+    """
+    session.execute(update(File).where(File.id == UUID(file["id"])).values(restoring=max(0, more)))
+    if file["owner_id"]:
+        owner_id = UUID(file["owner_id"])
+        check_quotas(session, policies_of(session, options, owner_id, file["session_id"]), owner_id)
 
-        Raises:
-            OverQuota: the owner, or the session, has too much already. Nothing was counted then.
-        """
-        if (owner_id, session_id) not in self._policies:
-            self._policies[owner_id, session_id] = policies_of(self._session, self._options, owner_id, session_id)
-        sums: dict[tuple[UUID, str], tuple[int, int]] = {}
-        for policy in self._policies[owner_id, session_id]:
-            whose = owner_id, policy.session_id
-            if whose not in self._used:
-                found = self._session.get(Usage, whose)
-                self._used[whose] = (found.files, found.bytes) if found else (0, 0)
-            sums[whose] = self._used[whose][0] + files, self._used[whose][1] + size
-            check_quota(policy.whose, policy.limits, *sums[whose])
-        self._used |= sums
+
+def end_restores(session: Session, file_ids: Collection[UUID]) -> None:
+    """What was reserved for restoring these files is free again, or counts as theirs."""
+    session.execute(update(File).where(File.id.in_(file_ids), File.restoring.is_not(None)).values(restoring=None))
 
 
 def check_quotas(session: Session, policies: Sequence[Policy], owner_id: UUID) -> None:
@@ -243,9 +238,38 @@ def forget(session: Session, file_ids: Sequence[UUID]) -> None:
 def abort_parts(store: "ObjectStore", file: FileDocument) -> None:
     """Throw away the parts of a pending file's multipart uploads: a client that signs for itself may have begun several."""
     if (file["upload"] or {}).get("method") == "multipart":
-        for multipart_id in store.multipart.list_ids(file["bucket"], file["key"]):
-            with suppress(NotFound):
-                store.multipart.abort(file["bucket"], file["key"], multipart_id)
+        abort_all(store, file["bucket"], file["key"])
+
+
+def abort_all(store: "ObjectStore", bucket: str, key: str) -> None:
+    """Abort every multipart upload to a key."""
+    for multipart_id in store.multipart.list_ids(bucket, key):
+        with suppress(NotFound):
+            store.multipart.abort(bucket, key, multipart_id)
+
+
+def check_version(
+    session: Session, options: Settings, principal: Principal, file: FileDocument, version: VersionPlace
+) -> None:
+    """Keep a member from a version that isn't the file's current one if the policies in force refuse it, whether or not it was
+    judged when it came; where they refuse by what bytes are, also from one that was never inspected.
+
+    Raises:
+        AgainstPolicy: they do; says why.
+    """
+    if principal.is_operator or file["owner_id"] is None:
+        return
+    policies = policies_of(session, options, UUID(file["owner_id"]), file["session_id"])
+    check_file([(policy.whose, policy.limits) for policy in policies], version.size, version.media_type)
+    if any(policy.limits.refuse_mismatch for policy in policies):
+        if version.is_uninspected:
+            raise AgainstPolicy(
+                "This version was not inspected yet: nobody knows whether it is what it was declared to be."
+            )
+        if version.is_mismatch:
+            raise AgainstPolicy(
+                f"This version was declared to be {version.media_type}, and its bytes are something else."
+            )
 
 
 def give_up_uploads(session: Session, file_ids: Sequence[UUID]) -> None:

@@ -13,6 +13,7 @@ from chalicelib.db.models import File, Upload
 from chalicelib.errors import LandfallError, NotFound
 from chalicelib.services import Transaction
 from chalicelib.services.arrivals import record_if_there
+from chalicelib.services.enforcement import was_not_inspected
 from chalicelib.services.pending import abort_parts, close_uploads
 from chalicelib.settings import Settings
 from chalicelib.store.client import ObjectStore
@@ -55,7 +56,12 @@ def _due(transaction: Transaction, now: datetime, most: int) -> Sequence[UUID]:
 
 def _forget_stored(session: Session, now: datetime) -> None:
     """Their bytes have come, whether or not anybody called `complete`, and were judged."""
-    judged = File.id == Upload.file_id, File.state == "stored", File.rank == Upload.judged_rank
+    judged = (
+        File.id == Upload.file_id,
+        File.state == "stored",
+        File.rank == Upload.judged_rank,
+        ~was_not_inspected(),  # else it will be judged once more
+    )
     stored = select(File.id).where(*judged).exists()
     # Others will forget those that they hold.
     free = select(Upload.file_id).where(Upload.expires_at < now, stored).with_for_update(skip_locked=True)

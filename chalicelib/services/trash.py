@@ -4,20 +4,21 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy import ColumnElement, Text, cast, or_, select, update
 from sqlalchemy.orm import Session
 
 from chalicelib.catalog.changes import ObjectChange
 from chalicelib.catalog.objects import Deletion
 from chalicelib.catalog.observations import observe_removal
 from chalicelib.db.file_history import versions_of
-from chalicelib.db.models import File
+from chalicelib.db.models import File, Job
 from chalicelib.db.recording import record_changes
 from chalicelib.errors import Conflict, LandfallError, StoreUnavailable
 from chalicelib.services import Transaction, in_transaction
 from chalicelib.services.claims import claim_files, hold_files, release_files
 from chalicelib.services.files import delete_found
 from chalicelib.services.jobs import Work
+from chalicelib.services.pending import end_restores
 from chalicelib.settings import Settings
 from chalicelib.store.client import ObjectStore
 
@@ -62,6 +63,16 @@ def delete_expired(transaction: Transaction, store: ObjectStore, now: datetime, 
     return sum(
         _tried(transaction, file_id, now, lambda one: delete_found(transaction, store, one, now)) for file_id in found
     )
+
+
+def forget_restores(transaction: Transaction, now: datetime) -> int:
+    """Free what was reserved for restores whose processes have died; returns for how many files."""
+    with transaction() as session:
+        jobs = select(Job.command["file_id"].astext).where(Job.kind == "restore", Job.state.in_(("queued", "running")))
+        dead = select(File.id).where(File.restoring.is_not(None), _is_free(now), cast(File.id, Text).not_in(jobs))
+        file_ids = session.scalars(dead.order_by(File.id).with_for_update(key_share=True, skip_locked=True)).all()
+        end_restores(session, file_ids)
+        return len(file_ids)
 
 
 # The tombstone at the old key of a moved file is none: versions there may be the file's history.

@@ -18,8 +18,8 @@ from chalicelib.store.multipart import Multipart
 _CHECKSUMS = ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256")
 
 
-# S3's word, in the answer to a deletion of many, for one whose ETag is another one by now.
-CHANGED = "PreconditionFailed"
+# S3's words, in the answer to a deletion of many, for one whose ETag is another one by now, that is gone, or being written.
+CHANGED = frozenset({"PreconditionFailed", "NoSuchKey", "ConditionalRequestConflict"})
 
 
 class ObjectStore:
@@ -88,8 +88,8 @@ class ObjectStore:
     ) -> list[Deletion | str]:
         """Delete up to 1,000 objects by (key, version id or None); of each what became of it, or S3's word for why not.
 
-        ``etags``, one for each name, "" for none: where another object is there by now, AWS answers `CHANGED`. Other stores may
-        not ask, and an old botocore can't.
+        ``etags``, one for each name, "" for none: where another object is there by now, AWS answers one of `CHANGED`. Other
+        stores may not ask, and an old botocore can't.
         """
         request = self._client.meta.service_model.operation_model("DeleteObjects").input_shape
         can_ask = "ETag" in request.members["Delete"].members["Objects"].member.members

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import md5
 from typing import Any
@@ -9,7 +10,7 @@ from urllib.parse import urlencode
 
 from chalicelib.catalog.objects import Part
 from chalicelib.catalog.parts import MIB, part_size
-from chalicelib.errors import NotFound, PreconditionFailed
+from chalicelib.errors import LandfallError, NotFound, PreconditionFailed
 from chalicelib.store.failures import translating
 from chalicelib.store.multipart import Multipart
 
@@ -143,7 +144,8 @@ class Copier:
             answer = self._multipart.complete(bucket, key, upload_id, parts, over.parameters() if over else {})
             return _copied(answer, answer)
         except BaseException:
-            self._multipart.abort(bucket, key, upload_id)
+            with suppress(LandfallError):  # why it failed is what the caller must know
+                self._multipart.abort(bucket, key, upload_id)
             raise
 
     def _tags(self, source: Source) -> dict[str, str]:

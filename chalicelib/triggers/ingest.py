@@ -99,33 +99,46 @@ def _record(messages: Sequence[Message], request_id: str) -> tuple[list[Recorded
     except Exception as error:  # noqa: BLE001 - whatever it was, it must concern one message only
         if is_contention(error):
             return _record_what_can_be(messages, request_id)
-        if len(messages) <= 1:
-            return [], _refused(messages, error, request_id)
+        return _record_halves(messages, error, request_id)
+
+
+def _record_halves(messages: Sequence[Message], error: Exception, request_id: str) -> tuple[list[Recorded], list[str]]:
+    """One half after the other, until the one message is alone that the database refuses."""
+    if len(messages) <= 1:
+        return [], _refused(messages, error, request_id)
     half = len(messages) // 2
     (first, no_first), (rest, no_rest) = (_record(part, request_id) for part in (messages[:half], messages[half:]))
     return first + rest, no_first + no_rest
 
 
 def _record_what_can_be(messages: Sequence[Message], request_id: str) -> tuple[list[Recorded], list[str]]:
-    """First the messages whose keys nobody holds, then the others, if they are to be had in time."""
-    recorded, blocked = _record_free(messages)
+    """First the messages whose keys nobody holds, then the others, if they are to be had in time.
+
+    Raises:
+        DatabaseUnavailable: somebody holds a file of theirs, or the database is gone. Nothing was recorded, and all come again.
+    """
+    try:
+        recorded, blocked = _record_free(messages)
+    except DatabaseUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - as in `_record`
+        return _record_halves(messages, error, request_id)
     try:
         return recorded + _record_together(blocked, LOCK_TIMEOUT_MS), []
-    except Exception as error:
-        if not is_contention(error):
-            raise
+    except Exception as error:  # noqa: BLE001 - the first ones are recorded, whatever it was: these come again
+        reason = error
     telemetry.log(
-        "warning", "messages come again, since others hold their keys", request_id=request_id, messages=len(blocked)
+        "warning",
+        "messages come again, since others hold their keys",
+        request_id=request_id,
+        messages=len(blocked),
+        error=reason,
     )
     return recorded, [identifier for identifier, _ in blocked]
 
 
 def _record_free(messages: Sequence[Message]) -> tuple[list[Recorded], list[Message]]:
-    """Record the messages whose keys nobody holds, and say which are the others.
-
-    Raises:
-        DatabaseUnavailable: somebody holds a file of theirs. Nothing was recorded, and all come again.
-    """
+    """Record the messages whose keys nobody holds, and say which are the others."""
     names = {(notice.bucket, notice.key) for _, notices in messages for notice in notices}
     try:
         with runtime.transaction() as session:

@@ -12,13 +12,14 @@ from chalicelib.services.job_steps import run_job
 from chalicelib.services.jobs import due_jobs
 from chalicelib.services.maintenance import make_partitions
 from chalicelib.services.reaping import reap_uploads
-from chalicelib.services.trash import delete_expired, purge_old
+from chalicelib.services.trash import delete_expired, forget_restores, purge_old
 from chalicelib.services.unfinished import measure_unfinished
 
 _BATCH = 200
 _MOST_BATCHES = 20
 _INDEXED_AT_ONCE = 2000
 _MOST_UPLOADS = 200
+_MOST_JUDGED = 2000  # in a minute or two, one after the other
 _MOST_FILES = 500
 _MOST_JOBS = 50
 # A job gives way to the next after so long, and none is begun when less is left than its longest step may take.
@@ -49,7 +50,7 @@ def work(event: dict[str, Any], context: Any) -> dict[str, int]:
 
     Returns:
         How many ``jobs`` were worked on, uploads ``refused``, ``aborted`` (too large while they went on) and ``reaped`` (looked
-        at because their time was up), files ``expired`` and ``purged``.
+        at because their time was up), files ``expired`` and ``purged``, dead ``restores`` whose reservation was freed.
 
     Raises:
         WorkFailed: a task failed. The others were done all the same.
@@ -61,6 +62,7 @@ def work(event: dict[str, Any], context: Any) -> dict[str, int]:
         "aborted": _carefully(_measure_uploads),
         "reaped": _carefully(_reap_uploads),
         "expired": _carefully(lambda: delete_expired(transaction, store, now, _MOST_FILES)),
+        "restores": _carefully(lambda: forget_restores(transaction, now)),
         "purged": _carefully(lambda: purge_old(transaction, store, options, now, _MOST_FILES)),
         # The jobs come last: they take what time is left.
         "jobs": _carefully(lambda: _run_jobs(context)),
@@ -84,14 +86,14 @@ def _carefully(task: Callable[[], int]) -> int:
 
 
 def _judge_uploads() -> int:
-    refused = judge_uploads(runtime.transaction, runtime.store(), runtime.settings(), runtime.now(), _MOST_UPLOADS)
+    refused = judge_uploads(runtime.transaction, runtime.store(), runtime.settings(), runtime.now(), _MOST_JUDGED)
     for file_id, reason in refused:
         telemetry.log("warning", "upload refused", file_id=file_id, reason=reason)
     return len(refused)
 
 
 def _measure_uploads() -> int:
-    aborted = measure_unfinished(runtime.transaction, runtime.store(), runtime.settings(), runtime.now(), _MOST_UPLOADS)
+    aborted = measure_unfinished(runtime.transaction, runtime.store(), runtime.settings(), runtime.now(), _MOST_JUDGED)
     for file_id, reason in aborted:
         telemetry.log("warning", "upload aborted", file_id=file_id, reason=reason)
     return len(aborted)

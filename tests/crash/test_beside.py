@@ -150,6 +150,21 @@ def test_of_the_versions_the_one_is_current_that_the_file_shows(world: World) ->
     assert marked == [shown]
 
 
+def test_a_file_that_is_moved_there_and_back_stays_whatever_event_is_the_last_to_come(world: World) -> None:
+    """The copy's own event is lost; that of the delete marker, which the first move left there, comes."""
+    if not world.is_versioned:
+        return
+    old = world.file["key"]
+    world.done(world.move)
+    waiting = world.take_events()
+    world.new_key = old
+    world.done(world.move)
+    world.take_events()  # lost
+    world.hand_over(waiting)
+    [row] = [row for row in world._rows() if str(row.id) == world.file["id"]]
+    assert (row.key, row.state, row.etag) == (old, "stored", world.in_bucket()[old])
+
+
 def test_a_new_name_given_during_a_move_stays(world: World) -> None:
     def move() -> str:
         with runtime.transaction() as session:

@@ -38,7 +38,8 @@ def _crash_everywhere(
         world.deliver()
         world.run_clock(3000)  # two days later: what was abandoned is given up
         world.deliver()
-        wrong += [f"{problem}, after step {step}, {outcome.steps[-1]}" for problem in world.wrong()]
+        found = world.wrong(undisturbed=other is None)
+        wrong += [f"{problem}, after step {step}, {outcome.steps[-1]}" for problem in found]
         if len(outcome.steps) < step:
             return wrong
     raise AssertionError
@@ -67,3 +68,11 @@ def test_a_copy_in_parts(ground: Ground, monkeypatch: pytest.MonkeyPatch, operat
     """As large objects are copied: the copy has another ETag than its source."""
     monkeypatch.setattr(copying, "_PART_BYTES", 1)
     assert _crash_everywhere(lambda: ground.world(True, monkeypatch), operation, other) == []
+
+
+@pytest.mark.parametrize("operation", ["move", "restore", "copy"])
+def test_a_copy_in_parts_whose_answers_are_lost(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    monkeypatch.setattr(copying, "_PART_BYTES", 1)
+    assert _crash_everywhere(lambda: ground.world(True, monkeypatch), operation, None, lose=True) == []

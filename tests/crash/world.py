@@ -85,7 +85,15 @@ class World:
         self.others[key] = self.s3.put_object(Bucket=self.bucket, Key=key, Body=body)["ETag"].strip('"')
 
     def deliver(self) -> None:
-        """Every event that waits."""
+        """Have every event recorded that waits."""
+        self.hand_over(self.take_events())
+
+    def hand_over(self, bodies: list[str]) -> None:
+        if bodies:
+            self.done(lambda: ingest.handle(sqs_event(*bodies), Context()))
+
+    def take_events(self) -> list[str]:
+        """Every event that waits; nobody else gets it."""
         bodies: list[str] = []
         wanted = {"QueueUrl": self.queue_url, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 0}
         for _ in range(2):  # the emulator sends an event a moment after its answer
@@ -93,8 +101,7 @@ class World:
                 bodies += [message["Body"] for message in messages]
                 for message in messages:
                     self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
-        if bodies:
-            self.done(lambda: ingest.handle(sqs_event(*bodies), Context()))
+        return bodies
 
     def run_clock(self, *minutes: float) -> None:
         """What the schedule does at so many minutes from now."""
@@ -103,9 +110,9 @@ class World:
 
     # --- what must be true once everything has come to rest
 
-    def wrong(self) -> list[str]:
-        """What isn't as it should be, a sentence each."""
-        return [*self._differences(), *self._left_over(), *self._lost()]
+    def wrong(self, undisturbed: bool = False) -> list[str]:
+        """What isn't as it should be, a sentence each. ``undisturbed``: nobody stood in the way of what the user did."""
+        return [*self._differences(), *self._left_over(), *self._lost(), *(self._failed() if undisturbed else ())]
 
     def in_bucket(self) -> dict[str, str]:
         """ETag of each current object of the user's keys."""
@@ -141,6 +148,11 @@ class World:
             if row.state == "stored" and row.owner_id is None and row.key not in self.others:
                 found.append(f"{self._called(row.key)} is stored, and nobody's")
         return found
+
+    def _failed(self) -> list[str]:
+        with self.engine.connect() as connection:
+            jobs = text("SELECT kind, state, problem FROM jobs WHERE owner_id = :user AND state <> 'done'")
+            return [f"a job has failed: {job}" for job in connection.execute(jobs, {"user": self.user.user_id})]
 
     def _lost(self) -> list[str]:
         there, found = self.in_bucket(), []

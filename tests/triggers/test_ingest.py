@@ -210,6 +210,28 @@ def test_who_vanished_with_a_key_keeps_out_that_key_and_no_other(
     ]
 
 
+def test_a_held_key_and_a_refused_message_keep_out_themselves_alone(
+    bucket: str, stuck: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [f"{number}.txt" for number in range(20)]
+    stuck(bucket, keys[0])
+    record = ingest.record_notices
+
+    def refuse_one(session: Any, notices: Any, now: Any) -> Any:
+        notices = list(notices)
+        if any(notice.key == keys[1] for notice in notices):
+            session.execute(text("SELECT 1 / 0"))
+        return record(session, notices, now)
+
+    monkeypatch.setattr(ingest, "record_notices", refuse_one)
+    event = sqs_event(*(body(s3_record(PUT, key, bucket=bucket)) for key in keys))
+    failed = {failure["itemIdentifier"] for failure in app.ingest(event, CONTEXT)["batchItemFailures"]}
+    ids = [record["messageId"] for record in event["Records"]]
+    assert {ids[0], ids[1]} <= failed
+    assert len(failed) <= 4
+    assert keys_of(bucket) == {key for key, identifier in zip(keys, ids, strict=True) if identifier not in failed}
+
+
 def test_who_vanished_is_not_waited_for_long(database_url: str) -> None:
     """The server ends its transaction: see `idle_in_transaction_session_timeout`."""
     with runtime.transaction() as session:

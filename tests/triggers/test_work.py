@@ -23,6 +23,7 @@ from chalicelib.services.files import delete_found
 from chalicelib.services.inspection import inspect_again, inspect_due
 from chalicelib.services.job_steps import run_job
 from chalicelib.services.principals import DEMO_USER_ID, Principal
+from chalicelib.services.unfinished import measure_unfinished
 from chalicelib.services.users import ensure_demo_user
 from chalicelib.settings import Settings
 from chalicelib.store import copying
@@ -322,6 +323,39 @@ def test_a_job_has_the_rights_that_its_owner_has_by_now(world: World) -> None:
     with runtime.transaction() as session:
         ended = session.get_one(Job, job.id)
         assert (ended.state, ended.problem) == ("failed", f"There is no stored file {begun.file['id']}.")
+
+
+def test_one_upload_that_cannot_be_aborted_keeps_no_other_from_being_measured(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with runtime.transaction() as session:
+        session.execute(text("UPDATE users SET limits = '{\"max_bytes\": 1}'"))
+    begun = [world.begin(method="multipart") for _ in range(3)]
+    for one in begun:
+        world.store.multipart.put_part("reaped", one.file["key"], one.plan.upload_id, 1, b"too much")
+    abort, refused = world.store.multipart.abort, begun[0].file["key"]
+
+    def abort_but_one(bucket: str, key: str, upload_id: str) -> None:
+        if key == refused:
+            raise StoreUnavailable("Access denied.")
+        abort(bucket, key, upload_id)
+
+    monkeypatch.setattr(world.store.multipart, "abort", abort_but_one)
+    aborted = measure_unfinished(runtime.transaction, world.store, OPTIONS, runtime.now(), 100)
+    assert {file_id for file_id, _ in aborted} == {UUID(one.file["id"]) for one in begun[1:]}
+    monkeypatch.setattr(world.store.multipart, "abort", abort)
+    assert len(measure_unfinished(runtime.transaction, world.store, OPTIONS, runtime.now(), 100)) == 1
+
+
+@pytest.mark.parametrize("word", ["PreconditionFailed", "NoSuchKey", "ConditionalRequestConflict"])
+def test_what_many_at_once_cannot_delete_is_deleted_by_itself(
+    world: World, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    begun = arrive(world, {}, b"hello", size=5)
+    monkeypatch.setattr(world.store, "delete_many", lambda _bucket, names, _etags: [word] * len(names))
+    outcomes = bulk.delete_files(runtime.transaction, world.store, DEMO, [UUID(begun.file["id"])], runtime.now())
+    assert [outcome.error for outcome in outcomes] == [None]
+    assert world.file(begun)["state"] == "deleted"
 
 
 def test_deleting_many_while_s3_is_away_fails_each_by_itself(world: World) -> None:

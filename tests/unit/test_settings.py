@@ -30,6 +30,15 @@ def test_the_s3_endpoint_of_its_own_wins() -> None:
     assert Settings.from_environment(environ).s3_endpoint == "http://b"
 
 
+@pytest.mark.parametrize("stage", ["local", "prod"])
+def test_what_is_empty_is_as_if_it_were_not_there(stage: str) -> None:
+    named = {"LANDFALL_STAGE": stage, "LANDFALL_DATABASE_URL": "postgresql://d", "LANDFALL_BUCKET": "b"}
+    optional = {field.alias: "" for field in Settings.model_fields.values() if field.alias not in named}
+    del optional["AWS_ENDPOINT_URL"]
+    assert Settings.from_environment(named | optional) == Settings.from_environment(named)
+    assert (Settings.from_environment(named | optional).public_url is None) == (stage == "prod")
+
+
 def test_events_of_unknown_buckets_are_recorded_only_when_told() -> None:
     options = Settings.from_environment({"LANDFALL_EXTRA_BUCKETS": "x, y"})
     assert [options.records_bucket(name) for name in ("landfall-local", "x", "y", "z")] == [True, True, True, False]

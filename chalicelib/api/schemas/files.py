@@ -345,7 +345,6 @@ class VersionOut(Output):
         description="What S3's headers and the first bytes tell, once read: content_type, metadata (the uploader's), "
         "storage_class, checksums, detected_media_type, and an image's width and height in pixels."
     )
-    refusal: str | None = Field(None, description="Why a policy refused it. Members can't get at it any more.")
     inspection_problem: str | None = Field(
         None, description="Why it could not be inspected. `POST /api/files/{id}/inspect` tries it again."
     )

@@ -1,0 +1,30 @@
+"""The one definition of a key's current version, as SQL. Recording, history and whatever asks what is current read it here."""
+
+# The current version is the alive one of highest put rank: one step into an index for each key.
+# One thing more: a caller may delete an upload before any event of it came, or restore what was deleted a moment ago. What we
+# saw then ranks below the other one's own event, when that comes; until its own event comes too, `follows` says which of
+# the two is later, and of several that follow each other, the last. Ids of versions are given once, but for the empty one: the
+# bound ends a circle of those.
+_CURRENT = """
+SELECT picked.* FROM (
+    SELECT * FROM object_versions AS c
+    WHERE c.bucket = {bucket} AND c.key = {key} AND c.alive
+    ORDER BY c.put_rank DESC, c.version_id DESC
+    LIMIT 1) AS top
+CROSS JOIN LATERAL (
+    WITH RECURSIVE later AS (
+        SELECT top.*, 0 AS steps
+        UNION ALL
+        SELECT m.*, l.steps + 1 FROM later AS l CROSS JOIN LATERAL (
+            SELECT * FROM object_versions AS m
+            WHERE m.bucket = {bucket} AND m.key = {key} AND m.alive
+                AND m.follows = l.version_id AND m.version_id <> l.version_id
+            ORDER BY m.put_rank DESC, m.version_id DESC
+            LIMIT 1) AS m
+        WHERE l.steps < 1000)
+    SELECT * FROM later ORDER BY steps DESC LIMIT 1) AS picked"""
+
+
+def current_version(bucket: str, key: str) -> str:
+    """A query for the row of ``object_versions`` that is current at a key; ``bucket`` and ``key`` are SQL expressions."""
+    return _CURRENT.format(bucket=bucket, key=key)
