@@ -22,10 +22,16 @@
     ├── PreconditionFailed          somebody else was faster: a lost update
     ├── TooLarge                    more bytes than this route takes
     ├── UnsupportedMediaType        a body of a type this route doesn't read
-    └── Unavailable                 the database or the object store does not answer
+    ├── Cancelled                   a job that its owner has stopped
+    └── Unavailable                 something that Landfall needs does not answer
+        ├── NotReady                a check of `/ready` failed; carries which
         ├── DatabaseUnavailable
+        │   └── Contention          two transactions met; the same work may succeed the next time
         └── StoreUnavailable
-            └── StoreUncertain  it may have done what was asked, but didn't say so
+            ├── StoreUncertain      it may have done what was asked, but didn't say so
+            ├── NothingInRange      a range of an object that has no bytes
+            └── Refused             it understood, and refused; carries its own word for why
+                └── NotSupported    this store doesn't know what was asked for
 """
 
 from dataclasses import dataclass
@@ -136,8 +142,24 @@ class Unavailable(LandfallError):
     """Something Landfall needs does not answer; trying again later may work."""
 
 
+class Cancelled(LandfallError):
+    """A job that its owner has stopped."""
+
+
+class NotReady(Unavailable):
+    """Something that requests need is missing; says what."""
+
+    def __init__(self, problems: tuple[FieldProblem, ...]) -> None:
+        super().__init__(" ".join(problem.message for problem in problems))
+        self.problems = problems
+
+
 class DatabaseUnavailable(Unavailable):
     """The database does not answer."""
+
+
+class Contention(DatabaseUnavailable):
+    """Two transactions stood in each other's way and the server ended this one. The same work may succeed the next time."""
 
 
 class StoreUnavailable(Unavailable):
@@ -146,3 +168,19 @@ class StoreUnavailable(Unavailable):
 
 class StoreUncertain(StoreUnavailable):
     """The object store was asked, and nobody knows whether it did it: the answer didn't come, or was its own failure."""
+
+
+class NothingInRange(StoreUnavailable):
+    """A range of an empty object: no byte of it can be read."""
+
+
+class Refused(StoreUnavailable):
+    """The object store understood what was asked, and refused it. ``code`` is its own word for why (``EntityTooSmall``, …)."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class NotSupported(Refused):
+    """This object store doesn't know what was asked for; AWS's own does."""

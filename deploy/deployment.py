@@ -155,7 +155,7 @@ class Deployment:
         if database:
             self.report("A last snapshot of the database is kept; delete it in the RDS console.")
         else:
-            self.report("The database that DatabaseUrl names keeps what Landfall wrote there.")
+            self.report("The tables in the database of DatabaseUrl are kept; drop them by hand if you don't need them.")
 
     def dead_letters(self) -> DeadQueue:
         """The events that failed all their tries."""

@@ -34,8 +34,8 @@ class Migrator:
     def ahead(self, artifacts: Artifacts, revision: str, environment: Mapping[str, str]) -> Iterator[None]:
         """Migrate with the code of ``artifacts``, then have the block change the stack to it.
 
-        ``environment`` are the variables that will be others then: a database that can't be reached is noticed before
-        anything is changed, and one that could not be reached is no obstacle to naming the right one.
+        ``environment`` holds the variables that the new stack will have. Migrating with them shows whether the new database can
+        be reached, before the stack is changed. The old database need not be reachable, so a wrong address can be corrected.
 
         If either fails, the function gets its old code back. What was migrated stays: the old code can work with it.
 

@@ -25,8 +25,8 @@ from chalicelib.api import problems, reading
 from chalicelib.api.chalice_workarounds import JSON as JSON
 from chalicelib.api.chalice_workarounds import current_exchange
 from chalicelib.api.exchange import Exchange
-from chalicelib.db.refusals import Contention, meaningful_refusals
-from chalicelib.errors import LandfallError
+from chalicelib.db.refusals import meaningful_refusals
+from chalicelib.errors import Contention, LandfallError
 from chalicelib.services import Session
 from chalicelib.services.principals import Principal, identify
 from chalicelib.settings import Settings

@@ -5,17 +5,9 @@ from chalice.app import Blueprint
 from chalicelib import runtime
 from chalicelib.api.endpoint import JSON, Call, endpoint
 from chalicelib.api.schemas.health import HealthOut, ReadyOut
-from chalicelib.errors import DatabaseUnavailable, FieldProblem, NotFound, StoreUnavailable, Unavailable
+from chalicelib.errors import DatabaseUnavailable, FieldProblem, NotFound, NotReady, StoreUnavailable
 
 routes = Blueprint(__name__)
-
-
-class NotReady(Unavailable):
-    """Something that requests need is missing; says what."""
-
-    def __init__(self, problems: tuple[FieldProblem, ...]) -> None:
-        super().__init__(" ".join(problem.message for problem in problems))
-        self.problems = problems
 
 
 @routes.route("/health", methods=["GET"], **JSON)

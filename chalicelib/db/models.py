@@ -175,9 +175,9 @@ class File(Base):
 class Upload(Base):
     """How a pending file's bytes are to come: what was promised and signed, and why they did not come, if so.
 
-    Open until ``closed_at``: whoever closes it has asked S3, or has seen the object. ``problem`` is the last thing that
-    went wrong. A closed one stays until it expires, for clients that ask once more because an answer was lost.
-    ``judged_rank``: of what was held against the owner's policies; another one is judged anew.
+    It is open until ``closed_at``, when the object was seen or the upload was given up. ``problem`` is the last thing that went
+    wrong. A closed upload stays until it expires, for clients that ask again because an answer was lost. ``judged_rank`` is the
+    rank of the version that policies were applied to; a version of another rank is judged again.
     """
 
     __tablename__ = "uploads"

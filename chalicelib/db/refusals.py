@@ -7,12 +7,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from chalicelib.db.engine import sqlstate
-from chalicelib.errors import Conflict, DatabaseUnavailable, LandfallError, Unprocessable
-
-
-class Contention(DatabaseUnavailable):
-    """Two transactions stood in each other's way and the server ended this one: the same work may succeed again."""
-
+from chalicelib.errors import Conflict, Contention, DatabaseUnavailable, LandfallError, Unprocessable
 
 _DEADLOCK = ("40001", "40P01")
 _LOCKED = "55P03"  # a lock was not to be had in time

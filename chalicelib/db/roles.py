@@ -42,5 +42,5 @@ def ensure_roles(connection: Connection) -> None:
 
 
 def share_tables(connection: Connection) -> None:
-    """As `landfall_owner`: have `landfall_app` work with all tables to come. As anybody else, who shares with none: nothing."""
+    """Let `landfall_app` use every table that is created from now on. Does this only when logged in as `landfall_owner`."""
     connection.execute(_SHARE)

@@ -14,14 +14,13 @@ from chalicelib.catalog.parts import part_count
 from chalicelib.db.file_queries import FileDocument, find_files
 from chalicelib.db.models import Upload
 from chalicelib.db.recording import record_changes
-from chalicelib.errors import AgainstPolicy, Conflict, NotArrived, NotFound, OverQuota, PreconditionFailed
+from chalicelib.errors import AgainstPolicy, Conflict, NotArrived, NotFound, OverQuota, PreconditionFailed, Refused
 from chalicelib.services import Transaction, in_transaction
 from chalicelib.services.files import present_file, visible_file
 from chalicelib.services.pending import check_settled, close_uploads
 from chalicelib.services.principals import Principal
 from chalicelib.settings import Settings
 from chalicelib.store.client import ObjectStore
-from chalicelib.store.failures import Refused
 
 # Errors of S3 that mean: these parts don't make an object. Its own words for why are the best there are.
 _BAD_PARTS = {"InvalidPart", "InvalidPartOrder", "EntityTooSmall", "MalformedXML", "InvalidRequest", "InvalidArgument"}

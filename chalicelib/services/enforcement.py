@@ -52,8 +52,9 @@ def judge_uploads(
 
 
 def _pass_harmless(session: Session, options: Settings) -> None:
-    """Of a file that has come with the announced size and type, and is what it was declared to be, nothing is left to judge.
-    Where nobody limits types, none need have been announced.
+    """Mark as judged the uploads that no policy can refuse: size and type are as announced, and the bytes are of that type.
+
+    The quota was checked when the size was announced. A missing type is harmless only while nobody limits types.
     """
     restricted = bool(options.media_types) or any(
         session.scalar(select(select(who.id).where(who.limits.has_key("media_types")).exists()))
@@ -75,8 +76,8 @@ def _pass_harmless(session: Session, options: Settings) -> None:
 
 
 def _due(session: Session, most: int) -> Sequence[UUID]:
-    """Each owner's in turn, and in no order, so that neither many of one nor some that can't be deleted keep others waiting;
-    those that were never inspected come last."""
+    """Uploads to judge. One of each owner comes first, then a second one of each, and so on, so that nobody's uploads hold up
+    another's. One owner's come in random order, so that those that can't be deleted hold up no others; uninspected ones last."""
     due = select(Upload.file_id).join(File, File.id == Upload.file_id)
     due = due.where(_is_unjudged(), File.state == "stored", ~_awaits_inspection())
     turn = func.row_number().over(partition_by=File.owner_id, order_by=func.random())

@@ -19,13 +19,12 @@ from chalicelib.catalog.metadata_sizes import printed_bytes
 from chalicelib.db.models import Job, User
 from chalicelib.db.pages import Order, Slice, fetch_slice
 from chalicelib.db.refusals import meaningful_refusals
-from chalicelib.errors import Conflict, LandfallError, NotFound, Unavailable
+from chalicelib.errors import Cancelled, Conflict, LandfallError, NotFound, Refused, Unavailable
 from chalicelib.ids import uuid7
 from chalicelib.services import Transaction
 from chalicelib.services.principals import Principal, Role
 from chalicelib.settings import Settings
 from chalicelib.store.client import ObjectStore
-from chalicelib.store.failures import Refused
 
 JobKind = Literal["copy", "move", "restore", "delete_folder", "empty_trash", "zip"]
 _LEASE = timedelta(minutes=3)
@@ -33,10 +32,6 @@ _FIRST_RETRY = timedelta(seconds=30)
 _MAX_TRIES = 5
 _MOST_FAILURES = 100
 _OPEN = ("queued", "running")
-
-
-class Cancelled(LandfallError):
-    """The job's owner wants it to stop."""
 
 
 @dataclass

@@ -231,7 +231,8 @@ def room_left(session: Session, policies: Sequence[Policy], owner_id: UUID, most
 
 
 def forget(session: Session, file_ids: Sequence[UUID]) -> None:
-    """Remove rows that still wait. One whose event came first stays, and goes when that of the deletion comes."""
+    """Delete the rows of these files that are still pending. A file whose event has come already is kept; the event of its
+    object's deletion will mark it deleted."""
     session.execute(delete(File).where(File.id.in_(file_ids), File.state == "pending"))
 
 

@@ -44,8 +44,8 @@ def upload_files(
     The rows come first, as ``pending``, in a transaction of their own: none is open while S3 takes the bytes, and an
     event that comes before we are done finds owner, name and session there. Then:
 
-    - S3 fails: what it took is deleted again, and the pending rows with it. Nothing is left to see, but for a file of
-      which nobody knows whether S3 took it: that one stays ``pending``, and its event, if it comes, finds its owner.
+    - S3 fails: the objects that it stored are deleted again, and the pending rows are deleted. If S3 didn't say whether it stored
+      an object, that file stays ``pending``: if the object is there, its event finds the row and its owner.
     - The database fails after S3 took the bytes: the objects' own events record the files, under the same ids.
     - This process dies: as before; a row whose object never came stays ``pending``.
 

@@ -8,10 +8,10 @@ from hashlib import sha256
 from typing import Any
 
 from chalicelib.catalog.objects import Deletion, ObjectHead, StoredObject
-from chalicelib.errors import NotFound, PreconditionFailed, StoreUnavailable
+from chalicelib.errors import NotFound, NotSupported, PreconditionFailed, StoreUnavailable
 from chalicelib.store.connection import connect
 from chalicelib.store.copying import Copier
-from chalicelib.store.failures import NotSupported, translating
+from chalicelib.store.failures import translating
 from chalicelib.store.links import Links
 from chalicelib.store.multipart import Multipart
 
@@ -86,7 +86,8 @@ class ObjectStore:
     def delete_many(
         self, bucket: str, names: Sequence[tuple[str, str | None]], etags: Sequence[str] = ()
     ) -> list[Deletion | str]:
-        """Delete up to 1,000 objects by (key, version id or None); of each what became of it, or S3's word for why not.
+        """Delete up to 1,000 objects, each named by key and version id (None: the current one). Returns for each of them a
+        `Deletion`, or S3's error code if it was not deleted.
 
         ``etags``, one for each name, "" for none: where another object is there by now, AWS answers one of `CHANGED`. Other
         stores may not ask, and an old botocore can't.

@@ -3,28 +3,20 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from chalicelib.errors import NotFound, PreconditionFailed, StoreUnavailable, StoreUncertain
+from chalicelib.errors import (
+    NotFound,
+    NothingInRange,
+    NotSupported,
+    PreconditionFailed,
+    Refused,
+    StoreUnavailable,
+    StoreUncertain,
+)
 
 # HEAD answers have no body to name a code in; 405 is the answer to reading a delete marker by its version id.
 _MISSING = {404, 405}
 _NOTHING_IN_RANGE = 416
 _PRECONDITION_FAILED = 412
-
-
-class NothingInRange(StoreUnavailable):
-    """A range of an empty object: no byte of it can be had."""
-
-
-class Refused(StoreUnavailable):
-    """S3 understood, and refused what was asked: ``code`` is its own word for why (``EntityTooSmall``, …)."""
-
-    def __init__(self, message: str, code: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class NotSupported(Refused):
-    """This S3 doesn't know what was asked for; AWS's own does."""
 
 
 @contextmanager

@@ -77,7 +77,7 @@ class WorkFailed(Exception):
 
 
 def _carefully(task: Callable[[], int]) -> int:
-    """What the task counts; -1 if it failed, which keeps the other tasks from nothing."""
+    """Run a task and return its count; if it fails, log why and return -1, so that the next task runs all the same."""
     try:
         return task()
     except Exception as error:  # noqa: BLE001 - see above
