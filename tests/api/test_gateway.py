@@ -1,47 +1,11 @@
 """The Lambda handler on what API Gateway really sends, where that differs from ``chalice local``."""
 
 import base64
-import sys
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
-# As `chalice local` and the Lambda layer do.
-sys.path.append(str(Path(__file__).parents[2] / "vendor"))
-
-from app import app
 from chalicelib import runtime
-
-
-def event(method: str, resource: str, **parts: Any) -> dict[str, Any]:
-    """A REST API's proxy event, payload version 1, behind the stage ``v1``."""
-    path = resource.format(**(parts.get("pathParameters") or {}))
-    return {
-        "resource": resource,
-        "path": path,
-        "httpMethod": method,
-        "headers": {"Host": "abc.execute-api.eu-west-1.amazonaws.com", "X-Forwarded-Proto": "https"},
-        "multiValueQueryStringParameters": None,
-        "pathParameters": None,
-        "stageVariables": None,
-        "body": None,
-        "isBase64Encoded": False,
-        "requestContext": {
-            "resourcePath": resource,
-            "httpMethod": method,
-            "path": f"/v1{path}",
-            "stage": "v1",
-            "domainName": "abc.execute-api.eu-west-1.amazonaws.com",
-            "requestId": "gateway-request",
-        },
-        **parts,
-    }
-
-
-def send(method: str, resource: str, **parts: Any) -> dict[str, Any]:
-    return app(event(method, resource, **parts), SimpleNamespace(aws_request_id="lambda-request"))
+from tests.api.gateway import app, send
 
 
 def test_the_request_id_is_the_gateways() -> None:

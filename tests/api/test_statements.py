@@ -1,0 +1,56 @@
+"""How many statements a request sends to Postgres: nobody adds one to a hot path unseen."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from chalicelib import runtime
+from tests.api.gateway import send
+
+
+@pytest.fixture
+def statements(api_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What this process sends, while the handler of API Gateway's events runs in it."""
+    monkeypatch.setenv("LANDFALL_DATABASE_URL", api_database_url)
+    for cached in (runtime.settings, runtime.engine):
+        cached.cache_clear()
+    sent: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        sent.append(" ".join(statement.split())[:100])
+
+    event.listen(runtime.engine(), "before_cursor_execute", note)
+    yield sent
+    runtime.engine().dispose()
+    for cached in (runtime.settings, runtime.engine):
+        cached.cache_clear()
+
+
+def _json(body: str) -> dict[str, Any]:
+    return {"body": body, "headers": {"Content-Type": "application/json"}}
+
+
+@pytest.mark.parametrize(
+    ("method", "resource", "parts", "count"),
+    [
+        ("GET", "/api/files", {}, 1),
+        ("GET", "/api/files", {"multiValueQueryStringParameters": {"tag": ["x"]}}, 2),  # the first sets its time limit
+        ("GET", "/api/files/{file_id}", {}, 1),
+        ("GET", "/api/files/{file_id}/versions", {}, 3),
+        ("POST", "/api/files", _json('{"name": "a", "size": 5}'), 6),
+        ("PATCH", "/api/files/{file_id}", _json('{"name": "b"}'), 5),
+    ],
+)
+def test_a_hot_path_sends_no_more_statements_than_this(
+    statements: list[str], method: str, resource: str, parts: dict[str, Any], count: int
+) -> None:
+    made = send("POST", "/api/files", **_json('{"name": "a", "size": 5}'))
+    assert made["statusCode"] == 201
+    file_id = made["headers"]["Location"].rpartition("/")[2]
+    statements.clear()
+    parameters = {"pathParameters": {"file_id": file_id}} if "{" in resource else {}
+    answer = send(method, resource, **parts, **parameters)
+    assert answer["statusCode"] in (200, 201), answer["body"]
+    assert len(statements) == count, statements
