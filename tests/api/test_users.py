@@ -93,6 +93,20 @@ def test_a_member_sees_and_changes_itself_alone(api: Api, new_user: NewUser) -> 
     assert api("GET", f"/api/users/{other['id']}").json == other
 
 
+def test_a_member_learns_nothing_of_others_by_trying_email_addresses(api: Api, new_user: NewUser) -> None:
+    taken, free = address(), address()
+    new_user(email=taken)
+    me = new_user(email=address())
+    member, path = api.as_user(me), f"/api/users/{me['id']}"
+    told = [
+        assert_problem(member(method, path, {"name": "I", "email": email}), 403, "forbidden")["detail"]
+        for method in ("PATCH", "PUT")
+        for email in (taken, free)
+    ]
+    assert len(set(told)) == 1
+    assert member("PUT", path, {"name": "I"}).json["email"] == me["email"], "left out, it stays"
+
+
 def test_a_member_may_not_create_delete_or_promote(api: Api, new_user: NewUser) -> None:
     me = new_user()
     member, path = api.as_user(me), f"/api/users/{me['id']}"

@@ -133,6 +133,17 @@ def test_an_image_tells_size_orientation_and_camera_but_not_the_place(image: Cal
     assert kept["exif"]["latitude"] == "[41, 54, 10]"
 
 
+def test_a_broken_picture_is_told_of_nowhere(caplog: pytest.LogCaptureFixture) -> None:
+    """The reader has a log of its own, which would go to stderr."""
+    whole, chance = jpeg(), Random(1)
+    for _ in range(200):
+        broken = bytearray(whole)
+        for _ in range(20):
+            broken[chance.randrange(len(broken))] = chance.randrange(256)
+        examine_bytes(bytes(broken[: chance.randrange(len(broken))]))
+    assert caplog.records == []
+
+
 def test_a_pdf_tells_pages_title_and_author_from_its_ends_alone() -> None:
     data = pdf(300, 5 * MIB)
     fetched = 0
