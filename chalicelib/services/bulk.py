@@ -116,7 +116,7 @@ def restore_files(
     finally:
         with transaction() as session:
             release_files(session, claimed)
-            end_restores(session, claimed)
+            end_restores(session, markers.keys())  # not what a job has reserved for one of the others
     return [Outcome(file_id, outcomes[file_id]) for file_id in file_ids]
 
 
