@@ -1,4 +1,5 @@
-"""Observations: changes that S3 told us of itself, in its answer to a request. This is the only place where they are built.
+"""Observations: changes that S3 told us of itself, in its answer to a request. `chalicelib` builds them nowhere else; those of a
+listing are still built in `dev/catch_up.py`, which alone reads one.
 
 None of them has a sequencer. The notification of the same change merges into it, and is the one that becomes an event.
 """

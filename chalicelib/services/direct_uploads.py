@@ -239,7 +239,7 @@ def _copy_of(
 def _begin_multipart(transaction: Transaction, store: ObjectStore, place: Place) -> None:
     try:
         multipart_id = store.multipart.create(place.bucket, place.key, place.media_type)
-    except Exception:
+    except Exception:  # whatever it was, no row waits for an upload that was never begun; it is raised again
         with transaction() as session:
             forget(session, [place.file_id])
         raise

@@ -79,7 +79,7 @@ def zip_step(work: Work) -> bool:
         work.store.multipart.complete(place.bucket, place.key, upload_id, writer.finish())
     except StoreUncertain:
         raise  # it may be there: its event, or the next try, will see
-    except Exception:
+    except Exception:  # whatever it was, nothing of the zip stays; it is raised again
         _discard(work)
         raise
     record_if_there(
