@@ -17,7 +17,7 @@ from typing import Any
 import urllib3
 
 from bench.figures import Figure, milliseconds, seconds
-from tests.e2e.worlds import deployed
+from tests.support.stacks import deployed
 
 _COLD_ROUNDS, _WARM_ROUNDS = 7, 300
 _EMPTY = "def handler(event, context):\n    return {'statusCode': 200, 'body': '{}'}\n"

@@ -15,7 +15,7 @@ from bench.figures import Figure, in_turn, seconds
 from chalicelib import runtime
 from chalicelib.catalog.notifications import parse_message
 from chalicelib.db.models import ObjectVersion
-from tests.notifications import NOON, body, s3_record, sqs_event
+from tests.support.notifications import NOON, body, s3_record, sqs_event
 
 SIZES = (1, 10, 100, 1000)
 ROUNDS = {1: 200, 10: 100, 100: 40, 1000: 15}

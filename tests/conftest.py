@@ -14,6 +14,9 @@ from chalicelib.db.engine import create_catalog_engine
 from dev.ports import free_port
 from dev.postgres import Postgres
 
+# So that an assertion that fails there is told in full, as one of a test module.
+pytest.register_assert_rewrite("tests.support")
+
 _TEMPLATE = "migrated"
 
 

@@ -1,9 +1,7 @@
 """A real Chromium, both generations of Uppy from npm, and a running stack for them to talk to."""
 
 import functools
-import json
 import shutil
-import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -13,41 +11,19 @@ from typing import Any
 import pytest
 
 from dev.environments import ensure_environment
-from tests import npm
-from tests.e2e import worlds
-from tests.e2e.stack import Stack
+from tests.support import npm, stacks
+from tests.support.browser import Browser, open_browser
+from tests.support.stacks import Stack
 
 HERE = Path(__file__).parent
 _CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 _ESBUILD = ("--bundle", "--format=iife", "--minify", "--target=es2022", "--define:process.env.NODE_ENV='production'")
 
 
-class Browser:
-    """A page in Chromium: see `tests/browser/driver.py`."""
-
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self._process = process
-
-    def __call__(self, do: str, **values: Any) -> Any:
-        assert self._process.stdin
-        assert self._process.stdout
-        self._process.stdin.write(json.dumps({"do": do, **values}) + "\n")
-        self._process.stdin.flush()
-        answer = json.loads(self._process.stdout.readline())
-        assert "error" not in answer, answer["error"]
-        return answer["value"]
-
-    def evaluate(self, code: str, value: Any = None) -> Any:
-        return self("evaluate", code=code, value=value)
-
-    def wait(self, code: str, seconds: float = 60) -> None:
-        self("wait", code=code, seconds=seconds)
-
-
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The whole local stack: S3, queue, delivery, database and API."""
-    with worlds.local(tmp_path_factory.mktemp("browser-stack")) as running:
+    with stacks.local(tmp_path_factory.mktemp("browser-stack")) as running:
         yield running
 
 
@@ -63,13 +39,8 @@ def browser(browser_python: Path) -> Iterator[Browser]:
     chromium = next(filter(None, map(shutil.which, _CHROMIUMS)), None)
     if chromium is None:
         pytest.skip("there is no Chromium here (Debian and Ubuntu: apt install chromium)")
-    command = [str(browser_python), str(HERE / "driver.py"), chromium]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        yield Browser(process)
-    finally:
-        process.terminate()
-        process.wait(10)
+    with open_browser(browser_python, chromium) as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

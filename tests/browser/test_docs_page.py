@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import Browser
-from tests.e2e.stack import Stack
+from tests.support.browser import Browser
+from tests.support.stacks import Stack
 
 # What a person does in an operation of the page: opens it, presses "Try it out", fills fields in, presses "Execute".
 _USE = """async ([id, fields, file]) => {

@@ -10,8 +10,9 @@ from uuid import uuid4
 import pytest
 import urllib3
 
-from tests.browser.conftest import Browser
-from tests.e2e.stack import Stack, eventually
+from tests.support.browser import Browser
+from tests.support.stacks import Stack
+from tests.support.waiting import eventually
 
 MIB = 1024 * 1024
 KINDS = ["uppy 5", "uppy 6", "uppy 6 sign"]

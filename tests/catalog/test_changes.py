@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.catalog.changes import Kind, rank, rank_after
-from tests.notifications import NOON
+from tests.support.notifications import NOON
 
 sequencers = st.text("0123456789ABCDEFabcdef", max_size=20)
 times = st.datetimes(datetime(2006, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))

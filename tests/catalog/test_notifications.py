@@ -10,7 +10,7 @@ import pytest
 from chalicelib.catalog.changes import InspectionRequest, Kind, ObjectChange
 from chalicelib.catalog.notifications import parse_document, parse_message
 from chalicelib.errors import MalformedNotification
-from tests.notifications import body, s3_record
+from tests.support.notifications import body, s3_record
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "events"
 HOSTILE_KEYS = [

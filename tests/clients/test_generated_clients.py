@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 
 from dev.environments import Environment, ensure_environment
-from tests import npm
-from tests.e2e import worlds
-from tests.e2e.stack import Stack
+from tests.support import npm, stacks
+from tests.support.stacks import Stack
 
 HERE = Path(__file__).parent
 GENERATE = {
@@ -35,7 +34,7 @@ GENERATE = {
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with worlds.local(tmp_path_factory.mktemp("clients-stack")) as running:
+    with stacks.local(tmp_path_factory.mktemp("clients-stack")) as running:
         yield running
 
 

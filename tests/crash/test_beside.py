@@ -10,8 +10,7 @@ from chalicelib import runtime
 from chalicelib.errors import StoreUnavailable
 from chalicelib.services import bulk, files, moving
 from chalicelib.services.job_steps import run_job
-from tests.crash.conftest import Ground
-from tests.crash.world import World
+from tests.support.crash_world import Ground, World
 
 
 @pytest.fixture(params=[True, False], ids=["versioned", "plain"])

@@ -11,9 +11,8 @@ from itertools import count
 import pytest
 
 from chalicelib.store import copying
-from tests.crash.conftest import Ground
-from tests.crash.forks import Outcome, in_fork
-from tests.crash.world import World
+from tests.support.forks import Outcome, in_fork
+from tests.support.crash_world import Ground, World
 
 _STARTS = count()
 

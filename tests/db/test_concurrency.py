@@ -25,9 +25,9 @@ from chalicelib.services.enforcement import judge_uploads
 from chalicelib.services.ingestion import record_notices
 from chalicelib.services.principals import Principal
 from chalicelib.settings import Settings
-from tests.catalogue import assert_catalogue_equals
-from tests.histories import Bucket, replay
-from tests.notifications import NOON, body, s3_record
+from tests.support.catalogue import assert_catalogue_equals
+from tests.support.histories import Bucket, replay
+from tests.support.notifications import NOON, body, s3_record
 
 WRITERS = 8
 _names = count()

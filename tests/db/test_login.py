@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, make_url, text
 from chalicelib.db.engine import create_catalog_engine, transaction
 from chalicelib.errors import DatabaseUnavailable
 from dev.stack import ephemeral_postgres
-from tests.tls_proxy import CERTIFICATES, tls_proxy
+from tests.support.tls_proxy import CERTIFICATES, tls_proxy
 
 
 @pytest.fixture(scope="module")

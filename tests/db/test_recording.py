@@ -15,7 +15,7 @@ from chalicelib.db.models import File
 from chalicelib.db.recording import record_changes
 from chalicelib.ids import uuid7
 from chalicelib.services.ingestion import record_notices
-from tests.notifications import NOON, body, s3_record
+from tests.support.notifications import NOON, body, s3_record
 
 _names = count()
 

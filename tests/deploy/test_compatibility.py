@@ -11,7 +11,7 @@ from typing import Any
 from chalicelib.db.engine import create_catalog_engine
 from chalicelib.services.schema import migrate
 from deploy.template import PROJECT
-from tests.notifications import body, s3_record, sqs_event
+from tests.support.notifications import body, s3_record, sqs_event
 
 # The code of each release as it was packaged; a release adds its own.
 RELEASES = sorted((PROJECT / "tests" / "fixtures" / "releases").glob("*.zip"))

@@ -17,7 +17,7 @@ from chalicelib.services.ingestion import record_notices
 from dev.catch_up import catch_up
 from dev.infra import client
 from dev.stack import Stack
-from tests.notifications import body, s3_record
+from tests.support.notifications import body, s3_record
 
 
 @pytest.fixture

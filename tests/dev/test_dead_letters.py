@@ -19,7 +19,7 @@ from dev.infra import client
 from dev.ports import free_port
 from dev.problem import StackProblem
 from dev.stack import Stack
-from tests.notifications import body, s3_record
+from tests.support.notifications import body, s3_record
 
 GOOD = body(s3_record("ObjectCreated:Put", "a/ü.txt"))
 OTHER = body(s3_record("ObjectCreated:Put", "b.txt"))

@@ -11,8 +11,7 @@ from dev.ports import answers
 from dev.problem import StackProblem
 from dev.services import ContainerServices, EmbeddedServices, services_for
 from dev.stack import ephemeral_emulator, ephemeral_postgres
-from tests.dev.conftest import Instance
-from tests.dev.test_supervisor import NewInstance
+from tests.support.instances import Instance, NewInstance
 
 
 def _configuration(**environ: str) -> Configuration:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -19,10 +18,7 @@ from dev.configuration import PROJECT, Configuration
 from dev.infra import client
 from dev.ports import free_port
 from dev.put import put
-from tests.dev.conftest import Instance
-
-NewInstance = Callable[..., Instance]
-
+from tests.support.instances import Instance, NewInstance
 
 def test_run_records_a_file_and_the_next_start_finds_it(new_instance: NewInstance, tmp_path: Path) -> None:
     first = new_instance(command="run").wait_until_up()

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from dev.localstack import find_python
-from tests.e2e import worlds
-from tests.e2e.stack import Stack
+from tests.support import stacks
+from tests.support.stacks import Stack
 
 # A MinIO can't be had from a package index, so it is tested only where somebody names one.
 _KINDS = ["local", "deployed", "localstack", *(["minio"] if os.environ.get("MINIO_ENDPOINT") else [])]
@@ -18,16 +18,16 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """Every kind of stack in turn."""
     home = tmp_path_factory.mktemp(request.param)
     if request.param == "deployed":
-        with worlds.deployed(home) as (running, _):
+        with stacks.deployed(home) as (running, _):
             yield running
     elif request.param == "minio":
-        with worlds.minio(home) as running:
+        with stacks.minio(home) as running:
             yield running
     elif request.param == "localstack":
-        with worlds.local(home, _python_of_localstack()) as running:
+        with stacks.local(home, _python_of_localstack()) as running:
             yield running
     else:
-        with worlds.local(home) as running:
+        with stacks.local(home) as running:
             yield running
 
 

@@ -13,7 +13,8 @@ import pytest
 from boto3.s3.transfer import TransferConfig
 
 from dev.environments import Environment, ensure_environment
-from tests.e2e.stack import Stack, eventually
+from tests.support.stacks import Stack
+from tests.support.waiting import eventually
 
 MIB = 1024 * 1024
 

@@ -18,8 +18,9 @@ from deploy.problem import DeployProblem
 from deploy.template import PROJECT
 from dev.dead_letters import Selection
 from dev.ports import free_port
-from tests.e2e import worlds
-from tests.e2e.stack import Stack, eventually
+from tests.support import stacks
+from tests.support.stacks import Stack
+from tests.support.waiting import eventually
 
 NEWEST = newest_revision()
 _MIGRATION = '''"""A test's."""
@@ -50,7 +51,7 @@ _BROKEN = (
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, Deployment]]:
-    with worlds.deployed(tmp_path_factory.mktemp("life")) as running:
+    with stacks.deployed(tmp_path_factory.mktemp("life")) as running:
         yield running
 
 

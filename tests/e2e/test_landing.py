@@ -10,7 +10,8 @@ import pytest
 import urllib3
 from sqlalchemy import text
 
-from tests.e2e.stack import Stack, eventually
+from tests.support.stacks import Stack
+from tests.support.waiting import eventually
 
 HOSTILE = [
     "a+b {n}.txt", "two  spaces {n}", "100%2F{n}", "é ü ß {n}", "🎉/{n}", "../{n}/../etc/passwd", "folder {n}/",

@@ -6,7 +6,8 @@ from urllib.parse import quote, urlencode
 
 import urllib3
 
-from tests.e2e.stack import Stack, eventually
+from tests.support.stacks import Stack
+from tests.support.waiting import eventually
 
 MIB = 1024 * 1024
 

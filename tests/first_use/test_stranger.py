@@ -14,7 +14,7 @@ import pytest
 from dev.configuration import API_PORT_VARIABLE, EMULATOR_PORT_VARIABLE, POSTGRES_PORT_VARIABLE, PROJECT, Configuration
 from dev.environments import Environment, ensure_environment
 from dev.ports import answers, free_port
-from tests.e2e.stack import eventually
+from tests.support.waiting import eventually
 from tests.first_use.stranger import Stranger
 
 _USUAL_PORTS = {

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from chalicelib.ids import first_uuid7, moment_of, uuid7, uuid7_texts
-from tests.notifications import NOON
+from tests.support.notifications import NOON
 
 
 def test_an_id_is_a_version_7_uuid_of_its_moment() -> None:

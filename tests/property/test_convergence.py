@@ -12,9 +12,9 @@ from sqlalchemy import Engine
 from chalicelib.catalog.notifications import parse_message
 from chalicelib.db.engine import create_catalog_engine, transaction
 from chalicelib.services.ingestion import record_notices
-from tests.catalogue import assert_catalogue_equals
-from tests.histories import random_history, replay, scramble
-from tests.notifications import NOON, body
+from tests.support.catalogue import assert_catalogue_equals
+from tests.support.histories import random_history, replay, scramble
+from tests.support.notifications import NOON, body
 
 # Each example is that many histories, delivered together: a round trip to the database then serves them all.
 HISTORIES = int(os.environ.get("LANDFALL_HISTORIES", "2000"))

@@ -1,6 +1,6 @@
 """Drives a headless Chromium for tests that run under another Python: one JSON command a line in, one answer a line out.
 
-Run as ``driver.py <chromium>`` in the environment of ``dev/browser-requirements.txt``. Commands::
+Run as ``browser_driver.py <chromium>`` in the environment of ``dev/browser-requirements.txt``. Commands::
 
     {"do": "open", "url": ...}      a page in a browser context of its own
     {"do": "reload"}                the same page again, with what it has stored

@@ -1,4 +1,4 @@
-"""Reads the catalogue's tables back, in the shape of `tests.histories.Model`."""
+"""Reads the catalogue's tables back, in the shape of `tests.support.histories.Model`."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from chalicelib.catalog.changes import Kind, ObjectChange
-from tests.histories import Model
+from tests.support.histories import Model
 
 _VERSIONS = text("""
 SELECT bucket, key, version_id, put_rank, is_delete_marker, size, etag FROM object_versions

@@ -1,10 +1,12 @@
 """A user with files in a bucket, other clients at the same keys, events when the test says, and what must be true in the end."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 from sqlalchemy import Engine, text
 
 from chalicelib import runtime
@@ -13,8 +15,9 @@ from chalicelib.services.job_steps import run_job
 from chalicelib.services.pending import Announcement
 from chalicelib.services.principals import Principal
 from chalicelib.triggers import ingest, schedules
-from tests.crash.forks import Outcome, in_fork
-from tests.notifications import sqs_event
+from tests.support.aws import take_messages
+from tests.support.forks import Outcome, in_fork
+from tests.support.notifications import sqs_event
 
 
 class Context:
@@ -95,12 +98,8 @@ class World:
     def take_events(self) -> list[str]:
         """Every event that waits; nobody else gets it."""
         bodies: list[str] = []
-        wanted = {"QueueUrl": self.queue_url, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 0}
         for _ in range(2):  # the emulator sends an event a moment after its answer
-            while messages := self.sqs.receive_message(**wanted).get("Messages"):
-                bodies += [message["Body"] for message in messages]
-                for message in messages:
-                    self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
+            bodies += take_messages(self.sqs, self.queue_url)
         return bodies
 
     def run_clock(self, *minutes: float) -> None:
@@ -200,3 +199,19 @@ class World:
         assert not outcome.died
         assert not outcome.error, outcome.error
         return outcome.value
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What worlds are made on."""
+
+    s3: Any
+    sqs: Any
+    queue_url: str
+    engine: Engine
+
+    def world(self, versioned: bool, monkeypatch: pytest.MonkeyPatch) -> World:
+        bucket = "crash-versioned" if versioned else "crash-plain"
+        monkeypatch.setenv("LANDFALL_BUCKET", bucket)
+        runtime.settings.cache_clear()  # and no more: the forks use the store of this process
+        return World(self.s3, self.sqs, self.queue_url, self.engine, bucket)

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from chalicelib.catalog.changes import Kind, ObjectChange
-from tests.notifications import NOON, s3_record
+from tests.support.notifications import NOON, s3_record
 
 PUTS = ["ObjectCreated:Put", "ObjectCreated:Post", "ObjectCreated:Copy", "ObjectCreated:CompleteMultipartUpload"]
 EMITTERS = ["aws", "constant-sequencer", "no-sequencer", "coarse-clock"]

@@ -64,3 +64,9 @@ def sqs_event(*bodies: str, queue: str = "landfall-events") -> dict[str, Any]:
             for number, text in enumerate(bodies)
         ]
     }
+
+
+def put_of(file: dict[str, Any], sequencer: str = "0A", **fields: Any) -> dict[str, Any]:
+    """The event of a put that left what a file's document says, but for ``fields``."""
+    said = {name: file[name] for name in ("bucket", "version_id", "size", "etag")}
+    return s3_record("ObjectCreated:Put", file["key"], sequencer=sequencer, **(said | fields))

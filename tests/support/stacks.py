@@ -1,21 +1,25 @@
-"""Where end-to-end tests run: on the local stack, and on the packaged template, deployed to an account of its own."""
+"""Whole stacks: the local one, and the packaged template, deployed to an account of its own.
 
+Each has its own PostgreSQL, emulator and API, on free ports.
+"""
+
+import json
 import os
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import urllib3
+from sqlalchemy import Engine
 
 from chalicelib.db.engine import create_catalog_engine
 from chalicelib.settings import Settings
 from deploy.cloud import Cloud
 from deploy.deployment import Deployment
-from dev.configuration import PROJECT, REGION, WEBHOOK_PORT_VARIABLE, Configuration
+from dev.configuration import REGION, WEBHOOK_PORT_VARIABLE, Configuration
 from dev.database_setup import prepare
 from dev.emulator import Emulator
 from dev.event_source import ACCOUNT
@@ -24,21 +28,51 @@ from dev.localstack import LocalStack
 from dev.minio import make_bucket
 from dev.ports import free_port
 from dev.postgres import Postgres
-from tests.e2e.stack import Stack
+from tests.support.servers import chalice_local, running
+from tests.support.waiting import eventually
+
+
+@dataclass
+class Stack:
+    """A running stack, and clients for its parts."""
+
+    api_url: str
+    bucket: str
+    queue_url: str
+    dead_queue_url: str
+    s3: Any
+    sqs: Any
+    engine: Engine
+    postgres: Postgres
+
+    def get(self, path: str) -> Any:
+        """The JSON at ``path``, which must answer 200; while the database restarts, asks again."""
+        retry = urllib3.Retry(
+            total=20, backoff_factor=0.2, backoff_max=2, status_forcelist=[503], raise_on_status=False
+        )
+        answer = urllib3.request("GET", self.api_url + path, retries=retry)
+        assert answer.status == 200, answer.data
+        return json.loads(answer.data)
+
+    def post(self, path: str, document: Any, status: int = 200) -> Any:
+        """What ``path`` answers to this document."""
+        answer = urllib3.request("POST", self.api_url + path, json=document)
+        assert answer.status == status, answer.data
+        return json.loads(answer.data)
 
 
 @contextmanager
 def local(home: Path, localstack_python: str | None = None) -> Iterator[Stack]:
     """As `make run` starts it: emulator, delivery loop, ``chalice local``. With LocalStack, if its Python is given."""
-    with _services(home, localstack_python) as (options, postgres, emulator), ExitStack() as running:
+    with _services(home, localstack_python) as (options, postgres, emulator), ExitStack() as services:
         deployed = deploy(emulator.url, options.bucket, visibility_seconds=2)
         environment = options.child_environment(deployed.queue_url) | {
             "LANDFALL_EMULATOR_PORT": str(options.emulator_port)
         }
         prepare(Settings.from_environment(environment))
-        running.enter_context(_process("delivery", [sys.executable, "-m", "dev.delivery"], environment, home))
-        running.enter_context(_process("api", _chalice_local(options.api_port), environment, home))
-        _wait_for(f"{options.api_url}/ready")
+        services.enter_context(_module("dev.delivery", home, environment))
+        services.enter_context(chalice_local(options.api_port, home / "api.log", environment))
+        _wait_until_ready(options)
         yield _stack(options, postgres, options.api_url, deployed.bucket, deployed.queue_url, deployed.dead_queue_url)
 
 
@@ -79,17 +113,17 @@ def minio(home: Path) -> Iterator[Stack]:
     given = Configuration.from_environment({**os.environ, "LANDFALL_STACK": "minio"})
     options = replace(given, home=home, postgres_port=free_port(), api_port=free_port(), bucket="landfall-end-to-end")
     postgres = Postgres(home, options.postgres_port, durable=True)
-    with ExitStack() as running:
-        running.callback(postgres.stop)
+    with ExitStack() as services:
+        services.callback(postgres.stop)
         postgres.start()
         environment = options.child_environment("") | {WEBHOOK_PORT_VARIABLE: str(options.webhook_port)}
         prepare(Settings.from_environment(environment))
-        running.enter_context(_process("webhook", [sys.executable, "-m", "dev.webhook"], environment, home))
+        services.enter_context(_module("dev.webhook", home, environment))
         make_bucket(options)
         stack = _stack(options, postgres, options.api_url, options.bucket, "", "")
         _empty(stack)
-        running.enter_context(_process("api", _chalice_local(options.api_port), environment, home))
-        _wait_for(f"{options.api_url}/ready")
+        services.enter_context(chalice_local(options.api_port, home / "api.log", environment))
+        _wait_until_ready(options)
         yield stack
 
 
@@ -126,10 +160,10 @@ def _services(
     postgres = Postgres(home, options.postgres_port, durable=True)  # it will be killed
     port = options.emulator_port
     emulator = LocalStack(home, port, localstack_python) if localstack_python else Emulator(home, port)
-    with ExitStack() as running:
-        running.callback(postgres.stop)
+    with ExitStack() as services:
+        services.callback(postgres.stop)
         postgres.start()
-        running.callback(emulator.stop)
+        services.callback(emulator.stop)
         emulator.start()
         yield options, postgres, emulator
 
@@ -150,29 +184,15 @@ def _stack(
     )
 
 
-def _chalice_local(port: int) -> list[str]:
-    command = [sys.executable, "-c", "from chalice.cli import main; main()", "local", "--stage", "local"]
-    return [*command, "--port", str(port), "--no-autoreload"]
+def _module(name: str, home: Path, environment: dict[str, str]) -> AbstractContextManager[Any]:
+    return running([sys.executable, "-m", name], home / f"{name}.log", environment)
 
 
-@contextmanager
-def _process(name: str, command: list[str], environment: dict[str, str], home: Path) -> Iterator[None]:
-    with (home / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=PROJECT, env=os.environ | environment, stdout=log, stderr=log)
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _wait_for(url: str, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+def _wait_until_ready(options: Configuration) -> None:
+    def is_ready() -> bool:
         try:
-            if urllib3.request("GET", url, retries=False).status == 200:
-                return
+            return urllib3.request("GET", f"{options.api_url}/ready", retries=False).status == 200
         except urllib3.exceptions.HTTPError:
-            pass
-        time.sleep(0.1)
-    raise AssertionError(f"{url} did not answer 200 in {seconds} s")
+            return False
+
+    assert eventually(is_ready), f"{options.api_url} did not become ready"

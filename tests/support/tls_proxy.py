@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-CERTIFICATES = Path(__file__).with_name("fixtures") / "tls"
+CERTIFICATES = Path(__file__).parents[1] / "fixtures" / "tls"
 _REQUEST_BYTES = 8  # SSLRequest: a length and a code; see "SSL Session Encryption" of PostgreSQL's protocol
 
 

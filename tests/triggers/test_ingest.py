@@ -17,7 +17,7 @@ from chalicelib.db.locks import lock_keys
 from chalicelib.errors import DatabaseUnavailable, MalformedNotification
 from chalicelib.triggers import ingest
 from dev.event_source import scheduled_event
-from tests.notifications import body, s3_record, sqs_event
+from tests.support.notifications import body, s3_record, sqs_event
 
 FIXTURES = sorted((Path(__file__).parent.parent / "fixtures" / "events").glob("*/*.json"))
 CONTEXT = SimpleNamespace(aws_request_id="request-1")

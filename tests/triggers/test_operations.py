@@ -13,7 +13,7 @@ from chalicelib.db import migrate
 from chalicelib.db.engine import create_catalog_engine, transaction
 from chalicelib.db.migrate import newest_revision
 from chalicelib.errors import Conflict, InvalidInput, SchemaMismatch
-from tests.notifications import body, s3_record, sqs_event
+from tests.support.notifications import body, s3_record, sqs_event
 
 
 @pytest.fixture

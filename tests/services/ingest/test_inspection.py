@@ -17,7 +17,7 @@ from chalicelib.errors import NotFound, StoreUnavailable
 from chalicelib.services.ingestion import record_notices
 from chalicelib.services.inspection import inspect_due
 from chalicelib.store.inspection.content import examine_bytes
-from tests.notifications import NOON, body, s3_record
+from tests.support.notifications import NOON, body, s3_record
 
 _names = count()
 PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452000000020000000308060000004c9c9a5c")

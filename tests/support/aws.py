@@ -1,0 +1,37 @@
+"""Buckets and queues of an emulator, as a client of AWS makes and uses them."""
+
+from typing import Any
+
+from dev.infra import client
+
+
+def s3_client(url: str) -> Any:
+    """A boto3 client of the emulator at ``url``."""
+    return client("s3", url, s3={"addressing_style": "path"})
+
+
+def make_bucket(s3: Any, name: str, *, versioned: bool = False) -> None:
+    s3.create_bucket(Bucket=name)
+    if versioned:
+        set_versioning(s3, name, "Enabled")
+
+
+def set_versioning(s3: Any, bucket: str, status: str) -> None:
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": status})
+
+
+def send_events(s3: Any, bucket: str, queue_arn: str) -> None:
+    """Have the bucket tell the queue of everything that the catalogue records."""
+    target = {"QueueArn": queue_arn, "Events": ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]}
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={"QueueConfigurations": [target]})
+
+
+def take_messages(sqs: Any, queue_url: str, wait_seconds: int = 0) -> list[str]:
+    """The bodies of all messages in the queue, which is empty afterwards."""
+    bodies: list[str] = []
+    wanted = {"QueueUrl": queue_url, "MaxNumberOfMessages": 10, "WaitTimeSeconds": wait_seconds}
+    while messages := sqs.receive_message(**wanted).get("Messages"):
+        for message in messages:
+            bodies.append(message["Body"])
+            sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+    return bodies

@@ -1,0 +1,74 @@
+"""Instances of the local stack as a developer starts them, each in a folder and on ports of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from dev.configuration import PROJECT
+from dev.ports import free_port
+
+
+class Instance:
+    """One `python -m dev` process and what it says."""
+
+    def __init__(self, home: Path, command: str = "services", **environment: str) -> None:
+        self.home = home
+        ports = {f"LANDFALL_{name}_PORT": str(free_port()) for name in ("POSTGRES", "EMULATOR", "API")}
+        self.environment = ports | {"LANDFALL_HOME": str(home)} | environment
+        self._output, self._errors = home.with_name(f"{home.name}.out"), home.with_name(f"{home.name}.err")
+        with self._output.open("w") as output, self._errors.open("w") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "dev", command],
+                cwd=PROJECT,
+                env=os.environ | self.environment,
+                stdout=output,
+                stderr=errors,
+            )
+
+    @property
+    def output(self) -> str:
+        return self._output.read_text()
+
+    @property
+    def errors(self) -> str:
+        return self._errors.read_text()
+
+    def url(self, service: str) -> str:
+        return f"http://127.0.0.1:{self.environment[f'LANDFALL_{service}_PORT']}"
+
+    def wait_until_up(self) -> "Instance":
+        deadline = time.monotonic() + 60
+        while "Landfall is up" not in self.output:
+            assert self.process.poll() is None, self.errors
+            assert time.monotonic() < deadline, self.output
+            time.sleep(0.05)
+        return self
+
+    def end(self, number: signal.Signals = signal.SIGINT) -> float:
+        """Send a signal and wait for the end; how many seconds that took."""
+        began = time.monotonic()
+        self.process.send_signal(number)
+        self.process.wait(30)
+        return time.monotonic() - began
+
+    def remains(self) -> list[str]:
+        """Processes that work in this instance's folder."""
+        return [line for process in psutil.process_iter() if str(self.home) in (line := _traces(process))]
+
+
+def _traces(process: psutil.Process) -> str:
+    try:
+        environment = process.environ() if "python" in process.name() else {}
+        return " ".join([*process.cmdline(), environment.get("LANDFALL_HOME", ""), environment.get("HOME", "")])
+    except psutil.Error:
+        return ""
+
+
+# Starts an instance that is ended after the test; see the fixture `new_instance`.
+NewInstance = Callable[..., Instance]

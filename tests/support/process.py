@@ -1,0 +1,9 @@
+"""The settings and clients that the application keeps for the life of a process."""
+
+from chalicelib import runtime
+
+
+def start_over() -> None:
+    """Forget them all: the next use reads the environment again."""
+    for singleton in (runtime.settings, runtime.engine, runtime.store):
+        singleton.cache_clear()
