@@ -5,17 +5,19 @@ from urllib.parse import urljoin
 
 import pytest
 
-from tests.api.conftest import Api, assert_problem
+from tests.support.api import Api, assert_problem
 
 
 @pytest.mark.parametrize("path", ["/docs", "/docs/"])
-def test_everything_the_page_loads_is_here(api: Api, path: str) -> None:
+def test_the_server_has_everything_that_the_page_loads(api: Api, path: str) -> None:
     page = api("GET", path)
     assert page.status == 200
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+
     html = page.body.decode()
     references = re.findall(r'(?:src|href|data-document)="([^"]+)"', html)
     assert len(references) >= 4
+
     for reference in references:
         if reference.startswith("data:"):
             continue
@@ -23,7 +25,7 @@ def test_everything_the_page_loads_is_here(api: Api, path: str) -> None:
         assert api("GET", urljoin(path, reference)).status == 200, reference
 
 
-def test_the_page_may_load_nothing_from_elsewhere(api: Api) -> None:
+def test_the_policy_of_the_page_allows_nothing_from_elsewhere(api: Api) -> None:
     policy = api("GET", "/docs").headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "script-src 'self'; " in policy
@@ -66,6 +68,7 @@ def test_the_root_leads_to_the_documentation(api: Api) -> None:
 
 def test_the_type_of_a_problem_leads_to_what_it_means(api: Api) -> None:
     problem = assert_problem(api("GET", "/api/users/nobody"), 400, "invalid-input", ("path", "user_id"))
+
     told = api("GET", problem["type"])
     assert told.status == 200
     assert told.json == {name: problem[name] for name in ("type", "title", "status")}

@@ -1,7 +1,6 @@
 """Every way to be refused has one shape, and no refusal comes from anyone but us."""
 
 import json
-import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -9,10 +8,9 @@ from urllib.parse import quote
 from uuid import UUID
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from chalicelib.services.principals import DEMO_USER_ID
-from tests.api.conftest import Answer, Api, assert_problem
+from tests.support.api import Answer, Api, assert_problem
 
 Serve = Callable[..., Any]
 NewDatabase = Callable[[], str]
@@ -59,13 +57,15 @@ def test_a_number_beyond_a_double_is_refused(api: Api) -> None:
 
 def test_all_wrong_fields_are_listed_together(api: Api) -> None:
     body = '{"session_id": " ", "name": "", "b": 1, "a\\ud800": 2}'
+
     problem = assert_problem(post(api, body), 400, "invalid-input", ("body", ""))
     assert "surrogate" in problem["errors"][0]["message"]
+
     answer = post(api, '{"session_id": " ", "name": "", "b": 1}')
     assert_problem(answer, 400, "invalid-input", ("body", "session_id"), ("body", "name"), ("body", "b"))
 
 
-def test_thousands_of_wrong_fields_are_cut_short(api: Api) -> None:
+def test_at_most_a_hundred_wrong_fields_are_listed(api: Api) -> None:
     answer = post(api, json.dumps({f"field{number}": 1 for number in range(5000)}))
     assert (
         len(assert_problem(answer, 400, "invalid-input", *(("body", f"field{n}") for n in range(100)))["errors"]) == 100
@@ -89,12 +89,13 @@ def test_a_body_of_another_type_is_refused(api: Api, content_type: str | None) -
 
 
 @pytest.mark.parametrize("content_type", ["Application/JSON", 'application/json; charset="UTF-8"'])
-def test_json_by_any_spelling_is_read(member: Api, content_type: str) -> None:
+def test_any_spelling_of_the_json_media_type_is_read(member: Api, content_type: str) -> None:
     assert post(member, "{}", content_type).status == 201
 
 
-def test_of_unknown_fields_without_number_a_hundred_are_told_of(api: Api) -> None:
+def test_a_body_of_200_000_unknown_fields_is_refused(api: Api) -> None:
     many = json.dumps({f"field-{number}": 1 for number in range(200_000)})
+
     told = [("body", f"field-{number}") for number in range(100)]
     assert_problem(post(api, many), 400, "invalid-input", *told)
 
@@ -112,7 +113,7 @@ def test_of_unknown_fields_without_number_a_hundred_are_told_of(api: Api) -> Non
         ("/api/sessions", {"limits": {"refuse_mismatch": 1}}, "limits.refuse_mismatch"),
     ],
 )
-def test_what_only_looks_like_a_value_is_refused(api: Api, path: str, document: Any, field: str) -> None:
+def test_a_value_of_another_json_type_is_refused(api: Api, path: str, document: Any, field: str) -> None:
     assert_problem(api("POST", path, document), 400, "invalid-input", ("body", field))
 
 
@@ -160,7 +161,7 @@ def test_an_unknown_path_is_not_found(api: Api, method: str, path: str) -> None:
         ("PUT", "/health", {"GET", "HEAD", "OPTIONS"}),
     ],
 )
-def test_a_method_that_a_path_does_not_take_is_refused_with_those_it_does(
+def test_a_refused_method_is_answered_with_the_allowed_ones(
     api: Api, method: str, path: str, allowed: set[str]
 ) -> None:
     answer = api(method, path, {})
@@ -176,88 +177,45 @@ def test_head_is_get_without_a_body(api: Api) -> None:
     head, get = api("HEAD", "/api/users?limit=1"), api("GET", "/api/users?limit=1")
     assert (head.status, head.body) == (200, b"")
     assert head.headers["Content-Type"] == get.headers["Content-Type"] == "application/json"
+
     missing = api("HEAD", "/api/sessions/none")
     assert (missing.status, missing.body) == (404, b"")
     assert api("HEAD", "/api/session").status == 405
 
 
-def test_a_page_of_another_origin_may_call_and_read(api: Api) -> None:
+def test_a_page_of_another_origin_may_send_requests_and_read_answers(api: Api) -> None:
     preflight = api("OPTIONS", "/api/users/1", Origin="http://other.example", Access_Control_Request_Method="PATCH")
     assert preflight.status == 200
     assert preflight.headers["Access-Control-Allow-Origin"] == "*"
+
     methods = set(preflight.headers["Access-Control-Allow-Methods"].split(","))
     assert methods == {"GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"}
     assert {"Content-Type", "X-Landfall-User"} <= set(preflight.headers["Access-Control-Allow-Headers"].split(","))
+
     exposed = set(api("GET", "/api/users").headers["Access-Control-Expose-Headers"].split(","))
     assert {"ETag", "Link", "Location", "X-Request-Id"} <= exposed
 
 
 def test_every_answer_has_an_id_that_finds_its_log_line(api: Api) -> None:
     answers = [api("GET", "/api/users"), api("GET", "/api/users/me"), api("GET", "/nothing"), api("GET", "/health")]
+
     identifiers = [answer.headers["X-Request-Id"] for answer in answers]
     assert len({UUID(identifier) for identifier in identifiers}) == 4
+
     (line,) = api.log_lines(identifiers[0])
     assert (line["method"], line["route"], line["status"]) == ("GET", "/api/users", 200)
     assert line["user_id"] == str(DEMO_USER_ID)
     assert line["ms"] > 0
 
 
-def test_a_fault_of_ours_is_opaque_outside_and_complete_in_the_log(
-    serve: Serve, new_migrated_database: NewDatabase
-) -> None:
-    url = new_migrated_database()
-    _run(url, "ALTER TABLE users RENAME COLUMN name TO secret_column")
-    with serve(url) as api:
-        answer = api("GET", "/api/users")
-        problem = assert_problem(answer, 500, "internal-error")
-        assert b"name" not in answer.body.replace(b"names", b"")
-        failure = next(line for line in api.log_lines(problem["request_id"]) if line["level"] == "error")
-        assert "UndefinedColumn" in json.dumps(failure) or "42703" in json.dumps(failure)
-        assert "Traceback" in json.dumps(failure)
-
-
-def test_a_database_that_does_not_answer_is_503_and_its_return_is_noticed(
-    serve: Serve, new_migrated_database: NewDatabase, postgres_url: str
-) -> None:
-    url = new_migrated_database()
-    name = url.rsplit("/", 1)[1]
-    with serve(url) as api:
-        assert api("GET", "/api/users").status == 200
-        _run(postgres_url, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-        _run(postgres_url, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
-        answer = api("GET", "/api/users")
-        assert_problem(answer, 503, "unavailable")
-        assert int(answer.headers["Retry-After"]) > 0
-        _run(postgres_url, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-        assert api("GET", "/api/users").status == 200
-
-
-def test_a_server_that_is_not_there_is_503(serve: Serve) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        with serve(f"postgresql+pg8000://nobody@127.0.0.1:{taken.getsockname()[1]}/none") as api:
-            assert_problem(api("GET", "/api/users"), 503, "unavailable")
-            assert_problem(api("POST", "/api/sessions", {}), 503, "unavailable")
-            assert_problem(api("POST", "/api/sessions", {"x": 1}), 400, "invalid-input", ("body", "x"))
-
-
-def test_a_statement_that_takes_too_long_is_503(serve: Serve, new_migrated_database: NewDatabase) -> None:
-    url = new_migrated_database()
-    engine = create_engine(url)
-    with serve(url, LANDFALL_STATEMENT_TIMEOUT_MS="200") as api, engine.begin() as connection:
-        connection.execute(text("LOCK TABLE users"))
-        assert_problem(api("GET", "/api/users"), 503, "unavailable")
-    engine.dispose()
-
-
-def test_whoever_owns_nothing_in_the_database_cannot_open_a_session(
+def test_a_caller_unknown_to_the_database_cannot_open_a_session(
     serve: Serve, new_migrated_database: NewDatabase
 ) -> None:
     with serve(new_migrated_database()) as api:
         assert_problem(api("POST", "/api/sessions", {}), 422, "unprocessable")
 
 
-def test_requests_at_the_same_time_are_not_mixed_up(api: Api, new_user: Callable[..., dict[str, Any]]) -> None:
+def test_simultaneous_requests_are_not_mixed_up(api: Api, new_user: Callable[..., dict[str, Any]]) -> None:
     users = [new_user(f"Parallel {number}") for number in range(8)]
 
     def ask(number: int) -> tuple[Answer, dict[str, Any]]:
@@ -266,35 +224,6 @@ def test_requests_at_the_same_time_are_not_mixed_up(api: Api, new_user: Callable
 
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(ask, range(160)))
+
     assert all(answer.json == user for answer, user in answers)
     assert len({answer.headers["X-Request-Id"] for answer, _ in answers}) == 160
-
-
-def _run(url: str, statement: str) -> None:
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(statement))
-    engine.dispose()
-
-
-@pytest.mark.parametrize(("state", "times", "status"), [("40P01", 1, 201), ("40001", 1, 201), ("40P01", 9, 503)])
-def test_a_deadlock_is_tried_once_more(
-    serve: Serve, api_database_copy: str, state: str, times: int, status: int
-) -> None:
-    # A sequence is not rolled back, so the trigger counts the tries.
-    _run(api_database_copy, "CREATE SEQUENCE tries")
-    _run(
-        api_database_copy,
-        f"""CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-            IF nextval('tries') <= {times} THEN RAISE EXCEPTION 'busy' USING ERRCODE = '{state}'; END IF;
-            RETURN NEW; END $$""",
-    )
-    _run(
-        api_database_copy,
-        "CREATE TRIGGER refuse BEFORE INSERT ON sessions FOR EACH ROW EXECUTE FUNCTION refuse()",
-    )
-    with serve(api_database_copy) as api:
-        answer = api("POST", "/api/sessions", {"session_id": "s"})
-        assert answer.status == status
-        if status == 503:
-            assert_problem(answer, 503, "unavailable")

@@ -1,23 +1,26 @@
 """Uploads through the API, over real HTTP, into a real S3 protocol."""
 
 import json
-import urllib.request
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine
 
-from tests.api.conftest import Api, assert_problem
-from tests.api.files import BOUNDARY, deliver, form, part, send, upload
-from tests.notifications import s3_record
+from tests.support.api import Api, assert_problem
+from tests.support.files import BOUNDARY, form, part, read, send_form, upload
+from tests.support.notifications import put_of
+from tests.support.recording import deliver
+from tests.support.users import new_member
 
 LIMIT = 4_500_000
 
 
-def test_an_upload_is_stored_and_can_be_read_at_once(owner: Api, s3: Any) -> None:
-    answer = send(owner, form(part(b"hello", filename="hello.txt", media_type="text/plain")))
+def test_an_uploaded_file_is_stored_and_can_be_read_at_once(owner: Api, s3: Any) -> None:
+    answer = send_form(owner, form(part(b"hello", filename="hello.txt", media_type="text/plain")))
     assert answer.status == 201
+
     (file,) = answer.json
     assert list(file) == [
         "id", "bucket", "key", "version_id", "name", "size", "etag", "media_type", "detected_media_type",
@@ -28,17 +31,19 @@ def test_an_upload_is_stored_and_can_be_read_at_once(owner: Api, s3: Any) -> Non
     assert file["stored_at"].endswith("Z")
     assert owner("GET", f"/api/files/{file['id']}").json == file | {"upload": None}
     assert owner("GET", "/api/files").json["items"] == [file]
+
     stored = s3.get_object(Bucket=file["bucket"], Key=file["key"], VersionId=file["version_id"])
     assert stored["Body"].read() == b"hello"
     assert stored["ContentType"] == "text/plain"
     assert stored["ETag"].strip('"') == file["etag"]
 
 
-def test_many_files_come_back_in_their_order_with_what_is_said_of_them(owner: Api) -> None:
+def test_many_files_are_answered_in_order_with_the_fields_of_the_form(owner: Api) -> None:
     names = [f"{number}.bin" for number in range(20)]
     parts = [part(name.encode(), f"field-{name}", filename=name) for name in names]
     texts = [part(b"trip", "session_id"), part(b'{"a": [1]}', "metadata"), part(b"x", "tags"), part(b"y", "tags")]
-    answer = send(owner, form(*texts, *parts))
+
+    answer = send_form(owner, form(*texts, *parts))
     assert [file["name"] for file in answer.json] == names
     for file in answer.json:
         assert (file["session_id"], file["metadata"], file["tags"]) == ("trip", {"a": [1]}, ["x", "y"])
@@ -61,10 +66,12 @@ def test_names_are_kept_verbatim_and_cleaned_in_the_key(owner: Api, name: str) -
 
 def test_the_extended_form_of_a_name_is_understood(owner: Api) -> None:
     header = 'Content-Disposition: form-data; name="f"; filename="_.txt"; filename*=UTF-8\'\'%C3%A9%20.txt'
-    answer = send(owner, form(f"--{BOUNDARY}\r\n{header}\r\n\r\n".encode() + b"x\r\n"))
+
+    answer = send_form(owner, form(f"--{BOUNDARY}\r\n{header}\r\n\r\n".encode() + b"x\r\n"))
     assert answer.json[0]["name"] == "é .txt"
+
     header = header.replace("%C3%A9", "%FF")
-    answer = send(owner, form(f"--{BOUNDARY}\r\n{header}\r\n\r\n".encode() + b"x\r\n"))
+    answer = send_form(owner, form(f"--{BOUNDARY}\r\n{header}\r\n\r\n".encode() + b"x\r\n"))
     assert_problem(answer, 400, "invalid-input", ("body", "filename"))
 
 
@@ -78,25 +85,28 @@ def test_the_extended_form_of_a_name_is_understood(owner: Api) -> None:
         (None, "x.unheard-of", "application/octet-stream"),
     ],
 )
-def test_the_media_type_is_what_was_told_or_what_the_name_suggests(
+def test_the_media_type_is_the_declared_one_or_follows_from_the_name(
     owner: Api, told: str | None, name: str, media_type: str
 ) -> None:
-    answer = send(owner, form(part(b"x", filename=name, media_type=told)))
+    answer = send_form(owner, form(part(b"x", filename=name, media_type=told)))
     assert answer.json[0]["media_type"] == media_type
 
 
-def test_a_field_that_was_left_empty_says_nothing(owner: Api) -> None:
+def test_an_empty_field_of_a_form_is_ignored(owner: Api) -> None:
     """A browser sends every field of a form, and so does the documentation page."""
     empty = [part(b"", name) for name in ("session_id", "metadata", "tags")]
-    answer = send(owner, form(*empty, part(b"x", filename="x")))
+
+    answer = send_form(owner, form(*empty, part(b"x", filename="x")))
     assert answer.status == 201, answer.body
+
     [file] = answer.json
     assert (file["session_id"], file["metadata"], file["tags"]) == (None, {}, [])
 
 
-def test_an_empty_file_is_a_file_but_an_empty_file_input_is_none(owner: Api) -> None:
+def test_an_empty_file_is_stored_and_an_empty_file_input_is_ignored(owner: Api) -> None:
     assert upload(owner, b"", "empty.txt")["size"] == 0
-    answer = send(owner, form(part(b"", filename=""), part(b"x", filename="x")))
+
+    answer = send_form(owner, form(part(b"", filename=""), part(b"x", filename="x")))
     assert [file["name"] for file in answer.json] == ["x"]
 
 
@@ -104,23 +114,18 @@ def test_the_same_upload_twice_makes_two_files(owner: Api) -> None:
     assert upload(owner)["id"] != upload(owner)["id"]
 
 
-def test_bytes_that_look_like_a_boundary_or_lines_survive(owner: Api, s3: Any) -> None:
+def test_bytes_that_resemble_a_boundary_are_kept(owner: Api, s3: Any) -> None:
     content = bytes(range(256)) * 40 + f"\r\n--{BOUNDARY[:-1]}\r\n--".encode()
+
     file = upload(owner, content)
     assert s3.get_object(Bucket=file["bucket"], Key=file["key"])["Body"].read() == content
 
 
-def test_the_event_of_an_upload_doubles_nothing_and_keeps_what_the_owner_said(
-    owner: Api, api_database_url: str
-) -> None:
+def test_the_event_of_an_upload_changes_nothing(owner: Api, engine: Engine) -> None:
     file = upload(owner, metadata='{"a": 1}')
-    record = s3_record(
-        "ObjectCreated:Put", file["key"], bucket=file["bucket"], sequencer="0A",
-        version_id=file["version_id"], size=file["size"], etag=file["etag"],
-    )  # fmt: skip
-    engine = create_engine(api_database_url)
-    deliver(engine, record)
-    deliver(engine, record)
+    for _ in range(2):
+        deliver(engine, put_of(file))
+
     (found,) = owner("GET", "/api/files").json["items"]
     kept = ("id", "name", "owner_id", "metadata", "version_id", "size", "etag", "media_type", "state", "created_at")
     assert {field: found[field] for field in kept} == {field: file[field] for field in kept}
@@ -130,24 +135,26 @@ def test_the_event_of_an_upload_doubles_nothing_and_keeps_what_the_owner_said(
     assert event["event_name"] == "ObjectCreated:Put"
 
 
-def test_a_bucket_without_versions_works_the_same(plain_files_api: Api) -> None:
+def test_an_upload_into_a_bucket_without_versions_is_stored(plain_files_api: Api) -> None:
     file = upload(plain_files_api)
     assert (file["version_id"], file["state"]) == ("", "stored")
 
 
-def test_4_500_000_bytes_are_taken_and_one_more_is_not(owner: Api) -> None:
+def test_a_body_of_4_500_000_bytes_is_taken_and_a_longer_one_refused(owner: Api) -> None:
     overhead = len(form(part(b"", filename="big.bin")))
+
     file = upload(owner, b"x" * (LIMIT - overhead), "big.bin")
     assert file["size"] == LIMIT - overhead
-    answer = send(owner, form(part(b"x" * (LIMIT - overhead + 1), filename="big.bin")))
+
+    answer = send_form(owner, form(part(b"x" * (LIMIT - overhead + 1), filename="big.bin")))
     problem = assert_problem(answer, 413, "too-large")
     assert "POST /api/files" in problem["detail"]
     assert str(LIMIT) in problem["detail"]
 
 
-def test_100_parts_are_taken_and_101_are_not(owner: Api) -> None:
-    assert len(send(owner, form(*[part(b"", filename="x")] * 100)).json) == 100
-    assert_problem(send(owner, form(*[part(b"", filename="x")] * 101)), 400, "malformed-body")
+def test_a_form_of_100_parts_is_taken_and_a_longer_one_refused(owner: Api) -> None:
+    assert len(send_form(owner, form(*[part(b"", filename="x")] * 100)).json) == 100
+    assert_problem(send_form(owner, form(*[part(b"", filename="x")] * 101)), 400, "malformed-body")
 
 
 BROKEN = {
@@ -165,8 +172,8 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("body", BROKEN.values(), ids=BROKEN)
-def test_what_is_no_form_with_files_is_refused(owner: Api, body: bytes) -> None:
-    assert_problem(send(owner, body), 400, "malformed-body")
+def test_a_body_that_is_no_form_with_files_is_refused(owner: Api, body: bytes) -> None:
+    assert_problem(send_form(owner, body), 400, "malformed-body")
 
 
 WRONG = {
@@ -186,82 +193,38 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("wrong", "field"), WRONG.values(), ids=WRONG)
-def test_wrong_fields_are_named_and_nothing_is_stored(owner: Api, wrong: bytes, field: str) -> None:
-    answer = send(owner, form(part(b"x", filename="x"), wrong))
+def test_a_wrong_field_of_a_form_is_named_and_nothing_is_stored(owner: Api, wrong: bytes, field: str) -> None:
+    answer = send_form(owner, form(part(b"x", filename="x"), wrong))
     assert_problem(answer, 400, "invalid-input", ("body", field))
     assert owner("GET", "/api/files?state=any").json["items"] == []
 
 
-def test_a_body_of_another_type_is_refused(owner: Api) -> None:
-    assert_problem(send(owner, b"{}", "application/json"), 415, "unsupported-media-type")
-    assert_problem(send(owner, form(part(b"x", filename="x")), "multipart/form-data"), 400, "malformed-body")
+def test_a_body_of_another_type_is_no_upload(owner: Api) -> None:
+    assert_problem(send_form(owner, b"{}", "application/json"), 415, "unsupported-media-type")
+    assert_problem(send_form(owner, form(part(b"x", filename="x")), "multipart/form-data"), 400, "malformed-body")
 
 
-@pytest.fixture(scope="module")
-def api_without_s3(serve: Callable[..., Any], api_database_url: str) -> Any:
-    with serve(api_database_url, AWS_ENDPOINT_URL="http://127.0.0.1:9", LANDFALL_BUCKET="versioned") as api:
-        yield api
+def test_an_upload_without_s3_is_503_and_leaves_nothing(api_without_s3: Api) -> None:
+    client = new_member(api_without_s3, "Mary")
 
-
-def test_without_s3_an_upload_is_503_and_leaves_nothing_to_see(api_without_s3: Api) -> None:
-    user = api_without_s3("POST", "/api/users", {"name": "Mary"}).json
-    client = api_without_s3.as_user(user)
-    assert_problem(send(client, form(*[part(b"x", filename="x")] * 3)), 503, "unavailable")
+    assert_problem(send_form(client, form(*[part(b"x", filename="x")] * 3)), 503, "unavailable")
     assert client("GET", "/api/files?state=any").json["items"] == []
 
 
-def test_a_bucket_that_is_not_there_is_503_and_not_the_callers_fault(
+def test_an_upload_into_a_missing_bucket_is_503(
     serve: Callable[..., Any], api_database_url: str, emulator: Any
 ) -> None:
     with serve(api_database_url, AWS_ENDPOINT_URL=emulator.url, LANDFALL_BUCKET="no-such-bucket") as api:
-        assert_problem(send(api, form(part(b"x", filename="x"))), 503, "unavailable")
-
-
-def test_an_upload_that_fails_half_way_takes_back_what_s3_took(
-    serve: Callable[..., Any], api_database_url: str, emulator: Any, s3: Any
-) -> None:
-    from chalicelib import runtime
-    from chalicelib.db.engine import create_catalog_engine, transaction
-    from chalicelib.errors import StoreUnavailable
-    from chalicelib.services import uploads
-    from chalicelib.services.pending import Announcement
-    from chalicelib.services.principals import DEMO_USER_ID, Principal
-    from chalicelib.settings import Settings
-    from chalicelib.store.client import ObjectStore
-
-    class FailingStore(ObjectStore):
-        def put(self, bucket: str, key: str, body: bytes, *rest: Any) -> Any:
-            if body == b"fails":
-                raise StoreUnavailable("No.")
-            return super().put(bucket, key, body, *rest)
-
-    s3.create_bucket(Bucket="half-way")
-    s3.put_bucket_versioning(Bucket="half-way", VersioningConfiguration={"Status": "Enabled"})
-    store = FailingStore.connect("us-east-1", emulator.url, None)
-    engine = create_catalog_engine(api_database_url)
-    bodies = [b"1", b"2", b"3", b"fails", b"4"]
-    files = [uploads.IncomingFile("x", "text/plain", body) for body in bodies]
-    with pytest.raises(StoreUnavailable):
-        uploads.upload_files(
-            lambda: transaction(engine), store, Settings(bucket="half-way"), Principal(DEMO_USER_ID, "operator"),
-            uploads.Upload(files, Announcement()), runtime.now(),
-        )  # fmt: skip
-    listed = s3.list_object_versions(Bucket="half-way")
-    assert "Versions" not in listed
-    assert "DeleteMarkers" not in listed
-    with engine.connect() as connection:
-        assert connection.execute(text("SELECT count(*) FROM files WHERE bucket = 'half-way'")).scalar_one() == 0
+        assert_problem(send_form(api, form(part(b"x", filename="x"))), 503, "unavailable")
 
 
 def test_curl_uploads_as_the_readme_says(owner: Api, tmp_path: Any) -> None:
-    import subprocess
-
     (tmp_path / "Übung.txt").write_text("hello")
     line = ["curl", "-sS", "-F", "file=@Übung.txt", "-F", 'metadata={"a": 1}', "-F", "session_id=s1"]
-    user = ["-H", f"X-Landfall-User: {owner.headers['X-Landfall-User']}"]
+    user = ["-H", f"X-Landfall-User: {owner.user_id}"]
     url = f"http://127.0.0.1:{owner.port}/api/files/upload"
     output = subprocess.run([*line, *user, url], capture_output=True, check=True, cwd=tmp_path).stdout
+
     (file,) = json.loads(output)
     assert (file["name"], file["size"], file["metadata"], file["session_id"]) == ("Übung.txt", 5, {"a": 1}, "s1")
-    link = owner("GET", f"/api/files/{file['id']}/download?redirect=false").json["url"]
-    assert urllib.request.urlopen(link).read() == b"hello"
+    assert read(owner, file) == b"hello"

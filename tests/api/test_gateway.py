@@ -5,10 +5,10 @@ import base64
 import pytest
 
 from chalicelib import runtime
-from tests.api.gateway import app, send
+from tests.support.gateway import app, send
 
 
-def test_the_request_id_is_the_gateways() -> None:
+def test_the_request_id_is_that_of_the_gateway() -> None:
     assert send("GET", "/health")["headers"]["X-Request-Id"] == "gateway-request"
 
 
@@ -24,12 +24,14 @@ def test_links_lead_to_the_public_url_or_to_the_gateway(
 ) -> None:
     options = runtime.settings().model_copy(update={"public_url": public_url})
     monkeypatch.setattr(runtime, "settings", lambda: options)
+
     assert f'"{expected}"' in send("GET", "/openapi.json", headers={"Host": "evil.example.org"})["body"]
 
 
 def test_a_body_that_the_gateway_encoded_is_read() -> None:
     body = base64.b64encode(b'{"colour": 1}').decode()
     headers = {"Content-Type": "application/json"}
+
     answer = send("POST", "/api/sessions", body=body, isBase64Encoded=True, headers=headers)
     assert answer["statusCode"] == 400
     assert '"colour"' in answer["body"]
@@ -40,21 +42,22 @@ def test_an_event_without_headers_is_answered() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"])
-def test_every_path_has_every_method_so_that_the_gateway_refuses_none_itself(method: str) -> None:
+def test_every_path_takes_every_method_so_that_the_gateway_refuses_none(method: str) -> None:
     assert {path for path, entries in app.routes.items() if method not in entries} == set()
 
 
-def test_no_two_variables_are_siblings_which_the_gateway_would_refuse() -> None:
+def test_no_two_variables_of_paths_are_siblings_which_the_gateway_refuses() -> None:
     siblings: dict[str, set[str]] = {}
     for path in app.routes:
         parts = path.split("/")
         for index, part in enumerate(parts):
             if part.startswith("{"):
                 siblings.setdefault("/".join(parts[:index]), set()).add(part)
+
     assert {parent: names for parent, names in siblings.items() if len(names) > 1} == {}
 
 
-def test_every_answer_is_text_which_lambda_can_return() -> None:
+def test_assets_are_text_that_lambda_can_return() -> None:
     for asset in ("swagger-ui-bundle.js", "swagger-ui.css"):
         answer = send("GET", "/docs/{asset}", pathParameters={"asset": asset})
         assert isinstance(answer["body"], str)

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import text
 
 from chalicelib.db.engine import create_catalog_engine
-from tests.api.conftest import assert_problem
+from tests.support.api import assert_problem
 
 
 def test_health_needs_nothing_but_the_process(serve: Callable[..., Any]) -> None:
@@ -17,37 +17,39 @@ def test_health_needs_nothing_but_the_process(serve: Callable[..., Any]) -> None
         assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_not_ready_says_that_database_and_bucket_do_not_answer(serve: Callable[..., Any]) -> None:
+def test_readiness_names_a_database_and_a_bucket_that_do_not_answer(serve: Callable[..., Any]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
         url = f"postgresql+pg8000://nobody@127.0.0.1:{port}/none"
         with serve(url, **_store(port)) as api:
             answer = api("GET", "/ready")
+
     problem = assert_problem(answer, 503, "unavailable", ("check", "database"), ("check", "bucket"))
     assert "does not answer" in problem["detail"]
     assert int(answer.headers["Retry-After"]) > 0
 
 
-def test_not_ready_says_that_the_schema_is_not_the_codes(
+def test_readiness_names_a_schema_that_does_not_fit_the_code(
     serve: Callable[..., Any], new_database: Callable[[str | None], str]
 ) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         with serve(new_database(None), **_store(taken.getsockname()[1])) as api:
             problem = api("GET", "/ready").json
+
     messages = {error["field"]: error["message"] for error in problem["errors"]}
     assert "schema none" in messages["database"]
 
 
-def test_a_good_database_is_not_complained_about(serve: Callable[..., Any], api_database_url: str) -> None:
+def test_readiness_does_not_complain_of_a_good_database(serve: Callable[..., Any], api_database_url: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         with serve(api_database_url, **_store(taken.getsockname()[1])) as api:
             assert_problem(api("GET", "/ready"), 503, "unavailable", ("check", "bucket"))
 
 
-def test_a_schema_that_newer_code_has_migrated_is_good_enough(
+def test_readiness_accepts_a_schema_that_newer_code_has_migrated(
     serve: Callable[..., Any], new_migrated_database: Callable[[], str]
 ) -> None:
     url = new_migrated_database()

@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from chalicelib.api.problems import INTERNAL, KINDS
-from tests.api.conftest import Api
+from tests.support.api import Api
 
 Document = dict[str, Any]
 
@@ -26,18 +26,19 @@ def operations(document: Document) -> list[tuple[str, str, Document]]:
     return [(path, method, operation) for path, item in document["paths"].items() for method, operation in item.items()]
 
 
-def test_it_is_valid_openapi_3_1(document: Document) -> None:
+def test_the_document_is_valid_openapi_3_1(document: Document) -> None:
     assert document["openapi"].startswith("3.1")
     OpenAPIV31SpecValidator(document).validate()
 
 
-def test_its_server_is_the_one_that_is_set_whatever_a_header_says(api: Api, document: Document) -> None:
+def test_the_documents_server_is_the_configured_one_whatever_a_header_says(api: Api, document: Document) -> None:
     assert document["servers"] == [{"url": f"http://127.0.0.1:{api.port}"}]
+
     odd = api("GET", "/openapi.json", Host="evil.example.org", X_Forwarded_Proto="https").json
     assert odd["servers"] == document["servers"]
 
 
-def test_every_route_is_in_it_and_nothing_else(api: Api, document: Document) -> None:
+def test_the_document_has_every_route_and_no_other(api: Api, document: Document) -> None:
     for path, method, _ in operations(document):
         answer = api(method.upper(), re.sub(r"\{\w+\}", "%20", path), body=b"", Content_Type="text/none")
         assert answer.status != 405, (method, path)
@@ -71,7 +72,7 @@ def test_every_error_has_an_example_that_fits_the_schema(document: Document) -> 
                 assert example["value"]["instance"] == path
 
 
-def test_every_operation_explains_itself(document: Document) -> None:
+def test_every_operation_has_a_summary_and_declares_its_parameters(document: Document) -> None:
     tags = {tag["name"] for tag in document["tags"]}
     for path, method, operation in operations(document):
         assert operation["summary"], (path, method)
@@ -92,6 +93,7 @@ def test_links_lead_to_operations_that_have_the_parameter(document: Document) ->
             for link in answer.get("links", {}).values():
                 assert set(link["parameters"]) <= parameters[link["operationId"]]
                 found += 1
+
     assert found > 20
 
 
@@ -119,7 +121,7 @@ def test_no_parameter_and_no_field_of_a_form_can_be_null(document: Document) -> 
         assert "null" not in json.dumps(schema), schema
 
 
-def test_what_a_page_sends_when_somebody_just_presses_the_button_does_no_harm(document: Document) -> None:
+def test_examples_of_bodies_do_no_harm_when_sent_as_they_are(document: Document) -> None:
     schemas = document["components"]["schemas"]
     for name in ("FilePatch", "FileReplace", "FileCopy", "FileCreate", "UserPatch", "SessionPatch"):
         [example] = schemas[name]["examples"]
@@ -134,6 +136,7 @@ def test_headers_that_routes_read_are_declared(document: Document) -> None:
     file = "/api/files/{file_id}"
     assert headers(file, "get") == {"If-None-Match"}
     assert headers(file, "put") == headers(file, "patch") == headers(file, "delete") == {"If-Match"}
+
     local_user = {"$ref": "#/components/parameters/LocalUser"}
     assert document["components"]["parameters"]["LocalUser"]["name"] == "X-Landfall-User"
     for path, method, operation in operations(document):
@@ -152,7 +155,7 @@ def test_an_answer_without_a_body_has_no_schema(document: Document) -> None:
             assert "content" not in operation["responses"][status], (path, method, status)
 
 
-def test_what_the_server_answers_fits_the_schemas(api: Api, document: Document) -> None:
+def test_answers_of_the_server_fit_the_schemas(api: Api, document: Document) -> None:
     def check(path: str, method: str, answer: Any) -> None:
         response = document["paths"][path][method]["responses"][str(answer.status)]
         (media,) = [value for name, value in response["content"].items() if name in answer.headers["Content-Type"]]

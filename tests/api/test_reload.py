@@ -46,7 +46,7 @@ def log(project: Path) -> Iterator[Path]:
         process.wait(10)
 
 
-def test_what_the_stack_writes_restarts_nothing_but_a_changed_source_does(project: Path, log: Path) -> None:
+def test_the_server_restarts_for_a_changed_source_but_not_for_files_of_the_stack(project: Path, log: Path) -> None:
     time.sleep(2.5)  # the watcher looks once a second
     (project / ".landfall").mkdir()
     (project / ".landfall" / "postgres.log").write_text("busy")

@@ -15,7 +15,7 @@ import pytest
 
 from chalicelib.services.principals import DEMO_USER_ID
 from dev.emulator import Emulator
-from tests.api.conftest import Api
+from tests.support.api import Api
 
 HERE = Path(__file__).parent
 
@@ -37,6 +37,7 @@ def test_the_server_does_what_its_document_says(api_alone: Api) -> None:
         "--header": f"X-Landfall-User: {DEMO_USER_ID}",
         "--warnings": "off",
     }
+
     ended = subprocess.run(
         [
             *command,

@@ -1,8 +1,5 @@
-"""Finding files: by words, metadata, tags and folders, counted and paged; and waiting for one; over real HTTP."""
+"""Finding files by words, metadata, tags and folders, and counting them; over real HTTP."""
 
-import threading
-import time
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -12,16 +9,9 @@ from sqlalchemy import Engine, create_engine, text
 
 from chalicelib.db.engine import transaction
 from chalicelib.db.search import index_files
-from tests.api.conftest import Api, assert_problem
-from tests.api.files import upload
-from tests.api.test_direct_uploads import begin, send
-
-
-@pytest.fixture
-def engine(api_database_url: str) -> Iterator[Engine]:
-    engine = create_engine(api_database_url)
-    yield engine
-    engine.dispose()
+from tests.support.api import Api, assert_problem
+from tests.support.clockwork import Clockwork
+from tests.support.uploads import begin
 
 
 def index(engine: Engine) -> None:
@@ -99,29 +89,44 @@ def test_the_best_match_comes_first_and_pages_hold_every_match_once(owner: Api, 
     begin(owner, "a budget of budgets for the budget.txt")
     begin(owner, "budgit.txt")
     index(engine)
+
     everything = names(owner, q="budget", sort="relevance")
     assert len(everything) == 7
     assert everything[-1] == "budgit.txt" or "budgit.txt" not in everything[:5]
-    found, path = [], "/api/files?q=budget&limit=2"
-    while path:
-        page = owner("GET", path)
-        found += [item["id"] for item in page.json["items"]]
-        link = page.headers.get("Link")
-        path = link and link[link.index("/api/") : link.index(">")]
+
+    found = [item["id"] for item in owner.items("/api/files?q=budget&limit=2")]
     assert len(found) == len(set(found)) == 7
     assert found == [item["id"] for item in owner("GET", "/api/files?q=budget").json["items"]]
 
 
-def test_a_change_is_found_at_once_and_others_files_never(owner: Api, files_api: Api, engine: Engine) -> None:
+def test_a_change_is_found_at_once_and_by_nobody_else(owner: Api, stranger: Api, engine: Engine) -> None:
     word = f"w{uuid4().hex[:12]}"
     file = begin(owner, "plain.txt")
+
     assert names(owner, q=word) == []
+
     owner("PATCH", f"/api/files/{file['id']}", {"tags": [word]})
     assert names(owner, q=word) == ["plain.txt"]
-    eve = files_api.as_user(files_api("POST", "/api/users", {"name": "Eve"}).json)
-    assert names(eve, q=word) == []
+
+    assert names(stranger, q=word) == []
+
     owner("PATCH", f"/api/files/{file['id']}", {"tags": []})
     assert names(owner, q=word) == []
+
+
+def test_words_changed_while_they_are_indexed_are_indexed_again(owner: Api, clockwork: Clockwork) -> None:
+    file, word = begin(owner, "before.txt"), f"w{uuid4().hex[:12]}"
+    with clockwork.engine.connect() as changing:
+        changing.execute(
+            text("UPDATE files SET name = :name WHERE id = CAST(:id AS uuid)"), {"name": word, "id": file["id"]}
+        )
+        with clockwork.transaction() as session:
+            index_files(session, 5000)
+        changing.commit()
+    with clockwork.transaction() as session:
+        index_files(session, 5000)
+
+    assert [item["id"] for item in owner("GET", f"/api/files?q={word}").json["items"]] == [file["id"]]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +159,7 @@ def test_a_change_is_found_at_once_and_others_files_never(owner: Api, files_api:
         ({"is_mismatch": "true"}, set()),
     ],
 )
-def test_metadata_and_tags_filter(photos: Api, query: dict[str, Any], expected: set[str]) -> None:
+def test_metadata_and_tags_filter_the_list(photos: Api, query: dict[str, Any], expected: set[str]) -> None:
     assert set(names(photos, **query)) == expected
 
 
@@ -179,11 +184,15 @@ def test_metadata_and_tags_filter(photos: Api, query: dict[str, Any], expected: 
         ("folder=", "folder"),
     ],
 )
-def test_wrong_filters_are_refused(owner: Api, query: str, field: str) -> None:
+def test_a_wrong_filter_is_refused(owner: Api, query: str, field: str) -> None:
     assert_problem(owner("GET", f"/api/files?{query}"), 400, "invalid-input", ("query", field))
 
 
-def test_facets_count_what_the_filters_leave(photos: Api) -> None:
+def test_conflicting_filters_of_metadata_are_refused(owner: Api) -> None:
+    assert owner("GET", "/api/files?metadata=foo&metadata.x=1").status == 400
+
+
+def test_facets_count_the_filtered_files(photos: Api) -> None:
     found = photos("GET", "/api/files/facets?by=tag,month,session,type,state").json
     assert [(facet["value"], facet["files"]) for facet in found["tag"]] == [
         ("money", 2), ("paris", 2), ("rome", 2), ("2026", 1),
@@ -191,6 +200,7 @@ def test_facets_count_what_the_filters_leave(photos: Api) -> None:
     assert [facet["files"] for facet in found["month"]] == [8]
     assert found["session"] == [{"value": None, "files": 8, "bytes": 0}]
     assert found["state"] == [{"value": "pending", "files": 8, "bytes": 0}]
+
     some = photos("GET", "/api/files/facets?by=tag&tag=rome").json
     assert {facet["value"]: facet["files"] for facet in some["tag"]} == {"rome": 2, "paris": 1}
     for wrong in ("colour", "type,type", "type,tag,type", ""):
@@ -198,7 +208,7 @@ def test_facets_count_what_the_filters_leave(photos: Api) -> None:
     assert photos("GET", "/api/files/facets?by=month").json.keys() == {"month"}
 
 
-def test_what_would_keep_the_database_busy_is_refused_in_time(api_database_url: str, serve: Any) -> None:
+def test_a_query_that_keeps_the_database_busy_is_refused_in_time(api_database_url: str, serve: Any) -> None:
     """Held up here by a lock: what takes long on a large catalogue."""
     holder = create_engine(api_database_url)
     with serve(api_database_url, LANDFALL_QUERY_SECONDS="0.3") as api, holder.begin() as connection:
@@ -221,70 +231,6 @@ def test_the_files_of_one_folder_are_listed_without_those_below(files_api: Api, 
                 ),
                 {"key": prefix + key, "name": str(number)},
             )
+
     assert names(files_api, folder=prefix) == ["0"]
     assert names(files_api, folder=f"{prefix}b/") == ["1", "2"]
-
-
-# --- preconditions ----------------------------------------------------------------------------------------------------
-
-
-def test_a_lost_update_is_refused(owner: Api) -> None:
-    file = upload(owner)
-    path = f"/api/files/{file['id']}"
-    first = owner("GET", path).headers["ETag"]
-    assert owner("GET", path, If_None_Match=first).status == 304
-    changed = owner("PATCH", path, {"name": "mine"}, If_Match=first)
-    assert changed.status == 200
-    for method, document in (("PATCH", {"name": "theirs"}), ("PUT", {"name": "theirs"}), ("DELETE", None)):
-        assert_problem(owner(method, path, document, If_Match=first), 412, "precondition-failed")
-    found = owner("GET", path, If_None_Match=first)
-    assert (found.status, found.json["name"]) == (200, "mine")
-    assert found.headers["ETag"] == changed.headers["ETag"] != first
-    assert owner("PATCH", path, {"name": "x"}, If_Match="*").status == 200
-    latest = owner("GET", path).headers["ETag"]
-    assert owner("DELETE", path, If_Match=f'W/"0", {latest}').status == 204
-
-
-def test_of_two_changes_at_the_same_time_one_is_refused(owner: Api) -> None:
-    file = upload(owner)
-    path = f"/api/files/{file['id']}"
-    known = owner("GET", path).headers["ETag"]
-    statuses: list[int] = []
-
-    def change(name: str) -> None:
-        statuses.append(owner("PATCH", path, {"name": name}, If_Match=known).status)
-
-    threads = [threading.Thread(target=change, args=(str(number),)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(statuses) == [200] + [412] * 7
-
-
-# --- waiting ----------------------------------------------------------------------------------------------------------
-
-
-def test_who_waits_for_a_file_gets_it_as_soon_as_it_is_there(owner: Api) -> None:
-    file = begin(owner, size=5)
-    send(file["plan"], b"bytes")
-    answers: list[Any] = []
-    paths = (f"/api/files/{file['id']}?wait=20", f"/api/files?{urlencode({'key': file['key'], 'wait': 20})}")
-    threads = [threading.Thread(target=lambda path=path: answers.append(owner("GET", path).json)) for path in paths]
-    began = time.monotonic()
-    for thread in threads:
-        thread.start()
-    time.sleep(0.6)
-    owner("POST", f"/api/files/{file['id']}/complete", {})
-    for thread in threads:
-        thread.join()
-    assert time.monotonic() - began < 10
-    states = [answer["state"] if "state" in answer else answer["items"][0]["state"] for answer in answers]
-    assert states == ["stored", "stored"]
-
-
-def test_who_waits_in_vain_is_told_how_it_is(owner: Api) -> None:
-    file = begin(owner, size=5)
-    assert owner("GET", f"/api/files/{file['id']}?wait=1").json["state"] == "pending"
-    assert owner("GET", f"/api/files?{urlencode({'key': 'no/such', 'wait': 1})}").json["items"] == []
-    assert_problem(owner("GET", f"/api/files/{uuid4()}?wait=20"), 404, "not-found")

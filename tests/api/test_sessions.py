@@ -1,19 +1,16 @@
 """Sessions over real HTTP."""
 
 import json
-import re
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 import pytest
 
-from tests.api.conftest import Api, assert_problem, moment
-
-UNKNOWN_ID = "01890000-0000-7000-8000-000000000000"
+from tests.support.api import Api, assert_problem, moment
 
 
-def test_the_seeds_curl_line_opens_a_session_and_repeating_it_changes_nothing(api: Api) -> None:
+def test_a_curl_line_opens_a_session_and_its_repetition_changes_nothing(api: Api) -> None:
     line = (
         "curl -X POST http://localhost:8000/api/session "
         '-H "Content-Type: application/json" -d \'{"session_id": "test_123"}\''
@@ -24,8 +21,10 @@ def test_the_seeds_curl_line_opens_a_session_and_repeating_it_changes_nothing(ap
         ).stdout
         for _ in range(2)
     )
+
     document, status = first.rsplit("\n", 1)
     assert status == "201"
+
     session = json.loads(document)
     assert session["session_id"] == "test_123"
     assert list(session) == ["id", "session_id", "name", "metadata", "limits", "owner_id", "created_at", "updated_at"]
@@ -63,20 +62,21 @@ def test_a_session_is_opened_read_replaced_patched_and_deleted(member: Api) -> N
 
 def test_opening_again_answers_the_same_session_unchanged(member: Api) -> None:
     first = member("POST", "/api/sessions", {"session_id": "s", "name": "first"})
+
     again = member("POST", "/api/session", {"session_id": "s", "name": "second", "metadata": {"x": 1}})
     assert (first.status, again.status) == (201, 200)
     assert again.json == first.json
     assert again.headers["Location"] == first.headers["Location"]
 
 
-def test_of_many_who_open_the_same_session_at_once_one_creates_it(member: Api) -> None:
+def test_simultaneous_requests_create_a_session_once(member: Api) -> None:
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda _: member("POST", "/api/sessions", {"session_id": "race"}), range(48)))
     assert sorted(answer.status for answer in answers) == [200] * 47 + [201]
     assert len({answer.body for answer in answers}) == 1
 
 
-def test_without_an_id_the_server_makes_one_up(member: Api) -> None:
+def test_the_server_makes_up_a_missing_session_id(member: Api) -> None:
     one, other = (member("POST", "/api/sessions", {}).json["session_id"] for _ in range(2))
     assert one != other
     assert member("GET", f"/api/sessions/{one}").status == 200
@@ -84,16 +84,18 @@ def test_without_an_id_the_server_makes_one_up(member: Api) -> None:
 
 def test_two_owners_may_choose_the_same_id_and_see_only_their_own(api: Api, member: Api) -> None:
     theirs = member("POST", "/api/sessions", {"session_id": "shared"})
+
     ours = api("POST", "/api/sessions", {"session_id": "shared"})
     assert (theirs.status, ours.status) == (201, 201)
     assert theirs.json["id"] != ours.json["id"]
     assert api("GET", "/api/sessions/shared").json == ours.json
     assert [item["id"] for item in member("GET", "/api/sessions").json["items"]] == [theirs.json["id"]]
+
     listed = {item["id"] for item in api("GET", "/api/sessions?limit=1000&sort=-created").json["items"]}
     assert {theirs.json["id"], ours.json["id"]} <= listed
 
 
-def test_what_another_owns_is_not_found(api: Api, member: Api) -> None:
+def test_a_session_of_another_owner_is_not_found(api: Api, member: Api) -> None:
     api("POST", "/api/sessions", {"session_id": "secret"})
     for method, document in (("GET", None), ("PUT", {}), ("PATCH", {}), ("DELETE", None)):
         assert_problem(member(method, "/api/sessions/secret", document), 404, "not-found")
@@ -103,27 +105,31 @@ def test_what_another_owns_is_not_found(api: Api, member: Api) -> None:
 @pytest.mark.parametrize("sort", ["created", "-created"])
 def test_the_list_is_paged_in_order_and_links_to_its_next_page(member: Api, sort: str) -> None:
     made = [member("POST", "/api/sessions", {"session_id": f"page-{number}"}).json["id"] for number in range(5)]
-    answer, seen, pages = member("GET", f"/api/sessions?limit=2&sort={sort}"), [], 0
-    while True:
-        seen += [item["id"] for item in answer.json["items"]]
-        pages += 1
-        cursor, link = answer.json["next_cursor"], answer.headers["Link"]
-        if cursor is None:
-            assert link is None
-            break
-        target = re.fullmatch(r'<(.*)>; rel="next"', link)
-        assert target is not None
-        assert f"cursor={quote(cursor)}" in target[1]
-        answer = member.follow(target[1])
-    assert pages == 3
+
+    pages = list(member.pages(f"/api/sessions?limit=2&sort={sort}"))
+    assert len(pages) == 3
+    assert all(f"cursor={quote(page.json['next_cursor'])}" in page.headers["Link"] for page in pages[:-1])
+
+    seen = [item["id"] for page in pages for item in page.json["items"]]
     assert seen == sorted(made, reverse=sort == "-created")
 
 
-def test_a_cursor_of_another_list_or_none_at_all_is_refused(member: Api) -> None:
+def test_a_page_of_sessions_ends_before_it_is_too_large_to_be_answered(member: Api) -> None:
+    for number in range(40):
+        member("POST", "/api/sessions", {"session_id": f"s{number:02}", "metadata": {"text": "ü" * 30_000}})
+
+    pages = list(member.pages("/api/sessions?limit=1000"))
+    assert all(len(page.body) > 1_900_000 for page in pages[:-1])
+    listed = [item["session_id"] for page in pages for item in page.json["items"]]
+    assert listed == [f"s{number:02}" for number in range(40)]
+
+
+def test_a_cursor_of_another_list_and_a_forged_one_are_refused(member: Api) -> None:
     for number in range(2):
         member("POST", "/api/sessions", {"session_id": f"c{number}"})
     cursor = member("GET", "/api/sessions?limit=1").json["next_cursor"]
     others = [f"/api/sessions?sort=-created&cursor={cursor}", f"/api/users?cursor={cursor}"]
+
     forged = ["x", "AAAA", "e30", "W10", quote("é"), "WzEsMiwzXQ", "bnVsbA", "W1tdLFtdLFtdXQ", "a" * 5]
     for path in [*others, *(f"/api/sessions?cursor={text}" for text in forged)]:
         assert_problem(member("GET", path), 400, "invalid-cursor", ("query", "cursor"))
@@ -155,7 +161,7 @@ def test_a_wrong_field_is_named(member: Api, document: dict[str, object], field:
     assert_problem(member("POST", "/api/sessions", document), 400, "invalid-input", ("body", field))
 
 
-def test_the_limits_themselves_are_allowed(member: Api) -> None:
+def test_values_at_the_limits_are_allowed(member: Api) -> None:
     deepest = {"1": {"2": {"3": {"4": {"5": {"6": {"7": {"8": -(2**63)}}}}}}}}
     longest = {"a": "x" * (65_536 - len('{"a":""}'))}
     for number, metadata in enumerate((deepest, longest, {"é": "𝄞", "f": 1.5, "t": True})):

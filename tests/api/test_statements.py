@@ -7,15 +7,15 @@ import pytest
 from sqlalchemy import event
 
 from chalicelib import runtime
-from tests.api.gateway import send
+from tests.support.gateway import send
+from tests.support.process import start_over
 
 
 @pytest.fixture
 def statements(api_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """What this process sends, while the handler of API Gateway's events runs in it."""
     monkeypatch.setenv("LANDFALL_DATABASE_URL", api_database_url)
-    for cached in (runtime.settings, runtime.engine):
-        cached.cache_clear()
+    start_over()
     sent: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
@@ -24,8 +24,7 @@ def statements(api_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterat
     event.listen(runtime.engine(), "before_cursor_execute", note)
     yield sent
     runtime.engine().dispose()
-    for cached in (runtime.settings, runtime.engine):
-        cached.cache_clear()
+    start_over()
 
 
 def _json(body: str) -> dict[str, Any]:
@@ -48,9 +47,11 @@ def test_a_hot_path_sends_no_more_statements_than_this(
 ) -> None:
     made = send("POST", "/api/files", **_json('{"name": "a", "size": 5}'))
     assert made["statusCode"] == 201
+
     file_id = made["headers"]["Location"].rpartition("/")[2]
     statements.clear()
     parameters = {"pathParameters": {"file_id": file_id}} if "{" in resource else {}
+
     answer = send(method, resource, **parts, **parameters)
     assert answer["statusCode"] in (200, 201), answer["body"]
     assert len(statements) == count, statements

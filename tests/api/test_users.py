@@ -6,10 +6,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.api.conftest import Api, assert_problem, moment
+from tests.support.api import UNKNOWN_ID, Api, assert_problem, moment
 
 DEMO = "00000000-0000-7000-8000-000000000001"
-UNKNOWN = "01890000-0000-7000-8000-000000000000"
 NewUser = Callable[..., dict[str, Any]]
 
 
@@ -50,16 +49,15 @@ def test_the_demo_operator_is_there(api: Api) -> None:
     assert api("GET", f"/api/users/{DEMO}").json["role"] == "operator"
 
 
-def test_an_operator_lists_everyone_in_pages_and_a_member_itself(api: Api, new_user: NewUser) -> None:
+def test_an_operator_lists_everyone_in_pages_and_a_member_only_itself(api: Api, new_user: NewUser) -> None:
     made = [new_user(f"Listed {number}")["id"] for number in range(3)]
-    seen, path = [], "/api/users?limit=2"
-    while path:
-        page = api("GET", path).json
-        assert len(page["items"]) <= 2
-        seen += [item["id"] for item in page["items"]]
-        path = f"/api/users?limit=2&cursor={page['next_cursor']}" if page["next_cursor"] else ""
+
+    pages = [page.json["items"] for page in api.pages("/api/users?limit=2")]
+    assert all(len(page) <= 2 for page in pages)
+    seen = [item["id"] for page in pages for item in page]
     assert seen == sorted(set(seen))
     assert {DEMO, *made} <= set(seen)
+
     mine = api.as_user({"id": made[0]})("GET", "/api/users").json
     assert ([item["id"] for item in mine["items"]], mine["next_cursor"]) == ([made[0]], None)
 
@@ -73,17 +71,20 @@ def test_an_email_address_is_unique_whatever_its_case(api: Api, new_user: NewUse
     email = address()
     new_user(email=email)
     other = new_user()
+
     assert_problem(api("POST", "/api/users", {"name": "x", "email": email.upper()}), 409, "conflict")
+
     problem = assert_problem(api("PATCH", f"/api/users/{other['id']}", {"email": email.title()}), 409, "conflict")
     assert problem["detail"] == "Another user already has this email address."
 
 
-def test_users_without_an_address_dont_collide(new_user: NewUser) -> None:
+def test_several_users_may_have_no_address(new_user: NewUser) -> None:
     assert new_user()["email"] is new_user()["email"] is None
 
 
-def test_a_member_sees_and_changes_itself_alone(api: Api, new_user: NewUser) -> None:
+def test_a_member_sees_and_changes_only_itself(api: Api, new_user: NewUser) -> None:
     me, other = new_user("Me"), new_user("Other")
+
     member = api.as_user(me)
     assert member("GET", f"/api/users/{me['id']}").json == me
     assert member("PATCH", f"/api/users/{me['id']}", {"name": "I"}).json["name"] == "I"
@@ -98,6 +99,7 @@ def test_a_member_learns_nothing_of_others_by_trying_email_addresses(api: Api, n
     new_user(email=taken)
     me = new_user(email=address())
     member, path = api.as_user(me), f"/api/users/{me['id']}"
+
     told = [
         assert_problem(member(method, path, {"name": "I", "email": email}), 403, "forbidden")["detail"]
         for method in ("PATCH", "PUT")
@@ -109,6 +111,7 @@ def test_a_member_learns_nothing_of_others_by_trying_email_addresses(api: Api, n
 
 def test_a_member_may_not_create_delete_or_promote(api: Api, new_user: NewUser) -> None:
     me = new_user()
+
     member, path = api.as_user(me), f"/api/users/{me['id']}"
     assert_problem(member("POST", "/api/users", {"name": "x"}), 403, "forbidden")
     assert_problem(member("DELETE", path), 403, "forbidden")
@@ -117,21 +120,23 @@ def test_a_member_may_not_create_delete_or_promote(api: Api, new_user: NewUser) 
     assert api("GET", path).json == me
 
 
-def test_everybody_finds_out_who_they_are(api: Api, new_user: NewUser) -> None:
+def test_me_is_the_caller(api: Api, new_user: NewUser) -> None:
     user = new_user()
     assert api.as_user(user)("GET", "/api/me").json == user
     assert api("GET", "/api/me").json["id"] == DEMO
 
 
-def test_nobody_deletes_themselves(api: Api) -> None:
+def test_an_operator_cannot_delete_itself(api: Api) -> None:
     assert_problem(api("DELETE", f"/api/users/{DEMO}"), 409, "conflict")
 
 
-def test_a_user_who_owns_something_stays(api: Api, new_user: NewUser) -> None:
+def test_a_user_who_owns_something_is_not_deleted(api: Api, new_user: NewUser) -> None:
     user = new_user()
     api.as_user(user)("POST", "/api/sessions", {"session_id": "s"})
+
     problem = assert_problem(api("DELETE", f"/api/users/{user['id']}"), 409, "conflict")
     assert problem["detail"] == "Something still belongs to it."
+
     api.as_user(user)("DELETE", "/api/sessions/s")
     assert api("DELETE", f"/api/users/{user['id']}").status == 204
 
@@ -147,7 +152,7 @@ def test_a_user_who_owns_something_stays(api: Api, new_user: NewUser) -> None:
         ({"name": "x", "email": "a@" + "b" * 253}, "email"),
         ({"name": "x", "email": "a b@c"}, "email"),
         ({"name": "x", "role": "king"}, "role"),
-        ({"name": "x", "id": UNKNOWN}, "id"),
+        ({"name": "x", "id": UNKNOWN_ID}, "id"),
         ({"name": "a\0b"}, "name"),
     ],
 )
@@ -157,6 +162,7 @@ def test_a_wrong_field_is_named(api: Api, document: dict[str, object], field: st
 
 def test_a_patch_removes_only_what_may_be_absent(api: Api, new_user: NewUser) -> None:
     path = f"/api/users/{new_user()['id']}"
+
     answer = api("PATCH", path, {"name": None, "role": None, "email": None})
     assert_problem(answer, 400, "invalid-input", ("body", "name"), ("body", "role"))
 
@@ -169,21 +175,19 @@ def test_the_user_header_names_the_caller_in_the_local_stage(api: Api, new_user:
     assert len(api.as_user(new_user())("GET", "/api/users").json["items"]) == 1
     assert_problem(api("GET", "/api/users", X_Landfall_User="me"), 401, "unauthenticated")
     assert_problem(api("GET", "/api/users", X_Landfall_User=""), 401, "unauthenticated")
-    assert_problem(api("GET", "/api/users", X_Landfall_User=UNKNOWN), 401, "unauthenticated")
+    assert_problem(api("GET", "/api/users", X_Landfall_User=UNKNOWN_ID), 401, "unauthenticated")
 
 
-def test_no_other_stage_heeds_the_user_header(
+def test_other_stages_ignore_the_user_header(
     serve: Callable[..., Any], api_database_url: str, new_user: NewUser
 ) -> None:
     user = new_user()
     with serve(api_database_url, "dev", LANDFALL_IDENTITY="demo", LANDFALL_DATABASE_TLS="off") as api:
         assert len(api.as_user(user)("GET", "/api/users?limit=2").json["items"]) == 2
-        assert api("GET", "/api/users", X_Landfall_User=UNKNOWN).status == 200
+        assert api("GET", "/api/users", X_Landfall_User=UNKNOWN_ID).status == 200
 
 
-def test_a_deployment_that_identifies_nobody_refuses_everybody(
-    serve: Callable[..., Any], api_database_url: str
-) -> None:
+def test_a_deployment_without_identity_refuses_every_caller(serve: Callable[..., Any], api_database_url: str) -> None:
     with serve(api_database_url, "prod") as api:
         problem = assert_problem(api("GET", "/api/users"), 401, "unauthenticated")
         assert "LANDFALL_IDENTITY" in problem["detail"]
