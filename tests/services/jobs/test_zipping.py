@@ -1,0 +1,71 @@
+"""Zips as jobs: rights, cancelling, many parts, and the end of their time."""
+
+import io
+import zipfile
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from chalicelib import runtime
+from chalicelib.db.models import User
+from chalicelib.ids import uuid7
+from chalicelib.services import jobs, trash, zips
+from chalicelib.services.principals import Principal
+from tests.support.backend import DEMO, Backend
+
+
+def test_a_job_has_the_rights_that_its_owner_has_when_it_runs(backend: Backend) -> None:
+    """An operator began it, with a file of somebody else, and is a member by now."""
+    file_id = backend.store_file()
+    other = uuid7(runtime.now())
+    with runtime.transaction() as session:
+        session.add(User(id=other, name="o", role="operator", created_at=runtime.now(), updated_at=runtime.now()))
+        session.flush()
+        job, _ = zips.begin_zip(session, Principal(other, "operator"), [file_id], "a.zip", runtime.now())
+        session.execute(text("UPDATE users SET role = 'member' WHERE id = :id"), {"id": other})
+
+    ended = backend.run(job.id)
+    assert (ended.state, ended.problem) == ("failed", f"There is no stored file {file_id}.")
+
+
+def test_a_cancelled_zip_stops_and_leaves_nothing(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [backend.store_file() for _ in range(3)]
+    with runtime.transaction() as session:
+        job, _ = zips.begin_zip(session, DEMO, files, "a.zip", runtime.now())
+    chunks, opened = backend.store.chunks, []
+
+    def cancel_at_the_second(*arguments: Any) -> Iterator[bytes]:
+        opened.append(arguments)
+        if len(opened) == 2:
+            with runtime.transaction() as session:
+                jobs.cancel_job(session, DEMO, job.id, runtime.now())
+        return chunks(*arguments)
+
+    monkeypatch.setattr(backend.store, "chunks", cancel_at_the_second)
+    ended = backend.run(job.id)
+    assert (ended.state, len(opened)) == ("cancelled", 2)
+    assert backend.unfinished_uploads() == []
+    with runtime.transaction() as session:
+        assert session.scalar(text("SELECT count(*) FROM files WHERE name = 'a.zip'")) == 0
+
+
+def test_a_zip_of_many_parts_is_whole_and_expires(backend: Backend) -> None:
+    body = bytes(range(256)) * 40_000
+    files = [backend.store_file(body), backend.store_file(b"small")]
+    with runtime.transaction() as session:
+        job, _ = zips.begin_zip(session, DEMO, files, "b.zip", runtime.now())
+
+    ended = backend.run(job.id)
+    assert ended.state == "done"
+    zipped = UUID(ended.result["file_id"])
+    with zipfile.ZipFile(io.BytesIO(backend.read(backend.file(zipped)["key"]))) as archive:
+        assert archive.testzip() is None
+        assert archive.read("a") == body
+
+    later = runtime.now() + timedelta(days=1, minutes=1)
+    assert trash.delete_expired(runtime.transaction, backend.store, later, 100) == 1
+    assert backend.file(zipped)["state"] == "deleted"

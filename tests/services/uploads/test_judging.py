@@ -1,0 +1,67 @@
+"""What policies and quotas do to uploads that have come."""
+
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from chalicelib import runtime
+from chalicelib.services.inspection import inspect_again
+from tests.support.backend import DEMO, Backend, store_away
+
+PDF = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n" + bytes(200)
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+def test_bytes_of_another_type_than_declared_are_flagged_and_refused_by_policy(backend: Backend, refuses: bool) -> None:
+    backend.limit(refuse_mismatch=refuses)
+    begun = backend.arrive(PDF, size=len(PDF), media_type="image/png")
+    file = backend.file(begun)
+    assert (file["media_type"], file["is_mismatch"]) == ("image/png", True)
+    assert file["detected_media_type"] not in (None, "image/png")
+
+    refused = backend.judge()
+    assert [file_id for file_id, _ in refused] == ([UUID(begun.file["id"])] if refuses else [])
+    assert backend.file(begun)["state"] == ("deleted" if refuses else "stored")
+    if refuses:
+        assert "declared to be image/png" in backend.file(begun)["upload"]["problem"]
+
+    assert backend.judge() == []
+
+
+def test_a_policy_that_reads_bytes_waits_for_the_inspection(backend: Backend) -> None:
+    """An upload that was not inspected is neither passed nor refused, and it is kept until it is inspected after all."""
+    backend.limit(refuse_mismatch=True)
+    begun = backend.begin(size=len(PDF), media_type="image/png")
+    backend.put(begun, PDF, ContentType="image/png")
+    file_id = backend.complete(begun)
+    with runtime.transaction() as session:
+        give_up = "UPDATE object_versions SET inspect_after = NULL, inspect_tries = 8, inspect_problem = 'Down.'"
+        session.execute(text(give_up))
+
+    assert backend.judge() == []
+    backend.reap(hours=3)
+    assert backend.file(begun)["state"] == "stored"
+
+    inspect_again(runtime.transaction, backend.store, DEMO, file_id, runtime.now)
+    assert [refused for refused, _ in backend.judge()] == [file_id]
+
+
+def test_the_newest_upload_of_unannounced_size_that_exceeds_the_quota_is_refused(backend: Backend) -> None:
+    backend.limit(max_bytes=12)
+    begun = [backend.arrive(bytes(5)) for _ in range(3)]
+
+    assert [file_id for file_id, _ in backend.judge()] == [UUID(begun[2].file["id"])]
+    assert [backend.file(one)["state"] for one in begun] == ["stored", "stored", "deleted"]
+
+
+def test_a_refusal_that_s3_does_not_carry_out_is_tried_again(backend: Backend) -> None:
+    backend.limit(max_file_bytes=3)
+    begun = backend.arrive(bytes(5))
+
+    working, backend.store = backend.store, store_away()
+    assert backend.judge() == []
+
+    backend.store = working
+    assert len(backend.judge()) == 1
+    assert backend.file(begun)["state"] == "deleted"

@@ -1,0 +1,55 @@
+"""The functions that run by the clock, called as Lambda calls them."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+import app
+from chalicelib import runtime
+from chalicelib.db.models import Job
+from chalicelib.triggers import schedules
+from dev.event_source import scheduled_event
+from tests.support.backend import Backend, backend_on, emulated_store
+
+
+@pytest.fixture
+def backend(
+    new_migrated_database: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Backend]:
+    """A backend whose store the functions use, too."""
+    with emulated_store(tmp_path) as made, backend_on(new_migrated_database(), *made) as backend:
+        monkeypatch.setattr(runtime, "store", lambda: backend.store)
+        yield backend
+
+
+def state_of(job: Job) -> str:
+    with runtime.transaction() as session:
+        return session.get_one(Job, job.id).state
+
+
+def test_the_schedule_finishes_a_job(backend: Backend) -> None:
+    job = backend.begin_move(backend.store_file())
+
+    assert schedules.work({}, None)["jobs"] >= 1
+    assert state_of(job) == "done"
+
+
+def test_a_task_that_fails_does_not_keep_others_from_running(backend: Backend) -> None:
+    job = backend.begin_move(backend.store_file())
+    with runtime.transaction() as session:
+        session.execute(text("ALTER TABLE files RENAME COLUMN restoring TO unheard_of"))
+
+    with pytest.raises(schedules.WorkFailed, match="'restores': -1"):
+        schedules.work({}, None)
+    assert state_of(job) == "done"
+
+
+def test_the_maintenance_makes_the_partitions_of_the_coming_months(backend: Backend) -> None:
+    event = scheduled_event("maintain", runtime.now(), "us-east-1")
+
+    assert app.maintain(event, None) == {"partitions": []}, "the migration made them"
+    with runtime.transaction() as session:
+        made = session.execute(text("SELECT count(*) FROM pg_class WHERE relname ~ '^file_events_[0-9_]{7}$'"))
+        assert made.scalar_one() >= 5
