@@ -13,6 +13,7 @@ import pytest
 import urllib3
 
 from dev.ports import free_port
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 RESTART = "Restarting local dev server"
@@ -55,7 +56,4 @@ def test_the_server_restarts_for_a_changed_source_but_not_for_files_of_the_stack
 
     with (project / "chalicelib" / "ids.py").open("a") as source:
         source.write("# changed\n")
-    deadline = time.monotonic() + 10
-    while RESTART not in log.read_text() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert RESTART in log.read_text()
+    assert eventually(lambda: RESTART in log.read_text(), 10)

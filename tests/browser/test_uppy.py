@@ -8,7 +8,6 @@ from urllib.parse import quote, urlencode
 from uuid import uuid4
 
 import pytest
-import urllib3
 
 from tests.support.browser import Browser
 from tests.support.stacks import Stack
@@ -97,7 +96,7 @@ def test_a_file_arrives_under_its_own_name(
 @pytest.mark.parametrize("kind", ["uppy 5", "uppy 6 sign"], indirect=True)
 def test_a_refusal_says_why(uppy: Callable[..., None], browser: Browser, stack: Stack, kind: str) -> None:
     """Uppy 6 hides it behind `companionEndpoint`, and sends no header there that would name a user."""
-    user = post(stack, "/api/users", {"name": "Ada", "limits": {"media_types": ["image/*"]}})["id"]
+    user = stack.post("/api/users", {"name": "Ada", "limits": {"media_types": ["image/*"]}}, 201)["id"]
     uppy(user=user)
     upload(browser, 5, f"{uuid4()} text.txt", "text/plain")
     browser.wait("count('upload-error') > 0")
@@ -117,7 +116,7 @@ def test_sixty_megabytes_arrive_in_parts(uppy: Callable[..., None], browser: Bro
         assert event[1]["body"]["id"] == named(stack, name)[0]["id"]
 
 
-def test_an_upload_is_paused_and_goes_on(uppy: Callable[..., None], browser: Browser, stack: Stack, kind: str) -> None:
+def test_a_paused_upload_is_resumed(uppy: Callable[..., None], browser: Browser, stack: Stack, kind: str) -> None:
     name, size = f"{uuid4()} paused.mp4", 40 * MIB
     uppy()
     browser.evaluate("pauseAfter(3)")
@@ -174,11 +173,11 @@ def test_a_cancelled_upload_leaves_nothing(
 
 
 @pytest.mark.parametrize("kind", ["uppy 5", "uppy 6 sign"], indirect=True)
-def test_nobody_goes_on_with_anothers_upload(
+def test_another_user_cannot_continue_an_upload(
     uppy: Callable[..., None], browser: Browser, stack: Stack, kind: str
 ) -> None:
     name = f"{uuid4()} mine.mp4"
-    ada, eve = (post(stack, "/api/users", {"name": user})["id"] for user in ("Ada", "Eve"))
+    ada, eve = (stack.post("/api/users", {"name": user}, 201)["id"] for user in ("Ada", "Eve"))
     uppy(user=ada)
     browser.evaluate("pauseAfter(2)")
     upload(browser, 40 * MIB, name)
@@ -190,13 +189,7 @@ def test_nobody_goes_on_with_anothers_upload(
     assert stack.s3.list_object_versions(Bucket=stack.bucket, Prefix=file["key"]).get("Versions", []) == []
 
 
-def post(stack: Stack, path: str, document: Any) -> Any:
-    answer = urllib3.request("POST", stack.api_url + path, json=document)
-    assert answer.status == 201, answer.data
-    return json.loads(answer.data)
-
-
-def test_afterwards_the_catalogue_holds_exactly_what_s3_holds(stack: Stack) -> None:
+def test_the_catalogue_holds_exactly_what_s3_holds_afterwards(stack: Stack) -> None:
     def in_s3() -> dict[str, Any]:
         pages = stack.s3.get_paginator("list_objects_v2").paginate(Bucket=stack.bucket)
         return {

@@ -13,7 +13,7 @@ times = st.datetimes(datetime(2006, 1, 1), datetime(2100, 1, 1), timezones=st.ju
 
 
 @given(sequencers, sequencers, times, times)
-def test_sequencers_order_as_s3_says_whatever_the_times(
+def test_sequencers_decide_the_order_whatever_the_times(
     first: str, second: str, early: datetime, late: datetime
 ) -> None:
     padded = [text.upper().ljust(64, "0") for text in (first, second)]
@@ -23,7 +23,7 @@ def test_sequencers_order_as_s3_says_whatever_the_times(
 
 
 @given(sequencers, times, times)
-def test_equal_sequencers_fall_to_the_event_time(sequencer: str, first: datetime, second: datetime) -> None:
+def test_the_event_time_decides_between_equal_sequencers(sequencer: str, first: datetime, second: datetime) -> None:
     assert (rank(sequencer, first, Kind.PUT) < rank(sequencer, second, Kind.PUT)) == (first < second)
 
 
@@ -31,17 +31,17 @@ def test_a_removal_comes_before_a_put_of_the_same_instant() -> None:
     assert rank("01", NOON, Kind.REMOVAL) < rank("01", NOON, Kind.PURGE) < rank("01", NOON, Kind.PUT)
 
 
-def test_ties_end_at_the_payload() -> None:
+def test_the_payload_decides_between_equal_times() -> None:
     assert rank("01", NOON, Kind.PUT, "a") < rank("01", NOON, Kind.PUT, "b")
     assert rank("01", NOON, Kind.PUT, "a", 1) != rank("01", NOON, Kind.PUT, "a", 2)
 
 
-def test_what_has_no_sequencer_ranks_below_everything_that_has_one() -> None:
+def test_a_change_without_a_sequencer_ranks_below_any_with_one() -> None:
     assert rank("", NOON + timedelta(days=999), Kind.PUT) < rank("00000001", NOON, Kind.PUT)
 
 
 @given(sequencers, sequencers, times, times)
-def test_what_was_seen_to_follow_comes_after_it_but_before_any_later_event(
+def test_an_observation_ranks_after_what_it_follows_and_before_any_later_event(
     earlier: str, later: str, early: datetime, late: datetime
 ) -> None:
     first, second = rank(earlier, early, Kind.PUT, "e"), rank(later, late, Kind.PUT, "e")
@@ -50,5 +50,5 @@ def test_what_was_seen_to_follow_comes_after_it_but_before_any_later_event(
         assert first < rank_after(first) < second or early == late
 
 
-def test_what_follows_nothing_ranks_below_every_event() -> None:
+def test_an_observation_that_follows_nothing_ranks_below_every_event() -> None:
     assert rank_after("") < rank("00", None, Kind.REMOVAL) or rank_after("") < rank("01", NOON, Kind.REMOVAL)

@@ -28,7 +28,7 @@ def test_file_names_are_cleaned_for_keys(name: str, safe: str) -> None:
 
 
 @given(st.text())
-def test_any_name_makes_a_short_plain_key_part(name: str) -> None:
+def test_any_name_makes_a_short_ascii_part_of_a_key(name: str) -> None:
     cleaned = safe_file_name(name)
     assert 1 <= len(cleaned) <= 100
     assert cleaned.isascii()
@@ -39,7 +39,7 @@ def test_any_name_makes_a_short_plain_key_part(name: str) -> None:
 @pytest.mark.parametrize(
     ("key", "name"), [("a/b.txt", "b.txt"), ("b.txt", "b.txt"), ("a/folder/", "folder"), ("/", "/"), ("a//", "a")]
 )
-def test_a_dropped_object_is_named_after_its_key(key: str, name: str) -> None:
+def test_an_object_put_into_the_bucket_is_named_after_its_key(key: str, name: str) -> None:
     assert display_name(key) == name
 
 

@@ -63,7 +63,7 @@ def test_keys_are_decoded_exactly_once(key: str, encode) -> None:
 
 
 @pytest.mark.parametrize("key", ["a+b", "a%2Fb", "100%", "plain"])
-def test_eventbridge_keys_are_taken_as_they_are(key: str) -> None:
+def test_eventbridge_keys_are_not_decoded(key: str) -> None:
     document = json.loads(fixture("aws-documented/12-eventbridge-created.json"))
     document["detail"]["object"]["key"] = key
     assert only(json.dumps(document)).key == key
@@ -93,12 +93,12 @@ def test_an_absent_size_means_zero_from_minio_and_unknown_from_others() -> None:
     assert only(body(s3_record("ObjectCreated:Put", "k"))).size is None
 
 
-def test_minio_tells_user_metadata_and_type() -> None:
+def test_a_notification_of_minio_has_metadata_and_media_type() -> None:
     change = only(fixture("minio-documented/01-put.json"))
     assert (change.media_type, change.metadata) == ("text/plain", {"owner": "demo"})
 
 
-def test_a_lambda_subscribed_to_sns_or_s3_gets_the_same_changes() -> None:
+def test_notifications_by_sns_and_by_s3_say_the_same_changes() -> None:
     record = s3_record("ObjectCreated:Put", "k", size=1, sequencer="01")
     direct = {"Records": [record]}
     by_sns = {"Records": [{"EventSource": "aws:sns", "Sns": {"Message": json.dumps(direct)}}]}
@@ -173,7 +173,7 @@ def test_envelopes_nested_beyond_reason_are_refused() -> None:
 
 
 @pytest.mark.parametrize("time", [None, "yesterday", 17, "2026-13-01T00:00:00Z"])
-def test_an_unreadable_event_time_is_no_reason_to_lose_the_change(time: object) -> None:
+def test_a_change_with_an_unreadable_event_time_is_kept(time: object) -> None:
     record = s3_record("ObjectCreated:Put", "k", size=1, sequencer="01")
     record["eventTime"] = time
     assert only(body(record)).event_time is None

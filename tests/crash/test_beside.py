@@ -44,7 +44,7 @@ def _before_first(owner: Any, name: str, first: Callable[[], None]) -> None:
     setattr(owner, name, called)
 
 
-def test_purging_a_moved_file_takes_nothing_that_others_put_at_its_old_key(world: World) -> None:
+def test_purging_a_moved_file_removes_nothing_that_others_put_at_its_old_key(world: World) -> None:
     """They put it between the move's copy and its exchange, and its event comes after."""
     if not world.is_versioned:
         return  # there it is a change of the file
@@ -112,7 +112,7 @@ def test_a_deletion_of_many_beside_a_move_deletes_the_file_and_nobody_elses(worl
         assert there[world.file["key"]] == others
 
 
-def test_what_an_unknown_delete_marker_still_hides_is_not_said_to_be_restored(world: World) -> None:
+def test_a_file_that_an_unknown_delete_marker_hides_is_not_said_to_be_restored(world: World) -> None:
     if not world.is_versioned:
         return
     world.done(world.delete)
@@ -131,7 +131,7 @@ def test_what_an_unknown_delete_marker_still_hides_is_not_said_to_be_restored(wo
     assert world.in_bucket()[world.file["key"]] == world.file["etag"]
 
 
-def test_of_the_versions_the_one_is_current_that_the_file_shows(world: World) -> None:
+def test_the_current_version_is_the_one_that_the_file_shows(world: World) -> None:
     """Also before the event of a restored one has come: what we saw ourselves ranks lower than the other's event."""
     if not world.is_versioned:
         return
@@ -149,7 +149,7 @@ def test_of_the_versions_the_one_is_current_that_the_file_shows(world: World) ->
     assert marked == [shown]
 
 
-def test_a_file_that_is_moved_there_and_back_stays_whatever_event_is_the_last_to_come(world: World) -> None:
+def test_a_file_moved_there_and_back_stays_whatever_event_comes_last(world: World) -> None:
     """The copy's own event is lost; that of the delete marker, which the first move left there, comes."""
     if not world.is_versioned:
         return
@@ -164,7 +164,7 @@ def test_a_file_that_is_moved_there_and_back_stays_whatever_event_is_the_last_to
     assert (row.key, row.state, row.etag) == (old, "stored", world.in_bucket()[old])
 
 
-def test_a_new_name_given_during_a_move_stays(world: World) -> None:
+def test_a_name_given_during_a_move_stays(world: World) -> None:
     def move() -> str:
         with runtime.transaction() as session:
             file_id = UUID(world.file["id"])
@@ -182,7 +182,7 @@ def test_a_new_name_given_during_a_move_stays(world: World) -> None:
     assert world.done(move) == f"renamed meanwhile at {world.new_key}"
 
 
-def test_what_others_put_at_an_old_key_goes_to_the_trash_when_it_is_deleted(world: World) -> None:
+def test_an_object_that_others_put_at_an_old_key_goes_to_the_trash_when_deleted(world: World) -> None:
     world.done(world.move)
     world.deliver()
     world.put(world.file["key"])
@@ -193,7 +193,7 @@ def test_what_others_put_at_an_old_key_goes_to_the_trash_when_it_is_deleted(worl
     assert (row.state, row.moved_to) == ("deleted", None)
 
 
-def test_a_bucket_that_is_gone_deletes_no_file(world: World) -> None:
+def test_a_deletion_in_a_missing_bucket_fails(world: World) -> None:
     def delete() -> str:
         store = runtime.store()
         try:

@@ -11,8 +11,8 @@ from itertools import count
 import pytest
 
 from chalicelib.store import copying
-from tests.support.forks import Outcome, in_fork
 from tests.support.crash_world import Ground, World
+from tests.support.forks import Outcome, in_fork
 
 _STARTS = count()
 
@@ -46,31 +46,39 @@ def _crash_everywhere(
 
 @pytest.mark.parametrize("other", [None, "old", "new"], ids=["alone", "a put at the old key", "a put at the new key"])
 @pytest.mark.parametrize("versioned", [True, False], ids=["versioned", "plain"])
-def test_a_move(ground: Ground, monkeypatch: pytest.MonkeyPatch, versioned: bool, other: str | None) -> None:
+def test_a_move_survives_a_death_at_any_step(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, versioned: bool, other: str | None
+) -> None:
     assert _crash_everywhere(lambda: ground.world(versioned, monkeypatch), "move", other) == []
 
 
 @pytest.mark.parametrize(("operation", "other"), [("restore", None), ("restore", "old"), ("copy", None), ("zip", None)])
-def test_another_job(ground: Ground, monkeypatch: pytest.MonkeyPatch, operation: str, other: str | None) -> None:
+def test_another_job_survives_a_death_at_any_step(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, operation: str, other: str | None
+) -> None:
     assert _crash_everywhere(lambda: ground.world(True, monkeypatch), operation, other) == []
 
 
 @pytest.mark.parametrize("versioned", [True, False], ids=["versioned", "plain"])
-def test_a_move_whose_answers_are_lost(ground: Ground, monkeypatch: pytest.MonkeyPatch, versioned: bool) -> None:
+def test_a_move_survives_a_lost_answer_at_any_step(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, versioned: bool
+) -> None:
     assert _crash_everywhere(lambda: ground.world(versioned, monkeypatch), "move", "old", lose=True) == []
 
 
 @pytest.mark.parametrize(
     ("operation", "other"), [("move", None), ("move", "new"), ("restore", None), ("restore", "old")]
 )
-def test_a_copy_in_parts(ground: Ground, monkeypatch: pytest.MonkeyPatch, operation: str, other: str | None) -> None:
+def test_a_copy_in_parts_survives_a_death_at_any_step(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, operation: str, other: str | None
+) -> None:
     """As large objects are copied: the copy has another ETag than its source."""
     monkeypatch.setattr(copying, "_PART_BYTES", 1)
     assert _crash_everywhere(lambda: ground.world(True, monkeypatch), operation, other) == []
 
 
 @pytest.mark.parametrize("operation", ["move", "restore", "copy"])
-def test_a_copy_in_parts_whose_answers_are_lost(
+def test_a_copy_in_parts_survives_a_lost_answer_at_any_step(
     ground: Ground, monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
     monkeypatch.setattr(copying, "_PART_BYTES", 1)

@@ -27,7 +27,7 @@ def test_a_connection_sends_at_once_speaks_utc_and_has_a_statement_timeout(tmp_p
             assert connection.execute(text("SHOW transaction_timeout")).scalar_one() == "3234ms"
 
 
-def test_a_transaction_of_many_short_statements_ends_in_time(database_url: str) -> None:
+def test_a_transaction_of_many_short_statements_is_ended_in_time(database_url: str) -> None:
     engine = create_catalog_engine(database_url, statement_timeout_ms=1000)
     with pytest.raises(DatabaseUnavailable), transaction(engine) as session:
         for _ in range(100):
@@ -49,7 +49,7 @@ def test_a_transaction_of_many_short_statements_ends_in_time(database_url: str) 
         ["None"],
     ],
 )
-def test_texts_in_an_array_are_what_they_were(database_url: str, elements: list[str]) -> None:
+def test_texts_in_an_array_are_kept(database_url: str, elements: list[str]) -> None:
     engine = create_catalog_engine(database_url)
     with transaction(engine) as session:
         statement = text("SELECT to_json(CAST(:elements AS text[]))")
@@ -57,7 +57,7 @@ def test_texts_in_an_array_are_what_they_were(database_url: str, elements: list[
     engine.dispose()
 
 
-def test_a_server_that_was_killed_is_reported_and_then_found_again(tmp_path: Path) -> None:
+def test_a_killed_server_is_reported_and_found_again_after_its_restart(tmp_path: Path) -> None:
     with ephemeral_postgres(tmp_path) as postgres:
         engine = create_catalog_engine(postgres.url)
         with transaction(engine) as session:
@@ -73,7 +73,7 @@ def test_a_server_that_was_killed_is_reported_and_then_found_again(tmp_path: Pat
             assert session.execute(text("SELECT count(*) FROM kept")).scalar_one() == 0
 
 
-def test_a_connection_that_died_while_idle_is_replaced_unnoticed(tmp_path: Path) -> None:
+def test_a_connection_that_died_while_idle_is_replaced(tmp_path: Path) -> None:
     with ephemeral_postgres(tmp_path) as postgres:
         engine = create_catalog_engine(postgres.url)
         with transaction(engine) as session:
@@ -94,7 +94,7 @@ def test_a_parameter_that_cannot_be_sent_spoils_no_later_answer(database_url: st
             assert session.execute(text("SELECT CAST(:number AS int)"), {"number": number}).scalar_one() == number
 
 
-def test_nobody_listening_is_unavailable() -> None:
+def test_a_database_that_nobody_runs_is_unavailable() -> None:
     engine = create_catalog_engine(f"postgresql+pg8000://nobody@127.0.0.1:{free_port()}/nothing")
     with pytest.raises(DatabaseUnavailable), transaction(engine) as session:
         session.execute(text("SELECT 1"))

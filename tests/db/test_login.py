@@ -55,7 +55,7 @@ def test_a_server_by_another_name_is_not_trusted(guest_url: str, tls: ssl.SSLCon
         session.execute(text("SELECT 1"))
 
 
-def test_a_server_without_tls_is_not_talked_to(tls: ssl.SSLContext, postgres_url: str) -> None:
+def test_a_server_without_tls_is_refused(tls: ssl.SSLContext, postgres_url: str) -> None:
     engine = create_catalog_engine(postgres_url, tls=tls)
     with pytest.raises(DatabaseUnavailable), transaction(engine) as session:
         session.execute(text("SELECT 1"))

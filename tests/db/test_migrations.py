@@ -27,7 +27,7 @@ def test_migrations_run_up_down_and_up_again_and_agree_with_the_models(empty_eng
         assert migrate.current_revision(connection) == migrate.newest_revision()
 
 
-def test_a_migrated_database_is_left_as_it_is(empty_engine: Engine) -> None:
+def test_a_second_migration_changes_nothing(empty_engine: Engine) -> None:
     migrate.upgrade(empty_engine)
     migrate.upgrade(empty_engine)
 
@@ -51,7 +51,7 @@ def test_every_foreign_key_is_indexed(empty_engine: Engine) -> None:
             assert any(index[: len(columns)] == columns for index in indexed), (table.name, columns)
 
 
-def test_a_month_without_its_partition_loses_nothing_and_gets_it_later(empty_engine: Engine) -> None:
+def test_events_of_a_month_without_a_partition_are_kept_until_it_is_made(empty_engine: Engine) -> None:
     migrate.upgrade(empty_engine)
     insert = text("""
         INSERT INTO file_events (bucket, key, rank, version_id, event_time, change, event_name, sequencer, recorded_at)

@@ -112,7 +112,7 @@ FILTERS = {
 
 @pytest.mark.parametrize("sort", SORTS)
 @pytest.mark.parametrize("name", FILTERS)
-def test_no_filter_reads_the_whole_table_whatever_the_sort(connection: Connection, name: str, sort: str) -> None:
+def test_no_filter_reads_the_whole_table_in_any_order(connection: Connection, name: str, sort: str) -> None:
     for plan in plans(connection, FILTERS[name], sort):
         assert "Seq Scan" not in reads(plan)
 
@@ -146,7 +146,9 @@ def test_rare_states_are_found_without_reading_the_others(connection: Connection
     # A session has so few files that sorting them may be cheaper; what matters there is that no others are read.
     [("owner", "-created"), ("bucket", "-created"), ("media type", "-created")],
 )
-def test_the_newest_of_a_filter_come_out_of_its_index_in_order(connection: Connection, name: str, sort: str) -> None:
+def test_the_newest_files_of_a_filter_come_from_its_index_in_order(
+    connection: Connection, name: str, sort: str
+) -> None:
     for plan in plans(connection, FILTERS[name], sort):
         assert "Sort" not in reads(plan)
 
@@ -155,7 +157,7 @@ def test_the_newest_of_a_filter_come_out_of_its_index_in_order(connection: Conne
     ("name", "condition"),
     [("key prefix", "key >="), ("sizes", "size >="), ("creation", "id >="), ("pending", "state =")],
 )
-def test_a_range_is_a_range_of_an_index(connection: Connection, name: str, condition: str) -> None:
+def test_a_range_filter_reads_a_range_of_an_index(connection: Connection, name: str, condition: str) -> None:
     sort = "size" if name == "sizes" else "-created"
     (plan, *_) = plans(connection, FILTERS[name], sort)
     assert any(condition in node.get("Index Cond", "") for node in plan), plan

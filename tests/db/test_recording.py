@@ -9,13 +9,12 @@ from sqlalchemy import Engine, text
 
 from chalicelib.catalog.changes import Kind, ObjectChange, rank, rank_after
 from chalicelib.catalog.keys import upload_key
-from chalicelib.catalog.notifications import parse_message
 from chalicelib.db.engine import create_catalog_engine, transaction
 from chalicelib.db.models import File
 from chalicelib.db.recording import record_changes
 from chalicelib.ids import uuid7
-from chalicelib.services.ingestion import record_notices
-from tests.support.notifications import NOON, body, s3_record
+from tests.support.notifications import NOON, s3_record
+from tests.support.recording import deliver
 
 _names = count()
 
@@ -41,8 +40,7 @@ class Catalogue:
         return self.hears_all(s3_record(event, self.key, bucket=self.bucket, sequencer=sequencer, **fields))[0]
 
     def hears_all(self, *records: dict[str, Any]) -> list[str]:
-        with transaction(self.engine) as session:
-            return [item.outcome for item in record_notices(session, parse_message(body(*records)), NOON)]
+        return deliver(self.engine, *records)
 
     def file(self) -> Any:
         with transaction(self.engine) as session:
@@ -88,27 +86,27 @@ def test_late_create_does_not_resurrect_a_deleted_file(key: Catalogue) -> None:
     assert key.file().state == "deleted"
 
 
-def test_a_bare_removal_or_marker_makes_no_file(key: Catalogue) -> None:
+def test_a_removal_or_a_delete_marker_alone_makes_no_file(key: Catalogue) -> None:
     key.hears(DELETE, "01")
     key.hears(MARKER, "02", version_id="m")
     assert key.file() is None
 
 
-def test_removing_the_delete_marker_undeletes(key: Catalogue) -> None:
+def test_removing_the_delete_marker_restores_the_file(key: Catalogue) -> None:
     key.hears(PUT, "01", version_id="v1", size=5, etag="e1")
     assert key.hears(MARKER, "02", version_id="m") == "deleted"
     assert key.hears(DELETE, "03", version_id="m") == "updated"
     assert (key.file().state, key.file().version_id) == ("stored", "v1")
 
 
-def test_removing_the_current_version_brings_back_the_one_before(key: Catalogue) -> None:
+def test_removing_the_current_version_makes_the_previous_one_current(key: Catalogue) -> None:
     key.hears(PUT, "01", version_id="v1", size=5, etag="e1")
     key.hears(PUT, "02", version_id="v2", size=6, etag="e2")
     assert key.hears(DELETE, "03", version_id="v2") == "updated"
     assert (key.file().version_id, key.file().size) == ("v1", 5)
 
 
-def test_a_put_after_a_delete_is_the_same_file_again(key: Catalogue) -> None:
+def test_a_put_after_a_delete_stores_the_same_file_again(key: Catalogue) -> None:
     key.hears(PUT, "01", size=5, etag="e1")
     key.hears(DELETE, "02")
     identifier = key.file().id
@@ -125,7 +123,7 @@ def test_several_events_of_one_key_in_one_batch_are_merged(key: Catalogue) -> No
     assert key.file().state == "deleted"
 
 
-def test_a_waiting_upload_is_found_by_its_key_and_keeps_its_id_and_name(engine: Engine, bucket: str) -> None:
+def test_a_pending_upload_is_found_by_its_key_and_keeps_id_and_name(engine: Engine, bucket: str) -> None:
     identifier = uuid7(NOON)
     object_key = upload_key(uuid7(NOON), identifier, "Bericht.pdf")
     with transaction(engine) as session:
@@ -152,7 +150,7 @@ def observed(bucket: str, kind: Kind, rank: str, **fields: Any) -> ObjectChange:
     return ObjectChange(kind=kind, bucket=bucket, rank=rank, event_name="observed", is_observation=True, **fields)
 
 
-def test_what_we_saw_ourselves_is_recorded_once_with_the_event_that_follows(key: Catalogue, engine: Engine) -> None:
+def test_an_observed_put_and_its_event_are_recorded_once(key: Catalogue, engine: Engine) -> None:
     with transaction(engine) as session:
         put = observed(
             key.bucket, Kind.PUT, rank_after(""), version_id="v1", size=5, etag="e1", media_type="text/plain"
@@ -165,7 +163,7 @@ def test_what_we_saw_ourselves_is_recorded_once_with_the_event_that_follows(key:
     assert (known.id, known.version_id, known.media_type) == (seen.id, "v1", "text/plain")
 
 
-def test_a_delete_we_did_ourselves_counts_at_once_and_its_event_changes_nothing(key: Catalogue, engine: Engine) -> None:
+def test_an_observed_deletion_counts_at_once_and_its_event_changes_nothing(key: Catalogue, engine: Engine) -> None:
     key.hears(PUT, "01", version_id="v1", size=5, etag="e1")
     with transaction(engine) as session:
         marker = observed(key.bucket, Kind.MARKER, rank_after(key.file().rank), version_id="m")
@@ -175,9 +173,7 @@ def test_a_delete_we_did_ourselves_counts_at_once_and_its_event_changes_nothing(
     assert key.hears(PUT, "03", version_id="v2", size=5, etag="e1") == "created"
 
 
-def test_a_delete_right_after_the_upload_stays_when_their_events_come_in_any_order(
-    key: Catalogue, engine: Engine
-) -> None:
+def test_a_deletion_right_after_the_upload_stays_in_any_order_of_events(key: Catalogue, engine: Engine) -> None:
     with transaction(engine) as session:
         put = observed(key.bucket, Kind.PUT, rank("", NOON, Kind.PUT, "e1", 5), version_id="v1", size=5, etag="e1")
         record_changes(session, [put], NOON)
@@ -209,7 +205,7 @@ def test_the_longest_key_version_and_rank_fit_the_indexes(engine: Engine, bucket
     assert longest.hears(PUT, "0F" * 32, version_id=noise, size=1, etag=noise[:250]) == "created"
 
 
-def test_an_event_without_a_time_is_recorded_once_too(key: Catalogue) -> None:
+def test_an_event_without_a_time_is_recorded_once(key: Catalogue) -> None:
     assert key.hears(PUT, "01", size=1, etag="e", time=None) == "created"
     assert key.hears(PUT, "01", size=1, etag="e", time=None) == "duplicate"
 

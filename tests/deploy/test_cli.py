@@ -33,7 +33,7 @@ _SOMEBODY = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_
 
 
 @pytest.mark.parametrize("command", ["up", "down", "status", "dead", "redrive", "rollback", "releases"])
-def test_without_a_region_or_credentials_each_command_says_so(command: str) -> None:
+def test_each_command_names_a_missing_region_and_missing_credentials(command: str) -> None:
     result = _deploy(command)
     assert (result.returncode, result.stderr) == (
         1,
@@ -45,7 +45,7 @@ def test_without_a_region_or_credentials_each_command_says_so(command: str) -> N
     assert "Traceback" not in result.stderr
 
 
-def test_a_profile_that_is_not_there_is_named() -> None:
+def test_a_missing_profile_is_named() -> None:
     result = _deploy("status", AWS_PROFILE="nobody", AWS_REGION="us-east-1")
     assert result.returncode == 1
     assert "nobody" in result.stderr
@@ -64,7 +64,7 @@ def test_a_parameter_without_a_value_is_named() -> None:
     assert (result.returncode, result.stderr) == (1, "landfall: 'TrashDays' is no parameter: write Name=value.\n")
 
 
-def test_the_merged_template_can_be_had_for_chalice_package(tmp_path: Path) -> None:
+def test_the_merged_template_is_written_for_chalice_package(tmp_path: Path) -> None:
     result = _deploy("template", str(tmp_path))
     assert result.stdout.strip() == str(tmp_path / "infra.json")
     command = [sys.executable, "-c", "from chalice.cli import main; main()", "package", "--stage", "dev"]
@@ -86,18 +86,18 @@ def test_the_merged_template_can_be_had_for_chalice_package(tmp_path: Path) -> N
         (Change("Modify", "RestAPIDeployment", "AWS::ApiGateway::Deployment", "True"), False),
     ],
 )
-def test_a_change_that_loses_data_is_told_apart(change: Change, loses: bool) -> None:
+def test_a_change_that_loses_data_is_marked(change: Change, loses: bool) -> None:
     assert change.loses_data is loses
 
 
-def test_yes_to_everything_does_not_mean_the_loss_of_data() -> None:
+def test_yes_does_not_confirm_the_loss_of_data() -> None:
     assert _say_yes(False)("Go on?", False)
     with pytest.raises(DeployProblem, match="Not without --lose-data"):
         _say_yes(False)("Go on?", True)
     assert _say_yes(True)("Go on?", True)
 
 
-def test_nobody_there_to_answer_changes_nothing() -> None:
+def test_a_question_without_a_terminal_changes_nothing() -> None:
     result = subprocess.run(
         [sys.executable, "-c", "from deploy.__main__ import _ask; _ask('Go on?', False)"],
         cwd=PROJECT, capture_output=True, text=True, stdin=subprocess.DEVNULL,
@@ -106,7 +106,7 @@ def test_nobody_there_to_answer_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("stage", ["../docs", "we/ird", "nowhere", "local", ""])
-def test_a_stage_that_is_not_configured_is_refused_before_anything_is_touched(stage: str, tmp_path: Path) -> None:
+def test_an_unconfigured_stage_is_refused_before_anything_is_changed(stage: str, tmp_path: Path) -> None:
     result = _deploy("package", f"--stage={stage}", "--out", str(tmp_path / "out"))
     assert result.returncode == 1
     assert "to deploy; .chalice/config.json has dev, prod" in result.stderr
@@ -115,7 +115,7 @@ def test_a_stage_that_is_not_configured_is_refused_before_anything_is_touched(st
         Deployment(Cloud("000000000000", "us-east-1", "http://127.0.0.1:1"), stage).up()
 
 
-def test_make_hands_parameters_on_as_they_are_written(tmp_path: Path) -> None:
+def test_make_passes_parameters_on_as_they_are_written(tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     value = "DatabaseUrl=postgresql+pg8000://u:p&w;$(id)$x*@h/d DatabaseTls=off"
     spy = tmp_path / "python"

@@ -20,7 +20,7 @@ def _names(archive: Path) -> list[str]:
         return content.namelist()
 
 
-def test_the_functions_zip_holds_the_application_and_nothing_else(packaged: Package) -> None:
+def test_the_zip_of_the_functions_holds_only_the_application(packaged: Package) -> None:
     tops = {name.split("/")[0] for name in _names(packaged.code)}
     assert tops == {"app.py", "chalicelib", "chalice"}
     assert "chalicelib/db/migrations/versions/0001_catalogue.py" in _names(packaged.code)
@@ -28,7 +28,7 @@ def test_the_functions_zip_holds_the_application_and_nothing_else(packaged: Pack
     assert ours <= set(_names(packaged.code))
 
 
-def test_the_layer_holds_each_pinned_package_in_its_version_and_what_is_vendored(packaged: Package) -> None:
+def test_the_layer_holds_every_pinned_and_vendored_package(packaged: Package) -> None:
     names = _names(packaged.layer)
     found = {
         lock.canonical(match[1]): match[2]
@@ -47,7 +47,7 @@ def test_zips_are_small(packaged: Package) -> None:
 
 
 @pytest.mark.parametrize(("architecture", "wanted"), [(None, "aarch64"), ("x86_64", "x86_64")])
-def test_compiled_parts_are_for_the_architecture_asked_for(
+def test_compiled_parts_are_for_the_requested_architecture(
     architecture: str | None, wanted: str, packaged: Package, tmp_path: Path
 ) -> None:
     result = packaged if architecture is None else package("dev", tmp_path / "out", architecture)
@@ -60,7 +60,7 @@ def test_compiled_parts_are_for_the_architecture_asked_for(
     assert declared == ["arm64" if wanted == "aarch64" else "x86_64"]
 
 
-def test_the_same_commit_makes_the_same_bytes_with_a_layer_made_anew_or_kept(
+def test_a_commit_makes_the_same_bytes_with_a_new_and_a_kept_layer(
     packaged: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetch, fetched = packaging.fetch_wheels, []
@@ -82,7 +82,7 @@ def test_the_lock_file_pins_what_the_requirements_do(packaged: Package) -> None:
     assert lock.pins(packaging.LOCK) == lock.pins(PROJECT / "requirements.txt")
 
 
-def test_a_wheel_that_is_not_the_locked_one_is_not_packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wheel_that_is_not_the_locked_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     forged = tmp_path / "requirements.lock"
     forged.write_text(re.sub(r"(six==\S+ \\\n    --hash=sha256:)\w{8}", r"\g<1>00000000", packaging.LOCK.read_text()))
     monkeypatch.setattr(packaging, "LOCK", forged)
@@ -96,7 +96,7 @@ def test_a_package_that_grew_too_large_is_refused(packaged: Package, monkeypatch
         packaging._check(packaged)
 
 
-def test_a_stage_that_chalice_does_not_take_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stage_that_chalice_refuses_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = tmp_path / "source"
     (source / "infra").mkdir(parents=True)
     for part in ("app.py", "requirements.txt"):

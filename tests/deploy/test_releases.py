@@ -15,6 +15,8 @@ def _history(text: str) -> list[Release]:
     [("", None), ("a", None), ("a b", "a"), ("a b c", "b"), ("a b -a", None), ("a b c -b", "a"), ("a b -a c", "a"),
      ("a b c -b -a d", "a")],
 )  # fmt: skip
-def test_it_is_the_one_that_came_before_and_never_one_that_was_left(history: str, expected: str | None) -> None:
+def test_a_rollback_goes_to_the_release_before_and_never_to_an_abandoned_one(
+    history: str, expected: str | None
+) -> None:
     found = before(_history(history))
     assert (found.template_url if found else None) == expected

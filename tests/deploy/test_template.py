@@ -47,7 +47,7 @@ def _list(value: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("which", ["sam", "native"])
-def test_cfn_lint_has_nothing_to_say(
+def test_cfn_lint_finds_nothing(
     which: str, request: pytest.FixtureRequest, template_python: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / f"{which}.json"
@@ -58,7 +58,7 @@ def test_cfn_lint_has_nothing_to_say(
     assert (result.returncode, result.stdout) == (0, "")
 
 
-def test_no_policy_says_star_where_it_could_say_less(native: Template) -> None:
+def test_no_policy_allows_more_resources_than_needed(native: Template) -> None:
     found = list(_statements(native))
     assert len(found) > 15
     for name, statement in found:
@@ -71,7 +71,7 @@ def test_no_policy_says_star_where_it_could_say_less(native: Template) -> None:
             assert not re.fullmatch(r"arn:[^:]*:[a-z0-9]+:\*.*", text), (name, text)
 
 
-def test_each_function_has_a_role_of_its_own_and_nobody_else_may_take_it(native: Template) -> None:
+def test_each_function_has_a_role_that_nobody_else_may_assume(native: Template) -> None:
     functions = _of_type(native, "AWS::Lambda::Function")
     roles = {name: item["Properties"]["Role"]["Fn::GetAtt"][0] for name, item in functions.items()}
     assert len(functions) == 7
@@ -81,7 +81,7 @@ def test_each_function_has_a_role_of_its_own_and_nobody_else_may_take_it(native:
         assert [statement["Principal"] for statement in document["Statement"]] == [{"Service": "lambda.amazonaws.com"}]
 
 
-def test_only_the_functions_that_must_may_change_files_or_the_schema(native: Template) -> None:
+def test_only_the_functions_that_need_it_may_change_files_or_the_schema(native: Template) -> None:
     may: dict[str, set[str]] = {}
     for name, statement in _statements(native):
         may.setdefault(name, set()).update(_list(statement["Action"]))
@@ -93,7 +93,7 @@ def test_only_the_functions_that_must_may_change_files_or_the_schema(native: Tem
     assert owner == {"MaintainRole", "MigrateRole"}
 
 
-def test_what_a_role_may_ask_of_s3_passes_the_endpoint(native: Template) -> None:
+def test_requests_to_s3_that_a_role_allows_pass_the_endpoint(native: Template) -> None:
     [passing] = native["Resources"]["S3Endpoint"]["Properties"]["PolicyDocument"]["Statement"]
     asked = {
         action
@@ -132,7 +132,7 @@ def test_nothing_is_public(native: Template) -> None:
             assert "CidrIp" not in json.dumps(rule), name
 
 
-def test_what_holds_data_outlives_its_stack(native: Template) -> None:
+def test_resources_that_hold_data_outlive_their_stack(native: Template) -> None:
     for kind, policies in _STATEFUL.items():
         for name, item in _of_type(native, kind).items():
             assert item["DeletionPolicy"] in policies, name
@@ -143,7 +143,7 @@ def test_what_holds_data_outlives_its_stack(native: Template) -> None:
     assert native["Parameters"]["DatabaseDeletionProtection"]["Default"] == "true"
 
 
-def test_nothing_costs_by_the_hour_that_need_not(native: Template) -> None:
+def test_no_avoidable_resource_costs_by_the_hour(native: Template) -> None:
     assert not _of_type(native, "AWS::EC2::NatGateway")
     assert all(
         item["Properties"]["VpcEndpointType"] == "Gateway"
@@ -153,7 +153,7 @@ def test_nothing_costs_by_the_hour_that_need_not(native: Template) -> None:
     assert native["Parameters"]["WithProxy"]["Default"] == "false"
 
 
-def test_with_a_database_that_is_there_none_is_made_and_no_network(native: Template) -> None:
+def test_a_given_database_needs_no_other_and_no_network(native: Template) -> None:
     for name, item in native["Resources"].items():
         if item["Type"].startswith(("AWS::RDS::", "AWS::EC2::")):
             assert item["Condition"] in ("OwnDatabase", "HasReader", "UseProxy"), name
@@ -193,7 +193,7 @@ def test_functions_log_to_groups_that_forget(native: Template) -> None:
     assert all(item["Properties"]["RetentionInDays"] == {"Ref": "LogDays"} for item in groups.values())
 
 
-def test_every_alarm_tells_somebody_and_names_a_runbook_that_is_there(native: Template) -> None:
+def test_every_alarm_has_a_receiver_and_names_an_existing_runbook(native: Template) -> None:
     operations = (PROJECT / "docs" / "operations.md").read_text()
     alarms = _of_type(native, "AWS::CloudWatch::Alarm")
     assert len(alarms) >= 10
@@ -203,7 +203,7 @@ def test_every_alarm_tells_somebody_and_names_a_runbook_that_is_there(native: Te
         assert f"\n### {runbook[0].upper()}{runbook[1:]}\n" in operations, runbook
 
 
-def test_every_parameter_has_a_default_and_every_stage_sets_only_those_there_are(native: Template) -> None:
+def test_every_parameter_has_a_default_and_stages_set_only_existing_ones(native: Template) -> None:
     parameters = native["Parameters"]
     assert [name for name, item in parameters.items() if "Default" not in item or "Description" not in item] == []
     stages = set(json.loads((PROJECT / ".chalice" / "config.json").read_text())["stages"])
@@ -225,7 +225,7 @@ def test_policies_for_chalice_deploy_allow_what_the_templates_roles_do(native: T
         assert allowed - {"logs:CreateLogGroup", "rds-db:connect"} == wanted - {"sqs:SendMessage"}, path.name
 
 
-def test_no_two_files_define_the_same_thing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_files_may_not_define_the_same_resource(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(templates, "PARTS", ("resources", "resources"))
     with pytest.raises(ValueError, match="defined twice"):
         templates.merged()

@@ -67,7 +67,7 @@ def _bodies(sqs: Any, url: str) -> set[str]:
     return {message["Body"] for message in sqs.receive_message(**wanted).get("Messages", [])}
 
 
-def test_each_letter_is_listed_with_its_reason_and_age_and_stays(stack: Stack, sqs: Any, dead: Run) -> None:
+def test_each_letter_is_listed_with_reason_and_age_and_stays_in_the_queue(stack: Stack, sqs: Any, dead: Run) -> None:
     for _ in range(2):
         listed = dead()
         assert "3 dead letters.\n" in listed
@@ -78,14 +78,14 @@ def test_each_letter_is_listed_with_its_reason_and_age_and_stays(stack: Stack, s
     assert {letter["body"] for letter in whole} == {GOOD, POISON, OTHER}
 
 
-def test_what_a_function_said_is_the_reason(stack: Stack, sqs: Any, dead: Run) -> None:
+def test_the_reason_is_what_the_function_said(stack: Stack, sqs: Any, dead: Run) -> None:
     """Lambda adds it to what it gives up, of direct invocations."""
     said = {"ErrorMessage": {"DataType": "String", "StringValue": "The bucket is on fire."}}
     sqs.send_message(QueueUrl=stack.deployed.dead_queue_url, MessageBody=GOOD, MessageAttributes=said)
     assert "The bucket is on fire." in dead("list", "--reason", "on fire")
 
 
-def test_one_is_driven_back_by_the_beginning_of_its_id(stack: Stack, sqs: Any, dead: Run) -> None:
+def test_a_letter_is_driven_back_by_the_beginning_of_its_id(stack: Stack, sqs: Any, dead: Run) -> None:
     [identifier] = [line.split()[0] for line in dead().splitlines() if "ü.txt" in line]
     assert dead("redrive", identifier) == "1 dead letter back in the queue.\n"
     assert _bodies(sqs, stack.deployed.queue_url) == {GOOD}
@@ -94,7 +94,7 @@ def test_one_is_driven_back_by_the_beginning_of_its_id(stack: Stack, sqs: Any, d
         dead("redrive", identifier)
 
 
-def test_all_of_a_kind_are_driven_back_or_thrown_away(stack: Stack, sqs: Any, dead: Run) -> None:
+def test_all_letters_of_a_kind_are_driven_back_or_thrown_away(stack: Stack, sqs: Any, dead: Run) -> None:
     assert dead("discard", "--reason", "no S3, SNS") == "1 dead letter thrown away.\n"
     assert dead.questions == ["Throw 1 dead letter away for ever?"]
     assert dead("redrive", "--older-than", "1h") == "0 dead letters back in the queue.\n"
@@ -104,7 +104,7 @@ def test_all_of_a_kind_are_driven_back_or_thrown_away(stack: Stack, sqs: Any, de
     assert _bodies(sqs, stack.deployed.dead_queue_url) == set()
 
 
-def test_nothing_is_done_without_being_told_to_what(stack: Stack, sqs: Any, dead: Run) -> None:
+def test_a_command_without_a_selection_is_refused(stack: Stack, sqs: Any, dead: Run) -> None:
     for action in ("redrive", "discard"):
         with pytest.raises(StackProblem, match=f"Say which letters to {action}"):
             dead(action)
@@ -121,7 +121,7 @@ def test_an_empty_variable_of_a_shell_selects_nothing(stack: Stack, sqs: Any, de
     assert len(_bodies(sqs, stack.deployed.dead_queue_url)) == 3
 
 
-def test_what_dies_again_meanwhile_is_left_for_the_next_time(stack: Stack, sqs: Any, dead: Run) -> None:
+def test_a_letter_that_dies_again_meanwhile_is_left_for_the_next_command(stack: Stack, sqs: Any, dead: Run) -> None:
     urls = stack.deployed.queue_url, stack.deployed.dead_queue_url
 
     class Dying:
@@ -139,7 +139,7 @@ def test_what_dies_again_meanwhile_is_left_for_the_next_time(stack: Stack, sqs: 
     assert _bodies(sqs, urls[1]) == {GOOD, POISON, OTHER}
 
 
-def test_a_strangers_text_does_not_command_the_terminal(stack: Stack, sqs: Any, dead: Run) -> None:
+def test_control_characters_of_a_letter_are_escaped(stack: Stack, sqs: Any, dead: Run) -> None:
     odd = body(s3_record("ObjectCreated:Put", "a\x1b[2J\nforged \u202eü"))
     sqs.send_message(QueueUrl=stack.deployed.dead_queue_url, MessageBody=odd)
     sqs.send_message(QueueUrl=stack.deployed.dead_queue_url, MessageBody="b\r\x9bm")
@@ -148,13 +148,13 @@ def test_a_strangers_text_does_not_command_the_terminal(stack: Stack, sqs: Any, 
     assert r"b\r\x9bm" in listed
 
 
-def test_a_queue_that_cannot_be_read_is_told_in_a_sentence(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_queue_that_cannot_be_read_is_named_in_a_sentence(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     nowhere = client("sqs", f"http://127.0.0.1:{free_port()}")
     with pytest.raises(StackProblem, match="The queue of dead letters can't be read"):
         Run(DeadQueue(nowhere, "http://q", "http://q-dead"), capsys)()
 
 
-def test_more_than_a_request_holds(stack: Stack, sqs: Any, dead: Run) -> None:
+def test_more_letters_than_a_request_holds_are_handled(stack: Stack, sqs: Any, dead: Run) -> None:
     for number in range(25):
         sqs.send_message(QueueUrl=stack.deployed.dead_queue_url, MessageBody=f"{number}")
     assert "28 dead letters." in dead()
@@ -181,7 +181,7 @@ def receiver() -> Iterator[tuple[HTTPServer, list[tuple[str, bytes]]]]:
     server.shutdown()
 
 
-def test_minios_dead_events_are_files_and_handled_alike(
+def test_dead_events_of_minio_are_files_and_handled_alike(
     receiver: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server, taken = receiver
@@ -205,11 +205,11 @@ def test_minios_dead_events_are_files_and_handled_alike(
 @pytest.mark.parametrize(
     ("seconds", "shown"), [(0, "0 s"), (59, "59 s"), (3599, "59 m"), (7300, "2 h"), (200_000, "2 d")]
 )
-def test_ages_are_short(seconds: int, shown: str) -> None:
+def test_an_age_is_shown_in_its_largest_unit(seconds: int, shown: str) -> None:
     letter = dead_letters.DeadLetter.of("x", datetime.now(UTC) - timedelta(seconds=seconds), POISON)
     assert dead_letters._short(letter.age(letter.sent_at + timedelta(seconds=seconds))) == shown
 
 
-def test_a_time_that_is_none_is_refused(dead: Run) -> None:
+def test_an_unreadable_age_is_refused(dead: Run) -> None:
     with pytest.raises(SystemExit):
         dead("list", "--older-than", "soon")

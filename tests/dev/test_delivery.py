@@ -13,6 +13,8 @@ import pytest
 from dev.delivery import DeliveryLoop
 from dev.infra import client
 from dev.stack import Stack
+from tests.support.aws import s3_client
+from tests.support.waiting import eventually
 
 
 class Recorder:
@@ -57,7 +59,7 @@ class Queue:
         return sum(int(answer["Attributes"][name]) for name in names)
 
 
-def test_the_event_is_what_lambda_sends(stack: Stack, queue: Queue) -> None:
+def test_the_event_equals_that_of_lambda(stack: Stack, queue: Queue) -> None:
     handler = Recorder()
     queue.send("hello")
     assert stack.delivery(handler).deliver_once() == 1
@@ -87,7 +89,7 @@ def test_only_reported_failures_come_back_and_end_in_the_dead_letter_queue(stack
     handler = Recorder(_report("bad"))
     queue.send("good", "bad")
     with _running(stack.delivery(handler)):
-        assert _eventually(lambda: queue.left(queue.dead_url) == 1, seconds=15)
+        assert eventually(lambda: queue.left(queue.dead_url) == 1, seconds=15)
     assert (handler.bodies.count("good"), handler.bodies.count("bad")) == (1, 5)
     assert queue.left() == 0
 
@@ -123,7 +125,7 @@ def test_an_exception_fails_the_batch_and_the_loop_goes_on(stack: Stack, queue: 
     handler = Recorder(lambda _: _raise(next(outcomes)))
     queue.send("one")
     with _running(stack.delivery(handler, log=lines.append)):
-        assert _eventually(lambda: queue.left() == 0)
+        assert eventually(lambda: queue.left() == 0)
     assert handler.bodies == ["one", "one"]
     assert "ValueError: no database" in lines[0]
     assert not any("\n" in line for line in lines)
@@ -132,7 +134,7 @@ def test_an_exception_fails_the_batch_and_the_loop_goes_on(stack: Stack, queue: 
 def test_an_object_put_arrives_within_a_second(stack: Stack, queue: Queue) -> None:
     arrived = threading.Event()
     handler = Recorder(lambda _: arrived.set())
-    s3 = client("s3", stack.emulator.url, s3={"addressing_style": "path"})
+    s3 = s3_client(stack.emulator.url)
     with _running(stack.delivery(handler)):
         time.sleep(0.2)
         s3.put_object(Bucket=stack.deployed.bucket, Key="a b/é.txt", Body=b"x")
@@ -146,12 +148,12 @@ def test_the_loop_survives_an_emulator_that_goes_away(stack: Stack, queue: Queue
     handler = Recorder()
     with _running(stack.delivery(handler, log=lines.append)):
         stack.emulator.stop()
-        assert _eventually(lambda: any("cannot be reached" in line for line in lines))
+        assert eventually(lambda: any("cannot be reached" in line for line in lines))
         time.sleep(1)
         stack.emulator.start()
         body = str(uuid.uuid4())
         queue.send(body)
-        assert _eventually(lambda: body in handler.bodies, seconds=15)
+        assert eventually(lambda: body in handler.bodies, seconds=15)
     assert len([line for line in lines if "cannot be reached" in line]) == 1
 
 
@@ -175,12 +177,3 @@ def _running(loop: DeliveryLoop) -> Iterator[None]:
         yield
     finally:
         loop.stop()
-
-
-def _eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False

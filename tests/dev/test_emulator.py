@@ -16,6 +16,7 @@ from chalicelib.catalog.notifications import parse_message
 from dev.emulator import Emulator
 from dev.infra import client
 from dev.ports import free_port
+from tests.support.aws import make_bucket, s3_client, send_events, take_messages
 
 
 @contextmanager
@@ -28,10 +29,6 @@ def _emulator(home: Path, **options: Any) -> Iterator[Emulator]:
         emulator.stop()
 
 
-def _s3(emulator: Emulator) -> Any:
-    return client("s3", emulator.url, s3={"addressing_style": "path"})
-
-
 def _refused(request: Callable[[], Any]) -> None:
     with pytest.raises(ClientError, match="disk of this machine is full") as caught:
         request()
@@ -41,10 +38,10 @@ def _refused(request: Callable[[], Any]) -> None:
 
 def test_a_full_disk_refuses_bytes_and_nothing_else(tmp_path: Path) -> None:
     with _emulator(tmp_path) as emulator:
-        _s3(emulator).create_bucket(Bucket="full")
-        _s3(emulator).put_object(Bucket="full", Key="kept", Body=b"kept")
+        s3_client(emulator.url).create_bucket(Bucket="full")
+        s3_client(emulator.url).put_object(Bucket="full", Key="kept", Body=b"kept")
     with _emulator(tmp_path, reserve_bytes=2**62) as emulator:
-        s3, sqs = _s3(emulator), client("sqs", emulator.url)
+        s3, sqs = s3_client(emulator.url), client("sqs", emulator.url)
         _refused(lambda: s3.put_object(Bucket="full", Key="lost", Body=b"lost"))
         upload = s3.create_multipart_upload(Bucket="full", Key="parts")["UploadId"]
         _refused(lambda: s3.upload_part(Bucket="full", Key="parts", UploadId=upload, PartNumber=1, Body=b"lost"))
@@ -56,9 +53,9 @@ def test_a_full_disk_refuses_bytes_and_nothing_else(tmp_path: Path) -> None:
         assert sqs.receive_message(QueueUrl=queue)["Messages"][0]["Body"] == "told"
 
 
-def test_a_form_is_told_where_its_object_is(tmp_path: Path) -> None:
+def test_the_answer_to_a_form_says_where_its_object_is(tmp_path: Path) -> None:
     with _emulator(tmp_path) as emulator:
-        s3 = _s3(emulator)
+        s3 = s3_client(emulator.url)
         s3.create_bucket(Bucket="forms")
         wanted = {"success_action_status": "201"}
         form = s3.generate_presigned_post("forms", "a/ü.txt", Fields=dict(wanted), Conditions=[wanted])
@@ -69,10 +66,10 @@ def test_a_form_is_told_where_its_object_is(tmp_path: Path) -> None:
         assert answer.headers["Location"] in answer.data.decode()
 
 
-def test_what_could_not_be_written_is_not_kept_and_its_events_say_so(tmp_path: Path) -> None:
+def test_an_object_that_could_not_be_written_is_removed_and_its_events_say_so(tmp_path: Path) -> None:
     """As when others fill the disk meanwhile; here by a limit on the size of files."""
     with _emulator(tmp_path) as emulator:
-        s3, sqs = _s3(emulator), client("sqs", emulator.url)
+        s3, sqs = s3_client(emulator.url), client("sqs", emulator.url)
         _versioned_bucket_with_events(s3, sqs, "limited")
         s3.put_object(Bucket="limited", Key="source", Body=b"x" * 200_000)
         for key in ("put", "copy", "parts", "form/ü"):
@@ -97,13 +94,15 @@ def test_what_could_not_be_written_is_not_kept_and_its_events_say_so(tmp_path: P
         listed = s3.list_object_versions(Bucket="limited")["Versions"]
         assert alive == {(item["Key"], item["VersionId"]) for item in listed}
     with _emulator(tmp_path) as emulator:
-        again = {item["Key"]: item["Size"] for item in _s3(emulator).list_objects_v2(Bucket="limited")["Contents"]}
+        again = {
+            item["Key"]: item["Size"] for item in s3_client(emulator.url).list_objects_v2(Bucket="limited")["Contents"]
+        }
         assert again == sizes
 
 
-def test_a_page_is_told_too(tmp_path: Path) -> None:
+def test_a_page_of_another_origin_may_read_that_the_disk_is_full(tmp_path: Path) -> None:
     with _emulator(tmp_path, reserve_bytes=2**62) as emulator:
-        s3 = _s3(emulator)
+        s3 = s3_client(emulator.url)
         s3.create_bucket(Bucket="full")
         url = s3.generate_presigned_url("put_object", Params={"Bucket": "full", "Key": "k"})
         answer = urllib3.request("PUT", url, body=b"x" * 8_000_000, headers={"Origin": "http://page"}, retries=False)
@@ -115,9 +114,8 @@ def test_a_page_is_told_too(tmp_path: Path) -> None:
 def test_versions_of_any_key_can_be_listed(tmp_path: Path) -> None:
     keys = ["a\x01b", "a b+c", "ü/🎉", "line\nbreak", "100%25"]
     with _emulator(tmp_path) as emulator:
-        s3 = _s3(emulator)
-        s3.create_bucket(Bucket="odd")
-        s3.put_bucket_versioning(Bucket="odd", VersioningConfiguration={"Status": "Enabled"})
+        s3 = s3_client(emulator.url)
+        make_bucket(s3, "odd", versioned=True)
         for key in keys:
             s3.put_object(Bucket="odd", Key=key, Body=b"x")
         pages = s3.get_paginator("list_object_versions").paginate(Bucket="odd", PaginationConfig={"PageSize": 2})
@@ -125,21 +123,17 @@ def test_versions_of_any_key_can_be_listed(tmp_path: Path) -> None:
 
 
 def _versioned_bucket_with_events(s3: Any, sqs: Any, bucket: str) -> None:
-    s3.create_bucket(Bucket=bucket)
-    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    make_bucket(s3, bucket, versioned=True)
     url = sqs.create_queue(QueueName="events")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    target = {"QueueArn": arn, "Events": ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]}
-    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={"QueueConfigurations": [target]})
+    send_events(s3, bucket, arn)
 
 
 def _alive_by_events(sqs: Any) -> set[tuple[str, str]]:
     """Keys and version ids that were put and not removed, by what the queue tells."""
     url, put, removed = sqs.get_queue_url(QueueName="events")["QueueUrl"], set(), set()
-    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1).get("Messages"):
-        for message in messages:
-            for change in parse_message(message["Body"]):
-                assert isinstance(change, ObjectChange)
-                (put if change.kind is Kind.PUT else removed).add((change.key, change.version_id))
-            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    for message in take_messages(sqs, url, wait_seconds=1):
+        for change in parse_message(message):
+            assert isinstance(change, ObjectChange)
+            (put if change.kind is Kind.PUT else removed).add((change.key, change.version_id))
     return put - removed

@@ -5,15 +5,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from dev.configuration import PROJECT
+from tests.support.waiting import eventually
 
 _CANDIDATES = ("python3", "python3.11", "python3.12", "python3.13", "python3.14")
 
 
-def test_make_says_in_a_sentence_that_there_is_no_new_python(tmp_path: Path) -> None:
+def test_make_says_in_a_sentence_that_no_python_is_new_enough(tmp_path: Path) -> None:
     for name in _CANDIDATES:
         (tmp_path / name).write_text("#!/bin/sh\nexit 1\n")
         (tmp_path / name).chmod(0o755)
@@ -32,7 +32,7 @@ def test_make_finds_a_newer_python_beside_an_old_one(tmp_path: Path) -> None:
     assert "chosen: -m venv" in result.stderr
 
 
-def test_make_takes_the_python_that_it_is_told_to_take_and_no_other(tmp_path: Path) -> None:
+def test_make_takes_only_the_python_that_is_named(tmp_path: Path) -> None:
     old, new = tmp_path / "old", tmp_path / "new"
     old.write_text("#!/bin/sh\nexit 1\n")
     new.write_text('#!/bin/sh\n[ "$1" = -c ] && exit 0; echo "chosen: $*" >&2; exit 1\n')
@@ -43,7 +43,7 @@ def test_make_takes_the_python_that_it_is_told_to_take_and_no_other(tmp_path: Pa
     assert "chosen: -m venv" in _make("run", f"PYTHON={new}", f"VENV={tmp_path}/venv").stderr
 
 
-def test_an_environment_of_another_python_is_made_anew_only_when_that_is_asked_for(tmp_path: Path) -> None:
+def test_an_environment_of_another_python_is_made_anew_only_on_request(tmp_path: Path) -> None:
     venv, python = tmp_path / "venv", Path(sys.executable).resolve()
     (venv / "bin").mkdir(parents=True)
     (venv / "bin" / "python").symlink_to(python)
@@ -59,7 +59,7 @@ def test_an_environment_of_another_python_is_made_anew_only_when_that_is_asked_f
     assert "chosen: -m venv --clear" in _make("run", f"VENV={venv}", f"PYTHON={other}").stderr
 
 
-def test_an_environment_made_anew_for_new_requirements_has_the_python_of_the_old_one(tmp_path: Path) -> None:
+def test_an_environment_made_anew_for_new_requirements_keeps_its_python(tmp_path: Path) -> None:
     before = tmp_path / "before"
     before.write_text('#!/bin/sh\n[ "$1" = -c ] && exit 0; echo "chosen: $*" >&2; exit 1\n')
     before.chmod(0o755)
@@ -78,7 +78,7 @@ def test_any_python_can_parse_the_entry_point() -> None:
         ast.parse((PROJECT / "dev" / name).read_text(), feature_version=(3, 4))
 
 
-def test_where_the_kernel_cannot_tie_processes_the_guard_watches(tmp_path: Path) -> None:
+def test_the_guard_ends_a_child_where_the_kernel_cannot(tmp_path: Path) -> None:
     """The way of macOS, tried here."""
     program = (
         "import os, subprocess, sys; sys.path.insert(0, 'dev'); import guard;"
@@ -93,10 +93,7 @@ def test_where_the_kernel_cannot_tie_processes_the_guard_watches(tmp_path: Path)
         [sleeper] = pids - {owner.pid}
         owner.send_signal(signal.SIGKILL)
         owner.wait()
-    deadline = time.monotonic() + 5
-    while _is_alive(sleeper) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not _is_alive(sleeper)
+    assert eventually(lambda: not _is_alive(sleeper), 5)
 
 
 def _is_alive(pid: int) -> bool:

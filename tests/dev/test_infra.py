@@ -3,13 +3,13 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from dev.emulator import Emulator
 from dev.infra import Deployed, client, deploy
 from dev.stack import ephemeral_emulator
+from tests.support.aws import s3_client, take_messages
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_changed_parameters_reach_the_queue(emulator: Emulator) -> None:
 
 
 def test_the_bucket_is_versioned_private_and_open_to_browsers(emulator: Emulator) -> None:
-    bucket, s3 = deploy(emulator.url).bucket, _s3(emulator)
+    bucket, s3 = deploy(emulator.url).bucket, s3_client(emulator.url)
     assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
     assert all(s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values())
     assert {"ETag", "Location"} <= set(s3.get_bucket_cors(Bucket=bucket)["CORSRules"][0]["ExposeHeaders"])
@@ -43,7 +43,7 @@ def test_objects_queues_and_notifications_survive_a_restart(emulator: Emulator) 
     _drain(emulator, deployed)
     emulator.stop()
     emulator.start()
-    listed = _s3(emulator).list_object_versions(Bucket=deployed.bucket)["Versions"]
+    listed = s3_client(emulator.url).list_object_versions(Bucket=deployed.bucket)["Versions"]
     assert {item["VersionId"] for item in listed} == set(versions)
     _put(emulator, deployed, "b.txt")
     assert len(_drain(emulator, deployed)) == 1
@@ -67,8 +67,8 @@ def test_a_bucket_whose_stack_was_lost_is_adopted_with_its_objects(emulator: Emu
     shutil.rmtree(emulator.home / "emulator" / "state", ignore_errors=True)
     emulator.start()
     assert deploy(emulator.url) == deployed
-    assert _s3(emulator).get_bucket_versioning(Bucket=deployed.bucket)["Status"] == "Enabled"
-    assert _s3(emulator).get_object(Bucket=deployed.bucket, Key="kept.txt")["Body"].read() == b"x"
+    assert s3_client(emulator.url).get_bucket_versioning(Bucket=deployed.bucket)["Status"] == "Enabled"
+    assert s3_client(emulator.url).get_object(Bucket=deployed.bucket, Key="kept.txt")["Body"].read() == b"x"
     _drain(emulator, deployed)
     _put(emulator, deployed, "new.txt")
     assert len(_drain(emulator, deployed)) == 1
@@ -78,7 +78,7 @@ def test_a_bucket_whose_stack_was_lost_is_adopted_with_its_objects(emulator: Emu
 def test_a_stack_that_lost_a_part_is_made_whole(emulator: Emulator, lost: str) -> None:
     deployed = deploy(emulator.url)
     if lost == "bucket":
-        _s3(emulator).delete_bucket(Bucket=deployed.bucket)
+        s3_client(emulator.url).delete_bucket(Bucket=deployed.bucket)
     else:
         client("sqs", emulator.url).delete_queue(QueueUrl=deployed.queue_url)
     assert deploy(emulator.url) == deployed
@@ -95,19 +95,11 @@ def test_two_stacks_share_an_emulator(emulator: Emulator) -> None:
     assert len(_drain(emulator, other)) == 1
 
 
-def _s3(emulator: Emulator) -> Any:
-    return client("s3", emulator.url, s3={"addressing_style": "path"})
-
-
 def _put(emulator: Emulator, deployed: Deployed, key: str) -> str:
-    return str(_s3(emulator).put_object(Bucket=deployed.bucket, Key=key, Body=b"x")["VersionId"])
+    return str(s3_client(emulator.url).put_object(Bucket=deployed.bucket, Key=key, Body=b"x")["VersionId"])
 
 
 def _drain(emulator: Emulator, deployed: Deployed) -> list[str]:
     """Take everything out of the queue; the bodies that are events."""
-    sqs, bodies = client("sqs", emulator.url), []
-    while messages := sqs.receive_message(QueueUrl=deployed.queue_url, WaitTimeSeconds=1).get("Messages"):
-        for message in messages:
-            bodies.append(message["Body"])
-            sqs.delete_message(QueueUrl=deployed.queue_url, ReceiptHandle=message["ReceiptHandle"])
+    bodies = take_messages(client("sqs", emulator.url), deployed.queue_url, wait_seconds=1)
     return [body for body in bodies if "Records" in body]

@@ -28,7 +28,7 @@ def postgres(tmp_path: Path) -> Iterator[Postgres]:
         yield postgres
 
 
-def test_it_is_the_version_that_production_runs(postgres: Postgres) -> None:
+def test_the_server_has_the_version_of_production(postgres: Postgres) -> None:
     assert _run(postgres, "SELECT current_setting('server_version_num')::int / 10000") == [[18]]
 
 
@@ -44,7 +44,7 @@ def test_data_survives_a_crash(postgres: Postgres) -> None:
     assert _run(postgres, "SELECT number FROM kept") == [[1]]
 
 
-def test_whoever_logs_in_without_a_password_has_none_of_the_servers_own_rights(postgres: Postgres) -> None:
+def test_a_login_without_a_password_has_no_rights_of_the_server(postgres: Postgres) -> None:
     """As root the server may pass through closed doors; no other account of this machine may do so through it."""
     for statement in ("COPY (SELECT 1) TO PROGRAM 'true'", "SELECT pg_read_file('/etc/hostname')", "SET ROLE postgres"):
         with pytest.raises(pg8000.exceptions.DatabaseError, match="permission denied"):
@@ -54,7 +54,7 @@ def test_whoever_logs_in_without_a_password_has_none_of_the_servers_own_rights(p
     assert (postgres.home / "postgres-password").stat().st_mode & 0o777 == 0o600
 
 
-def test_data_of_an_earlier_release_whose_role_is_the_superuser_still_serves(tmp_path: Path) -> None:
+def test_data_of_an_earlier_release_whose_role_is_superuser_still_works(tmp_path: Path) -> None:
     postgres = Postgres(tmp_path, free_port(), durable=False)
     postgres.start()
     with contextlib.closing(postgres._connect()) as link:
@@ -103,7 +103,7 @@ def test_data_of_another_version_is_left_alone(tmp_path: Path) -> None:
         Postgres(tmp_path, free_port()).start()
 
 
-def test_a_container_that_withholds_rights_from_root_is_told_apart_in_a_sentence() -> None:
+def test_a_container_that_withholds_rights_from_root_is_named_in_a_sentence() -> None:
     guard = [sys.executable, str(PROJECT / "dev" / "guard.py"), str(os.getpid()), "15", "nobody", "/bin/true"]
     withheld = ["setpriv", "--bounding-set=-setuid,-setgid", "--inh-caps=-setuid,-setgid"] if os.geteuid() == 0 else []
     result = subprocess.run([*withheld, *guard], capture_output=True, text=True)
@@ -112,7 +112,7 @@ def test_a_container_that_withholds_rights_from_root_is_told_apart_in_a_sentence
     assert result.stderr.count("\n") == 1
 
 
-def test_it_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
+def test_the_server_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
     program = (
         "import sys, pathlib, dev.postgres as p; s = p.Postgres(pathlib.Path(sys.argv[1]), int(sys.argv[2]));"
         "s.start(); print(s.child.pid, flush=True); input()"

@@ -18,7 +18,7 @@ def _configuration(**environ: str) -> Configuration:
     return Configuration.from_environment(environ)
 
 
-def test_the_embedded_services_are_the_usual_ones() -> None:
+def test_the_embedded_services_are_the_default() -> None:
     assert isinstance(services_for(_configuration()), EmbeddedServices)
     for name, delivery in (("localstack", "dev.delivery"), ("minio", "dev.webhook")):
         services = services_for(_configuration(LANDFALL_STACK=name))
@@ -40,7 +40,7 @@ def test_minio_may_be_anywhere_and_have_keys_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("stand_in", ["localstack", "minio"])
-def test_without_docker_it_is_said_what_is_needed(new_instance: NewInstance, tmp_path: Path, stand_in: str) -> None:
+def test_a_stand_in_without_docker_says_what_it_needs(new_instance: NewInstance, tmp_path: Path, stand_in: str) -> None:
     instance: Instance = new_instance(LANDFALL_STACK=stand_in, PATH=str(tmp_path))
     instance.process.wait(20)
     assert instance.process.returncode == 1

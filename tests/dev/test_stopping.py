@@ -23,7 +23,7 @@ def come(number=signal.SIGINT):
 """
 
 
-def test_one_that_comes_in_a_destructor_is_obeyed_after_it() -> None:
+def test_a_signal_that_comes_in_a_destructor_is_obeyed_after_it() -> None:
     """Python drops every exception out of a destructor, that of a signal handler too."""
     program = """
 class Child:
@@ -53,7 +53,7 @@ with stop_signals():
     assert "".join(_run(_START + program)) == "goeson"
 
 
-def test_a_second_one_is_obeyed_at_once_and_none_stops_the_stopping() -> None:
+def test_a_second_signal_is_obeyed_at_once_and_none_interrupts_the_stopping() -> None:
     program = """
 with stop_signals():
     come(signal.SIGTERM)

@@ -15,10 +15,12 @@ import psutil
 import pytest
 
 from dev.configuration import PROJECT, Configuration
-from dev.infra import client
 from dev.ports import free_port
 from dev.put import put
+from tests.support.aws import s3_client
 from tests.support.instances import Instance, NewInstance
+from tests.support.waiting import eventually
+
 
 def test_run_records_a_file_and_the_next_start_finds_it(new_instance: NewInstance, tmp_path: Path) -> None:
     first = new_instance(command="run").wait_until_up()
@@ -37,7 +39,7 @@ def test_run_records_a_file_and_the_next_start_finds_it(new_instance: NewInstanc
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_other_stop_signals_stop_everything_too(new_instance: NewInstance, number: signal.Signals) -> None:
+def test_every_stop_signal_stops_everything(new_instance: NewInstance, number: signal.Signals) -> None:
     instance = new_instance().wait_until_up()
     assert instance.end(number) < 5
     assert (instance.process.returncode, instance.remains()) == (0, [])
@@ -49,9 +51,7 @@ def test_stopping_in_the_middle_of_a_start_leaves_nothing(new_instance: NewInsta
         time.sleep(0.01)
     assert instance.end() < 6
     # A child that dies with its parent is still seen for a moment.
-    deadline = time.monotonic() + 2
-    while instance.remains() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    eventually(lambda: not instance.remains(), 2)
     assert (instance.process.returncode, instance.errors, instance.remains()) == (0, "", [])
 
 
@@ -63,7 +63,7 @@ def test_children_die_with_a_killed_supervisor_and_the_next_one_starts(new_insta
     assert (second.process.returncode, second.remains()) == (0, [])
 
 
-def test_everything_killed_at_once_does_not_block_the_next_start_and_loses_no_file(new_instance: NewInstance) -> None:
+def test_the_next_start_after_everything_was_killed_works_and_loses_no_file(new_instance: NewInstance) -> None:
     first = new_instance(command="run").wait_until_up()
     os.kill(_recorded_pid(first.home / "run" / "delivery.json"), signal.SIGSTOP)  # the event is still in the queue
     _put(first, "kept.txt")
@@ -75,11 +75,11 @@ def test_everything_killed_at_once_does_not_block_the_next_start_and_loses_no_fi
     assert (first.home / "postgres" / "postmaster.pid").exists()
     second = new_instance(command="run").wait_until_up()
     assert _wait_for_key(second, "kept.txt")
-    s3 = client("s3", second.url("EMULATOR"), s3={"addressing_style": "path"})
+    s3 = s3_client(second.url("EMULATOR"))
     assert s3.get_object(Bucket="landfall-local", Key="kept.txt")["Body"].read() == b"hello"
 
 
-def test_second_start_in_one_folder_says_so(new_instance: NewInstance, tmp_path: Path) -> None:
+def test_a_second_start_in_one_folder_is_refused(new_instance: NewInstance, tmp_path: Path) -> None:
     new_instance().wait_until_up()
     second = new_instance()
     assert second.process.wait(10) == 1
@@ -124,7 +124,7 @@ def test_a_folder_that_cannot_be_written_is_named(new_instance: NewInstance, tmp
     assert "LANDFALL_HOME" in instance.errors
 
 
-def test_a_failing_pip_is_told_in_a_sentence(new_instance: NewInstance, tmp_path: Path) -> None:
+def test_a_failure_of_pip_is_explained_in_a_sentence(new_instance: NewInstance, tmp_path: Path) -> None:
     nothing = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path), "PIP_CONFIG_FILE": os.devnull}
     instance = new_instance(LANDFALL_EMULATOR_VENV=str(tmp_path / "venv"), **nothing)
     assert instance.process.wait(60) == 1
@@ -133,7 +133,7 @@ def test_a_failing_pip_is_told_in_a_sentence(new_instance: NewInstance, tmp_path
     assert instance.remains() == []
 
 
-def test_a_wrong_setting_is_told_in_a_sentence_before_anything_is_started(new_instance: NewInstance) -> None:
+def test_a_wrong_setting_is_named_in_a_sentence_before_anything_is_started(new_instance: NewInstance) -> None:
     instance = new_instance(LANDFALL_LINK_SECONDS="soon")
     assert instance.process.wait(10) == 1
     assert _one_sentence(instance.errors, "LANDFALL_LINK_SECONDS")
@@ -158,14 +158,14 @@ def test_a_terminal_that_closes_stops_everything_also_behind_make(tmp_path: Path
     assert not list(home.glob("run/*.json"))
 
 
-def test_equal_ports_are_told_in_a_sentence(new_instance: NewInstance) -> None:
+def test_equal_ports_are_named_in_a_sentence(new_instance: NewInstance) -> None:
     instance = new_instance(LANDFALL_API_PORT="4999", LANDFALL_EMULATOR_PORT="4999")
     assert instance.process.wait(10) == 1
     assert _one_sentence(instance.errors, "LANDFALL_API_PORT and LANDFALL_EMULATOR_PORT are both 4999")
 
 
 @pytest.mark.parametrize("service", ["POSTGRES", "API"])
-def test_a_port_that_only_the_superuser_may_have_is_told_in_a_sentence(new_instance: NewInstance, service: str) -> None:
+def test_a_port_kept_for_the_superuser_is_named_in_a_sentence(new_instance: NewInstance, service: str) -> None:
     first_free = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
     if first_free <= 1 or (service == "API" and os.geteuid() == 0):
         return  # nothing is kept from us here
@@ -174,7 +174,7 @@ def test_a_port_that_only_the_superuser_may_have_is_told_in_a_sentence(new_insta
     assert _one_sentence(instance.errors, "is kept for the superuser by this system")
 
 
-def test_a_machine_without_loopback_is_told_in_a_sentence() -> None:
+def test_a_machine_without_loopback_is_explained_in_a_sentence() -> None:
     """A network namespace that nobody has set up has none; where we may not make one, the address is one that isn't ours."""
     program = "import dev.ports as p; p.HOST = {host!r}; p.require_loopback()"
     lonely = ["unshare", "--user", "--map-root-user", "--net"]
@@ -186,7 +186,7 @@ def test_a_machine_without_loopback_is_told_in_a_sentence() -> None:
     assert f"StackProblem: This machine can't talk to itself at {host} " in result.stderr
 
 
-def test_a_stop_while_something_is_being_installed_ends_that_too(new_instance: NewInstance, tmp_path: Path) -> None:
+def test_a_stop_during_an_installation_ends_the_installation(new_instance: NewInstance, tmp_path: Path) -> None:
     instance = new_instance(LANDFALL_EMULATOR_VENV=str(tmp_path / "venv"))
     while not (tmp_path / "venv").exists():
         time.sleep(0.01)
@@ -196,7 +196,7 @@ def test_a_stop_while_something_is_being_installed_ends_that_too(new_instance: N
     assert psutil.wait_procs(family, timeout=2)[1] == []
 
 
-def test_a_stop_while_another_process_installs_is_obeyed(new_instance: NewInstance, tmp_path: Path) -> None:
+def test_a_stop_during_an_installation_by_another_process_is_obeyed(new_instance: NewInstance, tmp_path: Path) -> None:
     with (tmp_path / "venv.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         instance = new_instance(LANDFALL_EMULATOR_VENV=str(tmp_path / "venv"))
@@ -207,7 +207,7 @@ def test_a_stop_while_another_process_installs_is_obeyed(new_instance: NewInstan
     assert (instance.process.returncode, instance.errors) == (0, "")
 
 
-def test_a_port_that_is_no_number_is_told_in_a_sentence(new_instance: NewInstance) -> None:
+def test_a_port_that_is_no_number_is_named_in_a_sentence(new_instance: NewInstance) -> None:
     instance = new_instance(LANDFALL_API_PORT="http")
     assert instance.process.wait(10) == 1
     assert _one_sentence(instance.errors, "LANDFALL_API_PORT")
@@ -238,13 +238,11 @@ def _dead(instance: Instance) -> str:
 
 
 def _wait_for_key(instance: Instance, key: str) -> bool:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
+    def is_there() -> bool:
         with urllib.request.urlopen(f"{instance.url('API')}/api/files") as answer:
-            if key in [item["key"] for item in json.load(answer)["items"]]:
-                return True
-        time.sleep(0.1)
-    return False
+            return key in [item["key"] for item in json.load(answer)["items"]]
+
+    return eventually(is_there, 10)
 
 
 def _recorded_pid(record: Path) -> int:

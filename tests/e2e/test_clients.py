@@ -58,14 +58,14 @@ def assert_landed(stack: Stack, prefix: str, folder: Path) -> None:
         assert hashlib.sha256(body).digest() == hashlib.sha256(expected[key].read_bytes()).digest()
 
 
-def test_boto3s_transfer_manager(stack: Stack, folder: Path) -> None:
+def test_files_of_boto3s_transfer_manager_land(stack: Stack, folder: Path) -> None:
     config = TransferConfig(multipart_threshold=8 * MIB, multipart_chunksize=8 * MIB)
     for path in folder.iterdir():
         stack.s3.upload_file(str(path), stack.bucket, f"boto3/{path.name}", Config=config)
     assert_landed(stack, "boto3", folder)
 
 
-def test_the_aws_cli(stack: Stack, folder: Path, tmp_path: Path) -> None:
+def test_files_of_the_aws_cli_land(stack: Stack, folder: Path, tmp_path: Path) -> None:
     python = ensure_environment(Environment("clients", "The AWS CLI"), tmp_path)
     endpoint = stack.s3.meta.endpoint_url
     run(
@@ -79,7 +79,7 @@ def test_the_aws_cli(stack: Stack, folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("rclone") is None, reason="there is no rclone here (Debian: apt install rclone)")
-def test_rclone(stack: Stack, folder: Path) -> None:
+def test_files_of_rclone_land(stack: Stack, folder: Path) -> None:
     remote = (
         f":s3,provider=Other,env_auth,force_path_style,endpoint='{stack.s3.meta.endpoint_url}':{stack.bucket}/rclone"
     )

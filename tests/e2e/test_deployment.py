@@ -93,7 +93,7 @@ def _editing_title(to: str) -> dict[str, tuple[str, str]]:
     return {"chalicelib/api/docs.py": ("<title>Landfall API</title>", f"<title>{to}</title>")}
 
 
-def test_the_stage_runs_what_was_packaged_and_says_how_it_stands(stack: Stack, deployment: Deployment) -> None:
+def test_the_stage_runs_the_packaged_code_and_reports_its_status(stack: Stack, deployment: Deployment) -> None:
     assert _title(deployment) == "Landfall API"
     assert stack.get("/health") == {"status": "ok"}
     functions = deployment.cloud.client("lambda").list_functions()["Functions"]
@@ -112,7 +112,7 @@ def test_the_stage_runs_what_was_packaged_and_says_how_it_stands(stack: Stack, d
     json.dumps(status.facts)
 
 
-def test_nobody_who_is_told_of_alarms_is_a_warning(deployment: Deployment) -> None:
+def test_a_deployment_warns_that_nobody_receives_alarms(deployment: Deployment) -> None:
     lines: list[str] = []
     replace(deployment, report=lines.append).up()
     assert any(line.startswith("Warning: alarms go to nobody") for line in lines)
@@ -124,7 +124,7 @@ def test_deploying_the_same_again_changes_nothing(deployment: Deployment) -> Non
     assert "The stack is as it should be." in lines
 
 
-def test_who_says_no_changes_nothing(deployment: Deployment, release: Callable[..., Deployment]) -> None:
+def test_a_refused_confirmation_changes_nothing(deployment: Deployment, release: Callable[..., Deployment]) -> None:
     questions: list[str] = []
 
     def refuse(question: str, loses_data: bool) -> bool:
@@ -138,9 +138,7 @@ def test_who_says_no_changes_nothing(deployment: Deployment, release: Callable[.
     assert _title(deployment) == "Landfall API"
 
 
-def test_a_changed_handler_is_what_answers_after_an_update(
-    deployment: Deployment, release: Callable[..., Deployment]
-) -> None:
+def test_an_update_replaces_the_handler(deployment: Deployment, release: Callable[..., Deployment]) -> None:
     lines: list[str] = []
     nobody = {**deployment.parameters, "Identity": "none"}
     replace(release(_editing_title("The next one")), parameters=nobody, report=lines.append).up()
@@ -162,14 +160,12 @@ def test_a_template_that_cloudformation_refuses_changes_nothing(deployment: Depl
         replace(deployment, parameters={"Identity": "everybody"}).up()
 
 
-def test_a_parameter_that_the_template_has_not_is_named(deployment: Deployment) -> None:
+def test_an_unknown_parameter_is_named_with_the_likely_one(deployment: Deployment) -> None:
     with pytest.raises(DeployProblem, match="no parameter TrashDay, but TrashDays; nothing was changed"):
         replace(deployment, parameters={"TrashDay": "3"}).up()
 
 
-def test_a_database_that_is_not_there_is_noticed_before_anything_is_changed(
-    stack: Stack, deployment: Deployment
-) -> None:
+def test_a_missing_database_is_noticed_before_anything_is_changed(stack: Stack, deployment: Deployment) -> None:
     before = deployment.status().rows
     nowhere = {**deployment.parameters, "DatabaseUrl": f"postgresql+pg8000://x@127.0.0.1:{free_port()}/x"}
     with pytest.raises(DeployProblem, match="The migration failed, and the database is as it was"):
@@ -230,7 +226,7 @@ def test_older_code_is_not_deployed_onto_a_newer_schema(deployment: Deployment) 
     assert _title(deployment) == "With notes"
 
 
-def test_a_release_that_held_a_migration_is_gone_back_from_and_its_schema_stays(
+def test_a_rollback_of_a_release_with_a_migration_keeps_the_schema(
     stack: Stack, deployment: Deployment, release: Callable[..., Deployment]
 ) -> None:
     with pytest.raises(DeployProblem, match="nothing was changed"):
@@ -250,7 +246,7 @@ def test_a_release_that_held_a_migration_is_gone_back_from_and_its_schema_stays(
     assert _title(deployment) == "With notes, mended"
 
 
-def test_who_loses_patience_while_cloudformation_goes_on_can_go_back_all_the_same(
+def test_an_interrupted_deployment_can_be_rolled_back(
     deployment: Deployment, release: Callable[..., Deployment]
 ) -> None:
     def lose_patience(line: str) -> None:
@@ -267,7 +263,7 @@ def test_who_loses_patience_while_cloudformation_goes_on_can_go_back_all_the_sam
     assert _title(deployment) == "With notes, mended"
 
 
-def test_a_wrong_parameter_of_the_database_is_mended_alone(
+def test_a_wrong_database_parameter_is_corrected_without_a_migration(
     stack: Stack, deployment: Deployment, release: Callable[..., Deployment]
 ) -> None:
     """However it came about: a deployment itself refuses it, as it refuses a database that is not there."""
@@ -287,7 +283,7 @@ def test_a_wrong_parameter_of_the_database_is_mended_alone(
     assert _title(deployment) == "With notes, mended"
 
 
-def test_dead_events_are_recorded_once_they_are_driven_back(stack: Stack, deployment: Deployment) -> None:
+def test_dead_events_are_recorded_after_they_are_driven_back(stack: Stack, deployment: Deployment) -> None:
     stack.postgres.kill()
     stack.s3.put_object(Bucket=stack.bucket, Key="while-nobody-was-there", Body=b"1")
     letters, found = deployment.dead_letters(), list[str]()
@@ -301,7 +297,7 @@ def test_dead_events_are_recorded_once_they_are_driven_back(stack: Stack, deploy
     assert deployment.status().facts["dead_events"] == 0
 
 
-def test_a_stage_with_data_is_deleted_only_when_told_so_and_then_wholly(stack: Stack, deployment: Deployment) -> None:
+def test_a_stage_with_data_is_deleted_only_on_request_and_then_completely(stack: Stack, deployment: Deployment) -> None:
     with pytest.raises(DeployProblem, match=r"with files in it\. Nothing was deleted"):
         deployment.down()
     assert stack.get("/health") == {"status": "ok"}
@@ -317,7 +313,7 @@ def test_a_stage_with_data_is_deleted_only_when_told_so_and_then_wholly(stack: S
         deployment.status()
 
 
-def test_a_first_deployment_that_fails_leaves_what_can_be_removed(
+def test_the_remains_of_a_failed_first_deployment_can_be_removed(
     stack: Stack, deployment: Deployment, release: Callable[..., Deployment]
 ) -> None:
     broken = release({"infra/site.yaml": _BROKEN})

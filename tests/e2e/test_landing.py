@@ -10,6 +10,7 @@ import pytest
 import urllib3
 from sqlalchemy import text
 
+from tests.support.samples import PNG
 from tests.support.stacks import Stack
 from tests.support.waiting import eventually
 
@@ -115,7 +116,7 @@ def current_files(stack: Stack) -> dict[str, tuple[Any, ...]]:
             return files
 
 
-def test_after_everything_clients_do_the_catalogue_equals_what_s3_lists(stack: Stack) -> None:
+def test_the_catalogue_equals_what_s3_lists_after_everything_clients_do(stack: Stack) -> None:
     keys = [hostile_key(number) for number in range(KEYS)]
     assert len(set(keys)) == KEYS
     with ThreadPoolExecutor(8) as pool:
@@ -135,8 +136,7 @@ def test_after_everything_clients_do_the_catalogue_equals_what_s3_lists(stack: S
 
 
 def test_a_put_object_appears_in_the_list_with_its_inspected_type(stack: Stack) -> None:
-    png = bytes.fromhex("89504e470d0a1a0a0000000d49484452000000020000000308060000004c9c9a5c")
-    stack.s3.put_object(Bucket=stack.bucket, Key="a picture+1.png", Body=png, Metadata={"author": "me"})
+    stack.s3.put_object(Bucket=stack.bucket, Key="a picture+1.png", Body=PNG, Metadata={"author": "me"})
 
     def found() -> bool:
         items = stack.get("/api/files?" + urlencode({"key": "a picture+1.png"}))["items"]
@@ -144,14 +144,14 @@ def test_a_put_object_appears_in_the_list_with_its_inspected_type(stack: Stack) 
 
     assert eventually(found)
     (item,) = stack.get("/api/files?" + urlencode({"key": "a picture+1.png"}))["items"]
-    assert (item["name"], item["size"], item["state"]) == ("a picture+1.png", len(png), "stored")
-    assert item["etag"] == hashlib.md5(png, usedforsecurity=False).hexdigest()
+    assert (item["name"], item["size"], item["state"]) == ("a picture+1.png", len(PNG), "stored")
+    assert item["etag"] == hashlib.md5(PNG, usedforsecurity=False).hexdigest()
     (version,) = stack.get(f"/api/files/{item['id']}/versions")["items"]
     assert version["inspection"]["metadata"] == {"author": "me"}
     assert (version["inspection"]["width"], version["inspection"]["height"]) == (2, 3)
 
 
-def test_poison_goes_to_the_dead_letter_queue_and_keeps_nobody_out(stack: Stack) -> None:
+def test_poison_goes_to_the_dead_letter_queue_and_does_not_hold_up_others(stack: Stack) -> None:
     if not stack.queue_url:
         pytest.skip("MinIO has no queue; tests/dev/test_webhook.py sends its receiver poison")
     stack.sqs.send_message(QueueUrl=stack.queue_url, MessageBody='{"no": "notification"}')
@@ -168,7 +168,7 @@ def test_poison_goes_to_the_dead_letter_queue_and_keeps_nobody_out(stack: Stack)
     assert eventually(dead, 60)
 
 
-def test_postgres_killed_in_a_stream_of_events_loses_and_doubles_nothing(stack: Stack) -> None:
+def test_killing_postgres_in_a_stream_of_events_loses_and_doubles_nothing(stack: Stack) -> None:
     keys = [f"stream/{number:03}" for number in range(120)]
     for number, key in enumerate(keys):
         stack.s3.put_object(Bucket=stack.bucket, Key=key, Body=b"x" * number)
@@ -190,7 +190,7 @@ def test_postgres_killed_in_a_stream_of_events_loses_and_doubles_nothing(stack: 
         assert tuple(connection.execute(query, {"bucket": stack.bucket}).one()) == (120, 120)
 
 
-def test_an_upload_through_the_api_is_one_file_also_after_its_event(stack: Stack) -> None:
+def test_an_upload_through_the_api_stays_one_file_after_its_event(stack: Stack) -> None:
     answer = urllib3.request("POST", stack.api_url + "/api/files/upload", fields={"file": ("note.txt", b"hello")})
     assert answer.status == 201, answer.data
     (uploaded,) = answer.json()

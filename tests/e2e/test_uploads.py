@@ -1,7 +1,5 @@
 """Uploads straight to S3, with nobody but S3's own event to say that they have come; also behind the API Gateway."""
 
-import json
-from typing import Any
 from urllib.parse import quote, urlencode
 
 import urllib3
@@ -12,15 +10,9 @@ from tests.support.waiting import eventually
 MIB = 1024 * 1024
 
 
-def post(stack: Stack, path: str, document: Any, status: int = 200) -> Any:
-    answer = urllib3.request("POST", stack.api_url + path, json=document)
-    assert answer.status == status, answer.data
-    return json.loads(answer.data)
-
-
-def test_an_upload_is_stored_by_its_event_alone_and_found_by_who_waits(stack: Stack) -> None:
+def test_an_upload_is_stored_by_its_event_alone_and_found_by_a_waiting_request(stack: Stack) -> None:
     wanted = {"name": "Übersicht 1.txt", "size": 5, "media_type": "text/plain", "tags": ["e2e"]}
-    file = post(stack, "/api/files", wanted, 201)
+    file = stack.post("/api/files", wanted, 201)
     sent = urllib3.request("PUT", file["plan"]["url"], body=b"hello", headers=file["plan"]["headers"])
     assert sent.status == 200, sent.data
     stored = stack.get(f"/api/files/{file['id']}?wait=20")
@@ -36,7 +28,7 @@ def test_an_upload_is_stored_by_its_event_alone_and_found_by_who_waits(stack: St
 
 
 def test_uppys_companion_routes_work_end_to_end(stack: Stack) -> None:
-    upload = post(stack, "/s3/multipart", {"filename": "film.mp4", "type": "video/mp4", "metadata": {"camera": "x"}})
+    upload = stack.post("/s3/multipart", {"filename": "film.mp4", "type": "video/mp4", "metadata": {"camera": "x"}})
     path = f"/s3/multipart/{quote(upload['uploadId'], safe='')}"
     key = urlencode({"key": upload["key"]})
     parts = []
@@ -46,7 +38,7 @@ def test_uppys_companion_routes_work_end_to_end(stack: Stack) -> None:
         assert sent.status == 200, sent.data
         parts.append({"PartNumber": number, "ETag": sent.headers["ETag"]})
     assert [part["Size"] for part in stack.get(f"{path}?{key}")] == [5 * MIB, 7]
-    done = post(stack, f"{path}/complete?{key}", {"parts": parts})
+    done = stack.post(f"{path}/complete?{key}", {"parts": parts})
     stored = stack.get(f"/api/files/{done['id']}")
     assert (stored["state"], stored["size"], stored["metadata"]) == ("stored", 5 * MIB + 7, {"camera": "x"})
     assert eventually(lambda: len(stack.get(f"/api/files/{done['id']}/events")["items"]) == 1)
@@ -54,13 +46,13 @@ def test_uppys_companion_routes_work_end_to_end(stack: Stack) -> None:
 
 
 def test_a_file_is_moved_deleted_and_restored_and_its_events_agree(stack: Stack) -> None:
-    file = post(stack, "/api/files", {"name": "a.txt", "size": 5}, 201)
+    file = stack.post("/api/files", {"name": "a.txt", "size": 5}, 201)
     urllib3.request("PUT", file["plan"]["url"], body=b"hello", headers=file["plan"]["headers"])
     assert stack.get(f"/api/files/{file['id']}?wait=20")["state"] == "stored"
     path, key = f"/api/files/{file['id']}", f"moved/{file['id']}.txt"
-    assert post(stack, f"{path}/move", {"key": key})["key"] == key
+    assert stack.post(f"{path}/move", {"key": key})["key"] == key
     assert urllib3.request("DELETE", stack.api_url + path).status == 204
-    restored = post(stack, f"{path}/restore", {})
+    restored = stack.post(f"{path}/restore", {})
     assert (restored["state"], restored["key"], restored["size"]) == ("stored", key, 5)
 
     def events() -> list[str]:

@@ -14,8 +14,8 @@ import pytest
 from dev.configuration import API_PORT_VARIABLE, EMULATOR_PORT_VARIABLE, POSTGRES_PORT_VARIABLE, PROJECT, Configuration
 from dev.environments import Environment, ensure_environment
 from dev.ports import answers, free_port
-from tests.support.waiting import eventually
 from tests.first_use.stranger import Stranger
+from tests.support.waiting import eventually
 
 _USUAL_PORTS = {
     API_PORT_VARIABLE: Configuration.api_port,
@@ -70,7 +70,9 @@ def running(stranger: Stranger, blocks: dict[str, list[str]]) -> Iterator[Strang
     assert "Stopping." in terminal.output
 
 
-def test_five_minutes_of_use(running: Stranger, blocks: dict[str, list[str]], ports: dict[str, int]) -> None:
+def test_the_commands_of_the_five_minutes_of_use_work(
+    running: Stranger, blocks: dict[str, list[str]], ports: dict[str, int]
+) -> None:
     use = blocks["Five minutes of use"]
     session, upload, drop, direct, manage, user = use
     assert json.loads(running.run(session))["session_id"] == "test_123"
@@ -87,7 +89,7 @@ def test_five_minutes_of_use(running: Stranger, blocks: dict[str, list[str]], po
     assert json.loads(running.run(user))["items"] == []
 
 
-def test_what_the_start_says_to_try(running: Stranger, ports: dict[str, int]) -> None:
+def test_the_commands_that_the_start_suggests_work(running: Stranger, ports: dict[str, int]) -> None:
     output = (running.clone.parent / "landfall-make-run.out").read_text()
     tried = output.partition("Try, in another terminal:\n")[2].strip().splitlines()
     assert len(tried) == 4
@@ -96,7 +98,7 @@ def test_what_the_start_says_to_try(running: Stranger, ports: dict[str, int]) ->
     assert eventually(lambda: "README.md" in _keys(running, ports, "README"))
 
 
-def test_the_services_alone_with_the_api_by_hand(
+def test_the_api_runs_by_hand_beside_the_services(
     stranger: Stranger, blocks: dict[str, list[str]], ports: dict[str, int]
 ) -> None:
     [debug] = blocks["Debug"]

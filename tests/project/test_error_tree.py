@@ -13,7 +13,7 @@ def _subclasses(kind: type) -> list[tuple[str, str]]:
     return [pair for child in children for pair in [(child.__name__, kind.__name__), *_subclasses(child)]]
 
 
-def test_the_drawing_has_every_error_under_its_parent() -> None:
+def test_the_drawn_tree_has_every_error_under_its_parent() -> None:
     for module in pkgutil.walk_packages(chalicelib.__path__, "chalicelib."):
         if ".migrations" not in module.name:
             importlib.import_module(module.name)

@@ -10,13 +10,13 @@ from chalicelib.settings import Settings
 README = Path(__file__).parents[2] / "README.md"
 
 
-def test_an_empty_environment_is_the_laptop() -> None:
+def test_an_empty_environment_means_the_local_stage() -> None:
     options = Settings.from_environment({})
     assert (options.stage, options.bucket, options.s3_endpoint) == ("local", "landfall-local", "http://127.0.0.1:4566")
     assert options.is_local
 
 
-def test_another_stage_must_say_where_its_data_is_and_identifies_nobody() -> None:
+def test_another_stage_must_name_its_database_and_bucket_and_identifies_nobody() -> None:
     with pytest.raises(ConfigurationError, match="LANDFALL_DATABASE_URL, LANDFALL_BUCKET"):
         Settings.from_environment({"LANDFALL_STAGE": "prod"})
     options = Settings.from_environment(
@@ -25,13 +25,13 @@ def test_another_stage_must_say_where_its_data_is_and_identifies_nobody() -> Non
     assert (options.identity, options.s3_endpoint, options.is_local) == ("none", None, False)
 
 
-def test_the_s3_endpoint_of_its_own_wins() -> None:
+def test_the_endpoint_of_s3_overrides_the_common_one() -> None:
     environ = {"AWS_ENDPOINT_URL": "http://a", "AWS_ENDPOINT_URL_S3": "http://b"}
     assert Settings.from_environment(environ).s3_endpoint == "http://b"
 
 
 @pytest.mark.parametrize("stage", ["local", "prod"])
-def test_what_is_empty_is_as_if_it_were_not_there(stage: str) -> None:
+def test_an_empty_variable_counts_as_unset(stage: str) -> None:
     named = {"LANDFALL_STAGE": stage, "LANDFALL_DATABASE_URL": "postgresql://d", "LANDFALL_BUCKET": "b"}
     optional = {field.alias: "" for field in Settings.model_fields.values() if field.alias not in named}
     del optional["AWS_ENDPOINT_URL"]

@@ -11,10 +11,10 @@ from sqlalchemy import Engine
 
 from chalicelib.catalog.notifications import parse_message
 from chalicelib.db.engine import create_catalog_engine, transaction
-from chalicelib.services.ingestion import record_notices
 from tests.support.catalogue import assert_catalogue_equals
 from tests.support.histories import random_history, replay, scramble
-from tests.support.notifications import NOON, body
+from tests.support.notifications import body
+from tests.support.recording import deliver
 
 # Each example is that many histories, delivered together: a round trip to the database then serves them all.
 HISTORIES = int(os.environ.get("LANDFALL_HISTORIES", "2000"))
@@ -26,12 +26,6 @@ _names = count()
 @pytest.fixture(scope="module")
 def engine(database_url: str) -> Engine:
     return create_catalog_engine(database_url)
-
-
-def deliver(engine: Engine, batch: list[dict]) -> None:
-    notices = [notice for record in batch for notice in parse_message(body(record))]
-    with transaction(engine) as session:
-        record_notices(session, notices, NOON)
 
 
 @settings(
@@ -49,7 +43,7 @@ def test_any_delivery_of_a_history_ends_in_the_tables_of_the_plain_model(engine:
     events = [event for bucket in buckets for event in random_history(random, bucket, random.randint(1, 12))]
 
     for batch in scramble(random, events):
-        deliver(engine, batch)
+        deliver(engine, *batch)
 
     model = replay(notice for event in events for notice in parse_message(body(event)))
     with transaction(engine) as session:

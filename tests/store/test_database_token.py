@@ -9,7 +9,7 @@ import pytest
 from chalicelib.store.database_token import token_signer
 
 
-def test_the_token_is_what_boto3_makes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_token_equals_that_of_boto3(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "s", "AWS_SESSION_TOKEN": "t/+="}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda *_: datetime(2026, 11, 23, 12, tzinfo=UTC))

@@ -16,8 +16,8 @@ from chalicelib import runtime
 from chalicelib.db.locks import lock_keys
 from chalicelib.errors import DatabaseUnavailable, MalformedNotification
 from chalicelib.triggers import ingest
-from dev.event_source import scheduled_event
 from tests.support.notifications import body, s3_record, sqs_event
+from tests.support.process import start_over
 
 FIXTURES = sorted((Path(__file__).parent.parent / "fixtures" / "events").glob("*/*.json"))
 CONTEXT = SimpleNamespace(aws_request_id="request-1")
@@ -32,8 +32,7 @@ def process(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
     def start(**environment: str) -> None:
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        for singleton in (runtime.settings, runtime.engine, runtime.store):
-            singleton.cache_clear()
+        start_over()
 
     start(LANDFALL_DATABASE_URL=database_url, LANDFALL_ANY_BUCKET="true", LANDFALL_INSPECTION="schedule")
     yield start
@@ -57,7 +56,7 @@ def logged(capsys: pytest.CaptureFixture[str], message: str) -> list[dict[str, A
 
 
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_every_fixture_goes_through_the_handler_once_and_again(path: Path) -> None:
+def test_every_captured_notification_is_handled_once_and_again(path: Path) -> None:
     event = sqs_event(path.read_text())
     assert app.ingest(event, CONTEXT) == {"batchItemFailures": []}
     assert app.ingest(event, CONTEXT) == {"batchItemFailures": []}
@@ -66,7 +65,7 @@ def test_every_fixture_goes_through_the_handler_once_and_again(path: Path) -> No
 @pytest.mark.parametrize(
     "emitter", ["ministack-versioned", "localstack-versioned", "ministack-plain", "localstack-plain"]
 )
-def test_a_whole_capture_ends_the_same_forwards_backwards_and_twice(emitter: str) -> None:
+def test_a_capture_ends_the_same_forwards_backwards_and_twice(emitter: str) -> None:
     bodies = [path.read_text() for path in FIXTURES if path.parent.name == emitter]
     states = []
     for number, order in enumerate([bodies, bodies[::-1], bodies + bodies]):
@@ -82,7 +81,7 @@ def test_a_whole_capture_ends_the_same_forwards_backwards_and_twice(emitter: str
     assert states[0] == states[1] == states[2]
 
 
-def test_poison_alone_is_reported_and_its_reason_logged(bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_poison_is_reported_and_its_reason_logged(bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
     good = [body(s3_record(PUT, key, bucket=bucket, sequencer="01", size=1)) for key in ("a", "b")]
 
     answer = app.ingest(sqs_event(good[0], "{", good[1], '{"what": "is this"}'), CONTEXT)
@@ -137,17 +136,17 @@ def test_all_records_of_all_messages_are_recorded(bucket: str) -> None:
     assert len(keys_of(bucket)) == 150
 
 
-def test_without_a_database_the_whole_batch_fails_and_comes_again(process: Callable[..., None], bucket: str) -> None:
+def test_the_whole_batch_fails_without_a_database(process: Callable[..., None], bucket: str) -> None:
     process(LANDFALL_DATABASE_URL="postgresql+pg8000://nobody@127.0.0.1:1/nothing")
     with pytest.raises(DatabaseUnavailable):
         app.ingest(sqs_event(body(s3_record(PUT, "k", bucket=bucket, size=1))), CONTEXT)
 
 
-def test_an_empty_batch_is_nothing_to_do() -> None:
+def test_an_empty_batch_succeeds() -> None:
     assert app.ingest({"Records": []}, CONTEXT) == {"batchItemFailures": []}
 
 
-def test_a_bucket_or_topic_may_invoke_a_function_straight(bucket: str) -> None:
+def test_a_bucket_or_topic_may_invoke_the_function_directly(bucket: str) -> None:
     direct = {"Records": [s3_record(PUT, "direct", bucket=bucket, size=1)]}
     by_topic = {"Records": [s3_record(PUT, "topic", bucket=bucket, size=1)]}
     assert app.ingest_direct(direct, CONTEXT) == {"recorded": 1}
@@ -157,9 +156,7 @@ def test_a_bucket_or_topic_may_invoke_a_function_straight(bucket: str) -> None:
         app.ingest_direct({"some": "thing"}, CONTEXT)
 
 
-def test_inspection_that_fails_fails_nothing_and_is_left_to_the_schedule(
-    process: Callable[..., None], bucket: str
-) -> None:
+def test_a_failed_inspection_is_left_to_the_schedule(process: Callable[..., None], bucket: str) -> None:
     process(LANDFALL_INSPECTION="inline", AWS_ENDPOINT_URL="http://127.0.0.1:1")
     with runtime.transaction() as session:
         session.execute(text("UPDATE object_versions SET inspect_after = NULL"))  # what other tests left
@@ -170,14 +167,6 @@ def test_inspection_that_fails_fails_nothing_and_is_left_to_the_schedule(
     query = text("SELECT inspect_after > now(), inspect_tries FROM object_versions WHERE bucket = :bucket")
     with runtime.transaction() as session:
         assert session.execute(query, {"bucket": bucket}).one() == (True, 1)
-
-
-def test_the_maintenance_schedule_makes_the_coming_months_partitions() -> None:
-    event = scheduled_event("maintain", runtime.now(), "us-east-1")
-    assert app.maintain(event, CONTEXT) == {"partitions": []}, "the migration made them"
-    with runtime.transaction() as session:
-        made = session.execute(text("SELECT count(*) FROM pg_class WHERE relname ~ '^file_events_[0-9_]{7}$'"))
-        assert made.scalar_one() >= 5
 
 
 @pytest.fixture
@@ -194,7 +183,7 @@ def stuck(database_url: str) -> Iterator[Callable[[str, str], None]]:
     engine.dispose()
 
 
-def test_who_vanished_with_a_key_keeps_out_that_key_and_no_other(
+def test_a_vanished_client_that_holds_a_key_blocks_only_that_key(
     bucket: str, stuck: Callable[[str, str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     keys = [f"{number}.txt" for number in range(40)]
@@ -210,7 +199,7 @@ def test_who_vanished_with_a_key_keeps_out_that_key_and_no_other(
     ]
 
 
-def test_a_held_key_and_a_refused_message_keep_out_themselves_alone(
+def test_a_held_key_and_a_refused_message_fail_alone(
     bucket: str, stuck: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = [f"{number}.txt" for number in range(20)]
@@ -232,7 +221,7 @@ def test_a_held_key_and_a_refused_message_keep_out_themselves_alone(
     assert keys_of(bucket) == {key for key, identifier in zip(keys, ids, strict=True) if identifier not in failed}
 
 
-def test_who_vanished_is_not_waited_for_long(database_url: str) -> None:
+def test_the_server_ends_the_transaction_of_a_vanished_client(database_url: str) -> None:
     """The server ends its transaction: see `idle_in_transaction_session_timeout`."""
     with runtime.transaction() as session:
         found = session.execute(text("SELECT name, setting FROM pg_settings WHERE name = ANY(:names)"), {
@@ -243,7 +232,7 @@ def test_who_vanished_is_not_waited_for_long(database_url: str) -> None:
         }
 
 
-def test_one_refused_message_of_many_costs_a_few_tries(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_refused_message_of_many_costs_few_tries(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     tries: list[int] = []
     record = ingest.record_notices
 

@@ -14,6 +14,7 @@ from chalicelib.db.engine import create_catalog_engine, transaction
 from chalicelib.db.migrate import newest_revision
 from chalicelib.errors import Conflict, InvalidInput, SchemaMismatch
 from tests.support.notifications import body, s3_record, sqs_event
+from tests.support.process import start_over
 
 
 @pytest.fixture
@@ -21,15 +22,10 @@ def runtime_engine(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> 
     """The process's own engine, on an empty database."""
     monkeypatch.setenv("LANDFALL_DATABASE_URL", empty_database_url)
     monkeypatch.setenv("LANDFALL_INSPECTION", "schedule")
-    _forget()
+    start_over()
     yield runtime.engine()
     runtime.engine().dispose()
-    _forget()
-
-
-def _forget() -> None:
-    runtime.settings.cache_clear()
-    runtime.engine.cache_clear()
+    start_over()
 
 
 def _migrate(**event: Any) -> dict[str, Any]:
@@ -37,7 +33,7 @@ def _migrate(**event: Any) -> dict[str, Any]:
     return answer
 
 
-def test_an_empty_database_is_brought_to_the_codes_schema_with_its_demo_user(runtime_engine: Engine) -> None:
+def test_an_empty_database_gets_the_schema_of_the_code_and_the_demo_user(runtime_engine: Engine) -> None:
     head = newest_revision()
     assert _migrate(action="status") == {"database": None, "code": head, "state": "behind"}
     assert _migrate(action="upgrade", expected=head) == {"database": head, "code": head, "state": "current"}
@@ -46,7 +42,7 @@ def test_an_empty_database_is_brought_to_the_codes_schema_with_its_demo_user(run
         assert connection.execute(text("SELECT role FROM users")).scalar_one() == "operator"
 
 
-def test_code_of_another_revision_than_asked_for_changes_nothing(runtime_engine: Engine) -> None:
+def test_code_of_an_unexpected_revision_changes_nothing(runtime_engine: Engine) -> None:
     with pytest.raises(SchemaMismatch, match="asked for 9999"):
         _migrate(action="upgrade", expected="9999")
     assert _migrate(action="status")["database"] is None
@@ -61,7 +57,7 @@ def test_code_older_than_the_schema_refuses(runtime_engine: Engine) -> None:
         _migrate(action="upgrade")
 
 
-def test_two_migrations_take_turns_and_the_second_gives_up_in_time(
+def test_a_second_migration_waits_for_the_first_and_gives_up_in_time(
     runtime_engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migrate, "_LOCK_TIMEOUT_MS", 100)
@@ -98,7 +94,9 @@ def test_a_file_is_found_by_its_key(runtime_engine: Engine) -> None:
     assert _migrate(action="find", bucket="landfall-local", key="k") == {"state": "stored", "etag": "e"}
 
 
-def test_roles_made_by_a_master_user_share_the_work(runtime_engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
+def test_roles_made_by_a_master_user_have_only_their_rights(
+    runtime_engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The master user of RDS is no superuser, but may create roles and owns the database."""
     name = make_url(str(runtime_engine.url)).database
     with runtime_engine.begin() as connection:
@@ -128,7 +126,7 @@ def test_roles_made_by_a_master_user_share_the_work(runtime_engine: Engine, caps
         engine.dispose()
 
 
-def test_what_waits_and_what_has_failed_is_counted(runtime_engine: Engine) -> None:
+def test_the_backlog_counts_what_waits_and_what_has_failed(runtime_engine: Engine) -> None:
     _migrate(action="upgrade")
     nothing = {
         "failed_jobs": 0,
@@ -163,7 +161,7 @@ def test_what_waits_and_what_has_failed_is_counted(runtime_engine: Engine) -> No
     assert _migrate(action="backlog") == nothing | found
 
 
-def test_inspections_that_were_given_up_are_counted_and_can_be_requested_again(runtime_engine: Engine) -> None:
+def test_given_up_inspections_are_counted_and_requested_again(runtime_engine: Engine) -> None:
     _migrate(action="upgrade")
     version = text(
         "INSERT INTO object_versions (bucket, key, version_id, put_rank, inspect_tries, inspect_problem)"

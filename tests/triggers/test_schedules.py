@@ -11,17 +11,19 @@ from chalicelib import runtime
 from chalicelib.db.models import Job
 from chalicelib.triggers import schedules
 from dev.event_source import scheduled_event
-from tests.support.backend import Backend, backend_on, emulated_store
+from tests.support.backend import BUCKET, Backend, backend_on, emulated_store
 
 
 @pytest.fixture
 def backend(
     new_migrated_database: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Backend]:
-    """A backend whose store the functions use, too."""
-    with emulated_store(tmp_path) as made, backend_on(new_migrated_database(), *made) as backend:
-        monkeypatch.setattr(runtime, "store", lambda: backend.store)
-        yield backend
+    """A backend whose database and bucket are those of the functions."""
+    with emulated_store(tmp_path) as (s3, store):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", s3.meta.endpoint_url)
+        monkeypatch.setenv("LANDFALL_BUCKET", BUCKET)
+        with backend_on(new_migrated_database(), s3, store) as backend:
+            yield backend
 
 
 def state_of(job: Job) -> str:
@@ -39,9 +41,9 @@ def test_the_schedule_finishes_a_job(backend: Backend) -> None:
 def test_a_task_that_fails_does_not_keep_others_from_running(backend: Backend) -> None:
     job = backend.begin_move(backend.store_file())
     with runtime.transaction() as session:
-        session.execute(text("ALTER TABLE files RENAME COLUMN restoring TO unheard_of"))
+        session.execute(text("ALTER TABLE uploads RENAME COLUMN judged_rank TO unheard_of"))
 
-    with pytest.raises(schedules.WorkFailed, match="'restores': -1"):
+    with pytest.raises(schedules.WorkFailed, match="'refused': -1"):
         schedules.work({}, None)
     assert state_of(job) == "done"
 

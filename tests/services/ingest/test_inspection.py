@@ -9,18 +9,15 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from chalicelib.catalog.notifications import parse_message
 from chalicelib.catalog.objects import ObjectHead
 from chalicelib.db.engine import create_catalog_engine, transaction
 from chalicelib.db.inspection_queue import MAX_TRIES, request_given_up
 from chalicelib.errors import NotFound, StoreUnavailable
-from chalicelib.services.ingestion import record_notices
 from chalicelib.services.inspection import inspect_due
-from chalicelib.store.inspection.content import examine_bytes
-from tests.support.notifications import NOON, body, s3_record
+from tests.support.notifications import NOON, s3_record
+from tests.support.recording import deliver
 
 _names = count()
-PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452000000020000000308060000004c9c9a5c")
 
 
 class Store:
@@ -52,8 +49,7 @@ class Inspected:
         records = [
             s3_record("ObjectCreated:Put", key, bucket=self.bucket, sequencer="01", size=1, **fields) for key in keys
         ]
-        with transaction(self.engine) as session:
-            record_notices(session, parse_message(body(*records)), self.now)
+        deliver(self.engine, *records)
 
     def inspect(self, store: Any, **options: Any) -> int:
         return len(inspect_due(lambda: transaction(self.engine), store, lambda: self.now, 50, **options))
@@ -71,7 +67,7 @@ def bucket(new_migrated_database: Callable[[], str]) -> Iterator[Inspected]:
     engine.dispose()
 
 
-def test_an_object_that_says_impossible_things_of_itself_holds_up_nobody(bucket: Inspected) -> None:
+def test_an_object_with_impossible_metadata_does_not_hold_up_others(bucket: Inspected) -> None:
     bucket.record("bad", "nul", "good")
     store = Store({"bad": {"media_type": "text/" + "x" * 4000}, "nul": {"metadata": {"a\x00": "b\x00"}}, "good": {}})
     assert bucket.inspect(store) == 3
@@ -82,7 +78,7 @@ def test_an_object_that_says_impossible_things_of_itself_holds_up_nobody(bucket:
     assert found["nul"].inspection["metadata"] == {"a": "b"}
 
 
-def test_what_the_database_refuses_is_given_up_alone(bucket: Inspected) -> None:
+def test_a_finding_that_the_database_refuses_is_given_up_alone(bucket: Inspected) -> None:
     bucket.record("huge", "good")
     assert bucket.inspect(Store({"huge": {"size": 2**70}, "good": {}})) == 2
     found = bucket.versions()
@@ -91,7 +87,7 @@ def test_what_the_database_refuses_is_given_up_alone(bucket: Inspected) -> None:
     assert found["good"].media_type == "text/plain"
 
 
-def test_a_store_that_is_down_is_asked_again_later_and_given_up_in_the_end(bucket: Inspected) -> None:
+def test_an_inspection_is_retried_later_and_given_up_in_the_end(bucket: Inspected) -> None:
     bucket.record("k")
     store = Store({"k": StoreUnavailable("Down.")})
     waits = []
@@ -110,13 +106,13 @@ def test_a_store_that_is_down_is_asked_again_later_and_given_up_in_the_end(bucke
     assert (bucket.versions()["k"].inspect_problem, bucket.versions()["k"].media_type) == (None, "text/plain")
 
 
-def test_an_object_that_is_gone_is_not_asked_for_again(bucket: Inspected) -> None:
+def test_an_object_that_is_gone_is_not_inspected_again(bucket: Inspected) -> None:
     bucket.record("k")
     bucket.inspect(Store({"k": NotFound("Gone.")}))
     assert bucket.versions()["k"].inspect_after is None
 
 
-def test_a_claim_whose_process_died_is_taken_over_and_given_up_in_the_end(bucket: Inspected) -> None:
+def test_a_claim_of_a_dead_process_is_taken_over_and_given_up_in_the_end(bucket: Inspected) -> None:
     bucket.record("k")
 
     class Killed(BaseException):
@@ -132,7 +128,7 @@ def test_a_claim_whose_process_died_is_taken_over_and_given_up_in_the_end(bucket
     assert bucket.versions()["k"].inspect_problem == "No try to inspect it came to an end."
 
 
-def test_the_unversioned_object_of_a_key_that_got_versions_is_asked_for_by_name(bucket: Inspected) -> None:
+def test_the_unversioned_object_of_a_versioned_key_is_asked_for_by_name(bucket: Inspected) -> None:
     bucket.record("k")
     asked = []
 
@@ -146,20 +142,7 @@ def test_the_unversioned_object_of_a_key_that_got_versions_is_asked_for_by_name(
     assert bucket.versions()["k"].media_type == "text/plain"
 
 
-@pytest.mark.parametrize(
-    ("data", "found"),
-    [
-        (PNG, {"detected_media_type": "image/png", "width": 2, "height": 3}),
-        ("é".encode() * 10, {"detected_media_type": "text/plain", "text": {"encoding": "utf-8"}}),
-        (b"\x00\x01\x02", {}),
-        (b"", {}),
-    ],
-)
-def test_first_bytes_tell_type_and_size(data: bytes, found: dict[str, Any]) -> None:
-    assert examine_bytes(data) == found
-
-
-def test_an_outage_of_the_store_counts_as_a_try_of_those_that_were_tried_alone(bucket: Inspected) -> None:
+def test_an_outage_of_the_store_counts_only_for_inspections_that_were_tried(bucket: Inspected) -> None:
     """A quarter of an hour of it, at the pace of the schedule: afterwards every file is inspected."""
     keys = [f"{number}.txt" for number in range(40)]
     bucket.record(*keys)

@@ -1,0 +1,25 @@
+"""Whether bytes are of another type than declared."""
+
+import pytest
+
+from chalicelib.catalog.media_types import disagree
+
+
+@pytest.mark.parametrize(
+    ("declared", "detected", "is_mismatch"),
+    [
+        ("image/png", "application/vnd.microsoft.portable-executable", True),
+        ("image/png", "image/jpeg", True),
+        ("application/pdf", "text/plain", True),
+        ("text/html", "text/plain", False),
+        ("application/json; charset=utf-8", "text/plain", False),
+        ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", "application/zip", False),
+        ("image/jpg", "image/jpeg", False),
+        ("audio/webm", "video/webm", False),
+        ("application/octet-stream", "application/zip", False),
+        (None, "image/png", False),
+        ("image/png", None, False),
+    ],
+)
+def test_only_contradictions_are_mismatches(declared: str | None, detected: str | None, is_mismatch: bool) -> None:
+    assert disagree(declared, detected) is is_mismatch
