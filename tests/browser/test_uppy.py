@@ -85,8 +85,10 @@ def test_a_file_arrives_under_its_own_name(
     name = f"{uuid4()} {name}"
     uppy()
     upload(browser, size, name, "text/plain")
+
     assert_completed(browser)
     assert_stored(stack, name, size, "text/plain", **album(kind))
+
     if kind == "uppy 5":
         (event,) = [values for event, values in browser.evaluate("events") if event == "upload-success"]
         endpoint, (file,) = stack.s3.meta.endpoint_url, named(stack, name)
@@ -100,6 +102,7 @@ def test_a_refusal_says_why(uppy: Callable[..., None], browser: Browser, stack: 
     uppy(user=user)
     upload(browser, 5, f"{uuid4()} text.txt", "text/plain")
     browser.wait("count('upload-error') > 0")
+
     (event,) = [values for event, values in browser.evaluate("events") if event == "upload-error"]
     assert "text/plain" in json.dumps(event), event
 
@@ -108,9 +111,11 @@ def test_sixty_megabytes_arrive_in_parts(uppy: Callable[..., None], browser: Bro
     name, size = f"{uuid4()} film.mp4", 60 * MIB + 7
     uppy()
     upload(browser, size, name)
+
     assert_completed(browser)
     assert browser.evaluate(f"count('{PART}')") == 13
     assert_stored(stack, name, size, "video/mp4", **album(kind))
+
     if kind == "uppy 5":
         (event,) = [values for event, values in browser.evaluate("events") if event == "upload-success"]
         assert event[1]["body"]["id"] == named(stack, name)[0]["id"]
@@ -122,8 +127,10 @@ def test_a_paused_upload_is_resumed(uppy: Callable[..., None], browser: Browser,
     browser.evaluate("pauseAfter(3)")
     upload(browser, size, name)
     browser.wait(f"count('{PART}') >= 3")
+
     assert browser.evaluate("new Promise(done => setTimeout(() => done(count('complete')), 500))") == 0
     assert named(stack, name)[0]["state"] == "pending"
+
     browser.evaluate("uppy.resumeAll()")
     assert_completed(browser)
     assert_stored(stack, name, size, "video/mp4", **album(kind))
@@ -139,14 +146,18 @@ def test_an_upload_survives_a_reload_of_the_page(
     browser.wait(f"count('{PART}') >= 3")
     # Golden Retriever writes twice a second.
     browser.evaluate("new Promise(done => setTimeout(done, 1200))")
+
     assert browser.evaluate("count('complete')") == 0
+
     browser("reload")
     browser("throttle", bytes=-1)
     browser.evaluate("options => start(options)", {"kind": kind, "api": stack.api_url})
     browser.wait("count('restored') > 0")
     browser.evaluate("uppy.emit('restore-confirmed')")
+
     assert_completed(browser)
     assert_stored(stack, name, size, "video/mp4", **album(kind))
+
     sent = browser.evaluate("performance.getEntriesByType('resource').filter(e => e.name.includes('X-Amz')).length")
     assert sent, "the rest of the parts was sent by the second page"
 
@@ -166,6 +177,7 @@ def test_a_cancelled_upload_leaves_nothing(
         return stack.s3.list_multipart_uploads(Bucket=stack.bucket, Prefix=file["key"]).get("Uploads", [])
 
     assert eventually(lambda: uploads() == [])
+
     # With `signRequest` Uppy tells S3 alone; the row expires.
     expected = ["pending"] if kind == "uppy 6 sign" else []
     assert eventually(lambda: [found["state"] for found in named(stack, name)] == expected)
@@ -184,6 +196,7 @@ def test_another_user_cannot_continue_an_upload(
     browser.wait(f"count('{PART}') >= 2")
     browser.evaluate("eve => { headers['X-Landfall-User'] = eve; uppy.resumeAll(); }", eve)
     browser.wait("count('upload-error') > 0")
+
     (file,) = named(stack, name)
     assert (file["state"], file["owner_id"]) == ("pending", ada)
     assert stack.s3.list_object_versions(Bucket=stack.bucket, Prefix=file["key"]).get("Versions", []) == []

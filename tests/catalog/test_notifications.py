@@ -101,6 +101,7 @@ def test_a_notification_of_minio_has_metadata_and_media_type() -> None:
 def test_notifications_by_sns_and_by_s3_say_the_same_changes() -> None:
     record = s3_record("ObjectCreated:Put", "k", size=1, sequencer="01")
     direct = {"Records": [record]}
+
     by_sns = {"Records": [{"EventSource": "aws:sns", "Sns": {"Message": json.dumps(direct)}}]}
     assert parse_document(direct) == parse_document(by_sns)
 

@@ -70,6 +70,7 @@ def test_a_typescript_client(stack: Stack, packages: npm.Packages, name: str, mo
         "--format=esm",
         "--outfile=generated/run.mjs",
     )
+
     assert json.loads(run(packages, name, "node", "generated/run.mjs").splitlines()[-1]) == expected(name)
 
 
@@ -100,6 +101,7 @@ def test_a_python_client(stack: Stack, tmp_path: Path) -> None:
     in_folder("openapi-python-client", "generate", "--path", "openapi.json", "--output-path", "generated")
     shutil.copy(HERE / "python" / "example.py", tmp_path)
     in_folder("mypy", "--strict", "example.py", "generated/landfall_client")
+
     assert json.loads(in_folder("python", "example.py")) == expected("openapi_python")
 
 

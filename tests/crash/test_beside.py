@@ -13,6 +13,10 @@ from chalicelib.services.job_steps import run_job
 from tests.support.crash_world import Ground, World
 
 
+# Without versions there is nothing to show here: what others put at a key is a change of the file.
+WITH_VERSIONS = pytest.mark.parametrize("world", [True], indirect=True, ids=["versioned"])
+
+
 @pytest.fixture(params=[True, False], ids=["versioned", "plain"])
 def world(ground: Ground, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> World:
     world = ground.world(request.param, monkeypatch)
@@ -44,11 +48,9 @@ def _before_first(owner: Any, name: str, first: Callable[[], None]) -> None:
     setattr(owner, name, called)
 
 
+@WITH_VERSIONS
 def test_purging_a_moved_file_removes_nothing_that_others_put_at_its_old_key(world: World) -> None:
     """They put it between the move's copy and its exchange, and its event comes after."""
-    if not world.is_versioned:
-        return  # there it is a change of the file
-
     def move() -> str:
         copier, put = runtime.store().copier, []
         _after(copier, "copy", lambda: put.append(_put(world, world.file["key"])))
@@ -61,6 +63,7 @@ def test_purging_a_moved_file_removes_nothing_that_others_put_at_its_old_key(wor
     world.deliver()
     world.done(world.empty_trash)
     world.deliver()
+
     assert world.in_bucket()[world.file["key"]] == others
 
 
@@ -77,10 +80,12 @@ def test_a_deletion_beside_a_move_deletes_the_file_and_nobody_elses(world: World
 
     others = world.done(delete)
     world.deliver()
+
     there = world.in_bucket()
     assert world.new_key not in there
     assert there[world.file["key"]] == others
-    states = {str(row.id): row.state for row in world._rows()}
+
+    states = {str(row.id): row.state for row in world.rows()}
     assert states[world.file["id"]] == "deleted"
 
 
@@ -103,18 +108,19 @@ def test_a_deletion_of_many_beside_a_move_deletes_the_file_and_nobody_elses(worl
 
     others, *errors = world.done(delete)
     assert errors == [None, None, None]
+
     world.deliver()
     there = world.in_bucket()
     assert world.new_key not in there
-    states = {str(row.id): row.state for row in world._rows()}
+
+    states = {str(row.id): row.state for row in world.rows()}
     assert {states[file["id"]] for file in world.files} == {"deleted"}
     if begun:  # a store that takes ETags in a deletion of many keeps it in the other case, too
         assert there[world.file["key"]] == others
 
 
+@WITH_VERSIONS
 def test_a_file_that_an_unknown_delete_marker_hides_is_not_said_to_be_restored(world: World) -> None:
-    if not world.is_versioned:
-        return
     world.done(world.delete)
     world.deliver()
     world.s3.delete_object(Bucket=world.bucket, Key=world.file["key"])  # and its event is lost
@@ -131,10 +137,9 @@ def test_a_file_that_an_unknown_delete_marker_hides_is_not_said_to_be_restored(w
     assert world.in_bucket()[world.file["key"]] == world.file["etag"]
 
 
+@WITH_VERSIONS
 def test_the_current_version_is_the_one_that_the_file_shows(world: World) -> None:
     """Also before the event of a restored one has come: what we saw ourselves ranks lower than the other's event."""
-    if not world.is_versioned:
-        return
     world.s3.put_object(Bucket=world.bucket, Key=world.file["key"], Body=b"a later version")
     world.deliver()
     world.done(world.restore)
@@ -149,10 +154,9 @@ def test_the_current_version_is_the_one_that_the_file_shows(world: World) -> Non
     assert marked == [shown]
 
 
+@WITH_VERSIONS
 def test_a_file_moved_there_and_back_stays_whatever_event_comes_last(world: World) -> None:
     """The copy's own event is lost; that of the delete marker, which the first move left there, comes."""
-    if not world.is_versioned:
-        return
     old = world.file["key"]
     world.done(world.move)
     waiting = world.take_events()
@@ -160,7 +164,8 @@ def test_a_file_moved_there_and_back_stays_whatever_event_comes_last(world: Worl
     world.done(world.move)
     world.take_events()  # lost
     world.hand_over(waiting)
-    [row] = [row for row in world._rows() if str(row.id) == world.file["id"]]
+
+    [row] = [row for row in world.rows() if str(row.id) == world.file["id"]]
     assert (row.key, row.state, row.etag) == (old, "stored", world.in_bucket()[old])
 
 
@@ -189,7 +194,8 @@ def test_an_object_that_others_put_at_an_old_key_goes_to_the_trash_when_deleted(
     world.deliver()
     world.s3.delete_object(Bucket=world.bucket, Key=world.file["key"])
     world.deliver()
-    [row] = [row for row in world._rows() if row.key == world.file["key"]]
+
+    [row] = [row for row in world.rows() if row.key == world.file["key"]]
     assert (row.state, row.moved_to) == ("deleted", None)
 
 

@@ -14,8 +14,10 @@ _NAME = re.compile(r"Amazon RDS [a-z0-9-]+ Root CA (RSA2048|RSA4096|ECC384) G1")
 def test_each_certificate_is_a_root_of_amazon_rds() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(BUNDLE)
+
     roots = context.get_ca_certs()
     assert len(roots) == BUNDLE.read_text().count("BEGIN CERTIFICATE") > 75
+
     for root in roots:
         assert root["subject"] == root["issuer"]
         subject = {name: value for ((name, value),) in root["subject"]}

@@ -7,10 +7,11 @@ from itertools import count
 from random import Random
 from time import monotonic
 from typing import Any, cast
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Engine, insert, select, text, update
+from sqlalchemy import Engine, insert, text, update
+from sqlalchemy.orm import Session
 
 from chalicelib.catalog.notifications import parse_message
 from chalicelib.db.engine import create_catalog_engine, transaction
@@ -22,12 +23,12 @@ from chalicelib.ids import uuid7
 from chalicelib.services import files, sessions
 from chalicelib.services.claims import claim_files, release_files
 from chalicelib.services.enforcement import judge_uploads
-from chalicelib.services.ingestion import record_notices
 from chalicelib.services.principals import Principal
 from chalicelib.settings import Settings
 from tests.support.catalogue import assert_catalogue_equals
 from tests.support.histories import Bucket, replay
 from tests.support.notifications import NOON, body, s3_record
+from tests.support.recording import deliver
 
 WRITERS = 8
 _names = count()
@@ -50,98 +51,106 @@ def test_eight_writers_on_the_same_keys_end_in_the_tables_of_the_model(engine: E
     random.shuffle(deliveries)
     batches = [deliveries[start : start + 15] for start in range(0, len(deliveries), 15)]
 
-    def write(batch: list[dict]) -> None:
-        notices = [notice for record in batch for notice in parse_message(body(record))]
-        with transaction(engine) as session:
-            record_notices(session, notices, NOON)
-
     with ThreadPoolExecutor(WRITERS) as pool:
-        list(pool.map(write, batches))
+        list(pool.map(lambda batch: deliver(engine, *batch), batches))
 
     model = replay(notice for event in bucket.events for notice in parse_message(body(event)))
     with transaction(engine) as session:
         assert_catalogue_equals(session, [bucket.name], model)
 
 
-def test_ten_writers_of_all_kinds_never_wait_for_each_other_in_a_circle(
-    new_migrated_database: Callable[[], str],
-) -> None:
-    """Recording, changing, claiming, judging, indexing and deleting sessions, in whatever order each names its files."""
-    engine = create_catalog_engine(new_migrated_database(), pool_size=10)
-    keys = [f"key-{number}" for number in range(40)]
-    owners = [Principal(uuid4(), "member") for _ in range(2)]
-    options = Settings()
-    with transaction(engine) as session:
-        for owner in owners:
-            session.add(User(id=owner.user_id, name="w", created_at=NOON, updated_at=NOON))
-        session.flush()
-        for number, key in enumerate(keys):
-            owner = owners[number % 2]
-            file = {"bucket": "landfall-test", "key": key, "name": key, "state": "pending", "owner_id": owner.user_id}
-            file_id = uuid7(NOON)
-            session.execute(insert(File).values(id=file_id, **file, created_at=NOON, updated_at=NOON))
-            upload = {"file_id": file_id, "method": "put", "size": 1, "expires_at": NOON, "created_at": NOON}
-            session.execute(insert(Upload).values(**upload))
-        ids = {owner: list(session.scalars(select(File.id).where(File.owner_id == owner.user_id))) for owner in owners}
-    sequencers = count(1)
+class Busy:
+    """Forty files of two owners, and what clients and the schedule do to them: each names its files in any order."""
 
-    def record(random: Random) -> None:
-        some = random.sample(keys, 20)
-        records = [
-            s3_record("ObjectCreated:Put", key, sequencer=f"{next(sequencers):08X}", size=random.randrange(9))
-            for key in some
-        ]
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self._sequencers = engine, count(1)
+        self._keys = [f"key-{number}" for number in range(40)]
+        self._owners = [Principal(uuid4(), "member") for _ in range(2)]
         with transaction(engine) as session:
-            record_notices(session, parse_message(body(*records)), NOON)
+            for owner in self._owners:
+                session.add(User(id=owner.user_id, name="w", created_at=NOON, updated_at=NOON))
+            session.flush()
+            self._ids = {
+                owner: [_add_pending(session, owner, key) for key in self._keys[number::2]]
+                for number, owner in enumerate(self._owners)
+            }
 
-    def change(random: Random) -> None:
-        owner = random.choice(owners)
+    def record(self, random: Random) -> None:
+        records = [
+            s3_record("ObjectCreated:Put", key, sequencer=f"{next(self._sequencers):08X}", size=random.randrange(9))
+            for key in random.sample(self._keys, 20)
+        ]
+        deliver(self.engine, *records)
+
+    def change(self, random: Random) -> None:
+        owner = random.choice(self._owners)
         session_id = f"s{random.randrange(3)}"
-        with suppress(Unprocessable, NotFound), transaction(engine) as session:
+        with suppress(Unprocessable, NotFound), transaction(self.engine) as session:
             sessions.open_session(session, owner, session_id, None, {}, {}, NOON)
         changes = files.FileChanges(session_id=session_id, name=f"n{random.random()}")
-        with suppress(Unprocessable, NotFound), transaction(engine) as session:
-            files.change_file(session, owner, random.choice(ids[owner]), changes, NOON, options)
+        with suppress(Unprocessable, NotFound), transaction(self.engine) as session:
+            files.change_file(session, owner, random.choice(self._ids[owner]), changes, NOON, Settings())
 
-    def delete_session(random: Random) -> None:
-        with suppress(NotFound), transaction(engine) as session:
-            sessions.delete_session(session, random.choice(owners), f"s{random.randrange(3)}")
+    def delete_session(self, random: Random) -> None:
+        with suppress(NotFound), transaction(self.engine) as session:
+            sessions.delete_session(session, random.choice(self._owners), f"s{random.randrange(3)}")
 
-    def claim(random: Random) -> None:
-        some = random.sample(ids[owners[0]] + ids[owners[1]], 20)
-        with transaction(engine) as session:
+    def claim(self, random: Random) -> None:
+        some = random.sample([file_id for ids in self._ids.values() for file_id in ids], 20)
+        with transaction(self.engine) as session:
             claimed = claim_files(session, some, NOON)
-        with transaction(engine) as session:
+        with transaction(self.engine) as session:
             release_files(session, claimed)
 
-    def judge(random: Random) -> None:
-        judge_uploads(lambda: transaction(engine), cast(Any, None), options, NOON, 10)
-        with transaction(engine) as session:
-            session.execute(
-                update(Upload).values(judged_rank=None).where(Upload.file_id == random.choice(ids[owners[0]]))
-            )
+    def judge(self, random: Random) -> None:
+        judge_uploads(lambda: transaction(self.engine), cast(Any, None), Settings(), NOON, 10)
+        again = Upload.file_id == random.choice(self._ids[self._owners[0]])
+        with transaction(self.engine) as session:
+            session.execute(update(Upload).values(judged_rank=None).where(again))
 
-    def inspect(random: Random) -> None:
-        with transaction(engine) as session:
+    def inspect(self, random: Random) -> None:
+        with transaction(self.engine) as session:
             claims = claim_due(session, NOON, 10)
         random.shuffle(claims)
-        with transaction(engine) as session:
+        with transaction(self.engine) as session:
             save_findings(session, [Finding(claim, {}, "text/plain", random.randrange(9)) for claim in claims], NOON)
-        with transaction(engine) as session:
+        with transaction(self.engine) as session:
             index_files(session, 10)
 
-    deadlocks = text("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+    def deadlocks(self) -> int:
+        """How many Postgres has ended in this database."""
+        with self.engine.connect() as connection:
+            connection.execute(text("SELECT pg_stat_force_next_flush()"))
+            connection.commit()
+            query = text("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+            return int(connection.execute(query).scalar_one())
+
+
+def _add_pending(session: Session, owner: Principal, key: str) -> UUID:
+    """A file whose upload was announced; says its id."""
+    file_id = uuid7(NOON)
+    file = {"bucket": "landfall-test", "key": key, "name": key, "state": "pending", "owner_id": owner.user_id}
+    session.execute(insert(File).values(id=file_id, **file, created_at=NOON, updated_at=NOON))
+    upload = {"file_id": file_id, "method": "put", "size": 1, "expires_at": NOON, "created_at": NOON}
+    session.execute(insert(Upload).values(**upload))
+    return file_id
+
+
+def test_ten_writers_of_all_kinds_do_not_deadlock(new_migrated_database: Callable[[], str]) -> None:
+    engine = create_catalog_engine(new_migrated_database(), pool_size=10)
+    busy = Busy(engine)
+    kinds = (
+        [busy.record] * 3 + [busy.change] * 2 + [busy.delete_session] + [busy.claim] * 2 + [busy.judge, busy.inspect]
+    )
     until = monotonic() + 5
 
     def write(number: int) -> None:
         random = Random(number)
         while monotonic() < until:
-            [record, record, change, change, delete_session, claim, claim, judge, inspect, record][number](random)
+            kinds[number](random)
 
-    with ThreadPoolExecutor(10) as pool:
-        list(pool.map(write, range(10)))
-    with engine.connect() as connection:
-        connection.execute(text("SELECT pg_stat_force_next_flush()"))
-        connection.commit()
-        assert connection.execute(deadlocks).scalar_one() == 0
+    with ThreadPoolExecutor(len(kinds)) as pool:
+        list(pool.map(write, range(len(kinds))))
+
+    assert busy.deadlocks() == 0
     engine.dispose()

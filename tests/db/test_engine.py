@@ -33,6 +33,7 @@ def test_a_transaction_of_many_short_statements_is_ended_in_time(database_url: s
         for _ in range(100):
             session.execute(text("SELECT 1"))
             time.sleep(0.1)
+
     with transaction(engine) as session:  # on a new connection
         session.execute(text("SELECT 1"))
     engine.dispose()
@@ -62,12 +63,14 @@ def test_a_killed_server_is_reported_and_found_again_after_its_restart(tmp_path:
         engine = create_catalog_engine(postgres.url)
         with transaction(engine) as session:
             session.execute(text("CREATE TABLE kept (n int)"))
+
         with pytest.raises(DatabaseUnavailable), transaction(engine) as session:
             session.execute(text("INSERT INTO kept VALUES (1)"))
             postgres.kill()
             session.execute(text("INSERT INTO kept VALUES (2)"))
         with pytest.raises(DatabaseUnavailable), transaction(engine) as session:
             session.execute(text("SELECT 1"))
+
         postgres.start()
         with transaction(engine) as session:
             assert session.execute(text("SELECT count(*) FROM kept")).scalar_one() == 0

@@ -38,6 +38,7 @@ def test_every_new_connection_gets_a_new_token_over_tls(guest_url: str, tls: ssl
     with transaction(engine) as session:
         assert session.execute(text("SELECT current_user")).scalar_one() == "guest"
     engine.dispose()
+
     with pytest.raises(Exception, match="password authentication failed"), transaction(engine) as session:
         session.execute(text("SELECT 1"))  # the second token is not today's
 

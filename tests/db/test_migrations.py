@@ -19,7 +19,9 @@ def _is_ours(name: str | None, kind: str, parents: object) -> bool:
 def test_migrations_run_up_down_and_up_again_and_agree_with_the_models(empty_engine: Engine) -> None:
     migrate.upgrade(empty_engine)
     migrate.downgrade(empty_engine, "base")
+
     assert set(inspect(empty_engine).get_table_names()) <= {"alembic_version"}
+
     migrate.upgrade(empty_engine)
     with empty_engine.connect() as connection:
         options = {"compare_type": True, "compare_server_default": True, "include_name": _is_ours}
@@ -61,10 +63,12 @@ def test_events_of_a_month_without_a_partition_are_kept_until_it_is_made(empty_e
     with transaction(empty_engine) as session:
         session.execute(insert)
         assert session.execute(text(count_in.format("file_events_default"))).scalar_one() == 1
+
         made = ensure_event_partitions(session.connection(), datetime(2031, 4, 2, tzinfo=UTC))
         assert made == [f"file_events_2031_{month:02}" for month in range(3, 8)]
         assert session.execute(text(count_in.format("file_events_2031_05"))).scalar_one() == 1
         assert session.execute(text(count_in.format("file_events_default"))).scalar_one() == 0
         assert ensure_event_partitions(session.connection(), datetime(2031, 4, 2, tzinfo=UTC)) == []
+
         indexes = "SELECT count(*) FROM pg_indexes WHERE tablename = 'file_events_2031_05'"
         assert session.execute(text(indexes)).scalar_one() == 2

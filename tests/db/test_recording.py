@@ -58,10 +58,12 @@ PUT, DELETE, MARKER = "ObjectCreated:Put", "ObjectRemoved:Delete", "ObjectRemove
 
 def test_a_put_creates_an_overwrite_updates_a_delete_leaves_a_tombstone(key: Catalogue) -> None:
     assert key.hears(PUT, "01", size=5, etag="e1") == "created"
+
     created = key.file()
     assert (created.state, created.size, created.etag, created.name) == ("stored", 5, "e1", "k")
     assert key.hears(PUT, "02", size=6, etag="e2") == "updated"
     assert key.hears(DELETE, "03") == "deleted"
+
     tombstone = key.file()
     assert (tombstone.id, tombstone.state, tombstone.version_id, tombstone.size) == (created.id, "deleted", None, None)
 
@@ -69,6 +71,7 @@ def test_a_put_creates_an_overwrite_updates_a_delete_leaves_a_tombstone(key: Cat
 def test_the_same_event_again_is_a_duplicate_and_changes_nothing(key: Catalogue) -> None:
     key.hears(PUT, "01", size=5, etag="e1")
     before = key.file()
+
     assert key.hears(PUT, "01", size=5, etag="e1") == "duplicate"
     assert key.file() == before
 
@@ -102,6 +105,7 @@ def test_removing_the_delete_marker_restores_the_file(key: Catalogue) -> None:
 def test_removing_the_current_version_makes_the_previous_one_current(key: Catalogue) -> None:
     key.hears(PUT, "01", version_id="v1", size=5, etag="e1")
     key.hears(PUT, "02", version_id="v2", size=6, etag="e2")
+
     assert key.hears(DELETE, "03", version_id="v2") == "updated"
     assert (key.file().version_id, key.file().size) == ("v1", 5)
 
@@ -110,6 +114,7 @@ def test_a_put_after_a_delete_stores_the_same_file_again(key: Catalogue) -> None
     key.hears(PUT, "01", size=5, etag="e1")
     key.hears(DELETE, "02")
     identifier = key.file().id
+
     assert key.hears(PUT, "03", size=7, etag="e3") == "created"
     assert (key.file().id, key.file().state, key.file().size) == (identifier, "stored", 7)
 
@@ -138,6 +143,7 @@ def test_a_pending_upload_is_found_by_its_key_and_keeps_id_and_name(engine: Engi
                 updated_at=NOON,
             )
         )
+
     waiting = Catalogue(engine, bucket, object_key)
     assert waiting.hears(DELETE, "00A") == "deleted"
     assert waiting.file().state == "pending", "nothing was uploaded yet, so nothing was deleted"
@@ -156,9 +162,11 @@ def test_an_observed_put_and_its_event_are_recorded_once(key: Catalogue, engine:
             key.bucket, Kind.PUT, rank_after(""), version_id="v1", size=5, etag="e1", media_type="text/plain"
         )
         record_changes(session, [put], NOON)
+
     seen = key.file()
     assert (seen.state, seen.size, seen.media_type) == ("stored", 5, "text/plain")
     assert key.hears(PUT, "01", version_id="v1", size=5, etag="e1") == "updated"
+
     known = key.file()
     assert (known.id, known.version_id, known.media_type) == (seen.id, "v1", "text/plain")
 
@@ -168,6 +176,7 @@ def test_an_observed_deletion_counts_at_once_and_its_event_changes_nothing(key: 
     with transaction(engine) as session:
         marker = observed(key.bucket, Kind.MARKER, rank_after(key.file().rank), version_id="m")
         record_changes(session, [marker], NOON)
+
     assert key.file().state == "deleted"
     assert key.hears(MARKER, "02", version_id="m") == "deleted"
     assert key.hears(PUT, "03", version_id="v2", size=5, etag="e1") == "created"
@@ -180,13 +189,18 @@ def test_a_deletion_right_after_the_upload_stays_in_any_order_of_events(key: Cat
     with transaction(engine) as session:
         marker = observed(key.bucket, Kind.MARKER, rank_after(key.file().rank), version_id="m", follows="v1")
         record_changes(session, [marker], NOON)
+
     assert key.file().state == "deleted"
+
     key.hears(PUT, "01", version_id="v1", size=5, etag="e1")
     assert key.file().state == "deleted", "the upload's own event must not bring it back"
+
     key.hears(DELETE, "03", version_id="m")
     assert key.file().state == "stored", "somebody removed our marker"
+
     key.hears(MARKER, "02", version_id="m")
     assert key.file().state == "stored"
+
     key.hears(PUT, "04", version_id="v2", size=6, etag="e2")
     assert (key.file().state, key.file().version_id) == ("stored", "v2")
 

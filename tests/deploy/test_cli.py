@@ -39,6 +39,7 @@ def test_each_command_names_a_missing_region_and_missing_credentials(command: st
         1,
         "landfall: No AWS region is set: set AWS_REGION, or `region` in your AWS profile.\n",
     )
+
     result = _deploy(command, AWS_REGION="eu-west-1")
     assert result.returncode == 1
     assert result.stderr.startswith("landfall: No AWS credentials were found: run `aws configure`")
@@ -67,10 +68,12 @@ def test_a_parameter_without_a_value_is_named() -> None:
 def test_the_merged_template_is_written_for_chalice_package(tmp_path: Path) -> None:
     result = _deploy("template", str(tmp_path))
     assert result.stdout.strip() == str(tmp_path / "infra.json")
+
     command = [sys.executable, "-c", "from chalice.cli import main; main()", "package", "--stage", "dev"]
     command += ["--merge-template", str(tmp_path / "infra.json"), str(tmp_path / "out")]
     environment = os.environ | {"AWS_DEFAULT_REGION": "us-east-1"}
     subprocess.run(command, cwd=PROJECT, env=environment, check=True, capture_output=True)
+
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "deployment.zip", "layer-deployment.zip", "sam.json",
     }  # fmt: skip
@@ -123,4 +126,5 @@ def test_make_passes_parameters_on_as_they_are_written(tmp_path: Path) -> None:
     spy.chmod(0o755)
     command = ["make", "deploy", "STAGE=de;v", f"PARAMETERS={value}", f"RUN={spy}", "READY="]
     subprocess.run(command, cwd=PROJECT, check=True, capture_output=True)
+
     assert seen.read_text().splitlines() == ["-m", "deploy", "up", "--stage", "de;v", *value.split()]

@@ -71,8 +71,10 @@ def test_the_previous_releases_code_works_on_the_newest_schema(empty_database_ur
     migrate(engine, with_demo_user=True)
     engine.dispose()
     event = sqs_event(body(s3_record("ObjectCreated:Put", "a/b.txt", bucket="landfall-local", version_id="v1", size=3)))
+
     found = _run(RELEASES[-1], tmp_path, empty_database_url, event)
     assert found["ingest"] == found["again"] == {"batchItemFailures": []}
+
     statuses = {name: answer[0] for name, answer in found.items() if isinstance(answer, list)}
     assert statuses == {
         "session": 201, "list": 200, "patch": 200, "versions": 200, "events": 200, "user": 201, "announce": 201,

@@ -24,12 +24,14 @@ def test_the_zip_of_the_functions_holds_only_the_application(packaged: Package) 
     tops = {name.split("/")[0] for name in _names(packaged.code)}
     assert tops == {"app.py", "chalicelib", "chalice"}
     assert "chalicelib/db/migrations/versions/0001_catalogue.py" in _names(packaged.code)
+
     ours = {str(path.relative_to(PROJECT)) for path in (PROJECT / "chalicelib").rglob("*.py")}
     assert ours <= set(_names(packaged.code))
 
 
 def test_the_layer_holds_every_pinned_and_vendored_package(packaged: Package) -> None:
     names = _names(packaged.layer)
+
     found = {
         lock.canonical(match[1]): match[2]
         for name in names
@@ -54,8 +56,10 @@ def test_compiled_parts_are_for_the_requested_architecture(
     with zipfile.ZipFile(result.layer) as content:
         compiled = [name for name in content.namelist() if name.endswith(".so")]
         machines = {_ELF_MACHINE[int.from_bytes(content.read(name)[18:20], "little")] for name in compiled}
+
     assert len(compiled) > 5
     assert machines == {wanted}
+
     declared = json.loads(result.template.read_text())["Resources"]["Ingest"]["Properties"]["Architectures"]
     assert declared == ["arm64" if wanted == "aarch64" else "x86_64"]
 
@@ -75,6 +79,7 @@ def test_a_commit_makes_the_same_bytes_with_a_new_and_a_kept_layer(
         assert [digest(path) for path in (again.code, again.layer, again.template)] == [
             digest(path) for path in (packaged.code, packaged.layer, packaged.template)
         ]
+
     assert fetched == ["arm64"]
 
 
@@ -86,6 +91,7 @@ def test_a_wheel_that_is_not_the_locked_one_is_refused(tmp_path: Path, monkeypat
     forged = tmp_path / "requirements.lock"
     forged.write_text(re.sub(r"(six==\S+ \\\n    --hash=sha256:)\w{8}", r"\g<1>00000000", packaging.LOCK.read_text()))
     monkeypatch.setattr(packaging, "LOCK", forged)
+
     with pytest.raises(DeployProblem, match=r"THESE PACKAGES DO NOT MATCH THE HASHES|Got"):
         package("dev", tmp_path / "out", own_architecture())
 
@@ -107,5 +113,6 @@ def test_a_stage_that_chalice_refuses_is_named(tmp_path: Path, monkeypatch: pyte
     for part in (PROJECT / "infra").glob("*.yaml"):
         (source / "infra" / part.name).write_text(part.read_text())
     monkeypatch.setattr(packaging, "fetch_wheels", lambda *arguments: None)
+
     with pytest.raises(DeployProblem, match=r"`chalice package --stage dev` failed: .*broken"):
         package("dev", tmp_path / "out", own_architecture(), source)

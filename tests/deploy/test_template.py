@@ -54,6 +54,7 @@ def test_cfn_lint_finds_nothing(
     path.write_text(json.dumps(request.getfixturevalue(which)))
     # W1033: a list of subnets is split also where its default, nothing, is not used.
     lint = [str(template_python.with_name("cfn-lint")), "--ignore-checks", "W1033", "--template", str(path)]
+
     result = subprocess.run(lint, capture_output=True, text=True)
     assert (result.returncode, result.stdout) == (0, "")
 
@@ -74,8 +75,10 @@ def test_no_policy_allows_more_resources_than_needed(native: Template) -> None:
 def test_each_function_has_a_role_that_nobody_else_may_assume(native: Template) -> None:
     functions = _of_type(native, "AWS::Lambda::Function")
     roles = {name: item["Properties"]["Role"]["Fn::GetAtt"][0] for name, item in functions.items()}
+
     assert len(functions) == 7
     assert len(set(roles.values())) == 7
+
     for role in roles.values():
         document = native["Resources"][role]["Properties"]["AssumeRolePolicyDocument"]
         assert [statement["Principal"] for statement in document["Statement"]] == [{"Service": "lambda.amazonaws.com"}]
@@ -85,7 +88,9 @@ def test_only_the_functions_that_need_it_may_change_files_or_the_schema(native: 
     may: dict[str, set[str]] = {}
     for name, statement in _statements(native):
         may.setdefault(name, set()).update(_list(statement["Action"]))
+
     assert {name for name, actions in may.items() if "s3:DeleteObject" in actions} == {"ApiHandlerRole", "WorkRole"}
+
     owner = {
         name for name, item in _of_type(native, "AWS::IAM::Role").items()
         if "OwnerLogin" in json.dumps(item["Properties"].get("ManagedPolicyArns", []))
@@ -95,6 +100,7 @@ def test_only_the_functions_that_need_it_may_change_files_or_the_schema(native: 
 
 def test_requests_to_s3_that_a_role_allows_pass_the_endpoint(native: Template) -> None:
     [passing] = native["Resources"]["S3Endpoint"]["Properties"]["PolicyDocument"]["Statement"]
+
     asked = {
         action
         for name, statement in _statements(native)
@@ -112,6 +118,7 @@ def test_nothing_is_public(native: Template) -> None:
         assert all(blocked.values()), name
         assert bucket["Properties"]["BucketEncryption"], name
         assert bucket["Properties"]["VersioningConfiguration"] == {"Status": "Enabled"}, name
+
     denied = {
         json.dumps(policy["Properties"]["Bucket"])
         for policy in _of_type(native, "AWS::S3::BucketPolicy").values()
@@ -137,6 +144,7 @@ def test_resources_that_hold_data_outlive_their_stack(native: Template) -> None:
         for name, item in _of_type(native, kind).items():
             assert item["DeletionPolicy"] in policies, name
             assert item["UpdateReplacePolicy"] in policies, name
+
     cluster = native["Resources"]["DatabaseCluster"]["Properties"]
     assert cluster["StorageEncrypted"]
     assert cluster["EnableIAMDatabaseAuthentication"]
@@ -167,6 +175,7 @@ def test_the_event_source_reports_single_failures_and_is_capped(native: Template
     assert source["Properties"]["EventSourceArn"] == {"Fn::Sub": "${EventsQueue.Arn}"}
     assert source["Properties"]["MaximumBatchingWindowInSeconds"] == 1
     assert source["Properties"]["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "IngestConcurrency"}}
+
     queue, ingest = native["Resources"]["EventsQueue"], native["Resources"]["Ingest"]
     assert native["Parameters"]["VisibilitySeconds"]["Default"] >= 6 * ingest["Properties"]["Timeout"]
     assert queue["Properties"]["RedrivePolicy"]["maxReceiveCount"] == 5
@@ -174,14 +183,18 @@ def test_the_event_source_reports_single_failures_and_is_capped(native: Template
 
 def test_answers_of_the_gateway_itself_are_problems_that_pages_can_read(native: Template) -> None:
     body = native["Resources"]["RestAPI"]["Properties"]["Body"]
+
     responses = body["x-amazon-apigateway-gateway-responses"]
     assert responses["MISSING_AUTHENTICATION_TOKEN"]["statusCode"] == "404"
+
     for name, response in responses.items():
         parameters = response["responseParameters"]
         assert parameters["gatewayresponse.header.Access-Control-Allow-Origin"] == "'*'", name
         assert parameters["gatewayresponse.header.Content-Type"] == "'application/problem+json'", name
+
         written = response["responseTemplates"]["application/json"].replace("$context.error.messageString", '"x"')
         filled = re.sub(r"\$context\.[A-Za-z.]+", "1", written)
+
         problem = json.loads(filled)
         assert set(problem) == {"type", "title", "status", "detail", "instance", "request_id", "errors"}, name
 
@@ -195,8 +208,10 @@ def test_functions_log_to_groups_that_forget(native: Template) -> None:
 
 def test_every_alarm_has_a_receiver_and_names_an_existing_runbook(native: Template) -> None:
     operations = (PROJECT / "docs" / "operations.md").read_text()
+
     alarms = _of_type(native, "AWS::CloudWatch::Alarm")
     assert len(alarms) >= 10
+
     for name, item in alarms.items():
         assert item["Properties"]["AlarmActions"] == [{"Ref": "Alarms"}], name
         runbook = item["Properties"]["AlarmDescription"].rpartition("Runbook: ")[2]
@@ -206,8 +221,10 @@ def test_every_alarm_has_a_receiver_and_names_an_existing_runbook(native: Templa
 def test_every_parameter_has_a_default_and_stages_set_only_existing_ones(native: Template) -> None:
     parameters = native["Parameters"]
     assert [name for name, item in parameters.items() if "Default" not in item or "Description" not in item] == []
+
     stages = set(json.loads((PROJECT / ".chalice" / "config.json").read_text())["stages"])
     assert stages == {"local", "dev", "prod"}
+
     for stage in ("dev", "prod"):
         given = json.loads((PROJECT / "infra" / "parameters" / f"{stage}.json").read_text())
         assert set(given) <= set(parameters), stage

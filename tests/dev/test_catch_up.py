@@ -139,6 +139,7 @@ class _Answers:
 def test_a_store_that_does_not_answer_removes_nothing(engine: Engine, status: int) -> None:
     bucket = f"catch-up-{status}"
     _record(engine, [body(s3_record("ObjectCreated:Put", "k", bucket=bucket, version_id="v", size=1, etag="e"))])
+
     with pytest.raises(ClientError):
         catch_up(partial(transaction, engine), _Answers(status), bucket, runtime.now())
     assert _catalogue(engine, bucket) == {"k": "e"}
@@ -149,6 +150,7 @@ def test_a_listing_does_not_undo_a_later_event_of_an_unversioned_key(engine: Eng
     record["eventTime"] = "2026-11-24T12:00:01.000Z"
     _record(engine, [body(record)])
     old = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
+
     listed = {"Key": "k", "VersionId": "null", "IsLatest": True, "LastModified": old, "Size": 1, "ETag": '"old"'}
     assert catch_up(partial(transaction, engine), _Answers(404, listed), "catch-up-old", runtime.now()) == 0
     assert _catalogue(engine, "catch-up-old") == {"k": "new"}

@@ -74,6 +74,7 @@ def test_each_letter_is_listed_with_reason_and_age_and_stays_in_the_queue(stack:
         assert re.search(r"  [0-9a-f]{8}    \d s  .*/a/ü\.txt\n +It can be read: the database was away", listed)
         assert "The message is no S3, SNS, EventBridge or MinIO notification." in listed
     assert _bodies(sqs, stack.deployed.dead_queue_url) == {GOOD, POISON, OTHER}
+
     whole = [json.loads(line) for line in dead("--json").splitlines()]
     assert {letter["body"] for letter in whole} == {GOOD, POISON, OTHER}
 
@@ -108,6 +109,7 @@ def test_a_command_without_a_selection_is_refused(stack: Stack, sqs: Any, dead: 
     for action in ("redrive", "discard"):
         with pytest.raises(StackProblem, match=f"Say which letters to {action}"):
             dead(action)
+
     dead.answers = False
     with pytest.raises(StackProblem, match="nothing was changed"):
         dead("discard", "--all")
@@ -143,6 +145,7 @@ def test_control_characters_of_a_letter_are_escaped(stack: Stack, sqs: Any, dead
     odd = body(s3_record("ObjectCreated:Put", "a\x1b[2J\nforged \u202eü"))
     sqs.send_message(QueueUrl=stack.deployed.dead_queue_url, MessageBody=odd)
     sqs.send_message(QueueUrl=stack.deployed.dead_queue_url, MessageBody="b\r\x9bm")
+
     listed = dead("list")
     assert r"a\x1b[2J\nforged \u202eü" in listed
     assert r"b\r\x9bm" in listed

@@ -62,7 +62,9 @@ class Queue:
 def test_the_event_equals_that_of_lambda(stack: Stack, queue: Queue) -> None:
     handler = Recorder()
     queue.send("hello")
+
     assert stack.delivery(handler).deliver_once() == 1
+
     [record] = handler.events[0]["Records"]
     assert record["body"] == "hello"
     assert record["eventSource"] == "aws:sqs"
@@ -79,6 +81,7 @@ def test_the_event_equals_that_of_lambda(stack: Stack, queue: Queue) -> None:
 def test_a_batch_is_filled_over_several_receives(stack: Stack, queue: Queue) -> None:
     handler = Recorder()
     queue.send(*(str(number) for number in range(37)))
+
     assert stack.delivery(handler, batch=25).deliver_once() == 25
     assert stack.delivery(handler, batch=25).deliver_once() == 12
     assert sorted(handler.bodies, key=int) == [str(number) for number in range(37)]
@@ -90,6 +93,7 @@ def test_only_reported_failures_come_back_and_end_in_the_dead_letter_queue(stack
     queue.send("good", "bad")
     with _running(stack.delivery(handler)):
         assert eventually(lambda: queue.left(queue.dead_url) == 1, seconds=15)
+
     assert (handler.bodies.count("good"), handler.bodies.count("bad")) == (1, 5)
     assert queue.left() == 0
 
@@ -126,6 +130,7 @@ def test_an_exception_fails_the_batch_and_the_loop_goes_on(stack: Stack, queue: 
     queue.send("one")
     with _running(stack.delivery(handler, log=lines.append)):
         assert eventually(lambda: queue.left() == 0)
+
     assert handler.bodies == ["one", "one"]
     assert "ValueError: no database" in lines[0]
     assert not any("\n" in line for line in lines)
@@ -139,6 +144,7 @@ def test_an_object_put_arrives_within_a_second(stack: Stack, queue: Queue) -> No
         time.sleep(0.2)
         s3.put_object(Bucket=stack.deployed.bucket, Key="a b/é.txt", Body=b"x")
         assert arrived.wait(1)
+
     [record] = json.loads(handler.bodies[0])["Records"]
     assert record["s3"]["object"]["key"] == "a+b/%C3%A9.txt"
 
@@ -149,11 +155,14 @@ def test_the_loop_survives_an_emulator_that_goes_away(stack: Stack, queue: Queue
     with _running(stack.delivery(handler, log=lines.append)):
         stack.emulator.stop()
         assert eventually(lambda: any("cannot be reached" in line for line in lines))
+
         time.sleep(1)
         stack.emulator.start()
         body = str(uuid.uuid4())
         queue.send(body)
+
         assert eventually(lambda: body in handler.bodies, seconds=15)
+
     assert len([line for line in lines if "cannot be reached" in line]) == 1
 
 

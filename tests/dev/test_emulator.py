@@ -43,13 +43,16 @@ def test_a_full_disk_refuses_bytes_and_nothing_else(tmp_path: Path) -> None:
     with _emulator(tmp_path, reserve_bytes=2**62) as emulator:
         s3, sqs = s3_client(emulator.url), client("sqs", emulator.url)
         _refused(lambda: s3.put_object(Bucket="full", Key="lost", Body=b"lost"))
+
         upload = s3.create_multipart_upload(Bucket="full", Key="parts")["UploadId"]
         _refused(lambda: s3.upload_part(Bucket="full", Key="parts", UploadId=upload, PartNumber=1, Body=b"lost"))
         assert s3.get_object(Bucket="full", Key="kept")["Body"].read() == b"kept"
         assert [item["Key"] for item in s3.list_objects_v2(Bucket="full")["Contents"]] == ["kept"]
+
         s3.delete_object(Bucket="full", Key="kept")
         queue = sqs.create_queue(QueueName="still-there")["QueueUrl"]
         sqs.send_message(QueueUrl=queue, MessageBody="told")
+
         assert sqs.receive_message(QueueUrl=queue)["Messages"][0]["Body"] == "told"
 
 
@@ -60,6 +63,7 @@ def test_the_answer_to_a_form_says_where_its_object_is(tmp_path: Path) -> None:
         wanted = {"success_action_status": "201"}
         form = s3.generate_presigned_post("forms", "a/ü.txt", Fields=dict(wanted), Conditions=[wanted])
         fields = {**form["fields"], "file": ("ü.txt", b"hello")}
+
         answer = urllib3.request("POST", form["url"], fields=fields, retries=False)
         assert answer.status == 201
         assert answer.headers["Location"] == f"{emulator.url}/forms/a/%C3%BC.txt"
@@ -105,8 +109,10 @@ def test_a_page_of_another_origin_may_read_that_the_disk_is_full(tmp_path: Path)
         s3 = s3_client(emulator.url)
         s3.create_bucket(Bucket="full")
         url = s3.generate_presigned_url("put_object", Params={"Bucket": "full", "Key": "k"})
+
         answer = urllib3.request("PUT", url, body=b"x" * 8_000_000, headers={"Origin": "http://page"}, retries=False)
         assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (507, "*")
+
         # What makes no object goes on working.
         s3.put_bucket_versioning(Bucket="full", VersioningConfiguration={"Status": "Enabled"})
 
@@ -118,6 +124,7 @@ def test_versions_of_any_key_can_be_listed(tmp_path: Path) -> None:
         make_bucket(s3, "odd", versioned=True)
         for key in keys:
             s3.put_object(Bucket="odd", Key=key, Body=b"x")
+
         pages = s3.get_paginator("list_object_versions").paginate(Bucket="odd", PaginationConfig={"PageSize": 2})
         assert sorted(item["Key"] for page in pages for item in page["Versions"]) == sorted(keys)
 

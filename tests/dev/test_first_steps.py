@@ -17,6 +17,7 @@ def test_make_says_in_a_sentence_that_no_python_is_new_enough(tmp_path: Path) ->
     for name in _CANDIDATES:
         (tmp_path / name).write_text("#!/bin/sh\nexit 1\n")
         (tmp_path / name).chmod(0o755)
+
     result = _make("run", f"VENV={tmp_path}/venv", PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     assert result.returncode != 0
     assert result.stderr.startswith("landfall: Python 3.11 or newer is needed")
@@ -28,6 +29,7 @@ def test_make_finds_a_newer_python_beside_an_old_one(tmp_path: Path) -> None:
     (tmp_path / "python3.13").write_text('#!/bin/sh\n[ "$1" = -c ] && exit 0; echo "chosen: $*" >&2; exit 1\n')
     for name in ("python3", "python3.13"):
         (tmp_path / name).chmod(0o755)
+
     result = _make("run", f"VENV={tmp_path}/venv", PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     assert "chosen: -m venv" in result.stderr
 
@@ -38,6 +40,7 @@ def test_make_takes_only_the_python_that_is_named(tmp_path: Path) -> None:
     new.write_text('#!/bin/sh\n[ "$1" = -c ] && exit 0; echo "chosen: $*" >&2; exit 1\n')
     for path in (old, new):
         path.chmod(0o755)
+
     refused = _make("run", f"PYTHON={old}", f"VENV={tmp_path}/venv")
     assert refused.stderr.startswith(f"landfall: Python 3.11 or newer is needed, and PYTHON={old} is none.")
     assert "chosen: -m venv" in _make("run", f"PYTHON={new}", f"VENV={tmp_path}/venv").stderr
@@ -54,6 +57,7 @@ def test_an_environment_of_another_python_is_made_anew_only_on_request(tmp_path:
         f'#!/bin/sh\n[ "$1" = -c ] || {{ echo "chosen: $*" >&2; exit 1; }}; exec {python} "$@" | sed s/python/x/\n'
     )
     other.chmod(0o755)
+
     assert "chosen" not in _make("-n", "run", f"VENV={venv}").stdout
     assert "-m venv --clear" not in _make("-n", "run", f"VENV={venv}", f"PYTHON={python}").stdout
     assert "chosen: -m venv --clear" in _make("run", f"VENV={venv}", f"PYTHON={other}").stderr
@@ -65,6 +69,7 @@ def test_an_environment_made_anew_for_new_requirements_keeps_its_python(tmp_path
     before.chmod(0o755)
     (tmp_path / "venv").mkdir()
     (tmp_path / "venv" / "pyvenv.cfg").write_text(f"executable = {before}\n")
+
     assert "chosen: -m venv" in _make("run", f"VENV={tmp_path}/venv").stderr
 
 
@@ -89,6 +94,7 @@ def test_the_guard_ends_a_child_where_the_kernel_cannot(tmp_path: Path) -> None:
     )
     with subprocess.Popen([sys.executable, "-c", program], cwd=PROJECT, stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
+
         pids = {int(owner.stdout.readline()), int(owner.stdout.readline())}
         [sleeper] = pids - {owner.pid}
         owner.send_signal(signal.SIGKILL)

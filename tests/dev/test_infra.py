@@ -25,6 +25,7 @@ def test_deploying_again_changes_nothing(emulator: Emulator) -> None:
 def test_changed_parameters_reach_the_queue(emulator: Emulator) -> None:
     deploy(emulator.url, visibility_seconds=5)
     deployed = deploy(emulator.url, visibility_seconds=9)
+
     answer = client("sqs", emulator.url).get_queue_attributes(QueueUrl=deployed.queue_url, AttributeNames=["All"])
     assert answer["Attributes"]["VisibilityTimeout"] == "9"
     assert '"maxReceiveCount":5' in answer["Attributes"]["RedrivePolicy"]
@@ -43,8 +44,10 @@ def test_objects_queues_and_notifications_survive_a_restart(emulator: Emulator) 
     _drain(emulator, deployed)
     emulator.stop()
     emulator.start()
+
     listed = s3_client(emulator.url).list_object_versions(Bucket=deployed.bucket)["Versions"]
     assert {item["VersionId"] for item in listed} == set(versions)
+
     _put(emulator, deployed, "b.txt")
     assert len(_drain(emulator, deployed)) == 1
     assert deploy(emulator.url) == deployed
@@ -57,6 +60,7 @@ def test_undelivered_events_survive_a_restart(emulator: Emulator) -> None:
     _put(emulator, deployed, "a.txt")
     emulator.stop()
     emulator.start()
+
     assert len(_drain(emulator, deployed)) == 1
 
 
@@ -66,9 +70,11 @@ def test_a_bucket_whose_stack_was_lost_is_adopted_with_its_objects(emulator: Emu
     emulator.kill()
     shutil.rmtree(emulator.home / "emulator" / "state", ignore_errors=True)
     emulator.start()
+
     assert deploy(emulator.url) == deployed
     assert s3_client(emulator.url).get_bucket_versioning(Bucket=deployed.bucket)["Status"] == "Enabled"
     assert s3_client(emulator.url).get_object(Bucket=deployed.bucket, Key="kept.txt")["Body"].read() == b"x"
+
     _drain(emulator, deployed)
     _put(emulator, deployed, "new.txt")
     assert len(_drain(emulator, deployed)) == 1
@@ -81,7 +87,9 @@ def test_a_stack_that_lost_a_part_is_made_whole(emulator: Emulator, lost: str) -
         s3_client(emulator.url).delete_bucket(Bucket=deployed.bucket)
     else:
         client("sqs", emulator.url).delete_queue(QueueUrl=deployed.queue_url)
+
     assert deploy(emulator.url) == deployed
+
     _drain(emulator, deployed)
     _put(emulator, deployed, "new.txt")
     assert len(_drain(emulator, deployed)) == 1
@@ -92,6 +100,7 @@ def test_two_stacks_share_an_emulator(emulator: Emulator) -> None:
     other = deploy(emulator.url, "other-bucket", queue_name="other-events", stack="other")
     _drain(emulator, other)
     _put(emulator, other, "a.txt")
+
     assert len(_drain(emulator, other)) == 1
 
 

@@ -75,8 +75,11 @@ def test_a_stale_pid_file_that_names_a_stranger_is_ignored(postgres: Postgres) -
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stranger:
         record.write_text("\n".join([str(stranger.pid), *lines[1:]]) + "\n")
         postgres.start()
+
         assert stranger.poll() is None
+
         stranger.communicate(b"\n")
+
     assert _run(postgres, "SELECT number FROM kept") == [[1]]
 
 
@@ -106,6 +109,7 @@ def test_data_of_another_version_is_left_alone(tmp_path: Path) -> None:
 def test_a_container_that_withholds_rights_from_root_is_named_in_a_sentence() -> None:
     guard = [sys.executable, str(PROJECT / "dev" / "guard.py"), str(os.getpid()), "15", "nobody", "/bin/true"]
     withheld = ["setpriv", "--bounding-set=-setuid,-setgid", "--inh-caps=-setuid,-setgid"] if os.geteuid() == 0 else []
+
     result = subprocess.run([*withheld, *guard], capture_output=True, text=True)
     assert result.returncode == 1
     assert result.stderr.startswith("This container doesn't let root become the account nobody (")
@@ -120,6 +124,7 @@ def test_the_server_dies_with_the_process_that_started_it(tmp_path: Path) -> Non
     command = [sys.executable, "-c", program, str(tmp_path), str(free_port())]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
+
         pid = int(owner.stdout.readline())
         owner.send_signal(signal.SIGKILL)
         owner.wait()

@@ -34,6 +34,7 @@ def test_an_unknown_stand_in_is_named() -> None:
 def test_minio_may_be_anywhere_and_have_keys_of_its_own() -> None:
     minio = _configuration(LANDFALL_STACK="minio", MINIO_ENDPOINT="http://nas:9000/", MINIO_ROOT_PASSWORD="long-enough")
     assert minio.emulator_url == "http://nas:9000"
+
     environment = minio.child_environment("", {})
     assert environment["AWS_ENDPOINT_URL"] == "http://nas:9000"
     assert (environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"]) == ("test", "long-enough")
@@ -43,6 +44,7 @@ def test_minio_may_be_anywhere_and_have_keys_of_its_own() -> None:
 def test_a_stand_in_without_docker_says_what_it_needs(new_instance: NewInstance, tmp_path: Path, stand_in: str) -> None:
     instance: Instance = new_instance(LANDFALL_STACK=stand_in, PATH=str(tmp_path))
     instance.process.wait(20)
+
     assert instance.process.returncode == 1
     assert f"STACK={stand_in} needs Docker with Compose, or both services up already" in instance.errors
     assert "Traceback" not in instance.errors
@@ -57,6 +59,7 @@ def test_services_that_are_up_already_are_used_and_left_up(new_instance: NewInst
             LANDFALL_POSTGRES_PORT=str(postgres.port),
         ).wait_until_up()
         instance.end()
+
         assert (instance.process.returncode, instance.errors) == (0, "")
         assert answers(emulator.port)
         assert answers(postgres.port)

@@ -49,7 +49,9 @@ def test_stopping_in_the_middle_of_a_start_leaves_nothing(new_instance: NewInsta
     instance = new_instance()
     while not (instance.home / "run" / "emulator.json").exists():
         time.sleep(0.01)
+
     assert instance.end() < 6
+
     # A child that dies with its parent is still seen for a moment.
     eventually(lambda: not instance.remains(), 2)
     assert (instance.process.returncode, instance.errors, instance.remains()) == (0, "", [])
@@ -60,6 +62,7 @@ def test_children_die_with_a_killed_supervisor_and_the_next_one_starts(new_insta
     first.end(signal.SIGKILL)
     second = new_instance(**first.environment).wait_until_up()
     second.end()
+
     assert (second.process.returncode, second.remains()) == (0, [])
 
 
@@ -72,15 +75,19 @@ def test_the_next_start_after_everything_was_killed_works_and_loses_no_file(new_
     for pid in [*family, *(backend.pid for backend in backends)]:
         os.kill(pid, signal.SIGKILL)
     first.process.wait()
+
     assert (first.home / "postgres" / "postmaster.pid").exists()
+
     second = new_instance(command="run").wait_until_up()
     assert _wait_for_key(second, "kept.txt")
+
     s3 = s3_client(second.url("EMULATOR"))
     assert s3.get_object(Bucket="landfall-local", Key="kept.txt")["Body"].read() == b"hello"
 
 
 def test_a_second_start_in_one_folder_is_refused(new_instance: NewInstance, tmp_path: Path) -> None:
     new_instance().wait_until_up()
+
     second = new_instance()
     assert second.process.wait(10) == 1
     assert _one_sentence(second.errors, "already running")
@@ -91,6 +98,7 @@ def test_two_instances_run_side_by_side(new_instance: NewInstance, tmp_path: Pat
     one.wait_until_up()
     two.wait_until_up()
     one.end()
+
     assert two.process.poll() is None
 
 
@@ -109,6 +117,7 @@ def test_a_taken_port_is_named_with_the_variable_that_changes_it(new_instance: N
 def test_a_dead_child_is_named_with_the_end_of_its_log(new_instance: NewInstance, name: str) -> None:
     instance = new_instance().wait_until_up()
     os.kill(_recorded_pid(instance.home / "run" / f"{name}.json"), signal.SIGKILL)
+
     assert instance.process.wait(10) == 1
     assert instance.errors.startswith(f"landfall: The {name} process was killed by signal 9; ")
     assert str(instance.home / "logs" / f"{name}.log") in instance.errors
@@ -118,6 +127,7 @@ def test_a_dead_child_is_named_with_the_end_of_its_log(new_instance: NewInstance
 
 def test_a_folder_that_cannot_be_written_is_named(new_instance: NewInstance, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
+
     instance = new_instance(LANDFALL_HOME=str(tmp_path / "file" / "home"))
     assert instance.process.wait(10) == 1
     assert _one_sentence(instance.errors, str(tmp_path / "file" / "home"))
@@ -126,6 +136,7 @@ def test_a_folder_that_cannot_be_written_is_named(new_instance: NewInstance, tmp
 
 def test_a_failure_of_pip_is_explained_in_a_sentence(new_instance: NewInstance, tmp_path: Path) -> None:
     nothing = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path), "PIP_CONFIG_FILE": os.devnull}
+
     instance = new_instance(LANDFALL_EMULATOR_VENV=str(tmp_path / "venv"), **nothing)
     assert instance.process.wait(60) == 1
     assert instance.errors.startswith("landfall: The AWS emulator could not be installed by pip; the last lines of ")
@@ -155,6 +166,7 @@ def test_a_terminal_that_closes_stops_everything_also_behind_make(tmp_path: Path
             os.read(master, 1000)
         os.close(master)
         process.wait(15)
+
     assert not list(home.glob("run/*.json"))
 
 
@@ -169,6 +181,7 @@ def test_a_port_kept_for_the_superuser_is_named_in_a_sentence(new_instance: NewI
     first_free = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
     if first_free <= 1 or (service == "API" and os.geteuid() == 0):
         return  # nothing is kept from us here
+
     instance = new_instance(command="run", **{f"LANDFALL_{service}_PORT": str(first_free - 1)})
     assert instance.process.wait(10) == 1
     assert _one_sentence(instance.errors, "is kept for the superuser by this system")
@@ -180,6 +193,7 @@ def test_a_machine_without_loopback_is_explained_in_a_sentence() -> None:
     lonely = ["unshare", "--user", "--map-root-user", "--net"]
     can_unshare = subprocess.run([*lonely, "true"], capture_output=True).returncode == 0
     host, prefix = ("127.0.0.1", lonely) if can_unshare else ("192.0.2.1", [])
+
     result = subprocess.run(
         [*prefix, sys.executable, "-c", program.format(host=host)], cwd=PROJECT, capture_output=True, text=True
     )
@@ -191,6 +205,7 @@ def test_a_stop_during_an_installation_ends_the_installation(new_instance: NewIn
     while not (tmp_path / "venv").exists():
         time.sleep(0.01)
     family = psutil.Process(instance.process.pid).children(recursive=True)
+
     assert instance.end(signal.SIGINT) < 2
     assert (instance.process.returncode, instance.errors, instance.remains()) == (0, "", [])
     assert psutil.wait_procs(family, timeout=2)[1] == []
@@ -203,6 +218,7 @@ def test_a_stop_during_an_installation_by_another_process_is_obeyed(new_instance
         while not (instance.home / "lock").exists():
             time.sleep(0.01)
         time.sleep(0.5)
+
         assert instance.end(signal.SIGINT) < 2
     assert (instance.process.returncode, instance.errors) == (0, "")
 
@@ -216,6 +232,7 @@ def test_a_port_that_is_no_number_is_named_in_a_sentence(new_instance: NewInstan
 def test_everything_listens_on_the_loopback_interface_only(new_instance: NewInstance) -> None:
     instance = new_instance(command="run").wait_until_up()
     family = psutil.Process(instance.process.pid).children(recursive=True)
+
     listening = [link.laddr for one in family for link in one.net_connections() if link.status == psutil.CONN_LISTEN]
     assert {address.ip for address in listening} == {"127.0.0.1"}
     assert {str(address.port) for address in listening} == {

@@ -68,6 +68,7 @@ def _post(
 def test_documented_payloads_are_recorded(receiver: WebhookReceiver, database: Callable[[str], list[Any]]) -> None:
     for path in sorted(FIXTURES.glob("*.json")):
         assert _post(receiver, path.read_bytes()) == 200, path.name
+
     puts = json.loads((FIXTURES / "01-put.json").read_bytes())["Records"][0]["s3"]["object"]
     rows = {key: (state, size) for key, state, size in database("SELECT key, state, size FROM files")}
     assert ("stored", puts["size"]) in rows.values()
@@ -97,6 +98,7 @@ def test_an_unreadable_event_is_kept_and_does_not_hold_up_others(
     receiver: WebhookReceiver, database: Callable[[str], list[Any]], tmp_path: Path, body: bytes
 ) -> None:
     assert _post(receiver, body) == 200
+
     (kept,) = (tmp_path / "dead").iterdir()
     assert kept.read_bytes() == body
     assert _post(receiver, (FIXTURES / "01-put.json").read_bytes()) == 200
@@ -122,8 +124,10 @@ def test_an_event_without_a_database_is_refused_and_recorded_when_it_comes_again
 def test_other_requests_are_refused(receiver: WebhookReceiver) -> None:
     url = f"http://127.0.0.1:{receiver.port}/"
     assert urllib3.request("GET", url, retries=False).status == 501
+
     headers = {"Authorization": f"Bearer {SECRET}", "Content-Length": "2000000"}
     assert urllib3.request("POST", url, headers=headers, body=b"", retries=False).status == 413
+
     headers = {"Authorization": f"Bearer {SECRET}", "Transfer-Encoding": "chunked"}
     assert urllib3.request("POST", url, headers=headers, body=iter([b"{}"]), retries=False).status == 411
 

@@ -71,7 +71,9 @@ def test_files_of_the_aws_cli_land(stack: Stack, folder: Path, tmp_path: Path) -
     run(
         str(python.with_name("aws")), "--endpoint-url", endpoint, "s3", "sync", str(folder), f"s3://{stack.bucket}/cli/"
     )
+
     assert_landed(stack, "cli", folder)
+
     run(
         str(python.with_name("aws")), "--endpoint-url", endpoint, "s3", "rm", "--recursive", f"s3://{stack.bucket}/cli/"
     )
@@ -85,7 +87,9 @@ def test_files_of_rclone_land(stack: Stack, folder: Path) -> None:
     )
     chunks = ["--s3-upload-cutoff", "8Mi", "--s3-chunk-size", "8Mi", "--s3-no-check-bucket"]
     run("rclone", "--config", os.devnull, *chunks, "copy", str(folder), remote)
+
     assert_landed(stack, "rclone", folder)
+
     run("rclone", "--config", os.devnull, "moveto", f"{remote}/small.txt", f"{remote}/moved.txt")
     names = {path.name for path in folder.iterdir()} - {"small.txt"} | {"moved.txt"}
     assert eventually(lambda: {item["name"] for item in stack.get("/api/files?prefix=rclone/")["items"]} == names)

@@ -96,19 +96,23 @@ def _editing_title(to: str) -> dict[str, tuple[str, str]]:
 def test_the_stage_runs_the_packaged_code_and_reports_its_status(stack: Stack, deployment: Deployment) -> None:
     assert _title(deployment) == "Landfall API"
     assert stack.get("/health") == {"status": "ok"}
+
     functions = deployment.cloud.client("lambda").list_functions()["Functions"]
     assert {function["Handler"] for function in functions} == {
         "app.app", "app.ingest", "app.ingest_direct", "app.inspect_pending", "app.maintain", "app.migrate",
         "app.work",
     }  # fmt: skip
     assert "cfn-deployed" not in {function["CodeSha256"] for function in functions}  # the emulator's word for "no zip"
+
     status = deployment.status()
     assert status.rows["Schema"] == f"{NEWEST} (current; the code needs {NEWEST})"
     assert status.rows["Alarms go to"] == "nobody: set AlarmEmail"
+
     counts = ("waiting_events", "oldest_event_seconds", "dead_events", "failed_jobs", "open_jobs", "pending_uploads")
     assert [status.facts[name] for name in counts] == [0] * 6
     assert status.facts["alarms"] == []
     assert (status.attention, status.exit_code) == ([], 0)
+
     json.dumps(status.facts)
 
 
@@ -142,6 +146,7 @@ def test_an_update_replaces_the_handler(deployment: Deployment, release: Callabl
     lines: list[str] = []
     nobody = {**deployment.parameters, "Identity": "none"}
     replace(release(_editing_title("The next one")), parameters=nobody, report=lines.append).up()
+
     assert _title(deployment) == "The next one"
     # By the way: where nobody is identified, the API refuses, and the deployment looks for its file in the database.
     assert any("was in the database" in line for line in lines)
@@ -167,6 +172,7 @@ def test_an_unknown_parameter_is_named_with_the_likely_one(deployment: Deploymen
 
 def test_a_missing_database_is_noticed_before_anything_is_changed(stack: Stack, deployment: Deployment) -> None:
     before = deployment.status().rows
+
     nowhere = {**deployment.parameters, "DatabaseUrl": f"postgresql+pg8000://x@127.0.0.1:{free_port()}/x"}
     with pytest.raises(DeployProblem, match="The migration failed, and the database is as it was"):
         replace(deployment, parameters={**nowhere, "TrashDays": "5"}).up()
@@ -190,9 +196,11 @@ def test_a_migration_runs_before_the_code_that_needs_it(
     lines: list[str] = []
     adds_column = _MIGRATION.format(revision="9998", after=NEWEST, statement="ALTER TABLE users ADD COLUMN note text")
     replace(release(_editing_title("With notes"), **{"9998_notes": adds_column}), report=lines.append).up()
+
     migrated = lines.index("The schema is at revision 9998.")
     assert any(line.strip().startswith("update complete") for line in lines[migrated:])
     assert not any(line.strip().startswith("update complete") for line in lines[:migrated])
+
     with stack.engine.connect() as connection:
         connection.execute(text("SELECT note FROM users"))
     assert _title(deployment) == "With notes"
@@ -208,12 +216,15 @@ def test_a_migration_that_fails_leaves_database_and_stack_as_they_were(
         ),
     }
     before = _code_of_functions(deployment)
+
     with pytest.raises(DeployProblem, match=r"the database is as it was.*division by zero"):
         release(_editing_title("Never"), **files).up()
     assert _code_of_functions(deployment) == before
     assert _title(deployment) == "With notes"
+
     change_sets = deployment.cloud.client("cloudformation").list_change_sets(StackName=deployment.stack.name)
     assert [item for item in change_sets["Summaries"] if item["ExecutionStatus"] == "AVAILABLE"] == []
+
     with stack.engine.connect() as connection:
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == "9998"
         columns = connection.execute(text("SELECT attname FROM pg_attribute WHERE attrelid = 'users'::regclass"))
@@ -254,11 +265,13 @@ def test_an_interrupted_deployment_can_be_rolled_back(
             raise KeyboardInterrupt
 
     adds_column = _MIGRATION.format(revision="9998", after=NEWEST, statement="ALTER TABLE users ADD COLUMN note text")
+
     impatient = release(_editing_title("Without patience"), **{"9998_notes": adds_column})
     with pytest.raises(KeyboardInterrupt):
         replace(impatient, report=lose_patience).up()
     assert eventually(lambda: deployment.stack.status == "UPDATE_COMPLETE")
     assert _title(deployment) == "Without patience"
+
     deployment.rollback()
     assert _title(deployment) == "With notes, mended"
 
@@ -287,9 +300,12 @@ def test_dead_events_are_recorded_after_they_are_driven_back(stack: Stack, deplo
     stack.postgres.kill()
     stack.s3.put_object(Bucket=stack.bucket, Key="while-nobody-was-there", Body=b"1")
     letters, found = deployment.dead_letters(), list[str]()
+
     assert eventually(lambda: deployment.status().facts["dead_events"] == 1, 60)
+
     stack.postgres.start()
     assert "Events have failed all their tries: python -m deploy dead --stage dev" in deployment.status().attention
+
     letters.each(Selection(), lambda held: found.append(held.letter.about))
     assert found == [f"{stack.bucket}/while-nobody-was-there"]
     assert letters.each(Selection(), lambda held: held.redrive()) == 1
@@ -303,6 +319,7 @@ def test_a_stage_with_data_is_deleted_only_on_request_and_then_completely(stack:
     assert stack.get("/health") == {"status": "ok"}
     with pytest.raises(DeployProblem, match="Not deleted"):
         replace(deployment, confirm=lambda question, loses_data: False).down(with_data=True)
+
     deployment.down(with_data=True)
     assert not deployment.stack.exists
     assert stack.bucket not in [bucket["Name"] for bucket in stack.s3.list_buckets()["Buckets"]]
@@ -321,6 +338,7 @@ def test_the_remains_of_a_failed_first_deployment_can_be_removed(
         broken.up()
     with pytest.raises(DeployProblem, match="ROLLBACK_COMPLETE, from which CloudFormation cannot go on"):
         broken.up()
+
     broken.down()
     assert not deployment.stack.exists
     assert stack.bucket not in [bucket["Name"] for bucket in stack.s3.list_buckets()["Buckets"]]

@@ -143,9 +143,11 @@ def test_a_put_object_appears_in_the_list_with_its_inspected_type(stack: Stack) 
         return bool(items) and items[0]["media_type"] == "image/png"
 
     assert eventually(found)
+
     (item,) = stack.get("/api/files?" + urlencode({"key": "a picture+1.png"}))["items"]
     assert (item["name"], item["size"], item["state"]) == ("a picture+1.png", len(PNG), "stored")
     assert item["etag"] == hashlib.md5(PNG, usedforsecurity=False).hexdigest()
+
     (version,) = stack.get(f"/api/files/{item['id']}/versions")["items"]
     assert version["inspection"]["metadata"] == {"author": "me"}
     assert (version["inspection"]["width"], version["inspection"]["height"]) == (2, 3)
@@ -181,8 +183,10 @@ def test_killing_postgres_in_a_stream_of_events_loses_and_doubles_nothing(stack:
         return set(keys) <= current_files(stack).keys()
 
     assert eventually(all_there, 60)
+
     files = current_files(stack)
     assert [files[key][1] for key in keys] == list(range(120))
+
     with stack.engine.connect() as connection:
         query = text(
             "SELECT count(*), count(DISTINCT key) FROM file_events WHERE bucket = :bucket AND key LIKE 'stream/%'"

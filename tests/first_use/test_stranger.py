@@ -91,8 +91,10 @@ def test_the_commands_of_the_five_minutes_of_use_work(
 
 def test_the_commands_that_the_start_suggests_work(running: Stranger, ports: dict[str, int]) -> None:
     output = (running.clone.parent / "landfall-make-run.out").read_text()
+
     tried = output.partition("Try, in another terminal:\n")[2].strip().splitlines()
     assert len(tried) == 4
+
     for command in tried:
         running.run(command)
     assert eventually(lambda: "README.md" in _keys(running, ports, "README"))
@@ -102,8 +104,10 @@ def test_the_api_runs_by_hand_beside_the_services(
     stranger: Stranger, blocks: dict[str, list[str]], ports: dict[str, int]
 ) -> None:
     [debug] = blocks["Debug"]
+
     services, by_hand = [line.partition(" #")[0].strip() for line in debug.splitlines()]
     assert services == "make services"
+
     terminal = stranger.start(services)
     try:
         terminal.wait_for("Landfall is up")
@@ -122,13 +126,16 @@ def test_the_api_runs_by_hand_beside_the_services(
 def test_a_package_is_the_same_on_every_machine(stranger: Stranger, blocks: dict[str, list[str]]) -> None:
     """Bytecode of the runs before lies about by now, as it does on every machine that doesn't forbid it."""
     assert list(stranger.clone.glob("chalicelib/**/*.pyc"))
+
     output = stranger.run("make package STAGE=dev")
     assert "deployment.zip" in output
+
     first = (stranger.clone / "out" / "deployment.zip").read_bytes()
     shutil.rmtree(stranger.clone / "out")
     for folder in list(stranger.clone.glob("chalicelib/**/__pycache__")):
         shutil.rmtree(folder)
     stranger.run("make package STAGE=dev", PYTHONDONTWRITEBYTECODE="1")
+
     assert (stranger.clone / "out" / "deployment.zip").read_bytes() == first
 
 
@@ -146,6 +153,7 @@ def test_a_stage_is_deployed_looked_at_and_destroyed(
         "AWS_REGION": "us-east-1",
     }
     parameters = f"DatabaseUrl={database} DatabaseTls=off BucketName=landfall-stranger Identity=demo"
+
     output = running.run(deploy, YES="1", PARAMETERS=parameters, **cloud)
     assert "A file put into the bucket was in the API's list" in output
     assert "Landfall's stage dev is up." in output

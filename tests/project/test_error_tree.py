@@ -22,4 +22,5 @@ def test_the_drawn_tree_has_every_error_under_its_parent() -> None:
         depth = len(indent) // 4 + 1
         drawn.add((name, parents[depth - 1]))
         parents[depth:] = [name]
+
     assert drawn == set(_subclasses(errors.LandfallError))

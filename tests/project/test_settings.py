@@ -35,6 +35,7 @@ def test_an_empty_variable_counts_as_unset(stage: str) -> None:
     named = {"LANDFALL_STAGE": stage, "LANDFALL_DATABASE_URL": "postgresql://d", "LANDFALL_BUCKET": "b"}
     optional = {field.alias: "" for field in Settings.model_fields.values() if field.alias not in named}
     del optional["AWS_ENDPOINT_URL"]
+
     assert Settings.from_environment(named | optional) == Settings.from_environment(named)
     assert (Settings.from_environment(named | optional).public_url is None) == (stage == "prod")
 

@@ -32,6 +32,7 @@ def test_an_image_tells_size_orientation_and_camera_but_not_its_place(image: Cal
     found = examine_bytes(image())
     assert (found["width"], found["height"], found["orientation"]) == (40, 30, 6)
     assert found["exif"] == {"make": "Leica", "model": "M11 Mono", "taken": "2026:05:01 12:00:00", "iso": "400"}
+
     data = image()
     kept = examine(Counted(data), len(data), keep_place=True)
     assert kept["exif"]["latitude"] == "[41, 54, 10]"
@@ -62,6 +63,7 @@ def test_an_encrypted_pdf_tells_that_it_is() -> None:
     writer.encrypt("secret", algorithm="RC4-128")
     target = io.BytesIO()
     writer.write(target)
+
     assert examine_bytes(target.getvalue())["document"] == {"is_encrypted": True, "pages": 3}
 
 
@@ -84,9 +86,11 @@ def test_an_encrypted_pdf_tells_that_it_is() -> None:
 def test_audio_and_video_tell_length_and_codec(name: str, media_type: str, kind: str, codec: str) -> None:
     found = examine_bytes(media(name))
     assert found["detected_media_type"] == media_type
+
     told = found["media"]
     assert told["duration"] == pytest.approx(1, abs=0.15)
     assert told["bitrate"] > 0
+
     track = told["tracks"][0]
     assert (track["kind"], track["codec"]) == (kind, codec)
     if kind == "video":
@@ -135,8 +139,10 @@ def test_a_tar_and_a_gzip_list_their_entries() -> None:
     told = examine_bytes(tarred(5))["archive"]
     assert [entry["name"] for entry in told["entries"]] == ["0.txt", "long" * 40 + "/1.txt", "2.txt", "3.txt", "4.txt"]
     assert (told["entries"][0]["size"], told["is_complete"]) == (10, True)
+
     many = examine_bytes(tarred(300))["archive"]
     assert (len(many["entries"]), many["is_complete"]) == (200, False)
+
     named = io.BytesIO()
     with gzip.GzipFile("report.txt", "wb", fileobj=named) as target:
         target.write(b"12345")

@@ -103,7 +103,9 @@ def ogg_of_comments() -> bytes:
 def test_a_hostile_object_costs_little_memory(hostile: Callable[[], bytes]) -> None:
     data = hostile()
     tracemalloc.start()
+
     assert_cheap(data)
+
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 40 * MIB
@@ -130,6 +132,7 @@ def test_no_limit_of_a_ranged_file_can_be_exceeded() -> None:
     with pytest.raises(Exhausted):
         file.read()
     assert asked == []
+
     for place in range(64):
         file.at(place * 17_000 * 4, 1)
     with pytest.raises(Exhausted):
@@ -138,6 +141,7 @@ def test_no_limit_of_a_ranged_file_can_be_exceeded() -> None:
     assert (file.at(100 * MIB + 5, 1), file.at(5, 3)) == (b"", bytes(3))
     with pytest.raises(OSError, match="before"):
         file.seek(-1)
+
     endless = RangedFile(fetch, 10)
     with pytest.raises(Exhausted):
         while True:

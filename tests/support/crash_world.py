@@ -119,7 +119,7 @@ class World:
         return {item["Key"]: item["ETag"].strip('"') for item in listed}
 
     def _differences(self) -> list[str]:
-        stored = {row.key: row.etag for row in self._rows() if row.state == "stored"}
+        stored = {row.key: row.etag for row in self.rows() if row.state == "stored"}
         there = self.in_bucket()
         return [
             f"{self._called(key)}: the catalogue has {stored.get(key)}, the bucket {there.get(key)}"
@@ -141,7 +141,7 @@ class World:
             counted = tuple(connection.execute(usage, {"user": self.user.user_id}).one_or_none() or (0, 0))
             if real != counted:
                 found.append(f"usage says {counted}, and there are {real}")
-        for row in self._rows():
+        for row in self.rows():
             if row.state == "pending":
                 found.append(f"{self._called(row.key)} still waits")
             if row.state == "stored" and row.owner_id is None and row.key not in self.others:
@@ -160,14 +160,15 @@ class World:
             moved = key == self.file["key"] and there.get(self.new_key) == etag
             if there.get(key) != etag and not moved:
                 found.append(f"what another client put at {self._called(key)} is not there")
-        mine = [row for row in self._rows() if str(row.id) == self.file["id"]]
+        mine = [row for row in self.rows() if str(row.id) == self.file["id"]]
         if not mine:
             found.append("the file's row is gone")
         elif mine[0].owner_id != self.user.user_id:
             found.append("the file is nobody's")
         return found
 
-    def _rows(self) -> list[Any]:
+    def rows(self) -> list[Any]:
+        """The catalogue's rows of the user's keys."""
         query = text(
             "SELECT id, key, state, etag, owner_id, moved_to FROM files WHERE bucket = :bucket AND starts_with(key, :user)"
         )

@@ -77,6 +77,7 @@ def test_a_capture_ends_the_same_forwards_backwards_and_twice(emitter: str) -> N
             WHERE bucket LIKE :prefix ORDER BY key""")
         with runtime.transaction() as session:
             states.append(session.execute(query, {"prefix": f"capture-{emitter}-{number}-%"}).all())
+
     assert states[0]
     assert states[0] == states[1] == states[2]
 
@@ -109,8 +110,10 @@ def test_each_change_is_logged_with_its_file_and_outcome(bucket: str, capsys: py
 def test_metrics_are_in_the_embedded_metric_format(bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
     app.ingest(sqs_event(body(s3_record(PUT, "k", bucket=bucket, size=1)), "{"), CONTEXT)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
     (metric,) = [line for line in lines if "_aws" in line]
     assert (metric["Messages"], metric["Failures"], metric["Changes"]) == (1, 1, 1)
+
     names = [entry["Name"] for entry in metric["_aws"]["CloudWatchMetrics"][0]["Metrics"]]
     assert names == ["Messages", "Failures", "Changes"]
 
@@ -149,6 +152,7 @@ def test_an_empty_batch_succeeds() -> None:
 def test_a_bucket_or_topic_may_invoke_the_function_directly(bucket: str) -> None:
     direct = {"Records": [s3_record(PUT, "direct", bucket=bucket, size=1)]}
     by_topic = {"Records": [s3_record(PUT, "topic", bucket=bucket, size=1)]}
+
     assert app.ingest_direct(direct, CONTEXT) == {"recorded": 1}
     assert app.ingest_direct({"Records": [{"Sns": {"Message": json.dumps(by_topic)}}]}, CONTEXT) == {"recorded": 1}
     assert keys_of(bucket) == {"direct", "topic"}
@@ -190,6 +194,7 @@ def test_a_vanished_client_that_holds_a_key_blocks_only_that_key(
     stuck(bucket, keys[0])
     event = sqs_event(*(body(s3_record(PUT, key, bucket=bucket)) for key in keys))
     failed = {failure["itemIdentifier"] for failure in app.ingest(event, CONTEXT)["batchItemFailures"]}
+
     ids = [record["messageId"] for record in event["Records"]]
     assert ids[0] in failed
     assert len(failed) <= 3  # keys share stripes, and a few are on the same one
@@ -215,6 +220,7 @@ def test_a_held_key_and_a_refused_message_fail_alone(
     monkeypatch.setattr(ingest, "record_notices", refuse_one)
     event = sqs_event(*(body(s3_record(PUT, key, bucket=bucket)) for key in keys))
     failed = {failure["itemIdentifier"] for failure in app.ingest(event, CONTEXT)["batchItemFailures"]}
+
     ids = [record["messageId"] for record in event["Records"]]
     assert {ids[0], ids[1]} <= failed
     assert len(failed) <= 4
@@ -245,6 +251,7 @@ def test_one_refused_message_of_many_costs_few_tries(bucket: str, monkeypatch: p
 
     monkeypatch.setattr(ingest, "record_notices", refuse_one)
     keys = [f"{number}" for number in range(255)] + ["bad"]
+
     event = sqs_event(*(body(s3_record(PUT, key, bucket=bucket)) for key in keys))
     assert [failure["itemIdentifier"] for failure in app.ingest(event, CONTEXT)["batchItemFailures"]] == [
         event["Records"][-1]["messageId"]

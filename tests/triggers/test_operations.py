@@ -38,6 +38,7 @@ def test_an_empty_database_gets_the_schema_of_the_code_and_the_demo_user(runtime
     assert _migrate(action="status") == {"database": None, "code": head, "state": "behind"}
     assert _migrate(action="upgrade", expected=head) == {"database": head, "code": head, "state": "current"}
     assert _migrate(action="upgrade") == {"database": head, "code": head, "state": "current"}
+
     with runtime_engine.connect() as connection:
         assert connection.execute(text("SELECT role FROM users")).scalar_one() == "operator"
 
@@ -52,6 +53,7 @@ def test_code_older_than_the_schema_refuses(runtime_engine: Engine) -> None:
     _migrate(action="upgrade")
     with runtime_engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
     assert _migrate(action="status")["state"] == "ahead"
     with pytest.raises(SchemaMismatch, match="newer code"):
         _migrate(action="upgrade")
@@ -67,6 +69,7 @@ def test_a_second_migration_waits_for_the_first_and_gives_up_in_time(
         with pytest.raises(Conflict, match="Try again"):
             _migrate(action="upgrade")
     other.dispose()
+
     assert _migrate(action="upgrade")["state"] == "current"
 
 
@@ -89,6 +92,7 @@ def test_an_unknown_action_is_refused(event: dict[str, Any]) -> None:
 def test_a_file_is_found_by_its_key(runtime_engine: Engine) -> None:
     _migrate(action="upgrade")
     assert _migrate(action="find", bucket="landfall-local", key="k") == {"state": None, "etag": None}
+
     record = s3_record("ObjectCreated:Put", "k", bucket="landfall-local", version_id="v", size=1, etag="e")
     assert app.ingest(sqs_event(body(record)), None) == {"batchItemFailures": []}
     assert _migrate(action="find", bucket="landfall-local", key="k") == {"state": "stored", "etag": "e"}
@@ -128,6 +132,7 @@ def test_roles_made_by_a_master_user_have_only_their_rights(
 
 def test_the_backlog_counts_what_waits_and_what_has_failed(runtime_engine: Engine) -> None:
     _migrate(action="upgrade")
+
     nothing = {
         "failed_jobs": 0,
         "open_jobs": 0,
@@ -136,6 +141,7 @@ def test_the_backlog_counts_what_waits_and_what_has_failed(runtime_engine: Engin
         "uninspected_versions": 0,
     }
     assert _migrate(action="backlog") == nothing
+
     job = (
         "INSERT INTO jobs (id, owner_id, kind, state, command, run_after, created_at, updated_at)"
         " SELECT gen_random_uuid(), id, 'zip', '{state}', '{{}}', now(), now(), now() - interval '{age}' FROM users"
@@ -157,6 +163,7 @@ def test_the_backlog_counts_what_waits_and_what_has_failed(runtime_engine: Engin
             connection.execute(text(job.format(state=state, age=age)))
         for key, state, left in (("a", "pending", "1 hour"), ("b", "pending", "-3 hours"), ("c", "deleted", "1 hour")):
             connection.execute(text(file.format(key=key, state=state, left=left)))
+
     found = {"failed_jobs": 1, "open_jobs": 2, "pending_uploads": 2, "overdue_uploads": 1}
     assert _migrate(action="backlog") == nothing | found
 
@@ -169,9 +176,11 @@ def test_given_up_inspections_are_counted_and_requested_again(runtime_engine: En
     )
     with runtime_engine.begin() as connection:
         connection.execute(version)
+
     assert _migrate(action="backlog")["uninspected_versions"] == 1500
     assert _migrate(action="inspect") == {"requested": 1500}
     assert _migrate(action="inspect") == {"requested": 0}
+
     with runtime_engine.connect() as connection:
         due = text("SELECT count(*) FROM object_versions WHERE inspect_after <= now() AND inspect_tries = 0")
         assert connection.execute(due).scalar_one() == 1500

@@ -69,8 +69,10 @@ def bucket(new_migrated_database: Callable[[], str]) -> Iterator[Inspected]:
 
 def test_an_object_with_impossible_metadata_does_not_hold_up_others(bucket: Inspected) -> None:
     bucket.record("bad", "nul", "good")
+
     store = Store({"bad": {"media_type": "text/" + "x" * 4000}, "nul": {"metadata": {"a\x00": "b\x00"}}, "good": {}})
     assert bucket.inspect(store) == 3
+
     found = bucket.versions()
     assert {key: row.inspect_after for key, row in found.items()} == {"bad": None, "nul": None, "good": None}
     assert found["good"].media_type == "text/plain"
@@ -81,6 +83,7 @@ def test_an_object_with_impossible_metadata_does_not_hold_up_others(bucket: Insp
 def test_a_finding_that_the_database_refuses_is_given_up_alone(bucket: Inspected) -> None:
     bucket.record("huge", "good")
     assert bucket.inspect(Store({"huge": {"size": 2**70}, "good": {}})) == 2
+
     found = bucket.versions()
     assert (found["huge"].inspect_after, found["huge"].inspection) == (None, None)
     assert found["huge"].inspect_problem == "The database refused what was found."
@@ -96,9 +99,11 @@ def test_an_inspection_is_retried_later_and_given_up_in_the_end(bucket: Inspecte
         bucket.now = due
         bucket.inspect(store)
         assert len(waits) <= MAX_TRIES
+
     assert store.asked == MAX_TRIES
     assert waits[:4] == [timedelta(0), timedelta(seconds=30), timedelta(seconds=60), timedelta(seconds=120)]
     assert bucket.versions()["k"].inspect_problem == "Down."
+
     with transaction(bucket.engine) as session:
         assert request_given_up(session, bucket.now, 10) == 1
         assert request_given_up(session, bucket.now, 10) == 0
@@ -123,6 +128,7 @@ def test_a_claim_of_a_dead_process_is_taken_over_and_given_up_in_the_end(bucket:
             bucket.inspect(SimpleNamespace(head=lambda *_: (_ for _ in ()).throw(Killed())))
         assert bucket.inspect(Store({})) == 0, "nobody else gets it meanwhile"
         bucket.now += timedelta(minutes=6)
+
     assert bucket.inspect(Store({})) == 0
     assert bucket.versions()["k"].inspect_after is None
     assert bucket.versions()["k"].inspect_problem == "No try to inspect it came to an end."
@@ -138,6 +144,7 @@ def test_the_unversioned_object_of_a_versioned_key_is_asked_for_by_name(bucket: 
         return Store({"k": current}).head("", "k", None)
 
     bucket.inspect(SimpleNamespace(head=head, read_range=lambda *_: b"x"))
+
     assert asked == [None, "null"]
     assert bucket.versions()["k"].media_type == "text/plain"
 
@@ -150,8 +157,10 @@ def test_an_outage_of_the_store_counts_only_for_inspections_that_were_tried(buck
     for _ in range(15):
         bucket.now += timedelta(minutes=1)
         bucket.inspect(down)
+
     assert down.asked <= 15 * 8  # of those begun at once, some may have been under way
     assert sum(version.inspect_tries for version in bucket.versions().values()) == down.asked
+
     up = Store({key: {} for key in keys})
     for _ in range(10):
         bucket.now += timedelta(hours=1)

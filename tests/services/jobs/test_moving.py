@@ -54,6 +54,7 @@ def test_an_object_put_at_the_old_key_during_a_move_stays(backend: Backend, monk
         return delete_if(*arguments)
 
     monkeypatch.setattr(backend.store, "delete_if", put_first)
+
     assert backend.run(job.id).state == "done"
     assert backend.read(old) == b"somebody else's"
     assert backend.file(file_id)["key"] == key

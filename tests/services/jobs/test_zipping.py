@@ -46,9 +46,11 @@ def test_a_cancelled_zip_stops_and_leaves_nothing(backend: Backend, monkeypatch:
         return chunks(*arguments)
 
     monkeypatch.setattr(backend.store, "chunks", cancel_at_the_second)
+
     ended = backend.run(job.id)
     assert (ended.state, len(opened)) == ("cancelled", 2)
     assert backend.unfinished_uploads() == []
+
     with runtime.transaction() as session:
         assert session.scalar(text("SELECT count(*) FROM files WHERE name = 'a.zip'")) == 0
 

@@ -39,6 +39,7 @@ def test_an_expired_file_that_cannot_be_deleted_does_not_delay_others(
         return delete(bucket, key, *rest)
 
     monkeypatch.setattr(backend.store, "delete_if", delete_but_one)
+
     assert trash.delete_expired(runtime.transaction, backend.store, runtime.now(), 100) == 2
     assert trash.delete_expired(runtime.transaction, backend.store, runtime.now(), 100) == 0
     assert [backend.file(file_id)["state"] for file_id in files] == ["stored", "deleted", "deleted"]
