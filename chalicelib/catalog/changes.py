@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal
 
 # Sorts below every digit, so it ends a sequencer: see `rank`.
 _END = "!"
@@ -17,6 +18,10 @@ class Kind(StrEnum):
     PURGE = "1"
     PUT = "2"
     MARKER = "3"
+
+
+# What the API and the database call a `Kind`.
+ChangeName = Literal["put", "marker", "removal", "purge"]
 
 
 @dataclass(frozen=True, slots=True)

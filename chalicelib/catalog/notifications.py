@@ -13,7 +13,7 @@ from chalicelib.catalog.changes import InspectionRequest, Kind, ObjectChange, ra
 from chalicelib.catalog.keys import check_key, decode_key
 from chalicelib.errors import MalformedNotification
 
-Notice = ObjectChange | InspectionRequest
+Event = ObjectChange | InspectionRequest
 
 # An SNS message inside an SNS message inside … is an attack on the stack, not a notification.
 _MAX_ENVELOPES = 4
@@ -33,11 +33,11 @@ _EVENTBRIDGE_TOUCHES = {
 }
 
 
-def parse_message(body: str | bytes) -> list[Notice]:
-    """Every notice in one message body.
+def parse_message(body: str | bytes) -> list[Event]:
+    """Every event in one message body.
 
     Returns:
-        Notices in the message's order; empty for ``s3:TestEvent`` and for event types that concern no object's state.
+        Events in the message's order; empty for ``s3:TestEvent`` and for event types that concern no object's state.
 
     Raises:
         MalformedNotification: not JSON, no envelope known here, or a record without bucket, key or event name. The
@@ -50,30 +50,30 @@ def parse_message(body: str | bytes) -> list[Notice]:
     return parse_document(document)
 
 
-def parse_document(document: Any, depth: int = 0) -> list[Notice]:
+def parse_document(document: Any, depth: int = 0) -> list[Event]:
     """`parse_message` for JSON that is already decoded, as a Lambda invoked straight by S3, SNS or EventBridge gets."""
     if not isinstance(document, dict) or depth > _MAX_ENVELOPES:
         raise MalformedNotification("The message is not a JSON object that holds a notification.")
     records = document.get("Records")
     if isinstance(records, list):
-        return [notice for record in records for notice in _record_notices(record, depth)]
+        return [event for record in records for event in _record_events(record, depth)]
     if document.get("Event") == "s3:TestEvent":
         return []
     if isinstance(document.get("Message"), str) and "TopicArn" in document:
         return _parse_nested(document["Message"], depth)
     if "detail-type" in document and isinstance(document.get("detail"), dict):
-        return list(_eventbridge_notices(document))
+        return list(_eventbridge_events(document))
     raise MalformedNotification("The message is no S3, SNS, EventBridge or MinIO notification.")
 
 
-def _parse_nested(text: str, depth: int) -> list[Notice]:
+def _parse_nested(text: str, depth: int) -> list[Event]:
     try:
         return parse_document(json.loads(text), depth + 1)
     except (ValueError, RecursionError) as error:
         raise MalformedNotification(f"The SNS message inside is not JSON: {error}.") from error
 
 
-def _record_notices(record: Any, depth: int) -> list[Notice]:
+def _record_events(record: Any, depth: int) -> list[Event]:
     """One record: S3's own, or SNS's as a Lambda subscribed to a topic gets it."""
     if isinstance(record, dict) and isinstance(record.get("Sns"), dict):
         return _parse_nested(str(record["Sns"].get("Message")), depth)
@@ -113,7 +113,7 @@ def _is_touch(event: str) -> bool:
     return event.startswith(_TOUCHES) or event.partition(":")[2] in _MINIO_TOUCHES
 
 
-def _eventbridge_notices(document: dict[str, Any]) -> Iterator[Notice]:
+def _eventbridge_events(document: dict[str, Any]) -> Iterator[Event]:
     detail, event = document["detail"], str(document["detail-type"])
     if event not in _EVENTBRIDGE_TOUCHES and event not in ("Object Created", "Object Deleted"):
         if document.get("source") == "aws.s3":

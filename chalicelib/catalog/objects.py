@@ -1,8 +1,16 @@
 """What S3 says of objects, as types. Here because everybody reads them, and importing them costs nothing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
+
+
+class Location(NamedTuple):
+    """Where an object is."""
+
+    bucket: str
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,19 @@ class Deletion:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedVersion:
+    """A version or delete marker as ``ListObjectVersions`` shows it."""
+
+    key: str
+    version_id: str
+    is_marker: bool
+    is_latest: bool
+    modified: datetime
+    size: int | None
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """One part of a multipart upload as S3 holds it. ``number`` counts from 1, ``size`` is in bytes."""
 
@@ -57,6 +78,81 @@ class Current:
 
     version_id: str | None
     rank: str
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectVersion:
+    """A version that S3 holds, and where. ``put_rank`` is the rank of its put, ``size`` is in bytes.
+
+    ``is_uninspected``: nobody has read it yet. ``is_mismatch``: its bytes are not of the type that it was declared to be.
+    """
+
+    bucket: str
+    key: str
+    version_id: str
+    put_rank: str
+    size: int | None = None
+    etag: str | None = None
+    media_type: str | None = None
+    is_uninspected: bool = False
+    is_mismatch: bool = False
+
+    @property
+    def source(self) -> "Source":
+        """This version, for S3 to copy. It is named even without an id: S3 takes a missing one for the current version."""
+        return Source(self.bucket, self.key, self.version_id or "null", self.etag or "", self.size or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteMarker:
+    """A delete marker, by its version id and the rank of its put."""
+
+    version_id: str
+    put_rank: str
+
+
+@dataclass(frozen=True, slots=True)
+class HiddenObject:
+    """The newest object of a deleted file, and the delete markers above it: once those are removed, it is current again."""
+
+    version: ObjectVersion
+    markers: list[DeleteMarker]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The very object to copy: this version or, without versions (empty id), only as long as it has this ETag."""
+
+    bucket: str
+    key: str
+    version_id: str
+    etag: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """The very object that a copy made: its version id (empty without versions) and its ETag."""
+
+    version_id: str
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """What a copy may replace: nothing at all, or with ``etag`` only the object that has it."""
+
+    etag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
+    """A request for the client to send. All ``headers`` must be sent as they are; ``fields`` are those of a form."""
+
+    method: str
+    url: str
+    headers: dict[str, str] = field(default_factory=dict)
+    fields: dict[str, str] = field(default_factory=dict)
 
 
 def whole_sha256(checksums: Mapping[str, str]) -> str | None:

@@ -1,13 +1,13 @@
-"""Observations: changes that S3 told us of itself, in its answer to a request. `chalicelib` builds them nowhere else; those of a
-listing are still built in `dev/catch_up.py`, which alone reads one.
+"""Observations: changes that S3 told us of itself, in its answer to a request. They are built nowhere else.
 
 None of them has a sequencer. The notification of the same change merges into it, and is the one that becomes an event.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from chalicelib.catalog.changes import Kind, ObjectChange, rank, rank_after, rank_of_removal
-from chalicelib.catalog.objects import Current, Deletion, ObjectHead, StoredObject, whole_sha256
+from chalicelib.catalog.objects import Current, Deletion, ListedVersion, ObjectHead, StoredObject, whole_sha256
 
 
 def observe_head(bucket: str, key: str, head: ObjectHead, now: datetime, after: Current | None = None) -> ObjectChange:
@@ -80,5 +80,43 @@ def observe_removal(bucket: str, key: str, version_id: str, put_rank: str, delet
         rank=rank_of_removal(version_id, put_rank),
         event_name="DeleteObject",
         event_time=deletion.at,
+        is_observation=True,
+    )
+
+
+def observe_listed(
+    bucket: str, listed: ListedVersion, before: Current | None, above: Sequence[str] = ()
+) -> ObjectChange:
+    """The put of a version, or the making of a delete marker, that a listing shows and the catalogue doesn't know.
+
+    It ranks just above the version that the listing shows ``before`` it, and above these other ranks: they may have a sequencer,
+    and without one it would sort below them.
+    """
+    ranks = [*([before.rank] if before else []), *above]
+    kind = Kind.MARKER if listed.is_marker else Kind.PUT
+    return ObjectChange(
+        kind=kind,
+        bucket=bucket,
+        key=listed.key,
+        version_id=listed.version_id,
+        rank=rank_after(max(ranks)) if ranks else rank("", listed.modified, kind, listed.etag, listed.size),
+        event_name="ListObjectVersions",
+        event_time=listed.modified,
+        size=listed.size,
+        etag=listed.etag,
+        is_observation=True,
+        follows=before.version_id if before else None,
+    )
+
+
+def observe_unlisted(bucket: str, key: str, version_id: str, put_rank: str) -> ObjectChange:
+    """The removal of a version that a listing doesn't show and that is really gone."""
+    return ObjectChange(
+        kind=Kind.REMOVAL,
+        bucket=bucket,
+        key=key,
+        version_id=version_id,
+        rank=rank_of_removal(version_id, put_rank),
+        event_name="ListObjectVersions",
         is_observation=True,
     )

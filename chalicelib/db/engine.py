@@ -2,16 +2,17 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from ssl import SSLContext
 from time import monotonic
 from typing import Any
 
 from pg8000.exceptions import InterfaceError as ConnectionLost
-from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy import URL, create_engine, event
+from sqlalchemy import Engine as Engine
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session as Session  # services, which know no SQL, name the type by this module
 
 from chalicelib.db.driver import quote_elements, remember_statements, send_at_once
 from chalicelib.errors import DatabaseUnavailable
@@ -164,3 +165,8 @@ def transaction(engine: Engine) -> Iterator[Session]:
         ConnectionLost,
     ) as error:  # pg8000 lets some of the socket's own errors through, at commit above all
         raise DatabaseUnavailable("The database does not answer.") from error
+
+
+def savepoint(session: Session) -> AbstractContextManager[object]:
+    """A part of a transaction that is rolled back alone if the block raises."""
+    return session.begin_nested()

@@ -1,11 +1,12 @@
 """Which files a list, a search or a count is about: each filter is a piece of SQL of its own; values are always bound."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from chalicelib.catalog.metadata_filters import MetadataFilter
+from chalicelib.db.scope import Owner, Scope
 from chalicelib.db.search import bound_terms, matching
 from chalicelib.ids import first_uuid7
 
@@ -46,6 +47,13 @@ class FileFilters:
     tags: tuple[str, ...] = ()
     metadata: tuple[MetadataFilter, ...] = ()
     terms: tuple[str, ...] = ()
+
+
+def in_scope(filters: FileFilters, scope: Scope) -> FileFilters | None:
+    """``filters`` narrowed to a scope; None if they ask for another owner's files, of which there are none in it."""
+    if not isinstance(scope, Owner):
+        return filters
+    return replace(filters, owner_id=scope.user_id) if filters.owner_id in (None, scope.user_id) else None
 
 
 # `^@` is "starts with": on a column of collation "C" the planner makes an index range of it.

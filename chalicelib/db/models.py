@@ -1,7 +1,7 @@
 """The tables. What each column means is in ``docs/data-dictionary.md``; why the heavy ones look so, in the ADRs."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 from sqlalchemy import (
@@ -21,9 +21,19 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from chalicelib.catalog.changes import ChangeName
+from chalicelib.catalog.commands import JobKind, JobState
+from chalicelib.catalog.files import FileState, UploadMethod
+from chalicelib.catalog.roles import Role
+
 # S3 compares keys byte by byte, and so do ranks; the database's own collation would not, and would be slower.
 Bytewise = Text(collation="C")
 Moment = DateTime(timezone=True)
+
+
+def _one_of(column: str, literal: Any) -> CheckConstraint:
+    """That a column holds one of the texts of a ``Literal``."""
+    return CheckConstraint(f"{column} IN ({', '.join(repr(name) for name in get_args(literal))})", name=column)
 
 
 class Base(DeclarativeBase):
@@ -45,7 +55,7 @@ class User(Base):
 
     __tablename__ = "users"
     __table_args__ = (
-        CheckConstraint("role IN ('member', 'operator')", name="role"),
+        _one_of("role", Role),
         CheckConstraint("length(name) BETWEEN 1 AND 200", name="name"),
         CheckConstraint("jsonb_typeof(limits) = 'object'", name="limits"),
         Index("users_email_key", text("lower(email)"), unique=True),
@@ -55,7 +65,7 @@ class User(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(Text)
     email: Mapped[str | None] = mapped_column(Text)
-    role: Mapped[str] = mapped_column(Text, server_default="member")
+    role: Mapped[Role] = mapped_column(Text, server_default="member")
     limits: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
     created_at: Mapped[datetime] = mapped_column(Moment)
     updated_at: Mapped[datetime] = mapped_column(Moment)
@@ -99,7 +109,7 @@ class File(Base):
             name="files_session_id_fkey",
             ondelete="SET NULL (session_id)",
         ),
-        CheckConstraint("state IN ('pending', 'stored', 'deleted')", name="state"),
+        _one_of("state", FileState),
         CheckConstraint("(state = 'stored') = (version_id IS NOT NULL)", name="stored_has_version"),
         CheckConstraint("size >= 0", name="size"),
         CheckConstraint("state = 'stored' OR size IS NULL", name="only_stored_has_size"),
@@ -141,7 +151,7 @@ class File(Base):
     bucket: Mapped[str] = mapped_column(Bytewise)
     key: Mapped[str] = mapped_column(Bytewise)
     name: Mapped[str] = mapped_column(Bytewise)
-    state: Mapped[str] = mapped_column(Text)
+    state: Mapped[FileState] = mapped_column(Text)
     owner_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
     session_id: Mapped[str | None] = mapped_column(Text)
     version_id: Mapped[str | None] = mapped_column(Bytewise)
@@ -182,7 +192,7 @@ class Upload(Base):
 
     __tablename__ = "uploads"
     __table_args__ = (
-        CheckConstraint("method IN ('put', 'post', 'multipart')", name="method"),
+        _one_of("method", UploadMethod),
         CheckConstraint("size >= 0", name="size"),
         Index(None, "expires_at"),
         Index(None, "owner_id", "client_key"),
@@ -192,7 +202,7 @@ class Upload(Base):
     owner_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     # The key that a client proposed, which is not the file's: asked again with it, the upload goes on.
     client_key: Mapped[str | None] = mapped_column(Text)
-    method: Mapped[str] = mapped_column(Text)
+    method: Mapped[UploadMethod] = mapped_column(Text)
     # S3's own id of a multipart upload.
     multipart_id: Mapped[str | None] = mapped_column(Text)
     size: Mapped[int | None] = mapped_column(BigInteger)
@@ -276,7 +286,7 @@ class FileEvent(Base):
     __tablename__ = "file_events"
     __table_args__ = (
         Index("file_events_feed_idx", "recorded_xid", "id"),
-        CheckConstraint("change IN ('put', 'marker', 'removal', 'purge')", name="change"),
+        _one_of("change", ChangeName),
         {"postgresql_partition_by": "RANGE (event_time)"},
     )
 
@@ -287,7 +297,7 @@ class FileEvent(Base):
     event_time: Mapped[datetime] = mapped_column(Moment, primary_key=True)
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
     recorded_xid: Mapped[int] = mapped_column(BigInteger, server_default=text("pg_current_xact_id()::text::bigint"))
-    change: Mapped[str] = mapped_column(Text)
+    change: Mapped[ChangeName] = mapped_column(Text)
     event_name: Mapped[str] = mapped_column(Text)
     sequencer: Mapped[str] = mapped_column(Text)
     size: Mapped[int | None] = mapped_column(BigInteger)
@@ -314,16 +324,16 @@ class Job(Base):
 
     __tablename__ = "jobs"
     __table_args__ = (
-        CheckConstraint("kind IN ('copy', 'move', 'restore', 'delete_folder', 'empty_trash', 'zip')", name="kind"),
-        CheckConstraint("state IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="state"),
+        _one_of("kind", JobKind),
+        _one_of("state", JobState),
         Index(None, "owner_id", "id"),
         Index(None, "run_after", postgresql_where=text("state IN ('queued', 'running')")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
-    kind: Mapped[str] = mapped_column(Text)
-    state: Mapped[str] = mapped_column(Text)
+    kind: Mapped[JobKind] = mapped_column(Text)
+    state: Mapped[JobState] = mapped_column(Text)
     command: Mapped[dict[str, Any]] = mapped_column(JSONB)
     progress: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
     result: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))

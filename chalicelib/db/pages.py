@@ -1,163 +1,165 @@
-"""Keyset pagination: the next page starts after the last row of this one, however deep, in one step into an index."""
+"""Pages of lists. Each starts after the last row of the one before, however deep, in one step into an index.
+
+Postgres writes a page as the JSON text that goes out, and nothing decodes it on the way: the driver decodes 1,600 values in 4 ms,
+and the same as one text in 0.2 ms.
+"""
 
 import json
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import accumulate
-from typing import Any, Generic, TypeVar
+from typing import Any
 from uuid import UUID
 from zlib import crc32
 
-from sqlalchemy import Select, TextClause, literal, tuple_
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import TextClause, text
+from sqlalchemy.orm import Session
 
 from chalicelib.db.cursors import decode_values, encode_values
 from chalicelib.errors import InvalidCursor
 
-RowT = TypeVar("RowT")
 _INT64 = 1 << 63
-
-
-@dataclass(frozen=True, slots=True)
-class Slice(Generic[RowT]):
-    """Some rows of a list, in order, and where the next ones start."""
-
-    items: Sequence[RowT]
-    next_cursor: str | None
-
 
 # A Lambda answers with 6 MB at most, in JSON around the JSON of the page: there a letter beyond ASCII may take three times its
 # bytes, a quotation mark twice.
 MOST_BYTES = 2_000_000
 
 
-def as_json_page(rows: str) -> str:
-    """The statement that answers ``rows`` (a statement, too, whose rows are in order) as one JSON value, for `JsonPage`.
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some rows of a list: ``items`` is the JSON text of their array, and ``next_cursor`` is where the next page starts."""
 
-    OFFSET 0 has each row written once: Postgres would otherwise do it for its length, and again for its text. A window
-    without an order takes them as they come.
+    items: str
+    next_cursor: str | None = None
+
+
+NO_ITEMS = Page("[]")
+
+
+def in_utc(column: str) -> str:
+    """The SQL of a time as the API writes it: in UTC, with six digits of a second or none."""
+    written = f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+    return f"replace({written}, '.000000Z', 'Z')"
+
+
+def page_statement(item: str, place: Sequence[str], rows: str) -> TextClause:
+    """The statement of a page.
+
+    Args:
+        item: the columns that a client sees of a row of ``rows``.
+        place: expressions that tell where a row is in the list; they go into cursors.
+        rows: a query whose rows are in order, and at most ``:limit``. Only these are written as JSON.
     """
-    return " ".join((
-        "SELECT json_build_object('found', count(*), 'bytes', coalesce(max(p.bytes) FILTER (WHERE",  _FITS, "), 0),",
-        "'rows', coalesce(json_agg(p.row) FILTER (WHERE", _FITS, "), '[]'))::text",
-        "FROM (SELECT w.row, row_number() OVER () AS number,",
-        "sum(octet_length(w.row::text)) OVER (ROWS UNBOUNDED PRECEDING) AS bytes",
-        "FROM (SELECT row_to_json(f) AS row FROM (", rows, ") AS f OFFSET 0) AS w) AS p",
-    ))  # fmt: skip
+    return text(_PAGE.format(item=item, place=", ".join(place), rows=rows))
 
 
-_FITS = "p.bytes <= CAST(:bytes_left AS bigint) OR p.number <= CAST(:at_least AS int)"
+# A window without an order takes the rows as they come. OFFSET 0 has each row written once: Postgres would otherwise write it
+# for its length, and again for its text.
+_PAGE = """
+SELECT count(*) AS found, count(*) FILTER (WHERE fits) AS kept, coalesce(max(bytes) FILTER (WHERE fits), 0) AS bytes,
+    string_agg(item, ',') FILTER (WHERE fits) AS items,
+    (array_agg(place) FILTER (WHERE fits))[count(*) FILTER (WHERE fits)] AS place
+FROM (
+    SELECT item, place, bytes,
+        number <= CAST(:room AS int) AND (bytes <= CAST(:bytes_left AS bigint) OR number <= CAST(:at_least AS int)) AS fits
+    FROM (
+        SELECT item, place, row_number() OVER () AS number,
+            sum(octet_length(item)) OVER (ROWS UNBOUNDED PRECEDING) AS bytes
+        FROM (
+            SELECT (SELECT row_to_json(i)::text FROM (SELECT {item}) AS i) AS item, json_build_array({place})::text AS place
+            FROM ({rows}) AS listed OFFSET 0) AS written) AS measured) AS page
+"""
 
 
-class JsonPage:
-    """The rows of a page, from one or several statements of `as_json_page`: at most ``limit``, and `MOST_BYTES` of them, but at
-    least one if there is one. ``is_cut``: there are further rows, so that the page ends here.
+class PageReader:
+    """Reads a page from one or several `page_statement`s: at most ``limit`` rows, and `MOST_BYTES` of them, but at least one if
+    there is one.
     """
 
-    def __init__(self, limit: int) -> None:
-        self.rows: list[dict[str, Any]] = []
-        self.is_cut = False
-        self._limit, self._bytes_left = limit, MOST_BYTES
+    def __init__(self, session: Session, limit: int) -> None:
+        self.count, self.is_full = 0, False
+        self._session, self._limit = session, limit
+        self._items: list[str] = []
+        self._bytes = 0
+        self._place: list[Any] = []
 
-    def read(self, session: Session, statement: TextClause, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Add what a statement answers; returns the rows that it added."""
-        room = self._limit - len(self.rows)
-        bound = {"limit": room + 1, "bytes_left": self._bytes_left, "at_least": 0 if self.rows else 1}
-        answer = json.loads(session.execute(statement, {**parameters, **bound}).scalar_one())
-        added: list[dict[str, Any]] = answer["rows"][:room]
-        self.rows += added
-        self.is_cut = answer["found"] > len(added)
-        self._bytes_left -= int(answer["bytes"])
-        return added
+    def read(self, statement: TextClause, parameters: Mapping[str, Any]) -> None:
+        """Add the rows of a statement. ``is_full`` afterwards: there are further ones. ``count``: how many were added so far."""
+        room = self._limit - self.count
+        bounds = {"limit": room + 1, "room": room, "bytes_left": MOST_BYTES - self._bytes}
+        bounds["at_least"] = 0 if self.count else 1
+        row = self._session.execute(statement, {**parameters, **bounds}).one()
+        self.is_full = row.found > row.kept
+        if row.kept:
+            self._items.append(row.items)
+            self.count += row.kept
+            self._bytes += int(row.bytes)
+            self._place = json.loads(row.place)
+
+    def page(self, cursor_after: Callable[[list[Any]], str]) -> Page:
+        """What was read. ``cursor_after`` makes a cursor of the last row's place."""
+        return Page(f"[{','.join(self._items)}]", cursor_after(self._place) if self.is_full else None)
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Order by ``column``, then ``id_column``; both ascending or both descending, so that one index serves both.
+    """Order by ``column``, then by ``id``; both ascending or both descending, so that one index serves both.
 
-    ``column`` may be the id itself. A ``nullable`` one may be null in cursors; `fetch_slice` can't order by it, since a
-    row comparison with a null is neither true nor false.
-    ``scope`` says which list this is (resource, sort, filters): cursors of another list are refused.
+    ``column`` may be ``id`` itself. ``kind`` is what its values are in Python; a ``nullable`` one may be null in cursors.
+    ``scope`` says which list this is (resource, filters): cursors of another list are refused.
     """
 
     scope: str
-    column: InstrumentedAttribute[Any]
-    id_column: InstrumentedAttribute[UUID]
+    column: str = "id"
+    kind: type = UUID
     descending: bool = False
     nullable: bool = False
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """Where a row is in this order, for `page_statement`."""
+        return self.column, "id"
 
-def fetch_slice(
-    session: Session,
-    statement: Select[Any],
-    order: Order,
-    limit: int,
-    cursor: str | None,
-    weigh: Callable[[Any], int] = lambda _: 0,
-) -> Slice[Any]:
-    """The rows of ``statement`` after ``cursor``, at most ``limit``, and `MOST_BYTES` by what each weighs.
+    def cursor_after(self, place: Sequence[Any]) -> str:
+        """An opaque cursor that continues after the row at ``place``."""
+        return encode_values(self._fingerprint, *place)
 
-    ``statement`` selects one entity, or columns among which are the order's two under their own names.
+    def place_in(self, cursor: str) -> list[Any]:
+        """The sort value and the id in a cursor of this list.
+
+        Raises:
+            InvalidCursor: it is none, or one of another list. Whatever a client makes up ends here.
+        """
+        value, identifier = decode_values(cursor, self._fingerprint, 2)
+        try:
+            return [_parse(value, self.kind, self.nullable), _parse(identifier, UUID, False)]
+        except (ValueError, OverflowError):
+            raise InvalidCursor from None
+
+    @property
+    def _fingerprint(self) -> int:
+        return crc32(f"{self.scope} {self.column} {self.descending}".encode())
+
+
+def list_by_id(
+    session: Session, order: Order, item: str, matching: str, bound: Mapping[str, Any], limit: int, cursor: str | None
+) -> Page:
+    """A page of the rows that ``matching`` names (a FROM clause with its WHERE), in the order of their ids.
 
     Raises:
         InvalidCursor: the cursor is not one of this list.
     """
-    after = decode_cursor(order, cursor) if cursor else None
-    statement = page_after(statement, order, after).limit(limit + 1)
-    result = session.execute(statement)
-    rows = list(result.scalars() if len(statement.column_descriptions) == 1 else result)
-    kept = rows[: min(limit, _that_fit(map(weigh, rows)))]
-    return Slice(kept, encode_cursor(order, kept[-1]) if len(rows) > len(kept) else None)
+    after = order.place_in(cursor)[1] if cursor else None
+    reader = PageReader(session, limit)
+    reader.read(_by_id(item, matching, order.descending, after is not None), {**bound, "after": after})
+    return reader.page(order.cursor_after)
 
 
-def _that_fit(sizes: Iterable[int]) -> int:
-    """How many of the first have `MOST_BYTES` together; at least one."""
-    sums = list(accumulate(sizes))
-    return max(1, bisect_right(sums, MOST_BYTES))
-
-
-def page_after(statement: Select[Any], order: Order, after: list[Any] | None) -> Select[Any]:
-    """``statement`` ordered, and cut to the rows after the one whose sort value and id are ``after``."""
-    columns = [order.id_column] if order.column is order.id_column else [order.column, order.id_column]
-    if after is not None:
-        mine, theirs = tuple_(*columns), tuple_(*map(_typed, columns, after[-len(columns) :]))
-        statement = statement.where(mine < theirs if order.descending else mine > theirs)
-    return statement.order_by(*(column.desc() if order.descending else column.asc() for column in columns))
-
-
-def _typed(column: InstrumentedAttribute[Any], value: Any) -> Any:
-    return literal(value, column.type)
-
-
-def encode_cursor(order: Order, row: Any) -> str:
-    """An opaque cursor that continues after ``row``."""
-    values = [_plain(getattr(row, column.key)) for column in (order.column, order.id_column)]
-    return encode_values(_fingerprint(order), *values)
-
-
-def decode_cursor(order: Order, cursor: str) -> list[Any]:
-    """The sort value and the id in a cursor of this list.
-
-    Raises:
-        InvalidCursor: it is none, or one of another list. Whatever a client makes up ends here.
-    """
-    value, identifier = decode_values(cursor, _fingerprint(order), 2)
-    try:
-        return [_parse(value, order.column.type.python_type, order.nullable), _parse(identifier, UUID, False)]
-    except (ValueError, OverflowError):
-        raise InvalidCursor from None
-
-
-def _fingerprint(order: Order) -> int:
-    return crc32(f"{order.scope} {order.column.key} {order.descending}".encode())
-
-
-def _plain(value: Any) -> str | int | None:
-    if value is None or isinstance(value, int):
-        return value
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+def _by_id(item: str, matching: str, descending: bool, continues: bool) -> TextClause:
+    after = f"AND id {'<' if descending else '>'} CAST(:after AS uuid)" if continues else ""
+    direction = "DESC" if descending else "ASC"
+    rows = " ".join(("SELECT * FROM", matching, after, "ORDER BY id", direction, "LIMIT :limit"))
+    return page_statement(item, ("id", "id"), rows)
 
 
 def _parse(value: Any, kind: type, nullable: bool) -> Any:

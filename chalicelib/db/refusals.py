@@ -1,13 +1,16 @@
 """What the database refuses, in Landfall's words."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from chalicelib.db.engine import sqlstate
 from chalicelib.errors import Conflict, Contention, DatabaseUnavailable, LandfallError, Unprocessable
+
+ResultT = TypeVar("ResultT")
 
 _DEADLOCK = ("40001", "40P01")
 _LOCKED = "55P03"  # a lock was not to be had in time
@@ -42,9 +45,15 @@ def meaningful_refusals() -> Iterator[None]:
         raise meaning from error
 
 
-def is_deadlock(error: DBAPIError) -> bool:
-    """Whether the server ended a transaction because it and others waited for each other: it may work the next time."""
-    return sqlstate(error.orig) in _DEADLOCK
+def once_more_after_deadlock(work: Callable[[], ResultT]) -> ResultT:
+    """Do some work, which is one transaction, and do it once more if the server ended it because of a deadlock: the transaction
+    that it met has gone on by then."""
+    try:
+        return work()
+    except DBAPIError as error:
+        if sqlstate(error.orig) not in _DEADLOCK:
+            raise
+    return work()
 
 
 def is_contention(error: BaseException) -> bool:

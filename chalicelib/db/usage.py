@@ -1,9 +1,10 @@
 """What an owner uses: what counts towards its quotas, and what S3 holds beside that."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from chalicelib.db.models import Usage
@@ -43,3 +44,10 @@ def read_usage(session: Session, owner_id: UUID, session_id: str = "") -> UsageN
     trash = session.execute(_TRASH_OF_SESSION if session_id else _TRASH_OF_ALL, bound).one()
     files, size = (counted.files, counted.bytes) if counted else (0, 0)
     return UsageNow(files, size, trash.versions, int(trash.bytes))
+
+
+def counted_usage(session: Session, owner_id: UUID, session_ids: Collection[str]) -> dict[str, tuple[int, int]]:
+    """Files and bytes that count towards the quotas of these sessions of an owner; ``""`` stands for all in all."""
+    mine = Usage.owner_id == owner_id, Usage.session_id.in_(session_ids)
+    rows = session.execute(select(Usage.session_id, Usage.files, Usage.bytes).where(*mine))
+    return {row.session_id: (row.files, row.bytes) for row in rows}

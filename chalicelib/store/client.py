@@ -18,10 +18,6 @@ from chalicelib.store.multipart import Multipart
 _CHECKSUMS = ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256")
 
 
-# S3's words, in the answer to a deletion of many, for one whose ETag is another one by now, that is gone, or being written.
-CHANGED = frozenset({"PreconditionFailed", "NoSuchKey", "ConditionalRequestConflict"})
-
-
 class ObjectStore:
     """S3 behind one client. Safe to share between threads.
 
@@ -89,7 +85,7 @@ class ObjectStore:
         """Delete up to 1,000 objects, each named by key and version id (None: the current one). Returns for each of them a
         `Deletion`, or S3's error code if it was not deleted.
 
-        ``etags``, one for each name, "" for none: where another object is there by now, AWS answers one of `CHANGED`. Other
+        ``etags``, one for each name, "" for none: where another object is there by now, AWS says so in the error code. Other
         stores may not ask, and an old botocore can't.
         """
         request = self._client.meta.service_model.operation_model("DeleteObjects").input_shape

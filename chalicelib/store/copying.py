@@ -3,12 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from hashlib import md5
 from typing import Any
 from urllib.parse import urlencode
 
-from chalicelib.catalog.objects import Part
+from chalicelib.catalog.objects import Copied, Over, Part, Source
 from chalicelib.catalog.parts import MIB, part_size
 from chalicelib.errors import LandfallError, NotFound, PreconditionFailed
 from chalicelib.store.failures import translating
@@ -19,46 +18,6 @@ _PART_BYTES = 256 * MIB
 _COPIERS = 8
 _HEADERS = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType", "Metadata",
             "StorageClass")  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """The very object to copy: this version or, without versions (empty id), only as long as it has this ETag."""
-
-    bucket: str
-    key: str
-    version_id: str
-    etag: str
-    size: int
-
-    def version(self) -> dict[str, str]:
-        """The version, as S3's operations on one object take it."""
-        return {"VersionId": self.version_id} if self.version_id else {}
-
-    def parameters(self) -> dict[str, Any]:
-        """The source, as S3's operations take it."""
-        version = self.version()
-        parameters: dict[str, Any] = {"CopySource": {"Bucket": self.bucket, "Key": self.key, **version}}
-        return parameters if self.version_id else parameters | {"CopySourceIfMatch": f'"{self.etag}"'}
-
-
-@dataclass(frozen=True, slots=True)
-class Copied:
-    """The very object that a copy made: its version id (empty without versions) and its ETag."""
-
-    version_id: str
-    etag: str
-
-
-@dataclass(frozen=True, slots=True)
-class Over:
-    """What a copy may replace: nothing at all, or with ``etag`` only the object that has it."""
-
-    etag: str = ""
-
-    def parameters(self) -> dict[str, str]:
-        """The condition, as S3's operations take it."""
-        return {"IfMatch": f'"{self.etag}"'} if self.etag else {"IfNoneMatch": "*"}
 
 
 class Copier:
@@ -94,9 +53,9 @@ class Copier:
             return self._copy_in_parts(source, bucket, key, headers, on_part, foretell, over)
         options = {"ChecksumAlgorithm": "SHA256", "MetadataDirective": "REPLACE", **headers}
         if over is not None and self._takes_conditions:
-            options |= over.parameters()
+            options |= _condition(over)
         with translating(f"copy an object of {source.bucket}"):
-            answer = self._client.copy_object(Bucket=bucket, Key=key, **options, **source.parameters())
+            answer = self._client.copy_object(Bucket=bucket, Key=key, **options, **_source(source))
         return _copied(answer, answer["CopyObjectResult"])
 
     @property
@@ -116,7 +75,7 @@ class Copier:
     def _headers(self, source: Source) -> dict[str, Any]:
         """The source's headers: parts don't bring them along, nor does a copy for which one of them is replaced."""
         with translating(f"read an object of {source.bucket}"):
-            head = self._client.head_object(Bucket=source.bucket, Key=source.key, **source.version())
+            head = self._client.head_object(Bucket=source.bucket, Key=source.key, **_version(source))
         return {name: head[name] for name in _HEADERS if head.get(name)}
 
     def _copy_in_parts(
@@ -141,7 +100,7 @@ class Copier:
                     parts.append(part)
                     on_part()
             foretell(_etag_of(parts))
-            answer = self._multipart.complete(bucket, key, upload_id, parts, over.parameters() if over else {})
+            answer = self._multipart.complete(bucket, key, upload_id, parts, _condition(over) if over else {})
             return _copied(answer, answer)
         except BaseException:
             with suppress(LandfallError):  # why it failed is what the caller must know
@@ -151,7 +110,7 @@ class Copier:
     def _tags(self, source: Source) -> dict[str, str]:
         """The source's tags, which a copy in one request brings along by itself."""
         with translating(f"read an object of {source.bucket}"):
-            answer = self._client.get_object_tagging(Bucket=source.bucket, Key=source.key, **source.version())
+            answer = self._client.get_object_tagging(Bucket=source.bucket, Key=source.key, **_version(source))
         tags = urlencode({tag["Key"]: tag["Value"] for tag in answer["TagSet"]})
         return {"Tagging": tags} if tags else {}
 
@@ -165,9 +124,25 @@ class Copier:
                 UploadId=upload_id,
                 PartNumber=number,
                 CopySourceRange=f"bytes={first}-{last}",
-                **source.parameters(),
+                **_source(source),
             )
         return Part(number, answer["CopyPartResult"]["ETag"], last - first + 1)
+
+
+def _version(source: Source) -> dict[str, str]:
+    """The version, as S3's operations on one object take it."""
+    return {"VersionId": source.version_id} if source.version_id else {}
+
+
+def _source(source: Source) -> dict[str, Any]:
+    """The source, as S3's operations that copy take it."""
+    parameters: dict[str, Any] = {"CopySource": {"Bucket": source.bucket, "Key": source.key, **_version(source)}}
+    return parameters if source.version_id else parameters | {"CopySourceIfMatch": f'"{source.etag}"'}
+
+
+def _condition(over: Over) -> dict[str, str]:
+    """What may be at the destination, as S3's operations take it."""
+    return {"IfMatch": f'"{over.etag}"'} if over.etag else {"IfNoneMatch": "*"}
 
 
 def _copied(answer: dict[str, Any], result: dict[str, Any]) -> Copied:

@@ -3,21 +3,11 @@
 Whatever is signed is enforced by S3: a PUT with another length, type or checksum than the signed one is refused (403).
 """
 
-from dataclasses import dataclass, field
 from typing import Any
 
+from chalicelib.catalog.objects import SignedRequest
 from chalicelib.store.failures import translating
 from chalicelib.store.response_headers import DEFAULT_MEDIA_TYPE, response_headers
-
-
-@dataclass(frozen=True, slots=True)
-class SignedRequest:
-    """A request for the client to send. All ``headers`` must be sent as they are; ``fields`` are those of a form."""
-
-    method: str
-    url: str
-    headers: dict[str, str] = field(default_factory=dict)
-    fields: dict[str, str] = field(default_factory=dict)
 
 
 class Links:

@@ -1,9 +1,11 @@
 """Multipart uploads: S3's own protocol for large objects."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from chalicelib.catalog.objects import Part
+from chalicelib.errors import NotFound
 from chalicelib.store.failures import translating
 
 _NOTHING_THERE: Mapping[str, str] = {"IfNoneMatch": "*"}
@@ -58,6 +60,12 @@ class Multipart:
         """Throw away all parts."""
         with translating(f"abort an upload to {bucket}"):
             self._client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id)
+
+    def abort_all(self, bucket: str, key: str) -> None:
+        """Throw away all parts of all uploads to ``key``."""
+        for upload_id in self.list_ids(bucket, key):
+            with suppress(NotFound):
+                self.abort(bucket, key, upload_id)
 
     def put_part(self, bucket: str, key: str, upload_id: str, number: int, body: bytes) -> Part:
         """Store a part whose bytes are here."""

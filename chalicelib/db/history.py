@@ -1,21 +1,22 @@
-"""Reading the history of a file: its versions and its events, page by page, also those at places that it had before."""
+"""The history of files: their versions and their events, page by page, also those at locations that they had before."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
-from chalicelib.catalog.objects import Current
+from chalicelib.catalog.objects import Current, DeleteMarker, HiddenObject, Location, ObjectVersion
 from chalicelib.db.current_version import current_version
 from chalicelib.db.cursors import decode_values, encode_values
-from chalicelib.db.pages import JsonPage, Slice, as_json_page
+from chalicelib.db.pages import Page, PageReader, in_utc, page_statement
 from chalicelib.errors import InvalidCursor
 
-# Which versions at a place that a file had are its own: the one that it left there, and what ranks below that one, by what is
-# known by now of it. S3 stored none of them later; that is asked, too, for what we saw ourselves ranks low. Of a place that is
-# still the file's, all are. Without version ids the row may hold another object by now: its ETag tells.
+# Which versions at a location that a file had are its own: the one that it left there, and those that rank below that one, by
+# what is known of it by now. S3 stored none of them later; that is compared too, because what we observed ourselves ranks low.
+# At the location that is still the file's, all are its own. Without version ids the row may hold another object by now: its
+# ETag tells.
 _BELONGS = """(
     CAST(:until AS timestamptz) IS NULL
     OR CASE WHEN CAST(:left_version AS text) IS NULL THEN coalesce(v.stored_at <= CAST(:until AS timestamptz), true)
@@ -28,36 +29,37 @@ _BELONGS = """(
 _CURRENT_VERSION = f"(SELECT now.version_id FROM ({current_version(':bucket', ':key')}) AS now)"  # noqa: S608 - no values
 
 # A row without a put is only the tombstone of a version whose put never came, and "*" that of a whole key.
-_VERSIONS = text(
-    as_json_page(
-        """
+_VERSIONS = page_statement(
+    f"""version_id, is_current, is_delete_marker, removed, size, etag, media_type, inspection, inspection_problem,
+        {in_utc("stored_at")} AS stored_at""",
+    ("put_rank", "version_id"),
+    """
     SELECT v.version_id, v.is_delete_marker, NOT v.alive AS removed, v.size, v.etag, v.media_type, v.inspection,
-        v.inspect_problem AS inspection_problem, v.stored_at, v.put_rank AS place,
+        v.inspect_problem AS inspection_problem, v.stored_at, v.put_rank,
         CAST(:until AS timestamptz) IS NULL AND v.version_id IS NOT DISTINCT FROM {current} AS is_current
     FROM object_versions AS v
     WHERE v.bucket = :bucket AND v.key = :key AND v.put_rank <> '' AND v.version_id <> '*'
         AND {belongs}
-        AND (CAST(:place AS text) IS NULL OR (v.put_rank, v.version_id) < (:place, :version_id))
+        AND (CAST(:after_rank AS text) IS NULL OR (v.put_rank, v.version_id) < (:after_rank, :after_version))
     ORDER BY v.put_rank DESC, v.version_id DESC
     LIMIT :limit
-""".replace("{belongs}", _BELONGS).replace("{current}", _CURRENT_VERSION)
-    )
+""".replace("{belongs}", _BELONGS).replace("{current}", _CURRENT_VERSION),
 )
 
 # An event without a time is kept at the epoch: the partition key can't be null.
-_EVENTS = text(
-    as_json_page("""
-    SELECT e.id, e.change, e.event_name, e.version_id, e.sequencer, e.size, e.etag, nullif(e.event_time, 'epoch') AS
-        event_time, e.recorded_at, e.rank AS place
-    FROM file_events AS e
+_EVENTS = page_statement(
+    f"""id, change, event_name, version_id, sequencer, size, etag, {in_utc("nullif(event_time, 'epoch')")} AS event_time,
+        {in_utc("recorded_at")} AS recorded_at""",
+    ("rank", "version_id"),
+    """
+    SELECT e.* FROM file_events AS e
     WHERE e.bucket = :bucket AND e.key = :key
         AND (CAST(:until AS timestamptz) IS NULL OR e.event_time <= CAST(:until AS timestamptz))
-        AND (CAST(:place AS text) IS NULL OR (e.rank, e.version_id) > (:place, :version_id))
+        AND (CAST(:after_rank AS text) IS NULL OR (e.rank, e.version_id) > (:after_rank, :after_version))
     ORDER BY e.rank, e.version_id
     LIMIT :limit
-""")
+""",
 )
-
 
 # The newest object of each key, and the markers above it, all of them alive: removing those makes it the current one again.
 _UNINSPECTED = "(v.inspect_after IS NOT NULL OR v.inspect_problem IS NOT NULL)"
@@ -77,22 +79,14 @@ CROSS JOIN LATERAL (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class HiddenObject:
-    """The newest object of a deleted file. ``markers``: version id and rank of each delete marker above it."""
-
-    version: "VersionPlace"
-    markers: list[tuple[str, str]]
-
-
-def hidden_objects(session: Session, places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], HiddenObject]:
-    """What could be brought back at these (bucket, key) places; those where S3 holds no version are left out."""
-    bound = {"buckets": [bucket for bucket, _ in places], "keys": [key for _, key in places]}
+def hidden_objects(session: Session, locations: Sequence[Location]) -> dict[Location, HiddenObject]:
+    """What could be brought back at these locations; those where S3 holds no version are left out."""
+    bound = {"buckets": [bucket for bucket, _ in locations], "keys": [key for _, key in locations]}
     return {
-        places[row.place - 1]: HiddenObject(
-            VersionPlace(
-                bucket=places[row.place - 1][0],
-                key=places[row.place - 1][1],
+        locations[row.place - 1]: HiddenObject(
+            ObjectVersion(
+                bucket=locations[row.place - 1].bucket,
+                key=locations[row.place - 1].key,
                 version_id=row.version_id,
                 put_rank=row.put_rank,
                 size=row.size,
@@ -101,7 +95,7 @@ def hidden_objects(session: Session, places: Sequence[tuple[str, str]]) -> dict[
                 is_uninspected=row.is_uninspected,
                 is_mismatch=row.is_mismatch,
             ),
-            [(version, rank) for version, rank in row.markers or ()],
+            [DeleteMarker(version, rank) for version, rank in row.markers or ()],
         )
         for row in session.execute(_HIDDEN, bound)
     }
@@ -119,46 +113,31 @@ FROM object_versions AS v WHERE v.bucket = :bucket AND v.key = :key
 
 
 def current_at(session: Session, bucket: str, key: str) -> Current | None:
-    """What is known of a place; None if nothing ever was there."""
+    """What is known of a location; None if nothing ever was there."""
     row = session.execute(_CURRENT, {"bucket": bucket, "key": key}).one()
     return None if row.rank is None else Current(row.version_id, row.rank)
 
 
 _VERSIONS_THERE = text(
     """
-SELECT v.version_id, v.put_rank FROM object_versions AS v
+SELECT v.bucket, v.key, v.version_id, v.put_rank FROM object_versions AS v
 WHERE v.bucket = :bucket AND v.key = :key AND v.alive AND v.version_id <> '*' AND {belongs}
 ORDER BY v.is_delete_marker, v.put_rank LIMIT :limit
 """.replace("{belongs}", _BELONGS)
 )
 
 
-@dataclass(frozen=True, slots=True)
-class VersionPlace:
-    """A version that S3 holds, and where."""
-
-    bucket: str
-    key: str
-    version_id: str
-    put_rank: str
-    size: int | None = None
-    etag: str | None = None
-    media_type: str | None = None
-    is_uninspected: bool = False
-    is_mismatch: bool = False
-
-
-def versions_of(session: Session, file_id: str, most: int) -> list[VersionPlace]:
-    """Up to ``most`` versions of a file that S3 holds, at places that it had before, too; objects before delete markers."""
-    found: list[VersionPlace] = []
-    for place in _places(session, file_id):
-        rows = session.execute(_VERSIONS_THERE, {**place, "limit": most - len(found)})
-        found += [VersionPlace(place["bucket"], place["key"], row.version_id, row.put_rank) for row in rows]
+def versions_of(session: Session, file_id: UUID, most: int) -> list[ObjectVersion]:
+    """Up to ``most`` versions of a file that S3 holds, also at locations that it had before; objects before delete markers."""
+    found: list[ObjectVersion] = []
+    for location in _locations(session, file_id):
+        rows = session.execute(_VERSIONS_THERE, {**location, "limit": most - len(found)})
+        found += [ObjectVersion(row.bucket, row.key, row.version_id, row.put_rank) for row in rows]
     return found
 
 
-# The file's own place, and those that it had before, each once: it may have come back. ``left_…`` is what it left there last.
-_PLACES_OF = text("""
+# The file's own location, and those that it had before, each once: it may have come back. ``left_…`` is what it left there last.
+_LOCATIONS_OF = text("""
 SELECT DISTINCT ON (a.until, a.bucket, a.key) a.bucket, a.key, nullif(a.until, 'infinity') AS until,
     a.left_version, a.left_etag, a.left_stored_at
 FROM (
@@ -185,62 +164,63 @@ WHERE v.bucket = :bucket AND v.key = :key AND v.version_id = :version_id
 )
 
 
-def find_version(session: Session, file: Mapping[str, Any], version_id: str) -> VersionPlace | None:
-    """A version of a file that S3 holds, at its place or at one that it had; ``null`` is the one from before versioning."""
+def find_version(session: Session, file_id: UUID, version_id: str) -> ObjectVersion | None:
+    """A version of a file that S3 holds, at its location or at one that it had; ``null`` is the one from before versioning."""
     wanted = "" if version_id == "null" else version_id
-    for place in _places(session, file["id"]):
-        row = session.execute(_VERSION, {**place, "version_id": wanted}).one_or_none()
+    for location in _locations(session, file_id):
+        row = session.execute(_VERSION, {**location, "version_id": wanted}).one_or_none()
         if row is not None:
-            return VersionPlace(*row)
+            return ObjectVersion(*row)
     return None
 
 
-def list_versions(session: Session, file_id: str, limit: int, cursor: str | None) -> Slice[dict[str, Any]]:
-    """A page of a file's versions, the newest put first; those at places that it had before come last.
+def list_versions(session: Session, file_id: UUID, limit: int, cursor: str | None) -> Page:
+    """A page of a file's versions, the newest put first; those at locations that it had before come last.
 
     Raises:
         InvalidCursor: the cursor is not one of this list.
     """
-    return _page(session, _VERSIONS, "versions", _places(session, file_id), limit, cursor)
+    return _page(session, _VERSIONS, "versions", _locations(session, file_id), limit, cursor)
 
 
-def list_events(session: Session, file_id: str, limit: int, cursor: str | None) -> Slice[dict[str, Any]]:
+def list_events(session: Session, file_id: UUID, limit: int, cursor: str | None) -> Page:
     """A page of a file's events, in the order in which they happened, not that in which they arrived.
 
     Raises:
         InvalidCursor: the cursor is not one of this list.
     """
-    return _page(session, _EVENTS, "events", _places(session, file_id)[::-1], limit, cursor)
+    return _page(session, _EVENTS, "events", _locations(session, file_id)[::-1], limit, cursor)
 
 
-# What the statements above take of a place.
-_Place = dict[str, Any]
+# The parameters that the statements above take of a location.
+_Bound = Mapping[str, Any]
 
 
-def _places(session: Session, file_id: str) -> list[_Place]:
-    return [dict(row) for row in session.execute(_PLACES_OF, {"file_id": file_id}).mappings()]
+def _locations(session: Session, file_id: UUID) -> list[_Bound]:
+    return [dict(row) for row in session.execute(_LOCATIONS_OF, {"file_id": file_id}).mappings()]
 
 
 def _page(
-    session: Session, statement: TextClause, name: str, places: Sequence[_Place], limit: int, cursor: str | None
-) -> Slice[dict[str, Any]]:
-    """Walk the places one after the other until there is a page; the cursor says where it stopped."""
-    number, place, version_id = _decode(name, cursor, len(places)) if cursor else (0, None, None)
-    page = JsonPage(limit)
-    for index in range(number, len(places)):
-        for row in page.read(session, statement, {**places[index], "place": place, "version_id": version_id}):
-            row["number"] = index
-        if page.is_cut:
-            last = page.rows[-1]
-            return Slice(page.rows, encode_values(name, last["number"], last["place"], last["version_id"]))
-        place = version_id = None
-    return Slice(page.rows, None)
+    session: Session, statement: TextClause, name: str, locations: Sequence[_Bound], limit: int, cursor: str | None
+) -> Page:
+    """Walk the locations one after the other until there is a page; the cursor says where it stopped."""
+    number, rank, version_id = _decode(name, cursor, len(locations)) if cursor else (0, None, None)
+    reader, at = PageReader(session, limit), number
+    for index in range(number, len(locations)):
+        taken = reader.count
+        reader.read(statement, {**locations[index], "after_rank": rank, "after_version": version_id})
+        if reader.count > taken:
+            at = index  # of the last row
+        if reader.is_full:
+            break
+        rank = version_id = None
+    return reader.page(lambda place: encode_values(name, at, *place))
 
 
-def _decode(name: str, cursor: str, places: int) -> tuple[int, str, str]:
-    number, place, version_id = decode_values(cursor, name, 3)
-    if type(number) is not int or not 0 <= number < places:
+def _decode(name: str, cursor: str, locations: int) -> tuple[int, str, str]:
+    number, rank, version_id = decode_values(cursor, name, 3)
+    if type(number) is not int or not 0 <= number < locations:
         raise InvalidCursor
-    if not isinstance(place, str) or not isinstance(version_id, str):
+    if not isinstance(rank, str) or not isinstance(version_id, str):
         raise InvalidCursor
-    return number, place, version_id
+    return number, rank, version_id

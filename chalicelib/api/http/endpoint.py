@@ -1,0 +1,264 @@
+"""`endpoint` and `stepwise_endpoint`: everything between a Chalice route and a service call, the same for all routes.
+
+::
+
+    @routes.route("/api/users/{user_id}", methods=["PATCH"], **JSON)
+    @endpoint(path=UserPath, body=UserPatch, response=UserOut, errors=(NotFound, Conflict))
+    def patch_user(call: Call[UserPath, None, UserPatch]) -> User:
+        '''Change some fields of a user.'''
+        return users.change_user(call.tx, call.path.user_id, call.body.changes())
+
+There are two kinds. An `endpoint` runs in one transaction, which is committed before the client hears of it. It hands its
+function a `Call` with that transaction. A deadlock runs it once more, so it must not act on anything but the transaction. A
+`stepwise_endpoint` acts on the object store, too, or waits. It hands its function a `StepwiseCall` with a context, from which
+services open transactions. A function of the one kind does not type-check under the decorator of the other.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property, wraps
+from typing import Any, Generic, Required
+
+from chalice.app import Response
+from pydantic import BaseModel, TypeAdapter
+from typing_extensions import TypedDict, TypeVar, Unpack
+
+from chalicelib import runtime, telemetry
+from chalicelib.api.http import problems, reading
+from chalicelib.api.http.exchange import Exchange
+from chalicelib.api.http.workarounds import JSON as JSON
+from chalicelib.api.http.workarounds import current_exchange
+from chalicelib.db.engine import Session
+from chalicelib.db.refusals import meaningful_refusals
+from chalicelib.errors import Contention, LandfallError
+from chalicelib.services.accounts.principals import ANYBODY, Principal, identify
+from chalicelib.services.context import Context, Transaction
+
+PathT = TypeVar("PathT", default=Any)
+QueryT = TypeVar("QueryT", default=Any)
+BodyT = TypeVar("BodyT", default=Any)
+
+View = Callable[..., Response]
+_ALWAYS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+JSON_TYPES = ("application/json",)
+
+
+@dataclass(frozen=True, slots=True)
+class Request(Generic[PathT, QueryT, BodyT]):
+    """One validated request. ``Request[UserPath, None, UserPatch]`` says which models its parts are of."""
+
+    exchange: Exchange
+    path: PathT
+    query: QueryT
+    body: BodyT
+
+    @property
+    def base_url(self) -> str:
+        """Where the API is, for links: see `Exchange.base_url`."""
+        return self.exchange.base_url
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Request[PathT, QueryT, BodyT]):
+    """A request that is answered in one transaction."""
+
+    tx: Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class StepwiseCall(Request[PathT, QueryT, BodyT]):
+    """A request that is answered in steps, each with a transaction of its own or with none."""
+
+    ctx: Context
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHeader:
+    """A header that a route reads, as the OpenAPI document tells of it."""
+
+    name: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class JsonText:
+    """A body that is JSON already, in the response's shape to the letter: it is sent as it is. Postgres writes lists so, and the
+    tests hold every answer against its schema."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer with a status or headers of its own."""
+
+    body: Any
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Options(TypedDict, total=False):
+    """What a route tells of itself.
+
+    Attributes:
+        response: schema of a successful answer; None if it is empty, or text of ``media_type``. The function returns anything
+            that it can validate from, attributes included, or a `Reply` with such a body. What the function raises becomes a
+            problem document.
+        status, also: the status of a successful answer, and others that it may have.
+        path, query, body: models of the request's parts. Without a model no parameter is accepted, and the body is
+            not read. Unknown fields are refused.
+        errors: what it may raise beyond what every route may: see `chalicelib.api.http.openapi`.
+        content_types: media types that the body may have. A route that reads ``call.exchange.raw_body`` names its own.
+        anonymous: answer everyone, identified or not.
+        raw_body, headers: describe, in the OpenAPI document alone, a body and headers that the function reads from
+            ``call.exchange``.
+    """
+
+    response: Required[Any]
+    status: int
+    also: tuple[int, ...]
+    path: type[BaseModel] | None
+    query: type[BaseModel] | None
+    body: type[BaseModel] | None
+    errors: tuple[type[LandfallError], ...]
+    content_types: tuple[str, ...]
+    anonymous: bool
+    media_type: str
+    raw_body: type[BaseModel] | None
+    headers: tuple[RequestHeader, ...]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A route's `Options`, for the OpenAPI document, and how to serialise. The first line of the function's docstring is the
+    summary in that document, the rest the description."""
+
+    function: Callable[[Any], Any]
+    in_one_transaction: bool
+    response: Any
+    status: int = 200
+    also: tuple[int, ...] = ()
+    path: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    body: type[BaseModel] | None = None
+    errors: tuple[type[LandfallError], ...] = ()
+    content_types: tuple[str, ...] = JSON_TYPES
+    anonymous: bool = False
+    media_type: str = "application/json"
+    raw_body: type[BaseModel] | None = None
+    headers: tuple[RequestHeader, ...] = ()
+
+    @property
+    def reads_body(self) -> bool:
+        """Whether a body is expected: its media type is checked even where the route itself parses it."""
+        return self.body is not None or self.content_types != JSON_TYPES
+
+    @cached_property
+    def adapter(self) -> TypeAdapter[Any]:
+        """Built at the first answer: building all of them at import would cost every cold start."""
+        return TypeAdapter(self.response)
+
+    def serialise(self, body: Any) -> str:
+        """``body`` as text: through the response schema, or as it is where it is text already."""
+        if isinstance(body, JsonText):
+            return body.text
+        if self.response is None or body is None:
+            return "" if body is None else str(body)
+        value = self.adapter.validate_python(body, from_attributes=True)
+        return self.adapter.dump_json(value).decode()
+
+
+def endpoint(**options: Unpack[Options]) -> Callable[[Callable[[Call], Any]], View]:
+    """Make a Chalice view of a function that takes one `Call`: see the module."""
+    return lambda function: _view(Endpoint(function, True, **options), _in_one_transaction)
+
+
+def stepwise_endpoint(**options: Unpack[Options]) -> Callable[[Callable[[StepwiseCall], Any]], View]:
+    """Make a Chalice view of a function that takes one `StepwiseCall`: see the module."""
+    return lambda function: _view(Endpoint(function, False, **options), _in_steps)
+
+
+_Answering = Callable[[Endpoint, Exchange, dict[str, str]], Response]
+
+
+def _view(spec: Endpoint, answering: _Answering) -> View:
+    @wraps(spec.function)
+    def view(**path_values: str) -> Response:
+        return answer(current_exchange(), lambda exchange: answering(spec, exchange, path_values))
+
+    view.endpoint = spec  # type: ignore[attr-defined]
+    return view
+
+
+def answer(exchange: Exchange, work: Callable[[Exchange], Response]) -> Response:
+    """What ``work`` answers, or the problem it ran into, with the headers and the log line that every answer has."""
+    try:
+        response = work(exchange)
+    except Exception as error:  # noqa: BLE001 - the outermost edge: Chalice would answer in a shape of its own
+        response = problems.response_to(error, exchange)
+    if exchange.method == "HEAD":
+        response.body = ""
+    response.headers = {"X-Request-Id": exchange.request_id, **_ALWAYS, **response.headers}
+    telemetry.log(
+        "info",
+        "request",
+        method=exchange.method,
+        route=exchange.route,
+        status=response.status_code,
+        ms=exchange.milliseconds,
+        request_id=exchange.request_id,
+        user_id=exchange.principal and exchange.principal.user_id,
+    )
+    return response
+
+
+def _in_one_transaction(spec: Endpoint, exchange: Exchange, path_values: dict[str, str]) -> Response:
+    def attempt() -> Response:
+        with meaningful_refusals(), runtime.transaction() as session:
+            principal = _identify(spec, exchange, session)
+            tx = Transaction(session, runtime.settings(), principal, runtime.now(), runtime.store)
+            return _respond(spec, Call(exchange, *_read(spec, exchange, path_values), tx))
+
+    try:
+        return attempt()
+    except Contention:
+        # The other one has won and gone on: the second try rarely meets it again.
+        return attempt()
+
+
+def _in_steps(spec: Endpoint, exchange: Exchange, path_values: dict[str, str]) -> Response:
+    with meaningful_refusals():
+        # A session takes a connection at its first query only: for the demo user, never.
+        if spec.anonymous:
+            principal = ANYBODY
+        else:
+            with runtime.transaction() as session:
+                principal = _identify(spec, exchange, session)
+        ctx = runtime.context(principal)
+        return _respond(spec, StepwiseCall(exchange, *_read(spec, exchange, path_values), ctx, ctx.now))
+
+
+def _identify(spec: Endpoint, exchange: Exchange, session: Session) -> Principal:
+    if spec.anonymous:
+        return ANYBODY
+    exchange.principal = identify(exchange.headers, runtime.settings(), session)
+    return exchange.principal
+
+
+def _read(spec: Endpoint, exchange: Exchange, path_values: dict[str, str]) -> tuple[Any, Any, Any]:
+    """The request's parts as their models have them."""
+    path = reading.read_path(spec.path, path_values)
+    query = reading.read_query(spec.query, exchange.query_values)
+    if spec.reads_body:
+        reading.require_media_type(exchange.content_type, spec.content_types, bool(exchange.raw_body))
+    return path, query, reading.read_body(spec.body, exchange.raw_body) if spec.body else None
+
+
+def _respond(spec: Endpoint, call: Request) -> Response:
+    result = spec.function(call)
+    reply = result if isinstance(result, Reply) else Reply(result, spec.status)
+    headers: dict[str, str | list[str]] = {} if reply.body is None else {"Content-Type": spec.media_type}
+    headers |= reply.headers
+    return Response(spec.serialise(reply.body), headers, reply.status)

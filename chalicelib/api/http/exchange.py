@@ -1,0 +1,86 @@
+"""What one request says about itself, the same behind API Gateway and under ``chalice local``."""
+
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any, cast
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from chalice.app import Request
+
+from chalicelib import runtime
+from chalicelib.services.accounts.principals import Principal
+
+
+class Exchange:
+    """A request being answered. ``principal`` is None until the caller is identified."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.started = perf_counter()
+        self.principal: Principal | None = None
+        self.request_id: str = _request_id(request)
+
+    @property
+    def method(self) -> str:
+        """The HTTP method, upper case."""
+        return str(self.request.method)
+
+    @property
+    def route(self) -> str:
+        """The route's pattern: ``/api/users/{user_id}``."""
+        return str(self.request.path)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The request's headers, looked up without regard to case."""
+        return cast(Mapping[str, str], self.request.headers)
+
+    @property
+    def content_type(self) -> str:
+        """The whole ``Content-Type`` header; empty if there is none."""
+        return self.headers.get("content-type", "")
+
+    @property
+    def raw_body(self) -> bytes:
+        """The body's bytes; empty if there is none."""
+        return cast(bytes, self.request.raw_body)
+
+    @property
+    def query_values(self) -> dict[str, list[str]]:
+        """Every query parameter with all of its values."""
+        query = self.request.query_params
+        return {} if query is None else {name: query.getlist(name) for name in query}
+
+    @property
+    def url_path(self) -> str:
+        """The path below `base_url`, as sent: percent-encoded, without query."""
+        context = self.request.context
+        path = str(self._event.get("path") or context.get("path") or context["resourcePath"])
+        # A request line may name a whole URL, with whatever host.
+        return path if path.startswith("/") else urlsplit(path).path or "/"
+
+    @property
+    def base_url(self) -> str:
+        """Where the API is, for links: as `LANDFALL_PUBLIC_URL` says or, behind API Gateway, by the name that it was called by.
+        Without a last slash. No header says so: anyone may send any ``Host``.
+        """
+        if public := runtime.settings().public_url:
+            return public.rstrip("/")
+        seen = str(self.request.context.get("path", ""))
+        domain = str(self.request.context.get("domainName", ""))
+        return (f"https://{domain}" if domain else "") + seen.removesuffix(self.url_path).rstrip("/")
+
+    @property
+    def milliseconds(self) -> float:
+        """Time since the request came in."""
+        return round((perf_counter() - self.started) * 1000, 2)
+
+    @property
+    def _event(self) -> dict[str, Any]:
+        return self.request.to_original_event()
+
+
+def _request_id(request: Request) -> str:
+    # ``chalice local`` gives no requestId, but a context that has one.
+    return str(request.context.get("requestId") or getattr(request.lambda_context, "aws_request_id", None) or uuid4())

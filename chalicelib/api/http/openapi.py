@@ -1,0 +1,317 @@
+"""The OpenAPI 3.1 document, derived from the registered routes and their schemas: no second source to forget."""
+
+import inspect
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any, get_origin
+
+from pydantic import BaseModel, TypeAdapter
+
+from chalicelib import errors
+from chalicelib.api.http.endpoint import Endpoint
+from chalicelib.api.http.preconditions import IF_MATCH, IF_NONE_MATCH
+from chalicelib.api.http.problems import INTERNAL, KINDS, MEDIA_TYPE, kind_of
+from chalicelib.api.http.problems import document as problem_document
+from chalicelib.api.schemas.common import Page, Problem
+from chalicelib.api.schemas.files import FileOut
+from chalicelib.api.schemas.jobs import JobOut
+from chalicelib.api.schemas.sessions import SessionOut
+from chalicelib.api.schemas.shares import ShareOut
+from chalicelib.api.schemas.users import UserOut
+from chalicelib.services.accounts.principals import USER_HEADER
+
+Schema = dict[str, Any]
+# (path, method, endpoint) of every route that answers rather than refuses.
+Operation = tuple[str, str, Endpoint]
+
+_VERSION = "0.1.0"
+_REF = "#/components/schemas/{model}"
+_ABOUT = {
+    "users": "Who owns files.",
+    "sessions": "Groups of uploads, under ids that clients choose.",
+    "files": "The catalogue: what is in the buckets.",
+    "uploads": "Sending files: straight to S3, or small ones through the API.",
+    "management": "Copy, move, restore; many files at once; folders, trash, zips, and the jobs behind them.",
+    "shares": "Links for people without an account.",
+    "companion": "The same for Uppy: its Companion's routes, and the one that `signRequest` asks.",
+    "health": "Whether it works.",
+    "docs": "This document.",
+}
+# Generators of clients name classes after tags, so these stay as they are.
+_TAG_OF = dict.fromkeys(("file_jobs", "bulk", "folders", "trash", "zips", "jobs"), "management") | {"uppy": "companion"}
+_INTRODUCTION = """Lists answer `{"items": [...], "next_cursor": ...}`; pass `next_cursor` as `cursor`, or follow the `Link`
+header, for the next page. Errors are problem details (RFC 9457): `detail` says what went wrong, `errors` which fields, and
+`request_id` finds the log. A file uploaded through the API can be read at once; an object put into the bucket appears about a
+second later. Soon after, inspection may refine `media_type`, and S3's own event `stored_at`."""
+_REQUEST_ID = {"description": "Find the request's log lines by it.", "schema": {"type": "string"}}
+_HEADERS_OF_STATUS = {
+    201: {"Location": {"description": "Where it is.", "schema": {"type": "string"}}},
+    202: {"Location": {"description": "Where its job is.", "schema": {"type": "string"}}},
+    302: {"Location": {"description": "Where to go.", "schema": {"type": "string"}}},
+    405: {"Allow": {"description": "The methods that the path takes.", "schema": {"type": "string"}}},
+    503: {"Retry-After": {"description": "Seconds.", "schema": {"type": "string"}}},
+}
+_ETAG = {"ETag": {"description": "Stands for this state of it.", "schema": {"type": "string"}}}
+# What to do next with what was answered: operation, its parameter, and where in the answer its value is.
+_NEXT: Mapping[type[BaseModel], tuple[tuple[str, str, str], ...]] = {
+    FileOut: tuple((name, "file_id", "/id") for name in ("get_file", "download_file", "patch_file", "delete_file")),
+    SessionOut: tuple((name, "session_id", "/session_id") for name in ("get_session", "list_session_files")),
+    UserOut: (("get_user", "user_id", "/id"),),
+    JobOut: (("get_job", "job_id", "/id"), ("cancel_job", "job_id", "/id")),
+    ShareOut: (("revoke_share", "share_id", "/id"),),
+}
+_LINK = {"Link": {"description": 'The next page: `<...>; rel="next"`.', "schema": {"type": "string"}}}
+_EXAMPLE_FIELDS: Mapping[type[errors.LandfallError], Schema] = {
+    errors.InvalidInput: {"where": "query", "field": "colour", "message": "Unknown field."},
+    errors.InvalidCursor: {"where": "query", "field": "cursor", "message": str(errors.InvalidCursor())},
+}
+
+
+def document(routes: Mapping[str, Mapping[str, Any]]) -> Schema:
+    """The document of an app's ``routes``, without servers: those depend on how the client got here."""
+    operations = list(_operations(routes))
+    schemas, components = _schemas(operations)
+    names = _operation_ids(operations)
+    paths: dict[str, Schema] = defaultdict(dict)
+    for path, method, endpoint in operations:
+        operation = _operation(path, endpoint, schemas, components)
+        paths[path][method.lower()] = {"operationId": names[path, method]} | operation
+    tags = dict.fromkeys(_tag(endpoint) for _, _, endpoint in operations)
+    for model in {m for _, _, endpoint in operations for m in (endpoint.path, endpoint.query) if m}:
+        components.pop(model.__name__, None)
+    for model in {m for _, _, endpoint in operations if (m := endpoint.raw_body)}:
+        _make_form(components[model.__name__])
+    for schema in components.values():
+        _drop_defaults(schema)
+    components["Problem"]["properties"]["type"] |= _kinds_of_problems()
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Landfall",
+            "version": _VERSION,
+            "summary": "Files that land in object storage, known at once and never wrongly.",
+            "description": _INTRODUCTION,
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "tags": [{"name": tag, "description": _ABOUT.get(tag, tag)} for tag in tags],
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "parameters": {_USER: _user_parameter()},
+            "securitySchemes": {"user": _user_scheme()},
+        },
+    }
+
+
+def _operations(routes: Mapping[str, Mapping[str, Any]]) -> Iterator[Operation]:
+    for path, entries in routes.items():
+        for method, entry in entries.items():
+            endpoint = getattr(entry.view_function, "endpoint", None)
+            if endpoint is not None and method != "HEAD":
+                yield path, method, endpoint
+
+
+def _operation_ids(operations: list[Operation]) -> dict[tuple[str, str], str]:
+    """The function's name; of a function that serves two paths, the second gets a number."""
+    names: dict[tuple[str, str], str] = {}
+    for path, method, endpoint in sorted(operations, key=lambda operation: -len(operation[0])):
+        name, number = endpoint.function.__name__, 2
+        while (unique := name if number == 2 else f"{name}_{number - 1}") in names.values():
+            number += 1
+        names[path, method] = unique
+    return names
+
+
+def _schemas(operations: list[Operation]) -> tuple[dict[Any, Schema], dict[str, Schema]]:
+    """The schema of every model in use, in a call or an answer, and the components they refer to."""
+    inputs: dict[Any, tuple[Any, Any, TypeAdapter[Any]]] = {
+        (Problem, "serialization"): (Problem, "serialization", TypeAdapter(Problem))
+    }
+    for _, _, endpoint in operations:
+        for model in (endpoint.path, endpoint.query, endpoint.body, endpoint.raw_body):
+            if model is not None:
+                inputs[model, "validation"] = (model, "validation", TypeAdapter(model))
+        if endpoint.response is not None:
+            inputs[endpoint.response, "serialization"] = (endpoint.response, "serialization", endpoint.adapter)
+    schemas, shared = TypeAdapter.json_schemas(inputs.values(), ref_template=_REF)
+    return dict(schemas), shared.get("$defs", {})
+
+
+def _operation(path: str, endpoint: Endpoint, schemas: dict[Any, Schema], components: dict[str, Schema]) -> Schema:
+    summary, _, description = (inspect.getdoc(endpoint.function) or "").partition("\n")
+    operation: Schema = {
+        "tags": [_tag(endpoint)],
+        "summary": summary.rstrip("."),
+        "description": _unwrapped(description.strip()),
+        "parameters": [
+            *_parameters("path", endpoint.path, schemas, components),
+            *_parameters("query", endpoint.query, schemas, components),
+            *(_header_parameter(header.name, header.description) for header in endpoint.headers),
+            *([] if endpoint.anonymous else [{"$ref": f"#/components/parameters/{_USER}"}]),
+        ],
+        "responses": _responses(path, endpoint, schemas),
+        "security": [] if endpoint.anonymous else [{}, {"user": []}],
+    }
+    if endpoint.reads_body:
+        operation["requestBody"] = _request_body(endpoint, schemas)
+    return operation
+
+
+def _tag(endpoint: Endpoint) -> str:
+    module = endpoint.function.__module__.rpartition(".")[2]
+    return _TAG_OF.get(module, module)
+
+
+def _unwrapped(text: str) -> str:
+    """Markdown keeps source line breaks in some viewers: one line for each paragraph."""
+    return re.sub(r"(?<!\n)\n(?![\n\-*])", " ", text)
+
+
+def _parameters(
+    where: str, model: type[BaseModel] | None, schemas: dict[Any, Schema], components: dict[str, Schema]
+) -> Iterator[Schema]:
+    if model is None:
+        return
+    schema = schemas[model, "validation"]
+    schema = components[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    for name, value in schema.get("properties", {}).items():
+        described = _without_null({key: part for key, part in value.items() if key != "description"})
+        parameter = {"name": name, "in": where, "required": name in schema.get("required", []), "schema": described}
+        if described.get("type") == "object":
+            parameter |= {"style": "deepObject", "explode": True}
+        yield parameter | ({"description": value["description"]} if "description" in value else {})
+
+
+def _header_parameter(name: str, description: str) -> Schema:
+    return {"name": name, "in": "header", "required": False, "schema": {"type": "string"}, "description": description}
+
+
+def _without_null(schema: Schema) -> Schema:
+    """A schema of what is left out or there: neither a parameter nor a field of a form can be null."""
+    choices: list[Schema] = [choice for choice in schema.get("anyOf", ()) if choice != {"type": "null"}]
+    rest = {key: part for key, part in schema.items() if key != "anyOf" and not (key == "default" and part is None)}
+    if len(choices) == 1:
+        return choices[0] | rest
+    return rest | ({"anyOf": choices} if choices else {})
+
+
+def _make_form(schema: Schema) -> None:
+    schema["properties"] = {name: _without_null(value) for name, value in schema["properties"].items()}
+
+
+def _drop_defaults(schema: Schema) -> None:
+    """Take the defaults of a body's fields into their descriptions.
+
+    Generators take a field with a default for one that is always there; then whoever changes a file's tags alone is made to
+    say `"session_id": null`, too, which means something.
+    """
+    for name, field in schema.get("properties", {}).items():
+        default = field.pop("default", None)
+        if default not in (None, [], {}) and name not in schema.get("required", ()):
+            told = f"Left out: `{json.dumps(default)}`."
+            field["description"] = f"{field['description']} {told}" if "description" in field else told
+
+
+def _kinds_of_problems() -> Schema:
+    """The values of a problem's type, and names for them, for generators that would make them up."""
+    names = sorted(kind.name for kind in (*KINDS.values(), INTERNAL))
+    return {
+        "enum": [f"/problems/{name}" for name in names],
+        "x-enum-varnames": [name.replace("-", "_").upper() for name in names],
+    }
+
+
+def _request_body(endpoint: Endpoint, schemas: dict[Any, Schema]) -> Schema:
+    model = endpoint.body or endpoint.raw_body
+    media: Schema = {"schema": schemas[model, "validation"]} if model else {}
+    if endpoint.raw_body is not None:
+        # A part for each value of a list; otherwise Swagger UI sends them as one, and an empty list as an empty one.
+        lists = [name for name, field in endpoint.raw_body.model_fields.items() if get_origin(field.annotation) is list]
+        media["encoding"] = {name: {"style": "form", "explode": True} for name in lists if name != "file"}
+    return {"required": True, "content": dict.fromkeys(endpoint.content_types, media)}
+
+
+def _responses(path: str, endpoint: Endpoint, schemas: dict[Any, Schema]) -> Schema:
+    responses = {str(status): _success(status, endpoint, schemas) for status in (endpoint.status, *endpoint.also)}
+    by_status: dict[int, list[type[errors.LandfallError]]] = defaultdict(list)
+    for error in _errors_of(endpoint):
+        by_status[kind_of(error).status].append(error)
+    problem = schemas[Problem, "serialization"]
+    return responses | {str(s): _failure(s, path, found, problem) for s, found in sorted(by_status.items())}
+
+
+def _errors_of(endpoint: Endpoint) -> list[type[errors.LandfallError]]:
+    """What any route may answer, what this one's shape brings with it, and what it was declared to raise."""
+    found: list[type[errors.LandfallError]] = [errors.InvalidInput, errors.MethodNotAllowed, errors.LandfallError]
+    if endpoint.reads_body:
+        found += [errors.UnsupportedMediaType, errors.MalformedBody]
+    if not endpoint.anonymous:
+        found.append(errors.Unauthenticated)
+    if endpoint.in_one_transaction or not endpoint.anonymous:
+        found.append(errors.Unavailable)
+    return list({kind_of(error): error for error in (*found, *endpoint.errors)}.values())
+
+
+def _success(status: int, endpoint: Endpoint, schemas: dict[Any, Schema]) -> Schema:
+    headers: Schema = {"X-Request-Id": _REQUEST_ID} | _HEADERS_OF_STATUS.get(status, {})
+    if isinstance(endpoint.response, type) and issubclass(endpoint.response, Page):
+        headers |= _LINK
+    if 201 in (endpoint.status, *endpoint.also):
+        headers |= _HEADERS_OF_STATUS[201]
+    if status in (200, 304) and {header.name for header in endpoint.headers} & {IF_MATCH.name, IF_NONE_MATCH.name}:
+        headers |= _ETAG
+    answer: Schema = {"description": HTTPStatus(status).phrase, "headers": headers}
+    if status < 300 and (links := _links(endpoint.response)):
+        answer["links"] = links
+    if endpoint.response is not None and status != 304:
+        answer["content"] = {endpoint.media_type: {"schema": schemas[endpoint.response, "serialization"]}}
+    elif status not in (204, 302, 304):
+        answer["content"] = {endpoint.media_type: {}}
+    return answer
+
+
+def _links(response: Any) -> Schema:
+    found = next(
+        (links for model, links in _NEXT.items() if isinstance(response, type) and issubclass(response, model)), ()
+    )
+    return {
+        name: {"operationId": name, "parameters": {parameter: f"$response.body#{where}"}}
+        for name, parameter, where in found
+    }
+
+
+def _failure(status: int, path: str, found: list[type[errors.LandfallError]], problem: Schema) -> Schema:
+    return {
+        "description": "; ".join(kind_of(error).title for error in found),
+        "headers": {"X-Request-Id": _REQUEST_ID} | _HEADERS_OF_STATUS.get(status, {}),
+        "content": {
+            MEDIA_TYPE: {
+                "schema": problem,
+                "examples": {kind_of(error).name: {"value": _example(error, path)} for error in found},
+            }
+        },
+    }
+
+
+def _example(error: type[errors.LandfallError], path: str) -> Schema:
+    kind = kind_of(error)
+    detail = (inspect.getdoc(error) or kind.title).partition("\n")[0]
+    if kind.status == 500:
+        detail = "The request id finds the reason in the log."
+    fields = [_EXAMPLE_FIELDS[error]] if error in _EXAMPLE_FIELDS else []
+    return problem_document(kind, detail, path, "7b0f7a3e-2d6f-4f5e-9d1c-0b8f1f2a3c4d", fields)
+
+
+_USER = "LocalUser"
+_USER_DESCRIPTION = "In the `local` stage only: the id of the user to be. Without it, the demo operator."
+
+
+def _user_parameter() -> Schema:
+    return _header_parameter(USER_HEADER, _USER_DESCRIPTION)
+
+
+def _user_scheme() -> Schema:
+    return {"type": "apiKey", "in": "header", "name": USER_HEADER, "description": _USER_DESCRIPTION}

@@ -1,0 +1,98 @@
+"""Every error's one shape, RFC 9457 problem details, and the one table from meaning to status."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from chalice.app import Response
+
+from chalicelib import errors, telemetry
+from chalicelib.api.http.exchange import Exchange
+
+MEDIA_TYPE = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of problem. ``name`` ends its type URI, and never changes."""
+
+    status: int
+    name: str
+    title: str
+
+    @property
+    def type(self) -> str:
+        """The URI that identifies this kind."""
+        return f"/problems/{self.name}"
+
+
+INTERNAL = Kind(500, "internal-error", "Something went wrong on our side")
+
+# An error without an entry takes that of its nearest ancestor; without any, it is ours to fix: 500.
+KINDS: dict[type[Exception], Kind] = {
+    errors.InvalidInput: Kind(400, "invalid-input", "The request has wrong fields"),
+    errors.InvalidCursor: Kind(400, "invalid-cursor", "The cursor is not usable"),
+    errors.MalformedBody: Kind(400, "malformed-body", "The body cannot be read"),
+    errors.TooBroad: Kind(400, "too-broad", "Finding this takes too long"),
+    errors.Unauthenticated: Kind(401, "unauthenticated", "Nobody is known by this identity"),
+    errors.Forbidden: Kind(403, "forbidden", "This caller may not do this"),
+    errors.AgainstPolicy: Kind(403, "against-policy", "No such file is taken"),
+    errors.OverQuota: Kind(403, "over-quota", "There is no room for it"),
+    errors.NotFound: Kind(404, "not-found", "There is no such thing"),
+    errors.MethodNotAllowed: Kind(405, "method-not-allowed", "The path does not take this method"),
+    errors.Conflict: Kind(409, "conflict", "The state of things forbids it now"),
+    errors.NotArrived: Kind(409, "not-arrived", "The bytes have not arrived"),
+    errors.PreconditionFailed: Kind(412, "precondition-failed", "It was changed meanwhile"),
+    errors.TooLarge: Kind(413, "too-large", "The body is too large"),
+    errors.UnsupportedMediaType: Kind(415, "unsupported-media-type", "The body is of a type not read here"),
+    errors.Unprocessable: Kind(422, "unprocessable", "It refers to something that is not there"),
+    errors.Unavailable: Kind(503, "unavailable", "Something needed does not answer"),
+}
+
+_OPAQUE = "The request id finds the reason in the log."
+_RETRY_SECONDS = "5"
+
+
+def kind_of(error_type: type[BaseException]) -> Kind:
+    """The kind of problem that an error of this type is."""
+    return next((KINDS[ancestor] for ancestor in error_type.__mro__ if ancestor in KINDS), INTERNAL)
+
+
+def response_to(error: Exception, exchange: Exchange) -> Response:
+    """The answer to a request that ended in ``error``. What is our fault is told to the log alone."""
+    kind = kind_of(type(error))
+    if kind.status >= 500:
+        telemetry.log("error", "request failed", error=error, request_id=exchange.request_id, route=exchange.route)
+    fields = [_field(problem) for problem in getattr(error, "problems", ())]
+    detail = _OPAQUE if kind is INTERNAL else str(error)
+    body = document(kind, detail, exchange.url_path, exchange.request_id, fields)
+    if exchange.route.startswith("/s3/"):
+        body["message"] = detail  # what Uppy 5 shows to its user
+    return Response(json.dumps(body), {"Content-Type": MEDIA_TYPE, **_headers(error)}, kind.status)
+
+
+def document(
+    kind: Kind, detail: str, instance: str, request_id: str, fields: list[dict[str, str]] | None = None
+) -> dict[str, Any]:
+    """A problem document, ready for JSON."""
+    return {
+        "type": kind.type,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail,
+        "instance": instance,
+        "request_id": request_id,
+        "errors": fields or [],
+    }
+
+
+def _field(problem: errors.FieldProblem) -> dict[str, str]:
+    return {"where": problem.where, "field": problem.field, "message": problem.message}
+
+
+def _headers(error: Exception) -> dict[str, str]:
+    if isinstance(error, errors.MethodNotAllowed):
+        return {"Allow": ", ".join(error.allowed)}
+    if isinstance(error, errors.Unavailable):
+        return {"Retry-After": _RETRY_SECONDS}
+    return {}

@@ -1,0 +1,60 @@
+"""Is the process there, and is what it needs there."""
+
+from chalice.app import Blueprint
+
+from chalicelib import runtime
+from chalicelib.api.http.endpoint import JSON, StepwiseCall, stepwise_endpoint
+from chalicelib.api.schemas.health import HealthOut, ReadyOut
+from chalicelib.errors import DatabaseUnavailable, FieldProblem, NotFound, NotReady, StoreUnavailable
+
+routes = Blueprint(__name__)
+
+
+@routes.route("/health", methods=["GET"], **JSON)
+@stepwise_endpoint(response=HealthOut, anonymous=True)
+def health(call: StepwiseCall[None, None, None]) -> dict[str, str]:
+    """Tell that the process runs.
+
+    Looks at nothing else: see `/ready`.
+    """
+    return {"status": "ok"}
+
+
+@routes.route("/ready", methods=["GET"], **JSON)
+@stepwise_endpoint(response=ReadyOut, anonymous=True, errors=(NotReady,))
+def ready(call: StepwiseCall[None, None, None]) -> dict[str, object]:
+    """Tell whether database and bucket are usable.
+
+    503 lists what is wrong: a database that doesn't answer or has an older schema than this code was written for, a
+    bucket that isn't there or may not be read.
+    """
+    found = (("database", _database_problem()), ("bucket", _bucket_problem(call.ctx.settings.bucket)))
+    problems = tuple(FieldProblem("check", name, message) for name, message in found if message)
+    if problems:
+        raise NotReady(problems)
+    return {"status": "ready", "checks": {"database": "ok", "bucket": "ok"}}
+
+
+def _database_problem() -> str | None:
+    # Alembic takes a good part of a cold start to import, and only this route needs it.
+    from chalicelib.db.migrate import schema_status
+
+    try:
+        with runtime.transaction() as session:
+            status = schema_status(session.connection())
+    except DatabaseUnavailable as error:
+        return str(error)
+    # A newer schema is fine: migrations only expand, and during a deployment the old code works on it for a while.
+    if status.state == "behind":
+        return f"The database has schema {status.database or 'none'}, this code needs {status.code}: migrate."
+    return None
+
+
+def _bucket_problem(bucket: str) -> str | None:
+    try:
+        runtime.store().check_bucket(bucket)
+    except NotFound:
+        return f"There is no bucket {bucket}."
+    except StoreUnavailable as error:
+        return str(error)
+    return None

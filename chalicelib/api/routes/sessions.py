@@ -1,0 +1,98 @@
+"""Routes of sessions."""
+
+from chalice.app import Blueprint
+
+from chalicelib.api.http.endpoint import JSON, Call, Reply, endpoint
+from chalicelib.api.http.pages import page_reply
+from chalicelib.api.schemas.common import Page, UsageOut
+from chalicelib.api.schemas.sessions import (
+    SessionCreate,
+    SessionOut,
+    SessionPatch,
+    SessionPath,
+    SessionQuery,
+    SessionReplace,
+)
+from chalicelib.db.models import Session
+from chalicelib.db.usage import UsageNow
+from chalicelib.errors import Conflict, InvalidCursor, NotFound, TooBroad, Unprocessable
+from chalicelib.services.accounts import sessions
+from chalicelib.services.accounts.sessions import NewSession, SessionChanges
+
+routes = Blueprint(__name__)
+
+
+@routes.route("/api/sessions", methods=["GET"], **JSON)
+@endpoint(query=SessionQuery, response=Page[SessionOut], errors=(InvalidCursor,))
+def list_sessions(call: Call[None, SessionQuery, None]) -> Reply:
+    """List sessions.
+
+    The caller's own; an operator's list holds everyone's.
+    """
+    query = call.query
+    return page_reply(call, sessions.list_sessions(call.tx, query.sort == "-created", query.limit, query.cursor))
+
+
+@routes.route("/api/session", methods=["POST"], **JSON)
+@routes.route("/api/sessions", methods=["POST"], **JSON)
+@endpoint(body=SessionCreate, response=SessionOut, status=201, also=(200,), errors=(Conflict, Unprocessable))
+def open_session(call: Call[None, None, SessionCreate]) -> Reply:
+    """Open a session.
+
+    201 if it is new. If the caller has one of this id already, 200 with that one, unchanged: opening is safe to repeat.
+    Without `session_id` the server makes one up. The `Location` header says where it is.
+    """
+    body = call.body
+    new = NewSession(body.session_id, body.name, body.metadata, body.limits.document())
+    found, is_new = sessions.open_session(call.tx, new)
+    location = f"{call.base_url}/api/sessions/{found.session_id}"
+    return Reply(found, 201 if is_new else 200, {"Location": location})
+
+
+@routes.route("/api/sessions/{session_id}", methods=["GET"], **JSON)
+@endpoint(path=SessionPath, response=SessionOut, errors=(NotFound,))
+def get_session(call: Call[SessionPath, None, None]) -> Session:
+    """Read a session."""
+    return sessions.get_session(call.tx, call.path.session_id)
+
+
+@routes.route("/api/sessions/{session_id}", methods=["PUT"], **JSON)
+@endpoint(path=SessionPath, body=SessionReplace, response=SessionOut, errors=(NotFound,))
+def replace_session(call: Call[SessionPath, None, SessionReplace]) -> Session:
+    """Replace a session's name, metadata and limits.
+
+    What is left out falls back to its default.
+    """
+    limits = call.body.limits.document()
+    changes: SessionChanges = {"name": call.body.name, "metadata": call.body.metadata, "limits": limits}
+    return sessions.change_session(call.tx, call.path.session_id, changes)
+
+
+@routes.route("/api/sessions/{session_id}", methods=["PATCH"], **JSON)
+@endpoint(path=SessionPath, body=SessionPatch, response=SessionOut, errors=(NotFound,))
+def patch_session(call: Call[SessionPath, None, SessionPatch]) -> Session:
+    """Change a session's name, metadata or limits.
+
+    What is left out stays. `"name": null` removes the name; metadata and limits are replaced as a whole.
+    """
+    changes = SessionChanges(**call.body.model_dump(exclude_unset=True))  # type: ignore[typeddict-item]
+    if "limits" in changes:
+        changes["limits"] = call.body.limits.document()
+    return sessions.change_session(call.tx, call.path.session_id, changes)
+
+
+@routes.route("/api/sessions/{session_id}/usage", methods=["GET"], **JSON)
+@endpoint(path=SessionPath, response=UsageOut, errors=(NotFound, TooBroad))
+def get_session_usage(call: Call[SessionPath, None, None]) -> UsageNow:
+    """Read how many files and bytes a session has."""
+    return sessions.usage_of(call.tx, call.path.session_id)
+
+
+@routes.route("/api/sessions/{session_id}", methods=["DELETE"], **JSON)
+@endpoint(path=SessionPath, response=None, status=204, errors=(NotFound,))
+def delete_session(call: Call[SessionPath, None, None]) -> None:
+    """Delete a session.
+
+    Its files stay, and belong to no session then.
+    """
+    sessions.delete_session(call.tx, call.path.session_id)

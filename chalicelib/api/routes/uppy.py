@@ -1,0 +1,158 @@
+"""Routes for Uppy: those of Companion's `/s3`, and the one that `signRequest` asks. See docs/uploads.md.
+
+`batch` and `complete` are registered before the part's number, which would match them too.
+"""
+
+from typing import Any
+
+from chalice.app import Blueprint
+
+from chalicelib.api.http import reading
+from chalicelib.api.http.endpoint import JSON, StepwiseCall, stepwise_endpoint
+from chalicelib.api.schemas.uppy import (
+    BatchQuery,
+    CompletedOut,
+    FormOut,
+    HeldPartOut,
+    KeyQuery,
+    MultipartComplete,
+    MultipartCreate,
+    MultipartOut,
+    ParamsQuery,
+    PartPath,
+    PartUrlOut,
+    PartUrlsOut,
+    SaidFile,
+    SessionNamed,
+    SignedOut,
+    SignRequest,
+    UploadPath,
+    without_uppys_own,
+)
+from chalicelib.catalog.objects import Part
+from chalicelib.errors import AgainstPolicy, Conflict, NotArrived, NotFound, OverQuota, StoreUnavailable, Unprocessable
+from chalicelib.services.uploads import uppy
+from chalicelib.services.uploads.reservations import Description, UploadRequest
+from chalicelib.services.uploads.uppy import RequestToSign, UploadKey
+
+routes = Blueprint(__name__)
+
+_BEGIN_ERRORS = (Conflict, AgainstPolicy, OverQuota, Unprocessable, StoreUnavailable)
+_PART_ERRORS = (NotFound, AgainstPolicy, OverQuota, StoreUnavailable)
+
+
+@routes.route("/s3/params", methods=["GET"], **JSON)
+@stepwise_endpoint(query=ParamsQuery, response=FormOut, errors=_BEGIN_ERRORS)
+def get_form(call: StepwiseCall[None, ParamsQuery, None]) -> dict[str, Any]:
+    """Get a form to send a file in one request (Uppy Companion).
+
+    The file is `pending` under `fields.key`. Its size isn't known yet: S3 takes as much as the policies leave room for.
+    """
+    query = call.query
+    begun = uppy.begin(call.ctx, _upload(query.filename, query.type, query.metadata(), method="post"))
+    assert begun.plan is not None
+    assert begun.plan.request is not None
+    signed = begun.plan.request
+    return {"method": "POST", "url": signed.url, "fields": signed.fields, "expires": call.ctx.settings.link_seconds}
+
+
+@routes.route("/s3/multipart", methods=["POST"], **JSON)
+@stepwise_endpoint(body=MultipartCreate, response=MultipartOut, errors=_BEGIN_ERRORS)
+def create_multipart(call: StepwiseCall[None, None, MultipartCreate]) -> dict[str, Any]:
+    """Begin to send a file in parts (Uppy Companion)."""
+    body = call.body
+    begun = uppy.begin(call.ctx, _upload(body.filename, body.type, body.metadata, method="multipart"))
+    assert begun.plan is not None
+    return {"key": begun.file.key, "uploadId": begun.plan.upload_id, "bucket": begun.file.bucket}
+
+
+@routes.route("/s3/multipart/{upload_id}", methods=["GET"], **JSON)
+@stepwise_endpoint(path=UploadPath, query=KeyQuery, response=list[HeldPartOut], errors=(NotFound, StoreUnavailable))
+def list_held_parts(call: StepwiseCall[UploadPath, KeyQuery, None]) -> list[dict[str, Any]]:
+    """List the parts that S3 holds (Uppy Companion).
+
+    Of a complete upload, those that it was made of.
+    """
+    parts = uppy.list_parts(call.ctx, _key_of(call))
+    return [{"PartNumber": part.number, "ETag": part.etag, "Size": part.size} for part in parts]
+
+
+@routes.route("/s3/multipart/{upload_id}", methods=["DELETE"], **JSON)
+@stepwise_endpoint(path=UploadPath, query=KeyQuery, response=dict[str, str], errors=(NotFound, StoreUnavailable))
+def abort_multipart(call: StepwiseCall[UploadPath, KeyQuery, None]) -> dict[str, str]:
+    """Give up an upload (Uppy Companion).
+
+    A complete one stays: the client only didn't hear that it is.
+    """
+    uppy.abort(call.ctx, _key_of(call))
+    return {}
+
+
+@routes.route("/s3/multipart/{upload_id}/batch", methods=["GET"], **JSON)
+@stepwise_endpoint(path=UploadPath, query=BatchQuery, response=PartUrlsOut, errors=_PART_ERRORS)
+def sign_some_parts(call: StepwiseCall[UploadPath, BatchQuery, None]) -> dict[str, Any]:
+    """Get links for parts (Uppy Companion)."""
+    numbers = [int(number) for number in call.query.partNumbers.split(",")]
+    return {"presignedUrls": uppy.sign_parts(call.ctx, _key_of(call), numbers)}
+
+
+@routes.route("/s3/multipart/{upload_id}/complete", methods=["POST"], **JSON)
+@stepwise_endpoint(
+    path=UploadPath,
+    query=KeyQuery,
+    body=MultipartComplete,
+    response=CompletedOut,
+    errors=(NotFound, NotArrived, AgainstPolicy, OverQuota, StoreUnavailable),
+)
+def complete_multipart(call: StepwiseCall[UploadPath, KeyQuery, MultipartComplete]) -> dict[str, Any]:
+    """Make the object of its parts (Uppy Companion).
+
+    Safe to repeat. `id` is the file's.
+    """
+    parts = [Part(part.PartNumber, part.ETag, 0) for part in call.body.parts]
+    file = uppy.complete(call.ctx, _key_of(call), parts)
+    location = call.ctx.store.links.location(*file.location)
+    return {"location": location, "key": file.key, "bucket": file.bucket, "id": file.id}
+
+
+@routes.route("/s3/multipart/{upload_id}/{part_number}", methods=["GET"], **JSON)
+@stepwise_endpoint(path=PartPath, query=KeyQuery, response=PartUrlOut, errors=_PART_ERRORS)
+def sign_part(call: StepwiseCall[PartPath, KeyQuery, None]) -> dict[str, Any]:
+    """Get a link for a part (Uppy Companion)."""
+    number = call.path.part_number
+    url = uppy.sign_parts(call.ctx, _key_of(call), [number])[number]
+    return {"url": url, "expires": call.ctx.settings.link_seconds}
+
+
+@routes.route("/api/uploads/sign", methods=["POST"], **JSON)
+@stepwise_endpoint(body=SignRequest, response=SignedOut, errors=(NotFound, *_BEGIN_ERRORS))
+def sign_request(call: StepwiseCall[None, None, SignRequest]) -> dict[str, Any]:
+    """Sign one request to S3 (Uppy's `signRequest`).
+
+    The first request of an upload (PUT or POST of a key, without `uploadId`) makes the file, under the `key` of the answer.
+    All others are for keys of the caller's own. `file` may say more than Uppy does by itself: name, size, type, meta.
+    """
+    body = call.body
+    said = body.file or SaidFile()
+    name, media_type = said.name or uppy.name_in(body.key), said.type or body.contentType
+    upload = _upload(name, media_type, said.meta, size=said.size, sha256=said.sha256, part_bytes=said.partSize)
+    signed = uppy.sign(call.ctx, RequestToSign(body.method, body.key, upload, body.uploadId, body.partNumber))
+    request = signed.request
+    return {
+        "method": request.method,
+        "url": request.url,
+        "key": signed.key,
+        "headers": request.headers,
+        "fields": request.fields or None,
+    }
+
+
+def _key_of(call: StepwiseCall[Any, Any, Any]) -> UploadKey:
+    return UploadKey(call.query.key, call.path.upload_id)
+
+
+def _upload(name: str, media_type: str | None, metadata: dict[str, Any], **more: Any) -> UploadRequest:
+    """The file that Uppy tells of, in the API's own words."""
+    kept = without_uppys_own(metadata)
+    named = reading.read_document(SessionNamed, {"session_id": kept.pop("session_id", None)}, "metadata")
+    return UploadRequest(name, media_type or None, description=Description(named.session_id, kept), **more)

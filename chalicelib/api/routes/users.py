@@ -1,0 +1,99 @@
+"""Routes of users."""
+
+from chalice.app import Blueprint
+
+from chalicelib.api.http.endpoint import JSON, Call, Reply, endpoint
+from chalicelib.api.http.pages import page_reply
+from chalicelib.api.schemas.common import Page, PageQuery, UsageOut
+from chalicelib.api.schemas.users import UserCreate, UserOut, UserPatch, UserPath, UserReplace
+from chalicelib.db.models import User
+from chalicelib.db.usage import UsageNow
+from chalicelib.errors import Conflict, Forbidden, InvalidCursor, NotFound, TooBroad
+from chalicelib.services.accounts import users
+from chalicelib.services.accounts.users import NewUser, UserChanges
+
+routes = Blueprint(__name__)
+
+
+@routes.route("/api/users", methods=["GET"], **JSON)
+@endpoint(query=PageQuery, response=Page[UserOut], errors=(InvalidCursor,))
+def list_users(call: Call[None, PageQuery, None]) -> Reply:
+    """List users.
+
+    In the order of their creation. A member's list holds itself alone.
+    """
+    return page_reply(call, users.list_users(call.tx, call.query.limit, call.query.cursor))
+
+
+@routes.route("/api/users", methods=["POST"], **JSON)
+@endpoint(body=UserCreate, response=UserOut, status=201, errors=(Forbidden, Conflict))
+def create_user(call: Call[None, None, UserCreate]) -> Reply:
+    """Create a user.
+
+    For operators. The `Location` header says where it is.
+    """
+    body = call.body
+    user = users.create_user(call.tx, NewUser(body.name, body.email, body.role, body.limits.document()))
+    return Reply(user, 201, {"Location": f"{call.base_url}/api/users/{user.id}"})
+
+
+@routes.route("/api/me", methods=["GET"], **JSON)
+@endpoint(response=UserOut, errors=(NotFound,))
+def get_me(call: Call[None, None, None]) -> User:
+    """Read the user who asks."""
+    return users.get_user(call.tx, call.tx.principal.user_id)
+
+
+@routes.route("/api/users/{user_id}", methods=["GET"], **JSON)
+@endpoint(path=UserPath, response=UserOut, errors=(NotFound,))
+def get_user(call: Call[UserPath, None, None]) -> User:
+    """Read a user."""
+    return users.get_user(call.tx, call.path.user_id)
+
+
+@routes.route("/api/users/{user_id}", methods=["PUT"], **JSON)
+@endpoint(path=UserPath, body=UserReplace, response=UserOut, errors=(NotFound, Forbidden, Conflict))
+def replace_user(call: Call[UserPath, None, UserReplace]) -> User:
+    """Replace a user's fields.
+
+    What is left out falls back to its default, except role and limits, which stay. Only operators change those, and the email
+    address; a member's stays if it is left out.
+    """
+    changes: UserChanges = {"name": call.body.name}
+    if "email" in call.body.model_fields_set or call.tx.principal.is_operator:
+        changes["email"] = call.body.email
+    if call.body.role is not None:
+        changes["role"] = call.body.role
+    if call.body.limits is not None:
+        changes["limits"] = call.body.limits.document()
+    return users.change_user(call.tx, call.path.user_id, changes)
+
+
+@routes.route("/api/users/{user_id}", methods=["PATCH"], **JSON)
+@endpoint(path=UserPath, body=UserPatch, response=UserOut, errors=(NotFound, Forbidden, Conflict))
+def patch_user(call: Call[UserPath, None, UserPatch]) -> User:
+    """Change some fields of a user.
+
+    What is left out stays. `"email": null` removes the address. Only operators change addresses, roles and limits.
+    """
+    changes = UserChanges(**call.body.model_dump(exclude_unset=True))  # type: ignore[typeddict-item]
+    if "limits" in changes:
+        changes["limits"] = call.body.limits.document()
+    return users.change_user(call.tx, call.path.user_id, changes)
+
+
+@routes.route("/api/users/{user_id}/usage", methods=["GET"], **JSON)
+@endpoint(path=UserPath, response=UsageOut, errors=(NotFound, TooBroad))
+def get_user_usage(call: Call[UserPath, None, None]) -> UsageNow:
+    """Read how many files and bytes a user has."""
+    return users.usage_of(call.tx, call.path.user_id)
+
+
+@routes.route("/api/users/{user_id}", methods=["DELETE"], **JSON)
+@endpoint(path=UserPath, response=None, status=204, errors=(NotFound, Forbidden, Conflict))
+def delete_user(call: Call[UserPath, None, None]) -> None:
+    """Delete a user.
+
+    For operators, and not of themselves. A user who still owns files or sessions stays: 409.
+    """
+    users.delete_user(call.tx, call.path.user_id)

@@ -1,0 +1,198 @@
+"""Jobs as types: their kinds and states, what each kind is asked to do, and how far it has come.
+
+The database keeps commands, progress and results as JSON with the names of these fields. Jobs outlive releases: a field that is
+added needs a default, and none may change its meaning.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from chalicelib.catalog.files import File
+from chalicelib.catalog.objects import Copied, Current, Source
+
+JobKind = Literal["copy", "move", "restore", "delete_folder", "empty_trash", "zip"]
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Copy an object to the pending file ``file_id``."""
+
+    source: Source
+    file_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Give a file another key. ``placeholder`` is the row that holds it; without ``name`` the name follows the key."""
+
+    file_id: UUID
+    key: str
+    name: str | None
+    placeholder: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Copy an earlier version over a file's current one.
+
+    ``over``: the ETag of the object that may be replaced; ``""`` if there is none; None if the catalogue doesn't know it.
+    """
+
+    file_id: UUID
+    source: Source
+    over: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteFolder:
+    """Delete the files below ``prefix`` that were created before ``until``."""
+
+    bucket: str
+    prefix: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyTrash:
+    """Purge the owner's deleted files, or everyone's, that were deleted before ``until``."""
+
+    until: datetime
+    everyones: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Zip:
+    """Write files into one zip of this name."""
+
+    file_ids: list[UUID]
+    name: str
+
+
+Command = Copy | Move | Restore | DeleteFolder | EmptyTrash | Zip
+
+COMMANDS: Mapping[JobKind, type[Command]] = {
+    "copy": Copy,
+    "move": Move,
+    "restore": Restore,
+    "delete_folder": DeleteFolder,
+    "empty_trash": EmptyTrash,
+    "zip": Zip,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One thing that could not be done."""
+
+    what: str
+    why: str
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a job has come: how many things are done, how many could not be, and the first hundred of these."""
+
+    done: int = 0
+    failed: int = 0
+    failures: list[Failure] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class CopyProgress(Progress):
+    """Of a copy, which is one step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a moved file has left at its old key: the object, and what was current there."""
+
+    bucket: str
+    key: str
+    version_id: str | None
+    etag: str | None
+    rank: str
+
+    @classmethod
+    def by(cls, file: File) -> "Left":
+        """What ``file`` leaves when it moves away."""
+        return cls(file.bucket, file.key, file.version_id, file.etag, file.rank)
+
+    @property
+    def current(self) -> Current:
+        """What was current there, for the observation of its deletion."""
+        return Current(self.version_id, self.rank)
+
+
+@dataclass(slots=True)
+class MoveProgress(Progress):
+    """Of a move.
+
+    Attributes:
+        source: what is being copied.
+        foretold: the ETag that the copy is going to have, if that is not its source's.
+        copies: what this job has made at the new key.
+        left: set in the transaction in which the file moves: only the object at the old key is left to delete.
+    """
+
+    source: Source | None = None
+    foretold: str | None = None
+    copies: list[Copied] = field(default_factory=list)
+    left: Left | None = None
+
+
+@dataclass(slots=True)
+class RestoreProgress(Progress):
+    """Of a restore.
+
+    Attributes:
+        claimed: until when this job has claimed the file.
+        copying: a copy was begun.
+        foretold: the ETag that the copy is going to have, if that is not its source's.
+        copies: what this job has made.
+    """
+
+    claimed: datetime | None = None
+    copying: bool = False
+    foretold: str | None = None
+    copies: list[Copied] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class SweepProgress(Progress):
+    """Of a job that goes through files in the order of their ids. ``after``: the last one that it has dealt with."""
+
+    after: UUID | None = None
+
+
+@dataclass(slots=True)
+class ZipProgress(Progress):
+    """Of a zip. ``file_id``: the file that it is being written to."""
+
+    file_id: UUID | None = None
+
+
+PROGRESS: Mapping[JobKind, type[Progress]] = {
+    "copy": CopyProgress,
+    "move": MoveProgress,
+    "restore": RestoreProgress,
+    "delete_folder": SweepProgress,
+    "empty_trash": SweepProgress,
+    "zip": ZipProgress,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """What a job has made or moved, and until when it is kept, if not permanently."""
+
+    file_id: UUID | None = None
+    expires_at: datetime | None = None
+
+
+def kind_of(command: Command) -> JobKind:
+    """The kind of job that a command is for."""
+    return next(kind for kind, of_kind in COMMANDS.items() if type(command) is of_kind)

@@ -1,0 +1,124 @@
+"""Which uploads wait for the clock: to be judged, measured, or given up."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Exists, and_, delete, func, or_, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from chalicelib.db.models import File, ObjectVersion, Upload, User
+from chalicelib.db.models import Session as UploadSession
+
+
+def pass_harmless(session: Session, *, types_are_limited: bool) -> None:
+    """Mark as judged the uploads that no policy can refuse: size and type are as announced, and the bytes are of that type.
+
+    The quota was checked when the size was announced. A missing type is harmless only while nobody limits types;
+    ``types_are_limited``: the deployment does.
+    """
+    restricted = types_are_limited or any(
+        session.scalar(select(select(who.id).where(who.limits.has_key("media_types")).exists()))
+        for who in (User, UploadSession)
+    )
+    as_announced = Upload.media_type == File.media_type
+    harmless = (
+        select(Upload.file_id, File.rank)
+        .join(File, File.id == Upload.file_id)
+        .where(File.state == "stored", _is_unjudged())
+        .where(~_awaits_inspection(), ~_was_not_inspected())
+        .where(File.is_mismatch.is_(False), Upload.size == File.size)
+        .where(as_announced if restricted else or_(as_announced, Upload.media_type.is_(None)))
+        .with_for_update(of=Upload, skip_locked=True)  # others will do those that they hold
+        .cte("harmless")
+    )
+    judged = update(Upload).where(Upload.file_id == harmless.c.file_id).values(judged_rank=harmless.c.rank)
+    session.execute(judged.execution_options(synchronize_session=False))
+
+
+def uploads_to_judge(session: Session, most: int) -> Sequence[UUID]:
+    """Uploads to judge. One of each owner comes first, then a second one of each, and so on, so that nobody's uploads hold up
+    another's. One owner's come in random order, so that those that can't be deleted hold up no others; uninspected ones last."""
+    due = select(Upload.file_id).join(File, File.id == Upload.file_id)
+    due = due.where(_is_unjudged(), File.state == "stored", ~_awaits_inspection())
+    return session.scalars(due.order_by(_was_not_inspected(), _turn()).limit(most)).all()
+
+
+def sum_older(session: Session, file_id: UUID, session_id: str) -> tuple[int, int]:
+    """Count and bytes of a stored file together with its owner's older ones; ``session_id``: those of this session only.
+
+    The older ones are those that arrived before: an old upload that was given up, and came after all, pushes nobody out.
+    """
+    this = select(File.owner_id, File.stored_at, File.id).where(File.id == file_id).subquery()
+    older = [
+        File.owner_id == this.c.owner_id,
+        tuple_(File.stored_at, File.id) <= tuple_(this.c.stored_at, this.c.id),
+        File.state == "stored",
+    ]
+    if session_id:
+        older.append(File.session_id == session_id)
+    count, size = session.execute(select(func.count(), func.coalesce(func.sum(File.size), 0)).where(*older)).one()
+    return count, int(size or 0)
+
+
+def uploads_to_measure(session: Session, stored_after: datetime, most: int) -> Sequence[UUID]:
+    """Multipart uploads whose parts may be larger than was announced, each owner's in turn.
+
+    Also those of clients that sign for themselves, if the file was stored after ``stored_after``: such a client may have begun
+    several for one file, and its links to them last beyond the completion of one.
+    """
+    unbounded = or_(Upload.size.is_(None), Upload.client_key.is_not(None))
+    open_or_new = or_(
+        and_(Upload.closed_at.is_(None), File.state == "pending"),
+        and_(Upload.client_key.is_not(None), File.state == "stored", File.stored_at > stored_after),
+    )
+    due = select(Upload.file_id).join(File, File.id == Upload.file_id)
+    due = due.where(Upload.method == "multipart", unbounded, open_or_new)
+    return session.scalars(due.order_by(_turn()).limit(most)).all()
+
+
+def overdue_uploads(session: Session, now: datetime, most: int) -> Sequence[UUID]:
+    """Open uploads whose time is up, the oldest first."""
+    due = select(Upload.file_id).where(Upload.expires_at < now, Upload.closed_at.is_(None))
+    return session.scalars(due.order_by(Upload.expires_at).limit(most)).all()
+
+
+def forget_stored(session: Session, now: datetime) -> None:
+    """Delete expired uploads whose bytes have come, whether or not anybody called `complete`, and were judged."""
+    judged = (
+        File.id == Upload.file_id,
+        File.state == "stored",
+        File.rank == Upload.judged_rank,
+        ~_was_not_inspected(),  # else it will be judged once more
+    )
+    stored = select(File.id).where(*judged).exists()
+    # Others will forget those that they hold.
+    free = select(Upload.file_id).where(Upload.expires_at < now, stored).with_for_update(skip_locked=True)
+    session.execute(delete(Upload).where(Upload.file_id.in_(free)).execution_options(synchronize_session=False))
+
+
+def _turn() -> ColumnElement[int]:
+    return func.row_number().over(partition_by=File.owner_id, order_by=func.random())
+
+
+def _is_unjudged() -> ColumnElement[bool]:
+    """A link may be used again until it ends: what comes then is another object, to be judged for itself."""
+    return Upload.judged_rank.is_distinct_from(File.rank)
+
+
+def _awaits_inspection() -> Exists:
+    return _current_version(ObjectVersion.inspect_after.is_not(None))
+
+
+def _was_not_inspected() -> Exists:
+    """Whether the inspection of a file's current version failed, the last time it was tried."""
+    return _current_version(ObjectVersion.inspect_problem.is_not(None))
+
+
+def _current_version(condition: ColumnElement[bool]) -> Exists:
+    this = (
+        ObjectVersion.bucket == File.bucket,
+        ObjectVersion.key == File.key,
+        ObjectVersion.version_id == File.version_id,
+    )
+    return select(ObjectVersion.key).where(*this, condition).exists()

@@ -1,0 +1,170 @@
+"""The list of files, in every order and with every filter, and the search.
+
+A list is one walk along an index from where the last page ended: there is no OFFSET, no count and no join. Each filter and each
+order is a piece of SQL of its own; values are always bound.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import TextClause, text
+from sqlalchemy.orm import Session
+
+from chalicelib.db.file_filters import FileFilters, bound_filters, condition, in_scope
+from chalicelib.db.pages import NO_ITEMS, Order, Page, PageReader, in_utc, page_statement
+from chalicelib.db.scope import Scope
+from chalicelib.db.search import allow_typos, matching, score
+
+# What lists tell of a file: as `chalicelib.api.schemas.files.FileOut` has it.
+_ITEM = f"""id, bucket, key, version_id, name, size, etag, media_type, detected_media_type, is_mismatch, sha256, state,
+    owner_id, session_id, metadata, tags, {in_utc("stored_at")} AS stored_at, {in_utc("created_at")} AS created_at,
+    {in_utc("updated_at")} AS updated_at"""
+
+_WITHOUT_OBJECT = ("pending", "deleted")
+RELEVANCE = "relevance"
+
+
+@dataclass(frozen=True, slots=True)
+class _Sort:
+    """One order. ``after`` continues behind a row, ``after_id`` behind one that has no value.
+
+    Rows without a value come last, in a walk of their own: a row comparison with a null is neither true nor false, and
+    an OR of both conditions would walk the index from its start.
+    """
+
+    order_by: str
+    after: str
+    after_id: str
+    order: Order
+
+
+def _sorts(name: str, column: str, sql_type: str, kind: type, nullable: bool = False) -> dict[str, _Sort]:
+    def one(direction: str, sign: str) -> _Sort:
+        order = Order("files", column, kind, direction == "DESC", nullable)
+        after_id = f"id {sign} CAST(:after_id AS uuid)"
+        if column == "id":
+            return _Sort(f"id {direction}", after_id, after_id, order)
+        after = f"({column}, id) {sign} (CAST(:after AS {sql_type}), CAST(:after_id AS uuid))"
+        return _Sort(f"{column} {direction}, id {direction}", after, after_id, order)
+
+    return {name: one("ASC", ">"), f"-{name}": one("DESC", "<")}
+
+
+_SORTS: dict[str, _Sort] = {
+    **_sorts("created", "id", "uuid", UUID),
+    **_sorts("updated", "updated_at", "timestamptz", datetime),
+    **_sorts("name", "name", "text", str),
+    **_sorts("size", "size", "bigint", int, nullable=True),
+}
+SORTS = tuple(_SORTS)
+
+
+def list_files(session: Session, scope: Scope, filters: FileFilters, sort: str, limit: int, cursor: str | None) -> Page:
+    """A page of the files that match ``filters``, in the order ``sort`` (one of `SORTS`, or `RELEVANCE`); ties go by id.
+
+    Files that come or go while a client pages shift nothing.
+
+    Raises:
+        InvalidCursor: the cursor is not one of this list, these filters and this order.
+    """
+    scoped = in_scope(filters, scope)
+    if scoped is None:
+        return NO_ITEMS
+    if scoped.terms:
+        allow_typos(session, scoped.terms)
+    if sort == RELEVANCE:
+        return _search(session, scoped, limit, cursor)
+    order = replace(_SORTS[sort].order, scope=f"files {scoped}")
+    after = order.place_in(cursor) if cursor else None
+    reader = PageReader(session, limit)
+    for statement, parameters in page_statements(scoped, sort, after):
+        reader.read(statement, parameters)
+        if reader.is_full:
+            break
+    return reader.page(order.cursor_after)
+
+
+_ANY_STORED = "SELECT EXISTS (SELECT FROM files WHERE"
+
+
+def is_any_stored(session: Session, scope: Scope, filters: FileFilters) -> bool:
+    """Whether a stored file is among those that match ``filters``."""
+    scoped = in_scope(filters, scope)
+    if scoped is None:
+        return False
+    bound = bound_filters(scoped)
+    values = {name: value for name, value in bound.items() if value is not None}
+    conditions = [sql for name in bound if (sql := condition(name))]
+    return bool(
+        session.scalar(text(" ".join((_ANY_STORED, " AND ".join(conditions), "AND state = 'stored')"))), values)
+    )
+
+
+def page_statements(
+    filters: FileFilters, sort: str, after: Sequence[Any] | None
+) -> Iterator[tuple[TextClause, dict[str, Any]]]:
+    """The statements of a page behind the row ``after`` (sort value, id), to be run until there are enough rows.
+
+    One statement, or two where the sort value may be missing. The bounds of `PageReader` are left to bind.
+    """
+    bound = bound_filters(filters)
+    names, values = tuple(bound), {name: value for name, value in bound.items() if value is not None}
+    position = {} if after is None else {"after": after[0], "after_id": after[1]}
+    if sort.endswith("created"):
+        position.pop("after", None)
+    if not _SORTS[sort].order.nullable:
+        yield _statement(names, sort, None, bool(position)), values | position
+        return
+    # Only a stored file has a size: looking for others among the sizes would walk all of them and find none.
+    if filters.state not in _WITHOUT_OBJECT and (after is None or after[0] is not None):
+        yield _statement(names, sort, True, bool(position)), values | position
+        position = {}
+    position.pop("after", None)
+    yield _statement(names, sort, False, bool(position)), values | position
+
+
+@lru_cache(maxsize=512)
+def _statement(names: tuple[str, ...], sort: str, has_value: bool | None, continues: bool) -> TextClause:
+    """One walk under these conditions: of all rows, or of those with (True) or without (False) a sort value."""
+    chosen = _SORTS[sort]
+    conditions = [sql for name in names if (sql := condition(name))]
+    if has_value is not None:
+        conditions.append(f"{chosen.order.column} IS {'NOT ' if has_value else ''}NULL")
+    if continues:
+        conditions.append(chosen.after if has_value is not False else chosen.after_id)
+    rows = ("SELECT * FROM files WHERE", " AND ".join(conditions), "ORDER BY", chosen.order_by, "LIMIT :limit")
+    return page_statement(_ITEM, chosen.order.place, " ".join(rows))
+
+
+def _search(session: Session, filters: FileFilters, limit: int, cursor: str | None) -> Page:
+    """The best matches first. All that match are scored and sorted before any is left out."""
+    order = Order(f"search {filters}", "score", int, descending=True)
+    after = order.place_in(cursor) if cursor else None
+    bound = bound_filters(filters)
+    values = {name: value for name, value in bound.items() if value is not None}
+    if after is not None:
+        values |= {"after": after[0], "after_id": after[1]}
+    reader = PageReader(session, limit)
+    reader.read(_search_statement(tuple(bound), len(filters.terms), after is not None), values)
+    return reader.page(order.cursor_after)
+
+
+_SCORED = """
+SELECT * FROM (
+    SELECT files.*, {score} AS score FROM file_search AS s JOIN files ON files.id = s.file_id WHERE {conditions}) AS scored
+{after} ORDER BY score DESC, id DESC LIMIT :limit
+"""
+_AFTER_SCORE = "WHERE (score, id) < (CAST(:after AS bigint), CAST(:after_id AS uuid))"
+
+
+@lru_cache(maxsize=512)
+def _search_statement(names: tuple[str, ...], count: int, continues: bool) -> TextClause:
+    conditions = [matching(count)]
+    conditions += [sql for name in names if not name.startswith("terms") and (sql := condition(name))]
+    after = _AFTER_SCORE if continues else ""
+    rows = _SCORED.format(score=score(count), conditions=" AND ".join(conditions), after=after)
+    return page_statement(_ITEM, ("score", "id"), rows)

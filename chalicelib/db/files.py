@@ -1,0 +1,146 @@
+"""Rows of files: reading one or several, and changing them.
+
+Postgres answers a file as one JSON text: the driver decodes 20 columns slower than pydantic reads them.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy.orm import Session
+
+from chalicelib.catalog.files import File, FileState
+from chalicelib.db import models
+from chalicelib.db.scope import EVERYONE, IN_SCOPE, Scope, bound_owner
+
+# `revision`: what a client knows a state of the row by. Its first part stands for what clients and S3's events change, its
+# second for whatever does: Postgres writes a new xmin at each change.
+# `upload`: how the bytes of a file are to come that waits for them, or why they did not come.
+_FILE = """
+SELECT row_to_json(f)::text FROM (
+    SELECT id, bucket, key, version_id, name, size, etag, media_type, detected_media_type, is_mismatch, sha256, state, owner_id,
+        session_id, metadata, tags, stored_at, created_at, updated_at, rank,
+        left(md5(row(key, name, session_id, owner_id, metadata, tags, state, version_id)::text), 16) || '-' || xmin::text
+            AS revision,
+        (SELECT row_to_json(u) FROM (
+            SELECT method, size, media_type, sha256, expires_at, problem FROM uploads
+            WHERE file_id = files.id AND files.state <> 'stored') AS u) AS upload
+    FROM files
+    WHERE {condition}) AS f
+"""
+_ONE = text(_FILE.format(condition=f"id = CAST(:id AS uuid) AND {IN_SCOPE}"))
+_LOCK_ONE = text(_FILE.format(condition=f"id = CAST(:id AS uuid) AND {IN_SCOPE} FOR NO KEY UPDATE"))
+_AT = text(_FILE.format(condition=f"key = :key AND bucket = :bucket AND {IN_SCOPE}"))
+_SEVERAL = text(_FILE.format(condition=f"id = ANY(CAST(:ids AS uuid[])) AND {IN_SCOPE}"))
+
+
+def find_file(session: Session, scope: Scope, file_id: UUID, *, lock: bool = False) -> File | None:
+    """One file in whatever state; None if there is none. ``lock``: keep others from changing it until the transaction ends."""
+    found = session.scalar(_LOCK_ONE if lock else _ONE, {"id": file_id, "owner_id": bound_owner(scope)})
+    return None if found is None else _reader().validate_json(found)
+
+
+def find_file_at(session: Session, scope: Scope, bucket: str, key: str) -> File | None:
+    """The file at a location, in whatever state; None if there is none."""
+    found = session.scalar(_AT, {"bucket": bucket, "key": key, "owner_id": bound_owner(scope)})
+    return None if found is None else _reader().validate_json(found)
+
+
+def find_files(session: Session, scope: Scope, file_ids: Sequence[UUID]) -> dict[UUID, File]:
+    """Those of these files that there are, in whatever state, in the order of ``file_ids``."""
+    found = session.scalars(_SEVERAL, {"ids": list(file_ids), "owner_id": bound_owner(scope)})
+    files = {file.id: file for file in map(_reader().validate_json, found)}
+    return {file_id: files[file_id] for file_id in file_ids if file_id in files}
+
+
+def read_file(session: Session, scope: Scope, file_id: UUID) -> File:
+    """A file that is known to be there: this transaction has just written it."""
+    return find_files(session, scope, [file_id])[file_id]
+
+
+def find_state(session: Session, bucket: str, key: str) -> tuple[FileState | None, str | None]:
+    """State and ETag of the file at a location, both None if there is none."""
+    found = session.execute(
+        select(models.File.state, models.File.etag).where(models.File.key == key, models.File.bucket == bucket)
+    ).one_or_none()
+    return (found.state, found.etag) if found else (None, None)
+
+
+def find_duplicate(session: Session, owner_id: UUID, sha256: str, size: int | None) -> File | None:
+    """The owner's oldest stored file with this SHA-256; ``size``: only one of so many bytes."""
+    same = [models.File.owner_id == owner_id, models.File.sha256 == sha256, models.File.state == "stored"]
+    if size is not None:
+        same.append(models.File.size == size)
+    file_id = session.scalar(select(models.File.id).where(*same).order_by(models.File.id).limit(1))
+    return read_file(session, EVERYONE, file_id) if file_id else None
+
+
+def add_files(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add rows, with the columns of `chalicelib.db.models.File`."""
+    session.execute(
+        insert(models.File).values(
+            [{_ATTRIBUTES.get(name, name): value for name, value in row.items()} for row in rows]
+        )
+    )
+
+
+def change_file(session: Session, file_id: UUID, **values: Any) -> None:
+    """Change columns of a file."""
+    changed = {_ATTRIBUTES.get(name, name): value for name, value in values.items()}
+    session.execute(update(models.File).where(models.File.id == file_id).values(**changed))
+
+
+# The model's attribute: ``metadata`` itself belongs to SQLAlchemy there.
+_ATTRIBUTES = {"metadata": "metadata_"}
+
+
+def reserve(session: Session, file_id: UUID, size: int) -> None:
+    """Count ``size`` bytes for a pending file."""
+    session.execute(
+        update(models.File).where(models.File.id == file_id, models.File.state == "pending").values(reserved=size)
+    )
+
+
+def reserved_for(session: Session, file_id: UUID) -> int:
+    """Bytes that count for a pending file."""
+    return session.scalar(select(models.File.reserved).where(models.File.id == file_id)) or 0
+
+
+def reserve_restore(session: Session, file_id: UUID, more: int) -> None:
+    """Count ``more`` bytes for a file that is about to be restored."""
+    session.execute(update(models.File).where(models.File.id == file_id).values(restoring=max(0, more)))
+
+
+def end_restores(session: Session, file_ids: Collection[UUID]) -> None:
+    """Free what `reserve_restore` counts for these files."""
+    session.execute(
+        update(models.File)
+        .where(models.File.id.in_(file_ids), models.File.restoring.is_not(None))
+        .values(restoring=None)
+    )
+
+
+def mark_restored(session: Session, file_ids: Collection[UUID]) -> None:
+    """Note that these files are back: what was reserved counts as theirs, and they no longer expire."""
+    session.execute(update(models.File).where(models.File.id.in_(file_ids)).values(expires_at=None, restoring=None))
+
+
+def mark_deleted(session: Session, file_ids: Collection[UUID], now: datetime) -> None:
+    """Mark those of these files as deleted that are still pending. Without any object ever, the merge has nothing to go by."""
+    pending = update(models.File).where(models.File.id.in_(file_ids), models.File.state == "pending")
+    session.execute(pending.values(state="deleted", updated_at=now))
+
+
+def forget_pending(session: Session, file_ids: Collection[UUID]) -> None:
+    """Delete the rows of these files that are still pending."""
+    session.execute(delete(models.File).where(models.File.id.in_(file_ids), models.File.state == "pending"))
+
+
+@cache
+def _reader() -> "TypeAdapter[File]":
+    """Built at its first use: a process that only records events needs none."""
+    return TypeAdapter(File)

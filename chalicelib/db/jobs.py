@@ -1,0 +1,179 @@
+"""The jobs table, which is its own queue: whoever runs a job moves its ``run_after`` on.
+
+Commands, progress and results are kept as JSON documents of the types in `chalicelib.catalog.commands`.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from chalicelib.catalog.commands import COMMANDS, PROGRESS, Command, JobKind, JobResult, JobState, Progress, kind_of
+from chalicelib.catalog.roles import Role
+from chalicelib.db.models import Job, User
+from chalicelib.db.pages import Order, Page, in_utc, list_by_id
+from chalicelib.db.scope import IN_SCOPE, Owner, Scope, bound_owner
+from chalicelib.ids import uuid7
+
+OPEN: tuple[JobState, ...] = ("queued", "running")
+
+# As `chalicelib.api.schemas.jobs.JobOut` has it.
+_ITEM = f"""id, kind, state, coalesce(CAST(progress ->> 'done' AS bigint), 0) AS done,
+    coalesce(CAST(progress ->> 'failed' AS bigint), 0) AS failed, coalesce(progress -> 'failures', '[]') AS failures, result,
+    problem, owner_id, {in_utc("created_at")} AS created_at, {in_utc("updated_at")} AS updated_at"""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedJob:
+    """A job that this process may work on, with its owner's role as it is by now.
+
+    ``tries``: how often it was claimed since it last made progress. Its documents are read by `read_command` and `read_progress`.
+    """
+
+    id: UUID
+    owner_id: UUID
+    role: Role
+    kind: JobKind
+    command: dict[str, Any]
+    progress: dict[str, Any]
+    tries: int
+
+
+def add_job(session: Session, owner_id: UUID, role: Role, command: Command, now: datetime) -> Job:
+    """A new job."""
+    kind = kind_of(command)
+    job = Job(
+        id=uuid7(now),
+        owner_id=owner_id,
+        kind=kind,
+        state="queued",
+        command=_document(command) | {"role": role},  # read by the release before this one, should it come back
+        progress={},
+        run_after=now,
+        created_at=now,
+        updated_at=now,
+    )
+    session.add(job)
+    session.flush()
+    return job
+
+
+def list_jobs(session: Session, scope: Scope, limit: int, cursor: str | None) -> Page:
+    """A page of the jobs in a scope, the newest first.
+
+    Raises:
+        InvalidCursor: the cursor is not one of this list.
+    """
+    order = Order("jobs", descending=True)
+    return list_by_id(session, order, _ITEM, f"jobs WHERE {IN_SCOPE}", {"owner_id": bound_owner(scope)}, limit, cursor)
+
+
+def find_job(session: Session, scope: Scope, job_id: UUID, *, lock: bool = False) -> Job | None:
+    """One job; None if there is none. ``lock``: keep others from changing it until the transaction ends."""
+    job = session.get(Job, job_id, with_for_update=lock or None, populate_existing=lock)
+    return job if job is not None and (not isinstance(scope, Owner) or job.owner_id == scope.user_id) else None
+
+
+def request_cancellation(session: Session, job: Job, now: datetime) -> None:
+    """Have whoever runs the job next end it."""
+    job.cancel_requested, job.updated_at = True, now
+    if job.state == "queued":
+        job.run_after = now
+    session.flush()
+
+
+def find_due_jobs(session: Session, now: datetime, most: int) -> Sequence[UUID]:
+    """Jobs that wait, or whose process has died, the oldest first."""
+    due = select(Job.id).where(Job.state.in_(OPEN), Job.run_after <= now)
+    return session.scalars(due.order_by(Job.id).limit(most)).all()
+
+
+def claim_job(session: Session, job_id: UUID, now: datetime, until: datetime) -> ClaimedJob | None:
+    """Take a job until then, if it is due and nobody else is at it."""
+    job = session.scalar(
+        select(Job).where(Job.id == job_id, Job.state.in_(OPEN), Job.run_after <= now).with_for_update(skip_locked=True)
+    )
+    role = None if job is None else session.scalar(select(User.role).where(User.id == job.owner_id))
+    if job is None or role is None:
+        return None
+    job.state, job.run_after, job.tries, job.updated_at = "running", until, job.tries + 1, now
+    session.flush()
+    return ClaimedJob(job.id, job.owner_id, role, job.kind, job.command, job.progress, job.tries)
+
+
+def read_command(job: ClaimedJob) -> Command:
+    """What a job is asked to do.
+
+    Raises:
+        ValueError: the document is not of its kind.
+    """
+    command: Command = _adapter(COMMANDS[job.kind]).validate_python(job.command)
+    return command
+
+
+def read_progress(job: ClaimedJob) -> Progress:
+    """How far a job has come.
+
+    Raises:
+        ValueError: the document is not of its kind.
+    """
+    progress: Progress = _adapter(PROGRESS[job.kind]).validate_python(job.progress)
+    return progress
+
+
+def save_progress(
+    session: Session, job_id: UUID, progress: Progress, now: datetime, until: datetime | None = None
+) -> bool | None:
+    """Note how far a running job is and, with ``until``, go on holding it. Returns whether it is to be cancelled; None: somebody
+    else has ended it.
+    """
+    values: dict[str, Any] = {"progress": _document(progress), "updated_at": now}
+    if until is not None:
+        values["run_after"] = until
+    mine = update(Job).where(Job.id == job_id, Job.state == "running").values(**values)
+    return session.scalar(mine.returning(Job.cancel_requested))
+
+
+def end_job(
+    session: Session,
+    job_id: UUID,
+    state: JobState,
+    now: datetime,
+    *,
+    progress: Progress | None = None,
+    result: JobResult | None = None,
+    **values: Any,
+) -> None:
+    """Note how a running job ended, or for how long it rests. Without ``progress`` that stays as it is."""
+    documents = {"progress": progress, "result": result}
+    values |= {name: _document(value) for name, value in documents.items() if value is not None}
+    mine = update(Job).where(Job.id == job_id, Job.state == "running")
+    session.execute(mine.values(state=state, updated_at=now, **values))
+
+
+def find_moving(session: Session, file_ids: Collection[UUID]) -> set[UUID]:
+    """Those of these files that are being moved."""
+    moved = Job.command["file_id"].astext
+    moves = select(moved).where(Job.kind == "move", Job.state.in_(OPEN))
+    return {UUID(found) for found in session.scalars(moves.where(moved.in_([str(file_id) for file_id in file_ids])))}
+
+
+def _document(value: Any) -> dict[str, Any]:
+    """As JSON. What is as by default is left out."""
+    document: dict[str, Any] = _adapter(type(value)).dump_python(value, mode="json", exclude_defaults=True)
+    return document
+
+
+def _adapter(kind: type[Any]) -> "TypeAdapter[Any]":
+    """Built at its first use: most processes run no job."""
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]
+
+
+_ADAPTERS: dict[type[Any], "TypeAdapter[Any]"] = {}

@@ -1,0 +1,29 @@
+"""Whose rows a query is about. Queries over what belongs to somebody take one of these, so that none is written without."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """What belongs to one user."""
+
+    user_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Everyone:
+    """What belongs to anybody, or to nobody: for operators, and for Landfall itself."""
+
+
+Scope = Owner | Everyone
+EVERYONE = Everyone()
+
+
+def bound_owner(scope: Scope) -> UUID | None:
+    """The value of ``:owner_id`` in `IN_SCOPE`."""
+    return scope.user_id if isinstance(scope, Owner) else None
+
+
+# The condition on a table with an ``owner_id``.
+IN_SCOPE = "(CAST(:owner_id AS uuid) IS NULL OR owner_id = CAST(:owner_id AS uuid))"

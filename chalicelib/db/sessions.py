@@ -1,0 +1,95 @@
+"""The sessions table. A session is known by its owner and the id that the owner chose."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, delete, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session as DatabaseSession
+
+from chalicelib.db.locks import lock_files
+from chalicelib.db.models import File, Session
+from chalicelib.db.pages import Order, Page, in_utc, list_by_id
+from chalicelib.db.scope import IN_SCOPE, Scope, bound_owner
+from chalicelib.db.users import LIMITS
+from chalicelib.ids import uuid7
+
+# As `chalicelib.api.schemas.sessions.SessionOut` has it.
+_ITEM = f"""id, session_id, name, metadata, {LIMITS}, owner_id, {in_utc("created_at")} AS created_at,
+    {in_utc("updated_at")} AS updated_at"""
+_TRIES = 3
+
+
+def list_sessions(session: DatabaseSession, scope: Scope, descending: bool, limit: int, cursor: str | None) -> Page:
+    """A page of the sessions in a scope, in the order of their creation or against it.
+
+    Raises:
+        InvalidCursor: the cursor is not one of this list and order.
+    """
+    order, bound = Order("sessions", descending=descending), {"owner_id": bound_owner(scope)}
+    return list_by_id(session, order, _ITEM, f"sessions WHERE {IN_SCOPE}", bound, limit, cursor)
+
+
+def find_session(session: DatabaseSession, owner_id: UUID, session_id: str, *, lock: bool = False) -> Session | None:
+    """An owner's session; None if there is none. ``lock``: keep others from changing it until the transaction ends."""
+    statement = _query(owner_id, session_id)
+    return session.scalar(statement.with_for_update() if lock else statement)
+
+
+def has_session(session: DatabaseSession, owner_id: UUID, session_id: str) -> bool:
+    """Whether an owner has such a session. If so, nobody deletes it until the transaction ends."""
+    found = select(Session.id).where(Session.owner_id == owner_id, Session.session_id == session_id)
+    return session.scalar(found.with_for_update(key_share=True, read=True)) is not None
+
+
+def find_limits(session: DatabaseSession, owner_id: UUID, session_id: str) -> dict[str, Any]:
+    """A session's limits; none if there is no such session."""
+    found = select(Session.limits).where(Session.owner_id == owner_id, Session.session_id == session_id)
+    return session.scalar(found) or {}
+
+
+def add_session(
+    session: DatabaseSession, owner_id: UUID, session_id: str | None, values: Mapping[str, Any], now: datetime
+) -> tuple[Session, bool] | None:
+    """The owner's session of this id, and whether it is new. One that was there already is left as it is.
+
+    However many transactions add the same id at once, one of them makes it and all get it. Without ``session_id`` the
+    row's own id becomes it. None: others kept adding and deleting it.
+    """
+    identifier = uuid7(now)
+    session_id = session_id or str(identifier)
+    row = {"id": identifier, "owner_id": owner_id, "session_id": session_id, "created_at": now, "updated_at": now}
+    columns = {_ATTRIBUTES.get(name, name): value for name, value in {**row, **values}.items()}
+    statement = insert(Session).values(**columns).on_conflict_do_nothing().returning(Session)
+    for _ in range(_TRIES):
+        if created := session.scalar(statement):
+            return created, True
+        # The insert has waited for whoever was creating it, so this statement's snapshot shows it; unless it was
+        # deleted in between. Locked, so that it is still there when the caller's files refer to it.
+        if existing := session.scalar(_query(owner_id, session_id).with_for_update(read=True, key_share=True)):
+            return existing, False
+    return None
+
+
+def change_session(session: DatabaseSession, found: Session, changes: Mapping[str, Any]) -> None:
+    """Change columns of a session."""
+    for name, value in changes.items():
+        setattr(found, _ATTRIBUTES.get(name, name), value)
+    session.flush()
+
+
+def delete_session(session: DatabaseSession, found: Session) -> None:
+    """Delete a session. Its foreign key takes it from its files, in whatever order: so these are locked first."""
+    its = File.owner_id == found.owner_id, File.session_id == found.session_id
+    lock_files(session, session.scalars(select(File.id).where(*its)).all())
+    session.execute(delete(Session).where(Session.id == found.id))
+
+
+# The model's attribute: ``metadata`` itself belongs to SQLAlchemy there.
+_ATTRIBUTES = {"metadata": "metadata_"}
+
+
+def _query(owner_id: UUID, session_id: str) -> Select[Session]:
+    return select(Session).where(Session.owner_id == owner_id, Session.session_id == session_id)

@@ -1,0 +1,57 @@
+"""Which files wait for the clock: to be purged, to be deleted at their time, or to be freed of a dead restore."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Text, cast, or_, select, update
+from sqlalchemy.orm import Session
+
+from chalicelib.db.jobs import OPEN
+from chalicelib.db.models import File, Job
+from chalicelib.db.scope import Owner, Scope
+
+# The tombstone at the old key of a moved file is not in the trash: versions there may be the file's history.
+_TRASHED = (
+    File.state == "deleted",
+    File.moved_to.is_(None),
+    or_(File.purged_at.is_(None), File.purged_at < File.updated_at),
+)
+
+
+def files_in_trash(session: Session, scope: Scope, until: datetime, after: UUID | None, most: int) -> Sequence[UUID]:
+    """Files that were in the trash by then, in the order of their ids, from the one after ``after`` on."""
+    wanted = [*_TRASHED, File.updated_at <= until]
+    if isinstance(scope, Owner):
+        wanted.append(File.owner_id == scope.user_id)
+    if after is not None:
+        wanted.append(File.id > after)
+    return session.scalars(select(File.id).where(*wanted).order_by(File.id).limit(most)).all()
+
+
+def old_trash(session: Session, until: datetime, now: datetime, most: int) -> Sequence[UUID]:
+    """Files that have been in the trash since before ``until`` and that nobody holds, the oldest first."""
+    old = select(File.id).where(*_TRASHED, File.updated_at < until, _is_free(now)).order_by(File.updated_at)
+    return session.scalars(old.limit(most)).all()
+
+
+def expired_files(session: Session, now: datetime, most: int) -> Sequence[UUID]:
+    """Files that were made for a time only, which is over, and that nobody holds."""
+    expired = select(File.id).where(File.expires_at < now, File.state != "deleted", _is_free(now))
+    return session.scalars(expired.order_by(File.expires_at).limit(most)).all()
+
+
+def dead_restores(session: Session, now: datetime) -> Sequence[UUID]:
+    """Files for which a restore has reserved bytes whose process has died. Their rows are locked."""
+    jobs = select(Job.command["file_id"].astext).where(Job.kind == "restore", Job.state.in_(OPEN))
+    dead = select(File.id).where(File.restoring.is_not(None), _is_free(now), cast(File.id, Text).not_in(jobs))
+    return session.scalars(dead.order_by(File.id).with_for_update(key_share=True, skip_locked=True)).all()
+
+
+def mark_purged(session: Session, file_id: UUID, now: datetime) -> None:
+    """Note that S3 holds no version of a deleted file any more."""
+    session.execute(update(File).where(File.id == file_id).values(purged_at=now, updated_at=File.updated_at))
+
+
+def _is_free(now: datetime) -> ColumnElement[bool]:
+    return or_(File.busy_until.is_(None), File.busy_until <= now)

@@ -1,0 +1,95 @@
+"""The uploads table: how the bytes of pending files are to come."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
+
+from chalicelib.catalog.files import UploadMethod
+from chalicelib.catalog.objects import Part
+from chalicelib.db.models import File, Upload
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRow:
+    """One upload.
+
+    Attributes:
+        multipart_id: S3's own id of a multipart upload.
+        client_key: the key that a client proposed, which is not the file's.
+        size, media_type, sha256: what was announced.
+        part_size: bytes of each part but the last.
+        parts: what a complete upload was made of.
+    """
+
+    file_id: UUID
+    client_key: str | None
+    method: UploadMethod
+    multipart_id: str | None
+    size: int | None
+    media_type: str | None
+    sha256: str | None
+    part_size: int | None
+    parts: list[Part]
+    expires_at: datetime
+    problem: str | None
+    closed_at: datetime | None
+    judged_rank: str | None
+    created_at: datetime
+
+
+def add_uploads(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add rows, with the columns of `chalicelib.db.models.Upload`."""
+    session.execute(insert(Upload).values(list(rows)))
+
+
+def find_upload(session: Session, file_id: UUID) -> UploadRow | None:
+    """The upload of a file; None if there is none, or none any more."""
+    row = session.scalars(
+        select(Upload).where(Upload.file_id == file_id).execution_options(populate_existing=True)
+    ).one_or_none()
+    if row is None:
+        return None
+    parts = [Part(part["number"], part["etag"], part["size"]) for part in row.parts or ()]
+    return UploadRow(parts=parts, **{name: getattr(row, name) for name in UploadRow.__slots__ if name != "parts"})
+
+
+def find_same_pending(
+    session: Session, owner_id: UUID, client_key: str, size: int | None, media_type: str | None, sha256: str | None
+) -> UUID | None:
+    """The owner's pending file that was begun with the same proposed key, and as the very same thing."""
+    same = (
+        Upload.owner_id == owner_id,
+        Upload.client_key == client_key,
+        Upload.size.is_not_distinct_from(size),
+        Upload.media_type.is_not_distinct_from(media_type),
+        Upload.sha256.is_not_distinct_from(sha256),
+    )
+    waiting = select(File.id).join(Upload, Upload.file_id == File.id).where(*same, File.state == "pending")
+    return session.scalar(waiting.order_by(File.id.desc()).limit(1))
+
+
+def change_upload(session: Session, file_id: UUID, **values: Any) -> None:
+    """Change columns of a file's upload."""
+    session.execute(update(Upload).where(Upload.file_id == file_id).values(**values))
+
+
+def save_parts(session: Session, file_id: UUID, parts: Sequence[Part]) -> None:
+    """Keep what an object is about to be made of, for a client that asks again."""
+    kept = [{name: value for name, value in asdict(part).items() if name != "stored_at"} for part in parts]
+    change_upload(session, file_id, parts=kept)
+
+
+def give_up_uploads(session: Session, file_ids: Collection[UUID]) -> None:
+    """Free what was reserved for these files. Should their bytes come after all, by a link that still lasts, they are judged as
+    if nobody had announced them."""
+    session.execute(update(Upload).where(Upload.file_id.in_(file_ids), Upload.closed_at.is_(None)).values(size=None))
+
+
+def close_uploads(session: Session, file_ids: Collection[UUID], now: datetime) -> None:
+    """Note that the bytes of these files have come."""
+    session.execute(update(Upload).where(Upload.file_id.in_(file_ids)).values(closed_at=now))

@@ -1,0 +1,82 @@
+"""The users table."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from chalicelib.catalog.roles import Role
+from chalicelib.db.models import User
+from chalicelib.db.pages import Order, Page, in_utc, list_by_id
+from chalicelib.db.scope import Owner, Scope, bound_owner
+
+# A user's or a session's limits as `chalicelib.api.schemas.common.LimitsBody` has them.
+LIMITS = """jsonb_build_object('max_file_bytes', null, 'media_types', null, 'max_bytes', null, 'max_files', null,
+    'refuse_mismatch', null) || limits AS limits"""
+# As `chalicelib.api.schemas.users.UserOut` has it.
+_ITEM = (
+    f"""id, name, email, role, {LIMITS}, {in_utc("created_at")} AS created_at, {in_utc("updated_at")} AS updated_at"""
+)
+# A user owns itself.
+_IN_SCOPE = "(CAST(:owner_id AS uuid) IS NULL OR id = CAST(:owner_id AS uuid))"
+
+
+def list_users(session: Session, scope: Scope, limit: int, cursor: str | None) -> Page:
+    """A page of the users in a scope, in the order of their creation.
+
+    Raises:
+        InvalidCursor: the cursor is not one of this list.
+    """
+    bound = {"owner_id": bound_owner(scope)}
+    return list_by_id(session, Order("users"), _ITEM, f"users WHERE {_IN_SCOPE}", bound, limit, cursor)
+
+
+def find_user(session: Session, scope: Scope, user_id: UUID, *, lock: bool = False) -> User | None:
+    """One user; None if there is none in this scope. ``lock``: keep others from changing it until the transaction ends."""
+    if isinstance(scope, Owner) and scope.user_id != user_id:
+        return None
+    return session.get(User, user_id, with_for_update=lock or None)
+
+
+def find_role(session: Session, user_id: UUID) -> Role | None:
+    """A user's role; None if there is no such user."""
+    return session.scalar(select(User.role).where(User.id == user_id))
+
+
+def find_limits(session: Session, user_id: UUID) -> dict[str, Any]:
+    """The limits that an operator has set for a user; none if there is no such user."""
+    return session.scalar(select(User.limits).where(User.id == user_id)) or {}
+
+
+def add_user(session: Session, **values: Any) -> User:
+    """A new user.
+
+    Raises:
+        DBAPIError: the email address is taken.
+    """
+    user = User(**values)
+    session.add(user)
+    session.flush()
+    return user
+
+
+def ensure_user(session: Session, user_id: UUID, name: str, role: Role, born: datetime) -> None:
+    """Make sure that this user has a row. Doing it again changes nothing."""
+    values = {"id": user_id, "name": name, "role": role, "created_at": born, "updated_at": born}
+    session.execute(insert(User).values(**values).on_conflict_do_nothing())
+
+
+def change_user(session: Session, user: User, changes: Mapping[str, Any]) -> None:
+    """Change columns of a user."""
+    for name, value in changes.items():
+        setattr(user, name, value)
+    session.flush()
+
+
+def delete_user(session: Session, user_id: UUID) -> None:
+    """Delete a user. The foreign keys refuse it while anything is the user's, also what is being added right now."""
+    session.execute(delete(User).where(User.id == user_id))

@@ -1,0 +1,99 @@
+"""Sessions: groups of uploads under ids that their owners choose. A session is addressed by its owner alone."""
+
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
+
+from chalicelib.db import sessions
+from chalicelib.db.deadlines import within
+from chalicelib.db.models import Session
+from chalicelib.db.pages import Page
+from chalicelib.db.usage import UsageNow, read_usage
+from chalicelib.errors import Conflict, NotFound
+from chalicelib.services.context import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class NewSession:
+    """A session to open. Without ``session_id`` its own id becomes it."""
+
+    session_id: str | None
+    name: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    limits: dict[str, Any] = field(default_factory=dict)
+
+
+class SessionChanges(TypedDict, total=False):
+    """The fields of a session to change; those left out stay."""
+
+    name: str | None
+    metadata: dict[str, Any]
+    limits: dict[str, Any]
+
+
+def list_sessions(tx: Transaction, descending: bool, limit: int, cursor: str | None) -> Page:
+    """A page of the caller's sessions, or for an operator of everyone's, in the order of their creation or against it.
+
+    Raises:
+        InvalidCursor: the cursor is not one of this list and order.
+    """
+    return sessions.list_sessions(tx.session, tx.scope, descending, limit, cursor)
+
+
+def get_session(tx: Transaction, session_id: str) -> Session:
+    """The caller's session of this id.
+
+    Raises:
+        NotFound: the caller has none.
+    """
+    return _own(tx, session_id)
+
+
+def open_session(tx: Transaction, new: NewSession) -> tuple[Session, bool]:
+    """The caller's session of this id, and whether it is new. One that was there already is left as it is.
+
+    Raises:
+        Conflict: others keep opening and deleting the same id.
+    """
+    values = {"name": new.name, "metadata": new.metadata, "limits": new.limits}
+    opened = sessions.add_session(tx.session, tx.principal.user_id, new.session_id, values, tx.now)
+    if opened is None:
+        raise Conflict("Others keep opening and deleting this session.")
+    return opened
+
+
+def change_session(tx: Transaction, session_id: str, changes: SessionChanges) -> Session:
+    """The caller's session with ``changes`` made to it; its metadata is replaced as a whole.
+
+    Raises:
+        NotFound: the caller has none of this id.
+    """
+    found = _own(tx, session_id, lock=True)
+    sessions.change_session(tx.session, found, {**changes, "updated_at": tx.now} if changes else {})
+    return found
+
+
+def usage_of(tx: Transaction, session_id: str) -> UsageNow:
+    """How many files and bytes the caller's session has.
+
+    Raises:
+        NotFound: the caller has none of this id. TooBroad: counting takes too long.
+    """
+    with within(tx.session, tx.settings.query_seconds):
+        found = _own(tx, session_id)
+        return read_usage(tx.session, found.owner_id, found.session_id)
+
+
+def delete_session(tx: Transaction, session_id: str) -> None:
+    """Delete the caller's session. Its files stay, and belong to no session then.
+
+    Raises:
+        NotFound: the caller has none of this id.
+    """
+    sessions.delete_session(tx.session, _own(tx, session_id, lock=True))
+
+
+def _own(tx: Transaction, session_id: str, lock: bool = False) -> Session:
+    found = sessions.find_session(tx.session, tx.principal.user_id, session_id, lock=lock)
+    if found is None:
+        raise NotFound(f"There is no session {session_id}.")
+    return found

@@ -1,0 +1,131 @@
+"""Users: who owns files. A member sees and changes itself; an operator everyone."""
+
+from dataclasses import dataclass, field
+from datetime import UTC
+from typing import Any, TypedDict
+from uuid import UUID
+
+from chalicelib.catalog.roles import Role
+from chalicelib.db import users
+from chalicelib.db.deadlines import within
+from chalicelib.db.engine import Session
+from chalicelib.db.models import User
+from chalicelib.db.pages import Page
+from chalicelib.db.usage import UsageNow, read_usage
+from chalicelib.errors import Conflict, NotFound
+from chalicelib.ids import moment_of, uuid7
+from chalicelib.services.accounts.principals import DEMO_USER_ID
+from chalicelib.services.context import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class NewUser:
+    """A user to create. ``limits`` is a JSON object of `chalicelib.catalog.limits.Limits`."""
+
+    name: str
+    email: str | None = None
+    role: Role = "member"
+    limits: dict[str, Any] = field(default_factory=dict)
+
+
+class UserChanges(TypedDict, total=False):
+    """The fields of a user to change; those left out stay."""
+
+    name: str
+    email: str | None
+    role: Role
+    limits: dict[str, Any]
+
+
+def ensure_demo_user(session: Session) -> None:
+    """Make sure that the demo operator has a row, so that it can own things. Doing it again changes nothing."""
+    users.ensure_user(session, DEMO_USER_ID, "Demo operator", "operator", moment_of(DEMO_USER_ID).astimezone(UTC))
+
+
+def list_users(tx: Transaction, limit: int, cursor: str | None) -> Page:
+    """A page of the users that the caller may see, in the order of their creation.
+
+    Raises:
+        InvalidCursor: the cursor is not one of this list.
+    """
+    return users.list_users(tx.session, tx.scope, limit, cursor)
+
+
+def get_user(tx: Transaction, user_id: UUID) -> User:
+    """One user.
+
+    Raises:
+        NotFound: there is none, or the caller may not see it.
+    """
+    return _visible(tx, user_id)
+
+
+def create_user(tx: Transaction, new: NewUser) -> User:
+    """A new user.
+
+    Raises:
+        Forbidden: the caller is no operator.
+        Conflict: the email address is taken, whatever its case.
+    """
+    tx.principal.require_operator("create users")
+    return users.add_user(
+        tx.session,
+        id=uuid7(tx.now),
+        name=new.name,
+        email=new.email,
+        role=new.role,
+        limits=new.limits,
+        created_at=tx.now,
+        updated_at=tx.now,
+    )
+
+
+def change_user(tx: Transaction, user_id: UUID, changes: UserChanges) -> User:
+    """A user with ``changes`` made to it.
+
+    Raises:
+        NotFound: there is none, or the caller may not see it.
+        Forbidden: a member would change its role, limits or email address.
+        Conflict: the email address is taken.
+    """
+    user = _visible(tx, user_id, lock=True)
+    if changes.get("role", user.role) != user.role:
+        tx.principal.require_operator("change roles")
+    if changes.get("limits", user.limits) != user.limits:
+        tx.principal.require_operator("change limits")
+    if changes.get("email", user.email) != user.email:  # who may try addresses learns who else is here
+        tx.principal.require_operator("change email addresses")
+    users.change_user(tx.session, user, {**changes, "updated_at": tx.now} if changes else {})
+    return user
+
+
+def usage_of(tx: Transaction, user_id: UUID) -> UsageNow:
+    """How many files and bytes a user has.
+
+    Raises:
+        NotFound: there is none, or the caller may not see it. TooBroad: counting takes too long.
+    """
+    with within(tx.session, tx.settings.query_seconds):
+        return read_usage(tx.session, _visible(tx, user_id).id)
+
+
+def delete_user(tx: Transaction, user_id: UUID) -> None:
+    """Delete a user.
+
+    Raises:
+        NotFound: there is none, or the caller may not see it.
+        Forbidden: the caller is no operator.
+        Conflict: it is the caller itself, or it still owns files or sessions.
+    """
+    _visible(tx, user_id, lock=True)
+    tx.principal.require_operator("delete users")
+    if user_id == tx.principal.user_id:
+        raise Conflict("Nobody deletes themselves: ask another operator.")
+    users.delete_user(tx.session, user_id)
+
+
+def _visible(tx: Transaction, user_id: UUID, lock: bool = False) -> User:
+    user = users.find_user(tx.session, tx.scope, user_id, lock=lock)
+    if user is None:
+        raise NotFound(f"There is no user {user_id}.")
+    return user

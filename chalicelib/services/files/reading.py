@@ -1,0 +1,162 @@
+"""Reading files. A member sees what it owns; an operator everything."""
+
+from collections.abc import Container, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from chalicelib.catalog.files import File
+from chalicelib.db import facets, file_lists, files, history
+from chalicelib.db.deadlines import within
+from chalicelib.db.file_filters import FileFilters
+from chalicelib.db.pages import Page
+from chalicelib.db.scope import Owner, Scope
+from chalicelib.errors import Conflict, NotFound, PreconditionFailed
+from chalicelib.services.accounts.sessions import get_session
+from chalicelib.services.context import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Which files, in which order, and which page of them. ``sort`` is one of `file_lists.SORTS`, or `file_lists.RELEVANCE`."""
+
+    filters: FileFilters
+    sort: str
+    limit: int
+    cursor: str | None
+
+
+def list_files(tx: Transaction, listing: Listing) -> Page:
+    """A page of the caller's files; see `file_lists.list_files`.
+
+    Raises:
+        InvalidCursor: the cursor is not one of this list. TooBroad: finding them takes too long.
+    """
+    return _list(tx, tx.scope, listing)
+
+
+def list_session_files(tx: Transaction, session_id: str, listing: Listing) -> Page:
+    """A page of the files in the caller's session.
+
+    Raises:
+        NotFound: the caller has no such session. InvalidCursor, TooBroad: see `list_files`.
+    """
+    found = get_session(tx, session_id)
+    filters = replace(listing.filters, session_id=found.session_id)
+    return _list(tx, Owner(found.owner_id), replace(listing, filters=filters))
+
+
+def _list(tx: Transaction, scope: Scope, listing: Listing) -> Page:
+    with _in_time(tx, listing):
+        return file_lists.list_files(tx.session, scope, listing.filters, listing.sort, listing.limit, listing.cursor)
+
+
+def is_any_stored(tx: Transaction, filters: FileFilters) -> bool:
+    """Whether one of the caller's files that match is stored.
+
+    Raises:
+        TooBroad: finding one takes too long.
+    """
+    with within(tx.session, tx.settings.query_seconds):
+        return file_lists.is_any_stored(tx.session, tx.scope, filters)
+
+
+def count_files(tx: Transaction, filters: FileFilters, by: Sequence[str]) -> str:
+    """How many of the caller's files match, and with how many bytes, by each of these facets: see `facets.count_files`.
+
+    Raises:
+        TooBroad: counting takes too long.
+    """
+    with within(tx.session, tx.settings.query_seconds):
+        return facets.count_files(tx.session, tx.scope, filters, by)
+
+
+# Unfiltered, or one owner's or bucket's in the order of creation, a list is one walk along an index, about as long as its
+# page. The limit would cost it a round trip.
+_ONE_WALK = FileFilters()
+
+
+def _in_time(tx: Transaction, listing: Listing) -> AbstractContextManager[None]:
+    filters, by_creation = listing.filters, listing.sort.endswith("created")
+    if (replace(filters, owner_id=None, key=None, bucket=None) if by_creation else filters) == _ONE_WALK:
+        return nullcontext()
+    # By size a list takes two walks: see `file_lists.page_statements`.
+    return within(tx.session, tx.settings.query_seconds, statements=2 if listing.sort.endswith("size") else 1)
+
+
+def get_file(tx: Transaction, file_id: UUID) -> File:
+    """A file that is there, or waits for its object.
+
+    Raises:
+        NotFound: there is none for this caller, or it was deleted; then the message says when.
+    """
+    return present_file(visible_file(tx, file_id))
+
+
+def get_stored_file(tx: Transaction, file_id: UUID) -> File:
+    """A file whose bytes are there.
+
+    Raises:
+        NotFound: there is none for this caller, or it was deleted. Conflict: its bytes haven't arrived yet.
+    """
+    file = get_file(tx, file_id)
+    if file.state == "pending":
+        raise Conflict("The file's bytes have not arrived yet.")
+    return file
+
+
+def visible_file(tx: Transaction, file_id: UUID, lock: bool = False) -> File:
+    """A file in whatever state. ``lock``: keep others from changing its row until the transaction ends.
+
+    Raises:
+        NotFound: there is none for this caller.
+    """
+    file = files.find_file(tx.session, tx.scope, file_id, lock=lock)
+    if file is None:
+        raise NotFound(f"There is no file {file_id}.")
+    return file
+
+
+def present_file(file: File) -> File:
+    """``file``, unless it was deleted.
+
+    Raises:
+        NotFound: it was; says when, and why if it was never stored.
+    """
+    if file.state == "deleted":
+        why = file.upload and file.upload.problem
+        raise NotFound(
+            f"The file {file.id} is deleted since {file.updated_at.isoformat()}. "
+            f"{why or 'Its /versions and /events still answer.'}"
+        )
+    return file
+
+
+def check_revision(file: File, revisions: Container[str] | None) -> None:
+    """Refuse to go on if the caller knows another state of the file; None: whatever state it is in.
+
+    ``revisions`` are first parts of revisions: see `chalicelib.catalog.files.File`.
+
+    Raises:
+        PreconditionFailed: the file is at none of ``revisions``.
+    """
+    if revisions is not None and file.revision.partition("-")[0] not in revisions:
+        raise PreconditionFailed(f"The file {file.id} was changed meanwhile: read it again, then decide.")
+
+
+def list_versions(tx: Transaction, file_id: UUID, limit: int, cursor: str | None) -> Page:
+    """A page of a file's versions, delete markers among them; of a deleted file, too.
+
+    Raises:
+        NotFound: there is no such file for this caller. InvalidCursor: the cursor is not one of this list.
+    """
+    return history.list_versions(tx.session, visible_file(tx, file_id).id, limit, cursor)
+
+
+def list_events(tx: Transaction, file_id: UUID, limit: int, cursor: str | None) -> Page:
+    """A page of what happened to a file's key; of a deleted file, too.
+
+    Raises:
+        NotFound: there is no such file for this caller. InvalidCursor: the cursor is not one of this list.
+    """
+    return history.list_events(tx.session, visible_file(tx, file_id).id, limit, cursor)

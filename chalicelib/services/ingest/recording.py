@@ -1,0 +1,31 @@
+"""The use case behind every object event: record what a batch of notifications says."""
+
+from collections.abc import Iterable
+
+from chalicelib.catalog.changes import InspectionRequest, ObjectChange
+from chalicelib.catalog.notifications import Event
+from chalicelib.db.inspection_queue import request_inspection
+from chalicelib.db.locks import lock_keys
+from chalicelib.db.recording import Recorded, record_changes
+from chalicelib.services.context import Transaction
+
+
+def record_events(tx: Transaction, events: Iterable[Event]) -> list[Recorded]:
+    """Record everything that notifications say; returns what became of each distinct change.
+
+    Recording the same again, in any order and grouping, leaves the catalogue as it is.
+    """
+    changes: list[ObjectChange] = []
+    requests: list[InspectionRequest] = []
+    for event in events:
+        if isinstance(event, ObjectChange):
+            changes.append(event)
+        else:
+            requests.append(event)
+    if requests:
+        # All locks at once: taking these after those of the changes could wait in a circle with another batch.
+        told: list[Event] = [*changes, *requests]
+        lock_keys(tx.session, {(event.bucket, event.key) for event in told})
+    recorded = record_changes(tx.session, changes, tx.now)
+    request_inspection(tx.session, requests, tx.now)
+    return recorded

@@ -1,0 +1,23 @@
+"""Which functions do which kind of job."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from chalicelib.catalog.commands import JobKind
+from chalicelib.services.context import Context
+from chalicelib.services.jobs import copy, move, queue, restore, sweep, zip
+from chalicelib.services.jobs.queue import Steps
+
+KINDS: Mapping[JobKind, Steps] = {
+    "copy": Steps(copy.copy_step, copy.undo_copy),
+    "move": Steps(move.move_step, move.undo_move, move.is_tidying),
+    "restore": Steps(restore.restore_step, restore.undo_restore),
+    "delete_folder": Steps(sweep.delete_folder_step),
+    "empty_trash": Steps(sweep.empty_trash_step),
+    "zip": Steps(zip.zip_step),
+}
+
+
+def run_job(ctx: Context, job_id: UUID, seconds: float) -> None:
+    """See `queue.run_job`."""
+    queue.run_job(ctx, KINDS, job_id, seconds)

@@ -1,0 +1,204 @@
+"""Moving a file to another key: a copy, then one transaction in which the file takes its new key, then a deletion at the old one.
+
+- Before the transaction the file is where it was; a placeholder holds the new key.
+- After it the file is at its new key, with its id, its time of creation and its history (`FilePlace`). The old key has a
+  tombstone of its own (`File.moved_to`), as every key that ever held an object has a row.
+- The old object is deleted only if it is still the one that was copied: what somebody puts there meanwhile stays.
+"""
+
+from contextlib import suppress
+from dataclasses import replace
+from uuid import UUID
+
+from chalicelib.catalog.changes import ObjectChange
+from chalicelib.catalog.commands import JobResult, Left, Move, MoveProgress
+from chalicelib.catalog.files import File
+from chalicelib.catalog.keys import check_key, display_name
+from chalicelib.catalog.objects import Copied, Current, Location, ObjectHead
+from chalicelib.catalog.observations import observe_deletion, observe_head, observe_removal
+from chalicelib.db import moves
+from chalicelib.db.files import find_file
+from chalicelib.db.history import current_at
+from chalicelib.db.jobs import find_moving
+from chalicelib.db.locks import lock_keys
+from chalicelib.db.models import Job
+from chalicelib.db.recording import record_changes
+from chalicelib.db.scope import EVERYONE
+from chalicelib.errors import (
+    Conflict,
+    Forbidden,
+    MalformedNotification,
+    NotFound,
+    PreconditionFailed,
+    StoreUnavailable,
+    Unprocessable,
+)
+from chalicelib.services.context import Transaction
+from chalicelib.services.files.reading import get_file, get_stored_file
+from chalicelib.services.jobs.copying import copy_over, head, is_unnoted_copy, note_copy
+from chalicelib.services.jobs.queue import Work, create_job
+
+_TRIES = 3
+MoveWork = Work[Move, MoveProgress]
+
+
+def begin_move(tx: Transaction, file_id: UUID, key: str, name: str | None) -> tuple[Job, File]:
+    """The job that gives a file another key in its bucket, and another name if it is given or was the old key's; and the file.
+
+    Raises:
+        NotFound: there is no such file for this caller. Unprocessable: no key of S3's.
+        Conflict: its bytes haven't arrived yet, or there is something at the new key.
+        Forbidden: a member would leave the keys that begin with its own id.
+    """
+    file = get_stored_file(tx, file_id)
+    _check_new_key(tx, key)
+    if find_moving(tx.session, [file_id]):
+        raise Conflict("The file is being moved already.")
+    if key == file.key:
+        raise Conflict("The file is there already.")
+    lock_keys(tx.session, [file.location, (file.bucket, key)])
+    placeholder = moves.hold_key(tx.session, file, key, name or display_name(key), tx.now)
+    return create_job(tx, Move(file_id, key, name, placeholder)), file
+
+
+def _check_new_key(tx: Transaction, key: str) -> None:
+    try:
+        check_key(key)
+    except MalformedNotification as error:
+        raise Unprocessable(str(error)) from None
+    if not tx.principal.is_operator and not key.startswith(f"{tx.principal.user_id}/"):
+        raise Forbidden(f"A member's keys begin with its own id: {tx.principal.user_id}/.")
+    if {".", ".."} & set(key.split("/")):
+        raise Unprocessable("A part of a key that is . or .. means other places to other programs.")
+
+
+def is_tidying(progress: MoveProgress) -> bool:
+    """Whether the file has its new key, so that only the object at the old one is left to delete."""
+    return progress.left is not None
+
+
+def move_step(work: MoveWork) -> bool:
+    """Copy, take the new key, delete at the old one: each only if it isn't done yet.
+
+    Raises:
+        NotFound: the file is gone. Conflict: it was changed again and again meanwhile; it is where it was.
+    """
+    if work.progress.left is None:
+        work.progress.left = _take_new_key(work)
+    work.may_stop = False
+    _delete_left(work, work.progress.left)
+    work.result = JobResult(work.command.file_id)
+    return True
+
+
+def _take_new_key(work: MoveWork) -> Left:
+    """Copy the current version, then move the row, and note with it what is left, unless another version came meanwhile."""
+    ctx, command = work.ctx, work.command
+    for _ in range(_TRIES):
+        with ctx.transaction() as tx:
+            file = get_file(tx, command.file_id)
+            before = current_at(tx.session, file.bucket, command.key)
+        try:
+            copied = _copy(work, file)
+        except PreconditionFailed:
+            continue  # another object at the old key, or at the new one, since we looked
+        with ctx.transaction() as tx:
+            if left := _exchange(tx, work, file, copied, before):
+                return left
+    raise Conflict("The file was changed again and again while it was being moved.")
+
+
+def _copy(work: MoveWork, file: File) -> ObjectHead:
+    """Have S3 copy the object to a key where nothing is but an earlier copy of ours, and note which copy is ours.
+
+    Raises:
+        Conflict: S3 holds another object at the new key, of which the catalogue may not know yet.
+        PreconditionFailed: something came there, or to the old key, at this moment.
+    """
+    progress, location = work.progress, Location(file.bucket, work.command.key)
+    there = head(work.ctx, location)
+    if there is not None:
+        made = Copied(there.version_id, there.etag)
+        if is_unnoted_copy(there, progress.source, progress):
+            note_copy(work, made)  # a process before this one came as far
+        if made not in progress.copies:
+            raise Conflict(f"There is something at {location.key} already.")
+        if progress.source == file.source:
+            return there
+    progress.source = file.source
+    work.save()
+    return copy_over(work, file.source, location, there.etag if there else "")
+
+
+def _exchange(tx: Transaction, work: MoveWork, copied: File, made: ObjectHead, before: Current | None) -> Left | None:
+    """Give the file its new key, if it is still as it was ``copied``; returns what it leaves at the old one, else None.
+
+    Raises:
+        NotFound: the file was deleted. Conflict: something else than a copy of ours came to the new key meanwhile.
+    """
+    key, session = work.command.key, tx.session
+    lock_keys(session, [copied.location, (copied.bucket, key)])
+    file = find_file(session, EVERYONE, copied.id, lock=True)
+    if file is None or file.state != "stored":
+        raise NotFound("The file was deleted meanwhile.")
+    if not file.is_same_object(copied):
+        return None
+    ours = {None, *(one.version_id for one in work.progress.copies)}
+    moves.exchange(session, file, key, _new_name(work, file), work.command.placeholder, ours, tx.now)
+    record_changes(session, [observe_head(file.bucket, key, made, tx.now, before)], tx.now)
+    # In this transaction: whoever goes on deletes this object at the old key, and no other.
+    left = Left.by(file)
+    work.save_with(tx, replace(work.progress, left=left))
+    return left
+
+
+def _new_name(work: MoveWork, file: File) -> str:
+    """As the command says; else as the key is called, if that was so, whatever it is called by now."""
+    if work.command.name is not None:
+        return work.command.name
+    return display_name(work.command.key) if file.name == display_name(file.key) else file.name
+
+
+def _delete_left(work: MoveWork, left: Left) -> None:
+    """Delete the object at the old key, if it is still the one that was copied."""
+    location = Location(left.bucket, left.key)
+    there = head(work.ctx, location)
+    if there is None or there.version_id != left.version_id:
+        return  # with versions, the same bytes put again are somebody else's
+    try:
+        deletion = work.ctx.store.delete_if(*location, left.etag or "")
+    except (NotFound, PreconditionFailed):
+        return
+    with work.ctx.transaction() as tx:
+        record_changes(tx.session, [observe_deletion(*location, left.current, deletion)], tx.now)
+
+
+def undo_move(work: MoveWork) -> None:
+    """Give the new key up: the very copies that were made there, and the row that held it, if nothing else has come to it. If S3
+    doesn't answer, a copy stays, and belongs to nobody."""
+    with work.ctx.transaction() as tx:
+        held = find_file(tx.session, EVERYONE, work.command.placeholder)
+    if held is None:
+        return
+    removed: list[ObjectChange] = []
+    for copied in [*work.progress.copies, *_unnoted_copies(work, held.location)]:
+        with suppress(NotFound, PreconditionFailed, StoreUnavailable):
+            if copied.version_id:
+                deletion = work.ctx.store.delete(*held.location, copied.version_id)
+                removed.append(observe_removal(*held.location, copied.version_id, "", deletion))
+            else:
+                work.ctx.store.delete_if(*held.location, copied.etag)
+    with work.ctx.transaction() as tx:
+        lock_keys(tx.session, [held.location])
+        moves.drop_placeholder(tx.session, held.id)
+        record_changes(tx.session, removed, tx.now)
+
+
+def _unnoted_copies(work: MoveWork, location: Location) -> list[Copied]:
+    """The copy that was made by a process that died before it could note so, if there is one."""
+    with suppress(StoreUnavailable):
+        there = head(work.ctx, location)
+        if there is not None and is_unnoted_copy(there, work.progress.source, work.progress):
+            copied = Copied(there.version_id, there.etag)
+            return [] if copied in work.progress.copies else [copied]
+    return []

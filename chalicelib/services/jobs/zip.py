@@ -1,0 +1,182 @@
+"""Many files in one zip: written straight from S3 to S3, a part at a time, as a file of the caller's that expires."""
+
+import re
+import zipfile
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import IO, Any, cast
+from uuid import UUID
+
+from chalicelib.catalog.commands import JobResult, Zip, ZipProgress
+from chalicelib.catalog.files import File
+from chalicelib.catalog.objects import Location, Part
+from chalicelib.catalog.parts import MIB
+from chalicelib.db import uploads
+from chalicelib.db.files import change_file, find_file, find_files
+from chalicelib.db.models import Job
+from chalicelib.db.scope import EVERYONE
+from chalicelib.errors import NotFound, StoreUncertain, TooLarge
+from chalicelib.services.context import Context, Transaction
+from chalicelib.services.jobs.queue import Work, create_job
+from chalicelib.services.removal.deletion import delete_found
+from chalicelib.services.uploads.completion import record_if_there
+from chalicelib.services.uploads.reservations import Description, UploadRequest, abort_parts, forget, reserve
+
+MOST_FILES = 1000
+MOST_BYTES = 2 * 1024 * MIB
+_PART_BYTES = 8 * MIB
+_CHUNK_BYTES = MIB
+_KEPT = timedelta(days=1)
+# What a zip writes beside an entry's bytes and, twice, its name.
+_ENTRY_BYTES = 200
+# https://learn.microsoft.com/windows/win32/fileio/naming-a-file
+_NOT_IN_NAMES = re.compile(r'[\x00-\x1f<>:"/\\|?*]')
+_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+ZipWork = Work[Zip, ZipProgress]
+
+
+def begin_zip(tx: Transaction, file_ids: list[UUID], name: str) -> tuple[Job, int]:
+    """The job that zips these files of the caller's, and how many bytes they have.
+
+    Raises:
+        NotFound: one of them isn't there for this caller, or holds no bytes. TooLarge: they are too large together.
+    """
+    total = sum(file.size or 0 for file in _find_stored(tx, file_ids))
+    if total > MOST_BYTES:
+        raise TooLarge(f"The files have {total} bytes; a zip takes at most {MOST_BYTES}.")
+    return create_job(tx, Zip(file_ids, name)), total
+
+
+def zip_step(work: ZipWork) -> bool:
+    """Write the whole zip. What a process before this one left of it, because it died, is thrown away first.
+
+    Raises:
+        NotFound: a file is gone. AgainstPolicy, OverQuota: see `reserve`. Cancelled: the job's owner said so.
+    """
+    ctx = work.ctx
+    _discard(work)
+    with ctx.transaction() as tx:
+        files = _find_stored(tx, work.command.file_ids)
+        (reservation,) = reserve(tx, [_request(work.command.name, files)])
+        # From the start, so that it goes also if nobody comes to tell that it is done.
+        expires_at = tx.now + _KEPT
+        change_file(tx.session, reservation.file_id, expires_at=expires_at)
+    work.progress = ZipProgress(file_id=reservation.file_id)
+    work.save()
+    location = reservation.location
+    upload_id = ctx.store.multipart.create(*location, reservation.request.media_type)
+    try:
+        with ctx.transaction() as tx:
+            uploads.change_upload(tx.session, reservation.file_id, multipart_id=upload_id)
+        writer = _Parts(ctx, location, upload_id)
+        _write(work, files, writer)
+        ctx.store.multipart.complete(*location, upload_id, writer.finish())
+    except StoreUncertain:
+        raise  # it may be there: its event, or the next try, will see
+    except Exception:  # whatever it was, nothing of the zip stays; it is raised again
+        _discard(work)
+        raise
+    record_if_there(ctx, reservation.file_id, location)
+    work.result = JobResult(reservation.file_id, expires_at)
+    return True
+
+
+def _request(name: str, files: Sequence[File]) -> UploadRequest:
+    size = sum((file.size or 0) + 2 * len(file.name.encode()) + _ENTRY_BYTES for file in files)
+    description = Description(metadata={"zip": len(files)})
+    return UploadRequest(name, "application/zip", size, method="multipart", description=description)
+
+
+def _discard(work: ZipWork) -> None:
+    """Throw away what an earlier try has left: parts, and the row that waits for them."""
+    if work.progress.file_id is None:
+        return
+    with work.ctx.transaction() as tx:
+        file = find_file(tx.session, EVERYONE, work.progress.file_id)
+    if file is None:
+        return
+    if file.state == "pending":
+        abort_parts(work.ctx, file)
+        # S3 may have made the object without our having heard of it: its event would find no row, and make it nobody's.
+        if record_if_there(work.ctx, file.id, file.location) is None:
+            forget(work.ctx, [file.id])
+            return
+    delete_found(work.ctx, file.id)
+
+
+def _find_stored(tx: Transaction, file_ids: Sequence[UUID]) -> list[File]:
+    found = find_files(tx.session, tx.scope, file_ids)
+    for file_id in file_ids:
+        if file_id not in found or found[file_id].state != "stored":
+            raise NotFound(f"There is no stored file {file_id}.")
+    return list(found.values())
+
+
+def _write(work: ZipWork, files: Sequence[File], writer: "_Parts") -> None:
+    chunks = work.ctx.store.chunks
+    with zipfile.ZipFile(cast(IO[bytes], writer), "w", zipfile.ZIP_STORED) as archive:
+        for file, name in zip(files, _names(files), strict=True):
+            moment = file.stored_at or file.created_at
+            entry = zipfile.ZipInfo(name, max(moment.timetuple()[:6], (1980, 1, 1, 0, 0, 0)))
+            with archive.open(entry, "w", force_zip64=True) as target:
+                for chunk in chunks(*file.location, file.version_id or None, file.etag or "", _CHUNK_BYTES):
+                    target.write(chunk)
+                    if writer.has_sent_more():
+                        work.save()  # also asks whether to go on
+            work.progress.done += 1
+            work.save()
+
+
+def _names(files: Sequence[File]) -> Iterator[str]:
+    """The files' names as any system can unpack them: one may mean a folder or a drive, or differ from another by case alone."""
+    seen: set[str] = set()
+    for file in files:
+        wanted = name = _plain_name(file.name)
+        stem, dot, suffix = wanted.rpartition(".")
+        number = 2
+        while name.casefold() in seen:
+            name = f"{stem} ({number}).{suffix}" if dot and stem else f"{wanted} ({number})"
+            number += 1
+        seen.add(name.casefold())
+        yield name
+
+
+def _plain_name(name: str) -> str:
+    plain = _NOT_IN_NAMES.sub("_", name).rstrip(". ")  # which Windows leaves out
+    return f"_{plain}" if not plain or _DEVICE.fullmatch(plain) else plain
+
+
+class _Parts:
+    """What a zip is written to: collects bytes, and sends each full part. It can't seek, and a zip needn't."""
+
+    def __init__(self, ctx: Context, location: Location, upload_id: str) -> None:
+        self._put_part, self._upload = ctx.store.multipart.put_part, (*location, upload_id)
+        self._waiting = bytearray()
+        self._parts: list[Part] = []
+        self._told = 0
+
+    def write(self, data: Any) -> int:
+        self._waiting += data
+        while len(self._waiting) >= _PART_BYTES:
+            self._send(bytes(self._waiting[:_PART_BYTES]))
+            del self._waiting[:_PART_BYTES]
+        return len(data)
+
+    def flush(self) -> None:
+        """What is less than a part waits for more."""
+
+    def has_sent_more(self) -> bool:
+        """Whether a part was sent since this was last asked."""
+        before, self._told = self._told, len(self._parts)
+        return self._told > before
+
+    def finish(self) -> list[Part]:
+        """Send the rest; all parts, in order."""
+        if self._waiting or not self._parts:
+            self._send(bytes(self._waiting))
+        return self._parts
+
+    def _send(self, body: bytes) -> None:
+        number = len(self._parts) + 1
+        self._parts.append(self._put_part(*self._upload, number, body))

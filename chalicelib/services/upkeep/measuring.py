@@ -1,0 +1,53 @@
+"""Measuring multipart uploads that go on and whose size nobody has announced, or nobody has signed."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from chalicelib.catalog.files import File
+from chalicelib.db import due_uploads
+from chalicelib.db.files import find_file
+from chalicelib.db.scope import EVERYONE
+from chalicelib.db.uploads import UploadRow, find_upload
+from chalicelib.errors import AgainstPolicy, LandfallError, OverQuota
+from chalicelib.services.context import Context
+from chalicelib.services.upkeep.reaping import give_up
+from chalicelib.services.uploads.completion import record_if_there
+from chalicelib.services.uploads.parts import reserve_parts
+from chalicelib.services.uploads.reservations import abort_parts
+
+
+def measure_unfinished(ctx: Context, most: int) -> list[tuple[UUID, str]]:
+    """Measure up to ``most`` uploads whose parts may be larger than was announced, each owner's in turn. Those that are too large
+    by now are aborted, and so are further ones of a file that is stored; returns the ids of the former, with the reasons."""
+    aborted: list[tuple[UUID, str]] = []
+    with ctx.transaction() as tx:
+        stored_after = tx.now - timedelta(seconds=2 * tx.settings.link_seconds)
+        due = due_uploads.uploads_to_measure(tx.session, stored_after, most)
+    for file_id in due:
+        with ctx.transaction() as tx:
+            file, upload = find_file(tx.session, EVERYONE, file_id), find_upload(tx.session, file_id)
+        if file is None or upload is None or file.owner_id is None:
+            continue
+        try:
+            if reason := _measure(ctx, file, upload):
+                aborted.append((file_id, reason))
+        except LandfallError:
+            continue  # S3 doesn't answer: the next time
+    return aborted
+
+
+def _measure(ctx: Context, file: File, upload: UploadRow) -> str | None:
+    """Measure one upload; returns why it was given up, if it was."""
+    if file.state == "stored":
+        ctx.store.multipart.abort_all(*file.location)
+    if file.state != "pending":
+        return None
+    try:
+        reserve_parts(ctx, file, upload)
+    except (AgainstPolicy, OverQuota) as error:
+        abort_parts(ctx, file)
+        # Only now: an upload that was completed in this moment is either seen, or too late.
+        if record_if_there(ctx, file.id, file.location) is None:
+            give_up(ctx, file.id, str(error))
+            return str(error)
+    return None

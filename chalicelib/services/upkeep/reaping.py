@@ -1,0 +1,94 @@
+"""Uploads that nobody finished: asked for at S3 once more, then given up."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+from uuid import UUID
+
+from chalicelib.catalog.files import File
+from chalicelib.db import due_uploads, files, uploads
+from chalicelib.db.scope import EVERYONE
+from chalicelib.db.uploads import UploadRow
+from chalicelib.errors import LandfallError, NotFound
+from chalicelib.services.context import Context
+from chalicelib.services.uploads.completion import record_if_there
+from chalicelib.services.uploads.reservations import abort_parts
+
+_RETRY = timedelta(minutes=15)
+
+_Outcome = Literal["abandoned", "found", "going_on", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reaped:
+    """How many uploads were given up, found at S3 after all, are still going on, or couldn't be judged."""
+
+    abandoned: int = 0
+    found: int = 0
+    going_on: int = 0
+    failed: int = 0
+
+
+def reap_uploads(ctx: Context, most: int) -> Reaped:
+    """Judge up to ``most`` uploads whose time is up, the oldest first.
+
+    A multipart upload that got a part since its time began anew is given as much time again. Otherwise its parts are thrown
+    away, and only then S3 is asked for the object: a client that completes it in that moment is either seen, or too late.
+    """
+    with ctx.transaction() as tx:
+        due_uploads.forget_stored(tx.session, tx.now)
+        due = due_uploads.overdue_uploads(tx.session, tx.now, most)
+    counts = Counter(_reap(ctx, file_id) for file_id in due)
+    return Reaped(counts["abandoned"], counts["found"], counts["going_on"], counts["failed"])
+
+
+def give_up(ctx: Context, file_id: UUID, problem: str) -> None:
+    """Make a pending file a tombstone that says why. An event that comes after all stores it under the same id."""
+    with ctx.transaction() as tx:
+        files.mark_deleted(tx.session, [file_id], tx.now)
+        uploads.change_upload(tx.session, file_id, closed_at=tx.now, size=None, problem=problem)
+
+
+def _reap(ctx: Context, file_id: UUID) -> _Outcome:
+    try:
+        return _judge(ctx, file_id)
+    except LandfallError:
+        with ctx.transaction() as tx:
+            uploads.change_upload(tx.session, file_id, expires_at=tx.now + _RETRY)  # others first
+        return "failed"
+
+
+def _judge(ctx: Context, file_id: UUID) -> _Outcome:
+    with ctx.transaction() as tx:
+        file, upload = files.find_file(tx.session, EVERYONE, file_id), uploads.find_upload(tx.session, file_id)
+        if file is None or upload is None:
+            return "abandoned"
+        if file.state == "stored":  # its event came; it is kept to be judged
+            uploads.close_uploads(tx.session, [file_id], tx.now)
+            return "found"
+    if _goes_on(ctx, file, upload):
+        return "going_on"
+    abort_parts(ctx, file)
+    if file.state == "pending" and record_if_there(ctx, file_id, file.location):
+        return "found"
+    problem = upload.problem or "No bytes came."
+    give_up(ctx, file_id, f"The upload was abandoned at {upload.expires_at.isoformat()}: {problem}")
+    return "abandoned"
+
+
+def _goes_on(ctx: Context, file: File, upload: UploadRow) -> bool:
+    """Whether a part came within the time of an upload; if so, it is given as much time again."""
+    if not upload.multipart_id:
+        return False
+    try:
+        parts = ctx.store.multipart.list_parts(*file.location, upload.multipart_id)
+    except NotFound:
+        return False
+    latest = max((part.stored_at for part in parts if part.stored_at), default=upload.created_at)
+    until = latest + timedelta(seconds=ctx.settings.upload_seconds)
+    if until <= ctx.now:
+        return False
+    with ctx.transaction() as tx:
+        uploads.change_upload(tx.session, file.id, expires_at=until)
+    return True

@@ -1,0 +1,169 @@
+"""When the bytes of an upload have come: what a client says, what S3 shows, and what is recorded of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from chalicelib.catalog.files import File
+from chalicelib.catalog.objects import Current, Location, Part
+from chalicelib.catalog.observations import observe_head
+from chalicelib.catalog.parts import part_count
+from chalicelib.db import uploads
+from chalicelib.db.files import read_file
+from chalicelib.db.recording import record_changes
+from chalicelib.db.scope import EVERYONE
+from chalicelib.db.uploads import UploadRow
+from chalicelib.errors import AgainstPolicy, Conflict, NotArrived, NotFound, OverQuota, PreconditionFailed, Refused
+from chalicelib.services.context import Context, Transaction
+from chalicelib.services.files.reading import get_file, present_file, visible_file
+from chalicelib.services.uploads.reservations import settle_size
+
+# Errors of S3 that mean: these parts don't make an object. Its own words for why are the best there are.
+_BAD_PARTS = {"InvalidPart", "InvalidPartOrder", "EntityTooSmall", "MalformedXML", "InvalidRequest", "InvalidArgument"}
+
+
+@dataclass(frozen=True, slots=True)
+class OpenUpload:
+    """A pending file with its upload."""
+
+    file: File
+    upload: UploadRow
+
+    @property
+    def multipart_id(self) -> str:
+        """S3's own id of the multipart upload; empty if there is none."""
+        return self.upload.multipart_id or ""
+
+    def require_parts(self) -> None:
+        """Refuse an upload whose bytes don't come in parts.
+
+        Raises:
+            Conflict: they don't.
+        """
+        if not self.multipart_id:
+            raise Conflict(f"The file's bytes come by {self.upload.method}, not in parts.")
+
+
+def complete(ctx: Context, file_id: UUID, parts: Sequence[Part] | None) -> File:
+    """The stored file, once its object is there. Repeating it does no harm, and it makes no difference whether the event
+    of the same object comes before or after.
+
+    ``parts``: which ones make the object of a multipart upload; None takes those that S3 holds.
+
+    Raises:
+        NotFound: there is no such file for this caller, or it was deleted.
+        AgainstPolicy, OverQuota: no size was announced, and this one is too much.
+        NotArrived: the object is not there, or the parts don't make what was announced; says why. Nothing has changed.
+    """
+    with ctx.transaction() as tx:
+        # Locked, so that its event doesn't come between this look and the next.
+        file = present_file(visible_file(tx, file_id, lock=True))
+        if file.state == "stored":
+            return file
+        found = _open(tx, file)
+    if found.upload.method == "multipart" and found.multipart_id:
+        _assemble(ctx, found, parts)
+    stored = record_if_there(ctx, file.id, file.location)
+    if stored is None:
+        problem = _why_missing(found.upload, ctx.now)
+        _remember(ctx, file_id, problem)
+        raise NotArrived(problem)
+    return stored
+
+
+def record_if_there(ctx: Context, file_id: UUID, location: Location, after: Current | None = None) -> File | None:
+    """Record a file's object as S3 shows it; None if S3 holds none.
+
+    The event of the same object merges into the observation, and doubles nothing. ``after``: see `observe_head`.
+    """
+    try:
+        head = ctx.store.head(*location)
+    except NotFound:
+        return None
+
+    def record(tx: Transaction) -> File:
+        record_changes(tx.session, [observe_head(*location, head, tx.now, after)], tx.now)
+        uploads.close_uploads(tx.session, [file_id], tx.now)
+        return read_file(tx.session, EVERYONE, file_id)
+
+    return ctx.in_transaction(record)
+
+
+def open_upload(tx: Transaction, file_id: UUID) -> OpenUpload:
+    """A file that waits for its bytes.
+
+    Raises:
+        NotFound: there is no such file for this caller, or it was deleted. Conflict: it is stored already.
+    """
+    return _open(tx, get_file(tx, file_id))
+
+
+def _open(tx: Transaction, file: File) -> OpenUpload:
+    upload = uploads.find_upload(tx.session, file.id)
+    if file.state != "pending" or upload is None:
+        raise Conflict("The file does not wait for bytes: it is stored already.")
+    return OpenUpload(file, upload)
+
+
+def _assemble(ctx: Context, found: OpenUpload, named: Sequence[Part] | None) -> None:
+    """Have S3 make the object of its parts. If it has done so already, or has made another one, the HEAD will tell."""
+    upload, location = found.upload, found.file.location
+    try:
+        held = ctx.store.multipart.list_parts(*location, found.multipart_id)
+        parts = held if named is None else named
+        if problem := _incomplete(upload, held, parts):
+            raise NotArrived(problem)
+        _admit(ctx, found, held, parts)
+        ctx.store.multipart.complete(*location, found.multipart_id, parts)
+    except (NotFound, PreconditionFailed):
+        return
+    except (NotArrived, AgainstPolicy, OverQuota) as error:
+        _remember(ctx, upload.file_id, str(error))
+        raise
+    except Refused as error:
+        if error.code not in _BAD_PARTS:
+            raise
+        problem = f"S3 does not make an object of these parts: {error.code}."
+        _remember(ctx, upload.file_id, problem)
+        raise NotArrived(problem) from error
+
+
+def _admit(ctx: Context, found: OpenUpload, held: Sequence[Part], parts: Sequence[Part]) -> None:
+    """Keep what the object is made of, for a client that asks again; and refuse a size that nobody had announced."""
+    upload, sizes = found.upload, {part.number: part.size for part in held}
+    measured = [replace(part, size=sizes.get(part.number, 0)) for part in parts]
+    with ctx.transaction() as tx:
+        if upload.size is None:
+            settle_size(tx, found.file, sum(part.size for part in measured), upload.media_type)
+        uploads.save_parts(tx.session, upload.file_id, measured)
+
+
+def _incomplete(upload: UploadRow, held: Sequence[Part], parts: Sequence[Part]) -> str | None:
+    """Why these parts are not the announced object; None if they can be."""
+    if not parts:
+        return "S3 holds no part of it yet."
+    if upload.size is None:
+        return None
+    sizes = {part.number: part.size for part in held}
+    total = sum(sizes.get(part.number, 0) for part in parts)
+    if total == upload.size:
+        return None
+    count = part_count(upload.size, upload.part_size or 1)
+    missing = [str(number) for number in range(1, count + 1) if number not in {part.number for part in parts}]
+    lacking = f" Missing: {', '.join(missing[:20])}{', …' if len(missing) > 20 else ''}." if missing else ""
+    return f"{upload.size} bytes were announced; the parts have {total}.{lacking}"
+
+
+def _why_missing(upload: UploadRow, now: datetime) -> str:
+    signed = [f"{upload.size} bytes"] if upload.size is not None else []
+    signed += [f"of type {upload.media_type}"] if upload.media_type else []
+    signed += ["of the announced SHA-256"] if upload.sha256 else []
+    expected = f" It takes exactly {' '.join(signed)}." if signed else ""
+    late = f" The upload has expired at {upload.expires_at.isoformat()}." if upload.expires_at < now else ""
+    return f"S3 holds no such object: the bytes were not sent, or S3 refused them.{expected}{late}"
+
+
+def _remember(ctx: Context, file_id: UUID, problem: str) -> None:
+    with ctx.transaction() as tx:
+        uploads.change_upload(tx.session, file_id, problem=problem)

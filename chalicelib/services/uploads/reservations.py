@@ -1,0 +1,178 @@
+"""Files whose bytes are to come: whether they may come at all, and their rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from chalicelib.catalog.files import File, UploadMethod
+from chalicelib.catalog.keys import upload_key
+from chalicelib.catalog.objects import Location
+from chalicelib.catalog.parts import MULTIPART_FROM_BYTES, part_size
+from chalicelib.db import files, uploads
+from chalicelib.ids import uuid7
+from chalicelib.services.accounts.policies import policies_for
+from chalicelib.services.accounts.sessions import NewSession, open_session
+from chalicelib.services.context import Context, Transaction
+from chalicelib.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What is said of a file before its bytes come. A session that isn't there yet is opened."""
+
+    session_id: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    tags: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRequest:
+    """A file that a client wants to upload.
+
+    Attributes:
+        size, media_type, sha256: what is announced, in bytes and base64; None: nothing is.
+        method: None takes what fits the size.
+        client_key: the key that the client proposed.
+        part_bytes: how the client cuts the file, if not as we would.
+    """
+
+    name: str
+    media_type: str | None = None
+    size: int | None = None
+    sha256: str | None = None
+    method: UploadMethod | None = None
+    description: Description = field(default_factory=Description)
+    client_key: str | None = None
+    part_bytes: int | None = None
+
+    @property
+    def chosen_method(self) -> UploadMethod:
+        """How its bytes are to come."""
+        return self.method or ("multipart" if (self.size or 0) > MULTIPART_FROM_BYTES else "put")
+
+    @property
+    def part_size(self) -> int | None:
+        """Bytes of each part but the last. It is chosen once: a client that could cut a file anew at each part could send each
+        part at its largest."""
+        return (self.part_bytes or part_size(self.size or 0)) if self.chosen_method == "multipart" else None
+
+    def patience(self, settings: Settings) -> timedelta:
+        """How long its bytes may take to come."""
+        return time_for_bytes(settings, self.chosen_method, self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A new pending file: its id, and where its object is to be."""
+
+    file_id: UUID
+    location: Location
+    request: UploadRequest
+
+
+def reserve(tx: Transaction, requests: Sequence[UploadRequest]) -> list[Reservation]:
+    """Add ``pending`` files of the caller's, all with the first one's description, if its policies allow them.
+
+    First the rows, then the look at the quota: the rows' trigger has added them to the owner's usage and locked that row,
+    so that of uploads at the same time each sees all that were let in before it.
+
+    Raises:
+        AgainstPolicy: a file is too large or of a type that isn't allowed. OverQuota: there is no room.
+    """
+    description = requests[0].description
+    if description.session_id is not None:
+        open_session(tx, NewSession(description.session_id))
+    policies = policies_for(tx, tx.principal.user_id, description.session_id)
+    for request in requests:
+        policies.check_file(request.size, request.media_type)
+    reservations = [_new(tx, request) for request in requests]
+    files.add_files(tx.session, [_file_row(tx, one, description) for one in reservations])
+    uploads.add_uploads(tx.session, [_upload_row(tx, one) for one in reservations])
+    policies.check_quotas(tx)
+    return reservations
+
+
+def _new(tx: Transaction, request: UploadRequest) -> Reservation:
+    file_id = uuid7(tx.now)
+    key = upload_key(tx.principal.user_id, file_id, request.name)
+    return Reservation(file_id, Location(tx.settings.bucket, key), request)
+
+
+def _file_row(tx: Transaction, reservation: Reservation, description: Description) -> dict[str, Any]:
+    return {
+        "id": reservation.file_id,
+        "bucket": reservation.location.bucket,
+        "key": reservation.location.key,
+        "name": reservation.request.name,
+        "media_type": reservation.request.media_type,
+        "reserved": reservation.request.size or 0,
+        "state": "pending",
+        "owner_id": tx.principal.user_id,
+        "session_id": description.session_id,
+        "metadata": description.metadata,
+        "tags": description.tags,
+        "created_at": tx.now,
+        "updated_at": tx.now,
+    }
+
+
+def _upload_row(tx: Transaction, reservation: Reservation) -> dict[str, Any]:
+    request = reservation.request
+    return {
+        "file_id": reservation.file_id,
+        "owner_id": tx.principal.user_id,
+        "client_key": request.client_key,
+        "method": request.chosen_method,
+        "size": request.size,
+        "media_type": request.media_type,
+        "sha256": request.sha256,
+        "part_size": request.part_size,
+        "expires_at": tx.now + request.patience(tx.settings),
+        "created_at": tx.now,
+    }
+
+
+def time_for_bytes(settings: Settings, method: UploadMethod, size: int | None) -> timedelta:
+    """How long the bytes may take to come: at least as long as the last link lasts that was signed for them.
+
+    What is to come in one request and of no announced size is Uppy's as a rule, which doesn't say when S3 has refused it as
+    too large: so it counts as abandoned soon after its link has ended. Should its bytes come all the same, the file is stored.
+    """
+    patience = settings.upload_seconds
+    if method != "multipart" and size is None:
+        patience = min(patience, 2 * settings.link_seconds)
+    return timedelta(seconds=max(patience, settings.link_seconds))
+
+
+def settle_size(tx: Transaction, file: File, size: int, media_type: str | None) -> None:
+    """Refuse a pending file whose size turns out only now; if it is let in, the size is reserved.
+
+    Raises:
+        AgainstPolicy, OverQuota: see `reserve`.
+    """
+    policies = policies_for(tx, owner_of(file), file.session_id)
+    policies.check_file(size, media_type)
+    files.reserve(tx.session, file.id, size)
+    policies.check_quotas(tx)
+
+
+def owner_of(file: File) -> UUID:
+    """Who owns a pending file: it always has an owner."""
+    if file.owner_id is None:
+        raise ValueError(f"The pending file {file.id} has no owner.")
+    return file.owner_id
+
+
+def forget(ctx: Context, file_ids: Sequence[UUID]) -> None:
+    """Delete the rows of these files that are still pending. A file whose event has come already is kept; the event of its
+    object's deletion will mark it deleted."""
+    with ctx.transaction() as tx:
+        files.forget_pending(tx.session, file_ids)
+
+
+def abort_parts(ctx: Context, file: File) -> None:
+    """Throw away the parts of a pending file's multipart uploads: a client that signs for itself may have begun several."""
+    if file.upload and file.upload.method == "multipart":
+        ctx.store.multipart.abort_all(*file.location)

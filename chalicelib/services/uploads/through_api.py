@@ -1,0 +1,115 @@
+"""Uploads whose bytes come through the API."""
+
+from collections.abc import Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+from chalicelib.catalog.files import File
+from chalicelib.catalog.objects import StoredObject
+from chalicelib.catalog.observations import observe_put
+from chalicelib.db import uploads
+from chalicelib.db.files import find_files
+from chalicelib.db.recording import record_changes
+from chalicelib.db.scope import EVERYONE
+from chalicelib.errors import NotFound, StoreUnavailable, StoreUncertain
+from chalicelib.services.context import Context, Transaction
+from chalicelib.services.uploads.reservations import Description, Reservation, UploadRequest, forget, reserve
+
+_WRITERS = 8
+# What came of one put; None: it was never begun.
+_Outcome = StoredObject | StoreUnavailable | None
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingFile:
+    """A file as it came: the client's own name for it, of any characters that Postgres takes."""
+
+    name: str
+    media_type: str
+    body: bytes
+
+
+def upload_files(ctx: Context, incoming: Sequence[IncomingFile], description: Description) -> list[File]:
+    """Store files and record them at once, all or none; returns them in their order.
+
+    The rows come first, as ``pending``, in a transaction of their own: none is open while S3 takes the bytes, and an
+    event that comes before we are done finds owner, name and session there. Then:
+
+    - S3 fails: the objects that it stored are deleted again, and the pending rows are deleted. If S3 didn't say whether it stored
+      an object, that file stays ``pending``: if the object is there, its event finds the row and its owner.
+    - The database fails after S3 took the bytes: the objects' own events record the files, under the same ids.
+    - This process dies: as before; a row whose object never came stays ``pending``.
+
+    What is recorded here carries no sequencer, so the event of the same put merges into it and doubles nothing.
+
+    Raises:
+        AgainstPolicy, OverQuota: see `reserve`. Nothing was stored.
+        StoreUnavailable, DatabaseUnavailable: as above.
+    """
+    requests = [
+        UploadRequest(file.name, file.media_type, len(file.body), method="put", description=description)
+        for file in incoming
+    ]
+    with ctx.transaction() as tx:
+        reservations = reserve(tx, requests)
+    outcomes = _put_all(ctx, reservations, incoming)
+    failures = [outcome for outcome in outcomes if isinstance(outcome, StoreUnavailable)]
+    if failures:
+        forget(ctx, [one.file_id for one in _certainly_gone(ctx, reservations, outcomes)])
+        raise failures[0]
+    stored = [outcome for outcome in outcomes if isinstance(outcome, StoredObject)]
+    return ctx.in_transaction(lambda tx: _record(tx, reservations, stored))
+
+
+def _record(tx: Transaction, reservations: Sequence[Reservation], stored: Sequence[StoredObject]) -> list[File]:
+    changes = [
+        observe_put(*one.location, answer, one.request.media_type)
+        for one, answer in zip(reservations, stored, strict=True)
+    ]
+    file_ids = [one.file_id for one in reservations]
+    record_changes(tx.session, changes, tx.now)
+    uploads.close_uploads(tx.session, file_ids, tx.now)
+    return list(find_files(tx.session, EVERYONE, file_ids).values())
+
+
+def _put_all(ctx: Context, reservations: Sequence[Reservation], incoming: Sequence[IncomingFile]) -> list[_Outcome]:
+    """Put every file, several at once; what came of each. If one fails, no further one is begun (None)."""
+    put = ctx.store.put
+    with ThreadPoolExecutor(min(_WRITERS, len(incoming))) as pool:
+        puts = [
+            pool.submit(put, *one.location, file.body, file.media_type)
+            for one, file in zip(reservations, incoming, strict=True)
+        ]
+        wait(puts, return_when=FIRST_EXCEPTION)
+        for future in puts:
+            future.cancel()
+    return [_outcome(future) for future in puts]
+
+
+def _outcome(put: Future[StoredObject]) -> _Outcome:
+    if put.cancelled():
+        return None
+    try:
+        return put.result()
+    except StoreUnavailable as error:
+        return error
+
+
+def _certainly_gone(
+    ctx: Context, reservations: Sequence[Reservation], outcomes: Sequence[_Outcome]
+) -> list[Reservation]:
+    """Those of which S3 holds nothing: it never took it, or what it took is deleted again.
+
+    It is the very version that is deleted, so that no delete marker is left behind.
+    """
+    gone = []
+    for one, outcome in zip(reservations, outcomes, strict=True):
+        if isinstance(outcome, StoreUncertain):
+            continue
+        if isinstance(outcome, StoredObject):
+            try:
+                ctx.store.delete(*one.location, outcome.version_id or None)
+            except (StoreUnavailable, NotFound):
+                continue
+        gone.append(one)
+    return gone

@@ -1,0 +1,235 @@
+"""Uploads by clients that speak Uppy's two protocols: Companion's `/s3`, and `signRequest`.
+
+Both know a file by its key alone, and begin without saying a size. So every request is judged by the file's row, and what
+can't be judged at the beginning is judged at the end: see `settle_size` and `chalicelib/services/upkeep/judging.py`.
+Contracts, checked against @uppy/aws-s3 5.1 and 6.3: docs/uploads.md.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+from uuid import UUID
+
+from chalicelib.catalog.files import File
+from chalicelib.catalog.objects import Part, SignedRequest
+from chalicelib.catalog.parts import MAX_PARTS, MAX_SINGLE_BYTES, uppys_part_size
+from chalicelib.db import uploads
+from chalicelib.db.files import find_file_at
+from chalicelib.db.uploads import UploadRow
+from chalicelib.errors import InvalidInput, NotFound
+from chalicelib.services.accounts.policies import policies_for
+from chalicelib.services.context import Context, Transaction
+from chalicelib.services.files.reading import visible_file
+from chalicelib.services.uploads import completion, direct, parts
+from chalicelib.services.uploads.direct import PlannedUpload
+from chalicelib.services.uploads.reservations import UploadRequest, abort_parts, forget, reserve
+
+Verb = Literal["GET", "PUT", "POST", "DELETE"]
+# Uppy proposes `${crypto.randomUUID()}-${file.name}`.
+_PROPOSED = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-(?=.)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class UploadKey:
+    """What Uppy knows an upload by: the file's key, and S3's own id of the multipart upload."""
+
+    key: str
+    upload_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestToSign:
+    """One `signRequest`. ``upload`` is what the client says of the file, which it need not."""
+
+    verb: Verb
+    key: str
+    upload: UploadRequest
+    upload_id: str | None = None
+    part_number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignedForKey:
+    """A signed request, and the key that it is for: the server's, whatever the client proposed."""
+
+    request: SignedRequest
+    key: str
+
+
+def name_in(proposed_key: str) -> str:
+    """The file's name in a key that Uppy proposes.
+
+    >>> name_in("0b3d1c6e-8a55-4c5e-9d0b-1f2e3a4b5c6d-Übersicht 1.pdf")
+    'Übersicht 1.pdf'
+    """
+    return _PROPOSED.sub("", proposed_key)[:255] or "file"
+
+
+def begin(ctx: Context, request: UploadRequest) -> PlannedUpload:
+    """A new upload. Its ``client_key``, if it has one, leads back to it as long as its bytes haven't come.
+
+    Raises: see `direct.begin`.
+    """
+    if request.client_key is not None:
+        with ctx.transaction() as tx:
+            known = _known(tx, request)
+        if known is not None:
+            return direct.renew(ctx, known)
+    return direct.begin(ctx, request)
+
+
+def list_parts(ctx: Context, upload: UploadKey) -> list[Part]:
+    """The parts of an upload that S3 holds; of a complete one, those that it was made of.
+
+    Raises:
+        NotFound: the caller has no such upload.
+    """
+    with ctx.transaction() as tx:
+        file, row = _own(tx, upload)
+    if row.closed_at is not None or file.state != "pending":
+        return row.parts
+    return ctx.store.multipart.list_parts(*file.location, upload.upload_id)
+
+
+def sign_parts(ctx: Context, upload: UploadKey, numbers: Sequence[int]) -> dict[int, str]:
+    """Links to PUT these parts, by their numbers. Where the file's size was announced, each part's length is signed.
+
+    Raises:
+        NotFound: the caller has no such upload. InvalidInput: the file has no part of such a number, or S3 takes none.
+        AgainstPolicy, OverQuota: no size was announced, and S3 holds too much of it by now.
+    """
+    with ctx.transaction() as tx:
+        file, row = _own(tx, upload)
+    if not all(1 <= number <= MAX_PARTS for number in numbers):
+        raise InvalidInput(f"S3 numbers parts from 1 to {MAX_PARTS}.")
+    if row.size is None and file.state == "pending":
+        parts.reserve_parts(ctx, file, row)
+    return {part.number: part.url for part in parts.sign_parts(ctx, file.location, row, numbers)}
+
+
+def complete(ctx: Context, upload: UploadKey, named: Sequence[Part]) -> File:
+    """The stored file; see `completion.complete`.
+
+    Raises:
+        NotFound: the caller has no such upload.
+    """
+    with ctx.transaction() as tx:
+        file, _ = _own(tx, upload)
+    return completion.complete(ctx, file.id, named)
+
+
+def abort(ctx: Context, upload: UploadKey) -> None:
+    """Throw an upload away, and its file. A stored file stays: the client only didn't hear that it is.
+
+    Raises:
+        NotFound: the caller has no such upload.
+    """
+    with ctx.transaction() as tx:
+        file, _ = _own(tx, upload)
+    if file.state != "pending":
+        return
+    abort_parts(ctx, file)
+    # S3 may have made the object without our having heard of it.
+    if completion.record_if_there(ctx, file.id, file.location) is None:
+        forget(ctx, [file.id])
+
+
+def sign(ctx: Context, asked: RequestToSign) -> SignedForKey:
+    """Sign one request of a client that talks to S3 itself.
+
+    The first request of an upload makes the file. Every other one is for a key that is the caller's.
+
+    Raises:
+        AgainstPolicy, OverQuota: see `reserve`. NotFound: the caller has no such file.
+        InvalidInput: S3 has no such operation, or none that is signed here.
+    """
+    match asked.verb, asked.upload_id, asked.part_number:
+        case "PUT", None, None:
+            return _sign_put(ctx, asked)
+        case "POST", None, None:
+            return _sign_create(ctx, asked)
+        case "DELETE", None, None:
+            return _sign_delete(ctx, asked.key)
+        case "PUT", str(upload_id), int(number):
+            upload = UploadKey(asked.key, upload_id)
+            _note_upload(ctx, upload)
+            return SignedForKey(SignedRequest("PUT", sign_parts(ctx, upload, [number])[number]), asked.key)
+        case (("GET" | "POST" | "DELETE"), str(upload_id), None):
+            _note_upload(ctx, UploadKey(asked.key, upload_id))
+            links, seconds = ctx.store.links, ctx.settings.link_seconds
+            signer = {"GET": links.list_parts, "POST": links.complete_multipart, "DELETE": links.abort_multipart}
+            return SignedForKey(signer[asked.verb](ctx.settings.bucket, asked.key, upload_id, seconds), asked.key)
+    raise InvalidInput(f"S3 has no operation of {asked.verb} with these parameters that is signed here.")
+
+
+def _sign_put(ctx: Context, asked: RequestToSign) -> SignedForKey:
+    """One PUT, or a form where the length must be bounded and isn't known: no PUT can be signed for "at most".
+
+    Without `If-None-Match`: after a lost answer Uppy sends the same request again, and would take 412 for a failure.
+    """
+    request = replace(asked.upload, method="put", client_key=asked.key)
+    begun = begin(ctx, request)
+    links, location, seconds = ctx.store.links, begun.file.location, ctx.settings.link_seconds
+    if request.size is None:
+        with ctx.transaction() as tx:
+            policies = policies_for(tx, tx.principal.user_id, request.description.session_id)
+            most = policies.room_left(tx, MAX_SINGLE_BYTES)
+        if most < MAX_SINGLE_BYTES:
+            return SignedForKey(links.post(*location, 0, most, request.media_type, None, seconds), location.key)
+    put = links.put(*location, request.size, request.media_type, request.sha256, seconds, overwrite=True)
+    return SignedForKey(put, location.key)
+
+
+def _sign_create(ctx: Context, asked: RequestToSign) -> SignedForKey:
+    """The client begins the multipart upload itself, so its id is learnt from the next request."""
+    part_bytes = asked.upload.part_bytes or uppys_part_size(asked.upload.size or 0)
+    request = replace(asked.upload, method="multipart", client_key=asked.key, part_bytes=part_bytes)
+    with ctx.transaction() as tx:
+        known = _known(tx, request)
+        location = visible_file(tx, known).location if known else reserve(tx, [request])[0].location
+    # Uppy sends the file's own type, which it doesn't tell here: signing another one would make S3 refuse it.
+    signed = ctx.store.links.create_multipart(*location, request.media_type, ctx.settings.link_seconds)
+    return SignedForKey(signed, location.key)
+
+
+def _sign_delete(ctx: Context, key: str) -> SignedForKey:
+    with ctx.transaction() as tx:
+        file = _own_file(tx, key)
+    return SignedForKey(ctx.store.links.delete(*file.location, ctx.settings.link_seconds), key)
+
+
+def _known(tx: Transaction, request: UploadRequest) -> UUID | None:
+    """The caller's pending file that was begun with the same proposed key, and as the very same thing."""
+    announced = request.size, request.media_type, request.sha256
+    return uploads.find_same_pending(tx.session, tx.principal.user_id, request.client_key or "", *announced)
+
+
+def _own_file(tx: Transaction, key: str) -> File:
+    file = find_file_at(tx.session, tx.scope, tx.settings.bucket, key)
+    if file is None:
+        raise NotFound("There is no such upload.")
+    return file
+
+
+def _own(tx: Transaction, upload: UploadKey) -> tuple[File, UploadRow]:
+    file = _own_file(tx, upload.key)
+    row = uploads.find_upload(tx.session, file.id)
+    if row is None or row.multipart_id != upload.upload_id:
+        raise NotFound("There is no such upload.")
+    return file, row
+
+
+def _note_upload(ctx: Context, upload: UploadKey) -> None:
+    """Note the id of the upload that the client began. S3 itself refuses an id of another key.
+
+    Once the file is there, only the upload that made it is signed for: another one, begun before, would overwrite it.
+    """
+    with ctx.transaction() as tx:
+        file = _own_file(tx, upload.key)
+        row = uploads.find_upload(tx.session, file.id)
+        is_same = row is not None and row.multipart_id == upload.upload_id
+        if file.state != "pending" and not (file.state == "stored" and is_same):
+            raise NotFound("There is no such upload.")
+        if row is not None and row.method == "multipart" and not is_same:
+            uploads.change_upload(tx.session, file.id, multipart_id=upload.upload_id)
