@@ -11,6 +11,8 @@ from sqlalchemy.orm import Session
 
 from chalicelib.db.engine import create_catalog_engine
 from chalicelib.db.engine import transaction as engine_transaction
+from chalicelib.services.accounts.principals import LANDFALL, Principal
+from chalicelib.services.context import Context
 from chalicelib.settings import Settings
 
 if TYPE_CHECKING:
@@ -59,6 +61,11 @@ def transaction() -> Iterator[Session]:
     """A session on this process's engine; see `chalicelib.db.engine.transaction`."""
     with engine_transaction(engine()) as session:
         yield session
+
+
+def context(principal: Principal = LANDFALL) -> Context:
+    """What services need to do what this principal asks; nobody asks what a notification or the clock has Landfall do."""
+    return Context(transaction, store, settings(), principal, now)
 
 
 def _tls() -> "SSLContext | None":

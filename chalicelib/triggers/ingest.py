@@ -4,13 +4,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from chalicelib import runtime, telemetry
-from chalicelib.catalog.notifications import Notice, parse_document, parse_message
+from chalicelib.catalog.notifications import Event, parse_document, parse_message
 from chalicelib.db.engine import LOCK_TIMEOUT_MS
 from chalicelib.db.locks import lock_free_keys, wait_at_most
 from chalicelib.db.recording import Recorded
 from chalicelib.db.refusals import is_contention
 from chalicelib.errors import DatabaseUnavailable, MalformedNotification
-from chalicelib.services.ingestion import record_notices
+from chalicelib.services.ingest.recording import record_events
+from chalicelib.triggers.following import index_some, inspect_some
 
 # How many new objects one invocation inspects itself; the schedule takes the rest.
 INSPECTED_INLINE = 100
@@ -20,7 +21,7 @@ INDEXED_INLINE = 2000
 # A batch that waits for one key holds others back meanwhile, so it soon records what it can without that key.
 _PATIENCE_MS = 1500
 
-Message = tuple[str, list[Notice]]
+Message = tuple[str, list[Event]]
 
 
 def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -55,9 +56,9 @@ def handle_direct(event: dict[str, Any], context: Any) -> dict[str, Any]:
         DatabaseUnavailable: as `handle`.
     """
     request_id = _request_id(context)
-    notices = list(_wanted(parse_document(event), request_id))
-    with runtime.transaction() as session:
-        recorded = record_notices(session, notices, runtime.now())
+    events = list(_wanted(parse_document(event), request_id))
+    with runtime.context().transaction() as tx:
+        recorded = record_events(tx, events)
     _report(recorded, request_id, 1, 0)
     _follow_up(recorded)
     return {"recorded": len(recorded)}
@@ -76,13 +77,13 @@ def _parse_all(records: Sequence[dict[str, Any]], request_id: str) -> tuple[list
     return messages, poison
 
 
-def _wanted(notices: Iterable[Notice], request_id: str) -> Iterable[Notice]:
-    options = runtime.settings()
-    for notice in notices:
-        if options.records_bucket(notice.bucket):
-            yield notice
+def _wanted(events: Iterable[Event], request_id: str) -> Iterable[Event]:
+    settings = runtime.settings()
+    for event in events:
+        if settings.records_bucket(event.bucket):
+            yield event
         else:
-            telemetry.log("warning", "event of an unknown bucket dropped", request_id=request_id, bucket=notice.bucket)
+            telemetry.log("warning", "event of an unknown bucket dropped", request_id=request_id, bucket=event.bucket)
 
 
 def _record(messages: Sequence[Message], request_id: str) -> tuple[list[Recorded], list[str]]:
@@ -139,12 +140,12 @@ def _record_what_can_be(messages: Sequence[Message], request_id: str) -> tuple[l
 
 def _record_free(messages: Sequence[Message]) -> tuple[list[Recorded], list[Message]]:
     """Record the messages whose keys nobody holds, and say which are the others."""
-    names = {(notice.bucket, notice.key) for _, notices in messages for notice in notices}
+    names = {(event.bucket, event.key) for _, events in messages for event in events}
     try:
-        with runtime.transaction() as session:
-            free = lock_free_keys(session, names)
-            now_free = [m for m in messages if all((notice.bucket, notice.key) in free for notice in m[1])]
-            recorded = record_notices(session, [notice for _, notices in now_free for notice in notices], runtime.now())
+        with runtime.context().transaction() as tx:
+            free = lock_free_keys(tx.session, names)
+            now_free = [m for m in messages if all((event.bucket, event.key) in free for event in m[1])]
+            recorded = record_events(tx, [event for _, events in now_free for event in events])
     except Exception as error:
         if is_contention(error):
             raise DatabaseUnavailable("Others were changing the same files for too long.") from error
@@ -154,12 +155,12 @@ def _record_free(messages: Sequence[Message]) -> tuple[list[Recorded], list[Mess
 
 
 def _record_together(messages: Sequence[Message], patience_ms: int) -> list[Recorded]:
-    notices = [notice for _, notices in messages for notice in notices]
-    if not notices:
+    events = [event for _, events in messages for event in events]
+    if not events:
         return []
-    with runtime.transaction() as session:
-        wait_at_most(session, patience_ms)
-        return record_notices(session, notices, runtime.now())
+    with runtime.context().transaction() as tx:
+        wait_at_most(tx.session, patience_ms)
+        return record_events(tx, events)
 
 
 def _refused(messages: Sequence[Message], error: Exception, request_id: str) -> list[str]:
@@ -182,8 +183,6 @@ def _follow_up(recorded: Sequence[Recorded]) -> None:
     """
     if runtime.settings().inspection != "inline" or not any(r.outcome in ("created", "updated") for r in recorded):
         return
-    from chalicelib.triggers.schedules import index_some, inspect_some
-
     index_some(INDEXED_INLINE)
     inspect_some(INSPECTED_INLINE, newest_first=True)
 

@@ -5,13 +5,11 @@ from typing import Any
 
 from chalicelib import runtime, telemetry
 from chalicelib.db.backlog import count_backlog
-from chalicelib.db.inspection_queue import request_given_up
+from chalicelib.db.files import find_state
 from chalicelib.db.migrate import SchemaStatus
 from chalicelib.errors import InvalidInput
-from chalicelib.services import schema
-from chalicelib.services.files import find_state
-
-_REQUESTED_AT_ONCE = 1000
+from chalicelib.services.ingest.inspection import inspect_all_again
+from chalicelib.services.upkeep import schema
 
 
 def migrate(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -34,7 +32,7 @@ def migrate(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
     Raises:
         InvalidInput: no such action.
-        SchemaMismatch, Conflict: see `chalicelib.services.schema.migrate`. Nothing was changed then.
+        SchemaMismatch, Conflict: see `chalicelib.services.upkeep.schema.migrate`. Nothing was changed then.
     """
     action = event.get("action")
     if action == "status":
@@ -52,19 +50,8 @@ def migrate(event: dict[str, Any], context: Any) -> dict[str, Any]:
         with runtime.transaction() as session:
             return asdict(count_backlog(session, runtime.now()))
     if action == "inspect":
-        return {"requested": _inspect_again()}
+        return {"requested": inspect_all_again(runtime.context())}
     raise InvalidInput(f"The action {action!r} is none of status, upgrade, roles, find, backlog, inspect.")
-
-
-def _inspect_again() -> int:
-    """Request every inspection that was given up, some at a time."""
-    requested = 0
-    while True:
-        with runtime.transaction() as session:
-            some = request_given_up(session, runtime.now(), _REQUESTED_AT_ONCE)
-        requested += some
-        if some < _REQUESTED_AT_ONCE:
-            return requested
 
 
 def _make_roles(user: str, password: str) -> dict[str, Any]:

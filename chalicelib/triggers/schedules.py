@@ -5,15 +5,15 @@ from dataclasses import asdict
 from typing import Any
 
 from chalicelib import runtime, telemetry
-from chalicelib.db.search import index_files
-from chalicelib.services.enforcement import judge_uploads
-from chalicelib.services.inspection import inspect_due
-from chalicelib.services.job_steps import run_job
-from chalicelib.services.jobs import due_jobs
-from chalicelib.services.maintenance import make_partitions
-from chalicelib.services.reaping import reap_uploads
-from chalicelib.services.trash import delete_expired, forget_restores, purge_old
-from chalicelib.services.unfinished import measure_unfinished
+from chalicelib.services.context import Context
+from chalicelib.services.jobs.kinds import run_job
+from chalicelib.services.jobs.queue import find_due_jobs
+from chalicelib.services.removal.trash import delete_expired, forget_restores, purge_old
+from chalicelib.services.upkeep.judging import judge_uploads
+from chalicelib.services.upkeep.measuring import measure_unfinished
+from chalicelib.services.upkeep.partitions import make_partitions
+from chalicelib.services.upkeep.reaping import reap_uploads
+from chalicelib.triggers.following import index_some, inspect_some
 
 _BATCH = 200
 _MOST_BATCHES = 20
@@ -55,17 +55,16 @@ def work(event: dict[str, Any], context: Any) -> dict[str, int]:
     Raises:
         WorkFailed: a task failed. The others were done all the same.
     """
-    store, options, now = runtime.store(), runtime.settings(), runtime.now()
-    transaction = runtime.transaction
+    ctx = runtime.context()
     counts = {
-        "refused": _carefully(_judge_uploads),
-        "aborted": _carefully(_measure_uploads),
-        "reaped": _carefully(_reap_uploads),
-        "expired": _carefully(lambda: delete_expired(transaction, store, now, _MOST_FILES)),
-        "restores": _carefully(lambda: forget_restores(transaction, now)),
-        "purged": _carefully(lambda: purge_old(transaction, store, options, now, _MOST_FILES)),
+        "refused": _carefully(lambda: _judge_uploads(ctx)),
+        "aborted": _carefully(lambda: _measure_uploads(ctx)),
+        "reaped": _carefully(lambda: _reap_uploads(ctx)),
+        "expired": _carefully(lambda: delete_expired(ctx, _MOST_FILES)),
+        "restores": _carefully(lambda: forget_restores(ctx)),
+        "purged": _carefully(lambda: purge_old(ctx, _MOST_FILES)),
         # The jobs come last: they take what time is left.
-        "jobs": _carefully(lambda: _run_jobs(context)),
+        "jobs": _carefully(lambda: _run_jobs(ctx, context)),
     }
     if -1 in counts.values():
         raise WorkFailed(f"Not all could be done: {counts}")  # the others were; the alarm counts failed runs
@@ -85,70 +84,40 @@ def _carefully(task: Callable[[], int]) -> int:
         return -1
 
 
-def _judge_uploads() -> int:
-    refused = judge_uploads(runtime.transaction, runtime.store(), runtime.settings(), runtime.now(), _MOST_JUDGED)
+def _judge_uploads(ctx: Context) -> int:
+    refused = judge_uploads(ctx, _MOST_JUDGED)
     for file_id, reason in refused:
         telemetry.log("warning", "upload refused", file_id=file_id, reason=reason)
     return len(refused)
 
 
-def _measure_uploads() -> int:
-    aborted = measure_unfinished(runtime.transaction, runtime.store(), runtime.settings(), runtime.now(), _MOST_JUDGED)
+def _measure_uploads(ctx: Context) -> int:
+    aborted = measure_unfinished(ctx, _MOST_JUDGED)
     for file_id, reason in aborted:
         telemetry.log("warning", "upload aborted", file_id=file_id, reason=reason)
     return len(aborted)
 
 
-def _reap_uploads() -> int:
-    reaped = reap_uploads(runtime.transaction, runtime.store(), runtime.settings(), runtime.now(), _MOST_UPLOADS)
-    if any(asdict(reaped).values()):
-        telemetry.log("info", "uploads whose time was up", **asdict(reaped))
-    return sum(asdict(reaped).values())
+def _reap_uploads(ctx: Context) -> int:
+    reaped = asdict(reap_uploads(ctx, _MOST_UPLOADS))
+    if any(reaped.values()):
+        telemetry.log("info", "uploads whose time was up", **reaped)
+    return sum(reaped.values())
 
 
-def _run_jobs(context: Any) -> int:
+def _run_jobs(ctx: Context, context: Any) -> int:
     """Jobs in turn, until all have been worked on or the time is up."""
     remaining = getattr(context, "get_remaining_time_in_millis", lambda: 600_000)
-    with runtime.transaction() as session:
-        due = due_jobs(session, runtime.now(), _MOST_JOBS)
+    with ctx.transaction() as tx:
+        due = find_due_jobs(tx, _MOST_JOBS)
     for count, job_id in enumerate(due):
         seconds = remaining() / 1000 - _SPARE_SECONDS
         if seconds <= 0:
             return count
-        run_job(
-            runtime.transaction, runtime.store(), runtime.settings(), runtime.now, job_id, min(seconds, _JOB_SECONDS)
-        )
+        run_job(ctx, job_id, min(seconds, _JOB_SECONDS))
     return len(due)
 
 
 def maintain(event: dict[str, Any], context: Any) -> dict[str, list[str]]:
     """Make the event table's partitions of the coming months. Returns ``{"partitions": names made}``."""
-    with runtime.transaction() as session:
-        return {"partitions": make_partitions(session, runtime.now())}
-
-
-def index_some(most: int) -> int:
-    """Index up to ``most`` files for search and say how many were; a failure is logged, never raised."""
-    try:
-        with runtime.transaction() as session:
-            return index_files(session, most)
-    except Exception as error:  # noqa: BLE001 - indexing never fails what it follows
-        telemetry.log("error", "indexing failed", error=error)
-        return 0
-
-
-def inspect_some(most: int, newest_first: bool = False) -> int:
-    """Inspect up to ``most`` versions that are due and say how many were; a failure is logged, never raised."""
-    try:
-        keep_place = runtime.settings().keep_place
-        findings = inspect_due(runtime.transaction, runtime.store(), runtime.now, most, newest_first, keep_place)
-    except Exception as error:  # noqa: BLE001 - inspection never fails what it follows
-        telemetry.log("error", "inspection failed", error=error)
-        return 0
-    for finding in findings:
-        if finding.retry_at is not None:
-            claim = finding.claim
-            telemetry.log(
-                "warning", "inspection will be retried", bucket=claim.bucket, key=claim.key, tries=claim.tries
-            )
-    return len(findings)
+    return {"partitions": make_partitions(runtime.context())}

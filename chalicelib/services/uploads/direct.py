@@ -112,7 +112,10 @@ def sign_parts(ctx: Context, file_id: UUID, numbers: Sequence[int], bytes_each: 
     found = _open_multipart(ctx, file_id)
     if found.upload.size is None:
         reserve_parts(ctx, found.file, found.upload, numbers if bytes_each else (), bytes_each or 0)
-    return sign(ctx, found.file.location, found.upload, numbers, bytes_each)
+    try:
+        return sign(ctx, found.file.location, found.upload, numbers, bytes_each)
+    except InvalidInput as error:
+        raise InvalidInput(str(error), (FieldProblem("body", "part_numbers", str(error)),)) from None
 
 
 def list_parts(ctx: Context, file_id: UUID) -> list[Part]:

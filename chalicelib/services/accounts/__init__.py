@@ -1,0 +1,1 @@
+"""Who owns files: principals, users, sessions, and the policies for their files."""

@@ -1,0 +1,142 @@
+"""Policies: which files an owner may have, and how many."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from chalicelib.catalog.files import File
+from chalicelib.catalog.limits import Limits, check_file, check_quota
+from chalicelib.catalog.objects import ObjectVersion
+from chalicelib.db import files, sessions, users
+from chalicelib.db.usage import counted_usage
+from chalicelib.errors import AgainstPolicy
+from chalicelib.services.context import Transaction
+from chalicelib.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Limits, and whom they are for: all of a user's files (``session_id`` ``""``), or those of one session."""
+
+    whose: str
+    session_id: str
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """The policies for one owner's files: the owner's, and that of a session on top of it."""
+
+    owner_id: UUID
+    policies: Sequence[Policy]
+
+    @property
+    def of_session(self) -> "Policies":
+        """The session's alone."""
+        return Policies(self.owner_id, [policy for policy in self.policies if policy.session_id])
+
+    @property
+    def limit_bytes(self) -> bool:
+        """Whether any of them limits bytes, of one file or of all."""
+        limits = [policy.limits for policy in self.policies]
+        return any(one.max_bytes is not None or one.max_file_bytes is not None for one in limits)
+
+    @property
+    def refuse_mismatch(self) -> bool:
+        """Whether any of them refuses files that are not what they were declared to be."""
+        return any(policy.limits.refuse_mismatch for policy in self.policies)
+
+    def check_file(self, size: int | None, media_type: str | None) -> None:
+        """Refuse a file that any of them doesn't allow.
+
+        Raises:
+            AgainstPolicy: too large, or of a type that is not allowed; says whose policy it is.
+        """
+        check_file([(policy.whose, policy.limits) for policy in self.policies], size, media_type)
+
+    def check_quotas(self, tx: Transaction) -> None:
+        """Refuse the state that this transaction has made.
+
+        Raises:
+            OverQuota: the owner, or the session, has too much by now.
+        """
+        used = counted_usage(tx.session, self.owner_id, [policy.session_id for policy in self.policies])
+        for policy in self.policies:
+            if policy.session_id in used:
+                check_quota(policy.whose, policy.limits, *used[policy.session_id])
+
+    def room_left(self, tx: Transaction, most: int) -> int:
+        """Bytes that the next file may have, beside what is used already; at most ``most``, at least 0."""
+        rooms = [most]
+        limited = [policy for policy in self.policies if policy.limits.max_bytes is not None]
+        used = counted_usage(tx.session, self.owner_id, [policy.session_id for policy in limited]) if limited else {}
+        for policy in self.policies:
+            if policy.limits.max_file_bytes is not None:
+                rooms.append(policy.limits.max_file_bytes)
+            if policy.limits.max_bytes is not None:
+                rooms.append(policy.limits.max_bytes - used.get(policy.session_id, (0, 0))[1])
+        return max(0, min(rooms))
+
+
+def policies_for(tx: Transaction, owner_id: UUID, session_id: str | None) -> Policies:
+    """The policies for an owner's files, in a session or in none.
+
+    What an operator set for a user replaces the deployment's defaults, one by one.
+    """
+    own = users.find_limits(tx.session, owner_id)
+    found = [Policy("This user", "", Limits.of(_defaults(tx.settings) | own))]
+    if session_id is not None:
+        document = sessions.find_limits(tx.session, owner_id, session_id)
+        found.append(Policy(f"The session {session_id}", session_id, Limits.of(document)))
+    return Policies(owner_id, found)
+
+
+def check_version(tx: Transaction, file: File, version: ObjectVersion) -> None:
+    """Keep a member from a version that isn't the file's current one if the policies in force refuse it, whether or not it was
+    judged when it came. Where they refuse files that are not what they were declared to be, also from one that was never
+    inspected.
+
+    Raises:
+        AgainstPolicy: they do; says why.
+    """
+    if tx.principal.is_operator or file.owner_id is None:
+        return
+    policies = policies_for(tx, file.owner_id, file.session_id)
+    policies.check_file(version.size, version.media_type)
+    if not policies.refuse_mismatch:
+        return
+    if version.is_uninspected:
+        raise AgainstPolicy(
+            "This version was not inspected yet: nobody knows whether it is what it was declared to be."
+        )
+    if version.is_mismatch:
+        raise AgainstPolicy(f"This version was declared to be {version.media_type}, and its bytes are something else.")
+
+
+def reserve_restore(tx: Transaction, file: File, more: int) -> None:
+    """Count ``more`` bytes for a file that is about to be restored, a deleted one also as a file, until `end_restores`.
+
+    The look at the quota comes after the change, which has locked the owner's usage.
+
+    Raises:
+        OverQuota: there is no room for it.
+    """
+    files.reserve_restore(tx.session, file.id, more)
+    if file.owner_id is not None:
+        policies_for(tx, file.owner_id, file.session_id).check_quotas(tx)
+
+
+def end_restores(tx: Transaction, file_ids: Collection[UUID]) -> None:
+    """Free what was reserved for restoring these files, or count it as theirs."""
+    files.end_restores(tx.session, file_ids)
+
+
+def _defaults(settings: Settings) -> dict[str, Any]:
+    return {
+        "max_file_bytes": settings.max_file_bytes,
+        "media_types": settings.media_types or None,
+        "max_bytes": settings.quota_bytes,
+        "max_files": settings.quota_files,
+        "refuse_mismatch": settings.refuse_mismatch,
+    }

@@ -1,0 +1,92 @@
+"""What every service function takes first: a `Context`, or a `Transaction` that a context has opened.
+
+- One that takes a `Transaction` does all of its work in the transaction that its caller has opened, and commits nothing.
+- One that takes a `Context` also acts on the object store. It opens as many transactions as it needs, and none is open while S3
+  is at work.
+
+They are two types, so that neither can be handed to a function that expects the other.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, TypeVar
+
+from chalicelib.db.engine import Session
+from chalicelib.db.refusals import once_more_after_deadlock
+from chalicelib.db.scope import Scope
+from chalicelib.services.accounts.principals import Principal
+from chalicelib.settings import Settings
+
+if TYPE_CHECKING:
+    from chalicelib.store.client import ObjectStore
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """One open transaction, and who asks for what is done in it.
+
+    ``now`` is UTC, to the millisecond. ``store`` may sign links, but is asked for nothing that S3 has to answer.
+    """
+
+    session: Session
+    settings: Settings
+    principal: Principal
+    now: datetime
+    connect_store: "Callable[[], ObjectStore]"
+
+    @property
+    def scope(self) -> Scope:
+        """What the caller may see."""
+        return self.principal.scope
+
+    @property
+    def store(self) -> "ObjectStore":
+        """The object store, connected at its first use."""
+        return self.connect_store()
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Who asks, and with what: transactions to open, the object store, the settings and the clock."""
+
+    begin: Callable[[], AbstractContextManager[Session]]
+    connect_store: "Callable[[], ObjectStore]"
+    settings: Settings
+    principal: Principal
+    clock: Callable[[], datetime]
+
+    @property
+    def now(self) -> datetime:
+        """The time at this moment."""
+        return self.clock()
+
+    @property
+    def store(self) -> "ObjectStore":
+        """The object store, connected at its first use."""
+        return self.connect_store()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """A transaction that is committed at the end, or rolled back if the block raises.
+
+        Raises:
+            DatabaseUnavailable: see `chalicelib.db.engine.transaction`.
+        """
+        with self.begin() as session:
+            yield Transaction(session, self.settings, self.principal, self.clock(), self.connect_store)
+
+    def in_transaction(self, do: Callable[[Transaction], _T]) -> _T:
+        """Do the database's half of something, and return what ``do`` returns.
+
+        If the server ends it because of a deadlock, it is done once more: S3 has done its half already.
+        """
+
+        def in_one() -> _T:
+            with self.transaction() as tx:
+                return do(tx)
+
+        return once_more_after_deadlock(in_one)

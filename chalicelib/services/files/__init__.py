@@ -1,0 +1,1 @@
+"""Files that are there: reading, editing, downloading, sharing, folders."""

@@ -1,0 +1,51 @@
+"""Links to a file's bytes."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from chalicelib.db import history
+from chalicelib.errors import Conflict, NotFound
+from chalicelib.services.accounts.policies import check_version
+from chalicelib.services.context import Transaction
+from chalicelib.services.files.reading import present_file, visible_file
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadLink:
+    """A link that needs no other credentials, until ``expires_at``."""
+
+    url: str
+    expires_at: datetime
+
+
+def download_link(tx: Transaction, file_id: UUID, version_id: str | None, inline: bool) -> DownloadLink:
+    """A presigned link to a file's current version, or to an earlier one that S3 still holds.
+
+    ``version_id`` ``"null"`` is the one from before the bucket was versioned. A deleted file's versions count towards no quota,
+    so a member must restore the file first; an operator need not.
+
+    Raises:
+        NotFound: there is no such file or version for this caller, or the file was deleted.
+        Conflict: the file's bytes haven't arrived yet, or a member asks for a version of a deleted file.
+        AgainstPolicy: see `check_version`.
+    """
+    file = visible_file(tx, file_id)
+    bucket, key = file.location
+    if version_id is None:
+        if present_file(file).state == "pending":
+            raise Conflict("The file's bytes have not arrived yet.")
+        version, media_type = file.version_id, file.media_type
+    else:
+        found = history.find_version(tx.session, file_id, version_id)
+        if found is None:
+            raise NotFound(f"The file {file_id} has no such version, or it holds no bytes.")
+        if file.state == "deleted" and not tx.principal.is_operator:
+            raise Conflict("The file is deleted. Restore it, or this version of it, to download it.")
+        check_version(tx, file, found)
+        bucket, key, version, media_type = found.bucket, found.key, found.version_id, found.media_type
+    # S3 takes a link without version for the current one, whatever that is by then.
+    signed = version or ("null" if version_id is not None and file.version_id else None)
+    seconds = tx.settings.link_seconds
+    url = tx.store.links.download(bucket, key, signed, file.name, media_type, seconds, inline)
+    return DownloadLink(url, tx.now + timedelta(seconds=seconds))

@@ -1,0 +1,57 @@
+"""Changing what is said of a file."""
+
+from collections.abc import Container
+from typing import Any, TypedDict
+from uuid import UUID
+
+from chalicelib.catalog.files import File
+from chalicelib.db import files
+from chalicelib.db.scope import EVERYONE
+from chalicelib.db.search import index_files
+from chalicelib.db.sessions import has_session
+from chalicelib.errors import Unprocessable
+from chalicelib.services.accounts.policies import policies_for
+from chalicelib.services.context import Transaction
+from chalicelib.services.files.reading import check_revision, present_file, visible_file
+
+_INDEXED_BESIDE = 20
+
+
+class FileChanges(TypedDict, total=False):
+    """The fields of a file to change; those left out stay. ``session_id`` None takes the file out of its session."""
+
+    name: str
+    session_id: str | None
+    metadata: dict[str, Any]
+    tags: list[str]
+
+
+def change_file(tx: Transaction, file_id: UUID, changes: FileChanges, revisions: Container[str] | None = None) -> File:
+    """A file with ``changes`` made to it; its metadata and tags are replaced as a whole.
+
+    A file that nobody owns (somebody put it straight into the bucket) becomes the caller's with the session it gets.
+
+    Raises:
+        NotFound: there is no such file for this caller, or it was deleted.
+        PreconditionFailed: it is at none of these ``revisions``.
+        Unprocessable: the file's owner has no such session. OverQuota, AgainstPolicy: the session doesn't take it.
+    """
+    session_id = changes.get("session_id")
+    if session_id is not None:  # before the file: see `chalicelib.db.locks`
+        owner_id = visible_file(tx, file_id).owner_id or tx.principal.user_id
+        if not has_session(tx.session, owner_id, session_id):
+            raise Unprocessable(f"The file's owner has no session {session_id}.")
+    file = present_file(visible_file(tx, file_id, lock=True))
+    check_revision(file, revisions)
+    if not changes:
+        return file
+    values: dict[str, Any] = {**changes, "updated_at": tx.now}
+    if session_id is not None:
+        values["owner_id"] = file.owner_id or tx.principal.user_id
+    files.change_file(tx.session, file_id, **values)
+    if session_id not in (None, file.session_id):
+        policies = policies_for(tx, values["owner_id"], session_id).of_session
+        policies.check_file(file.size, file.media_type)
+        policies.check_quotas(tx)
+    index_files(tx.session, _INDEXED_BESIDE)  # this file, and others that wait
+    return files.read_file(tx.session, EVERYONE, file_id)

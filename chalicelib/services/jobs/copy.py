@@ -1,0 +1,65 @@
+"""Copying a file: a new file of the caller's with the same bytes."""
+
+from uuid import UUID
+
+from chalicelib.catalog.commands import Copy, CopyProgress, JobResult
+from chalicelib.catalog.objects import Over
+from chalicelib.db.files import find_file
+from chalicelib.db.models import Job
+from chalicelib.db.scope import EVERYONE
+from chalicelib.errors import NotFound
+from chalicelib.services.context import Transaction
+from chalicelib.services.files.editing import FileChanges
+from chalicelib.services.files.reading import get_stored_file
+from chalicelib.services.jobs.copying import head
+from chalicelib.services.jobs.queue import Work, create_job
+from chalicelib.services.uploads.completion import record_if_there
+from chalicelib.services.uploads.reservations import Description, UploadRequest, forget, reserve
+
+
+def begin_copy(tx: Transaction, file_id: UUID, changes: FileChanges) -> tuple[Job, Copy]:
+    """The job that makes a new file of the caller's with the same bytes.
+
+    Name, metadata and tags are those of the original, and so is the session if that file is the caller's own; ``changes`` may say
+    otherwise.
+
+    Raises:
+        NotFound: there is no such file for this caller. Conflict: its bytes haven't arrived yet.
+        AgainstPolicy, OverQuota: see `reserve`.
+    """
+    file = get_stored_file(tx, file_id)
+    own = file.owner_id == tx.principal.user_id
+    description = Description(
+        changes.get("session_id", file.session_id if own else None),
+        changes.get("metadata", file.metadata),
+        changes.get("tags", file.tags),
+    )
+    name = changes.get("name", file.name)
+    request = UploadRequest(name, file.media_type, file.size, method="put", description=description)
+    (reservation,) = reserve(tx, [request])
+    command = Copy(file.source, reservation.file_id)
+    return create_job(tx, command), command
+
+
+def copy_step(work: Work[Copy, CopyProgress]) -> bool:
+    """Have S3 copy the object, and record it.
+
+    Raises:
+        NotFound: the source, or the new file, is gone. PreconditionFailed: the source is another one by now.
+    """
+    ctx, command = work.ctx, work.command
+    with ctx.transaction() as tx:
+        file = find_file(tx.session, EVERYONE, command.file_id)
+    if file is None or file.state == "deleted":
+        raise NotFound("The new file was deleted meanwhile.")
+    if file.state == "pending":
+        if head(ctx, file.location) is None:  # nobody but a process before this one puts anything there
+            ctx.store.copier.copy(command.source, *file.location, on_part=work.save, over=Over())
+        record_if_there(ctx, file.id, file.location)
+    work.result = JobResult(file.id)
+    return True
+
+
+def undo_copy(work: Work[Copy, CopyProgress]) -> None:
+    """Forget the new file, unless its object is there after all."""
+    forget(work.ctx, [work.command.file_id])

@@ -1,0 +1,101 @@
+"""Restoring an earlier version: S3 copies it over the current one, and the versions between stay."""
+
+from functools import partial
+from uuid import UUID
+
+from chalicelib.catalog.changes import ObjectChange
+from chalicelib.catalog.commands import JobResult, Restore, RestoreProgress
+from chalicelib.catalog.files import File
+from chalicelib.catalog.objects import ObjectHead
+from chalicelib.catalog.observations import observe_head
+from chalicelib.db.files import mark_restored
+from chalicelib.db.history import current_at, find_version
+from chalicelib.db.locks import lock_files
+from chalicelib.db.models import Job
+from chalicelib.db.recording import record_changes
+from chalicelib.errors import Conflict, NotFound, PreconditionFailed
+from chalicelib.services.accounts.policies import check_version, end_restores, reserve_restore
+from chalicelib.services.context import Transaction
+from chalicelib.services.files.claims import CLAIM, claim_files, release_files
+from chalicelib.services.files.reading import visible_file
+from chalicelib.services.jobs.copying import copy_over, head, is_unnoted_copy
+from chalicelib.services.jobs.queue import Work, create_job
+
+RestoreWork = Work[Restore, RestoreProgress]
+
+
+def begin_restore(tx: Transaction, file_id: UUID, version_id: str) -> tuple[Job, Restore]:
+    """The job that makes an earlier version of a file its newest one again.
+
+    Raises:
+        NotFound: there is no such file or version for this caller. OverQuota: there is no room for it.
+        AgainstPolicy: see `check_version`.
+    """
+    file = visible_file(tx, file_id)
+    version = find_version(tx.session, file_id, version_id)
+    if version is None:
+        raise NotFound(f"The file {file_id} has no such version, or it holds no bytes.")
+    check_version(tx, file, version)
+    reserve_restore(tx, file, (version.size or 0) - (file.size or 0))
+    # What is put there later, while the job waits, is newer than this wish.
+    over = (file.etag or None) if file.state == "stored" else ""
+    command = Restore(file_id, version.source, over)
+    return create_job(tx, command), command
+
+
+def restore_step(work: RestoreWork) -> bool:
+    """Have S3 copy the version over the file's key, and record it.
+
+    Raises:
+        Conflict: the file is being permanently removed at this moment, or was put or deleted again meanwhile.
+    """
+    ctx, file_id = work.ctx, work.command.file_id
+    with ctx.transaction() as tx:
+        file = visible_file(tx, file_id)
+        before = current_at(tx.session, *file.location)
+        if not claim_files(tx, [file_id], work.progress.claimed):
+            raise Conflict("The file is being restored, or permanently removed, at this moment.")
+        # In this transaction: should this process die, the one after it takes the claim over.
+        work.progress.claimed = tx.now + CLAIM
+        work.save_with(tx, work.progress)
+    try:
+        made = _copy(work, file)
+        observed = observe_head(*file.location, made, ctx.now, before)
+        ctx.in_transaction(partial(_record_restored, file_id=file_id, observed=observed))
+    except PreconditionFailed:
+        raise Conflict("The file was changed meanwhile; it is as it was changed.") from None
+    finally:
+        with ctx.transaction() as tx:
+            release_files(tx, [file_id])
+    work.result = JobResult(file_id)
+    return True
+
+
+def _copy(work: RestoreWork, file: File) -> ObjectHead:
+    """Have S3 copy the version over the object that was there when the caller asked for it, once.
+
+    Raises:
+        PreconditionFailed: another one is there by now.
+    """
+    progress, command = work.progress, work.command
+    there = head(work.ctx, file.location)
+    if there is not None and progress.copying and is_unnoted_copy(there, command.source, progress):
+        return there  # a process before this one came as far
+    progress.copying = True
+    work.save()
+    over = command.over
+    if over is None:  # an event need not name an ETag
+        over = there.etag if there else ""
+    return copy_over(work, command.source, file.location, over)
+
+
+def _record_restored(tx: Transaction, file_id: UUID, observed: ObjectChange) -> None:
+    lock_files(tx.session, [file_id], [(observed.bucket, observed.key)])
+    record_changes(tx.session, [observed], tx.now)
+    mark_restored(tx.session, [file_id])
+
+
+def undo_restore(work: RestoreWork) -> None:
+    """Free what was reserved for it."""
+    with work.ctx.transaction() as tx:
+        end_restores(tx, [work.command.file_id])

@@ -1,0 +1,52 @@
+"""Jobs that go through many files, some at a time: deleting a folder, emptying the trash."""
+
+from chalicelib.catalog.commands import DeleteFolder, EmptyTrash, SweepProgress
+from chalicelib.db.folders import Folder, files_below
+from chalicelib.db.scope import EVERYONE, Owner
+from chalicelib.db.trash import files_in_trash
+from chalicelib.errors import LandfallError
+from chalicelib.services.jobs.queue import Work
+from chalicelib.services.removal.bulk import delete_files
+from chalicelib.services.removal.trash import purge
+
+_DELETED_AT_ONCE = 500
+_PURGED_AT_ONCE = 100
+
+
+def delete_folder_step(work: Work[DeleteFolder, SweepProgress]) -> bool:
+    """Delete some hundred of the files in a folder that were there when the job was made; the oldest first."""
+    command, progress = work.command, work.progress
+    with work.ctx.transaction() as tx:
+        folder = Folder(command.bucket, command.prefix)
+        found = files_below(tx.session, tx.scope, folder, command.until, progress.after, _DELETED_AT_ONCE)
+    for outcome in delete_files(work.ctx, found):
+        if outcome.error is None:
+            progress.done += 1
+        else:
+            work.note_failure(outcome.file_id, outcome.error)
+    if found:
+        progress.after = found[-1]
+    return len(found) < _DELETED_AT_ONCE
+
+
+def empty_trash_step(work: Work[EmptyTrash, SweepProgress]) -> bool:
+    """Purge some of the caller's files, or of everyone's, that were in the trash when the job was made.
+
+    Raises:
+        Forbidden: everyone's are meant, and the caller is no operator, or not any more.
+    """
+    command, progress = work.command, work.progress
+    if command.everyones:
+        work.ctx.principal.require_operator("empty everyone's trash")
+    with work.ctx.transaction() as tx:
+        scope = EVERYONE if command.everyones else Owner(tx.principal.user_id)
+        found = files_in_trash(tx.session, scope, command.until, progress.after, _PURGED_AT_ONCE)
+    for file_id in found:
+        try:
+            purge(work.ctx, file_id)
+            progress.done += 1
+        except LandfallError as error:
+            work.note_failure(file_id, error)
+        progress.after = file_id
+        work.save()
+    return len(found) < _PURGED_AT_ONCE

@@ -1,0 +1,1 @@
+"""Files that go: deletion, deletion of many, the trash."""

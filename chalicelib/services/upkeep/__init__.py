@@ -1,0 +1,1 @@
+"""What the clock, or an operator, has done."""

@@ -1,0 +1,85 @@
+"""The parts of multipart uploads: what S3 holds of them counts before they are complete, and links to send further ones.
+
+Where a size was announced, it is reserved from the beginning, and the parts' lengths are signed. Otherwise nothing but S3 knows
+how large the parts are. So they are measured: when further ones are signed, and by the clock.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from chalicelib.catalog.files import File
+from chalicelib.catalog.objects import Location
+from chalicelib.catalog.parts import bytes_of_part, part_count
+from chalicelib.db.files import reserved_for
+from chalicelib.db.uploads import UploadRow
+from chalicelib.errors import InvalidInput, NotFound
+from chalicelib.services.accounts.policies import policies_for
+from chalicelib.services.context import Context
+from chalicelib.services.uploads.reservations import owner_of, settle_size
+
+
+@dataclass(frozen=True, slots=True)
+class SignedPart:
+    """One part for the client to PUT. ``size`` in bytes is signed where the plan sets it."""
+
+    number: int
+    size: int | None
+    url: str
+
+
+def sign_parts(
+    ctx: Context, location: Location, upload: UploadRow, numbers: Sequence[int], bytes_each: int | None = None
+) -> list[SignedPart]:
+    """Links to PUT these parts. Where the file's size was announced each part's length is signed, else ``bytes_each``.
+
+    Raises:
+        InvalidInput: the file has no part of such a number.
+    """
+    sizes = [_part_bytes(number, upload, bytes_each) for number in numbers]
+    sign, seconds = ctx.store.links.part, ctx.settings.link_seconds
+    return [
+        SignedPart(number, size, sign(*location, str(upload.multipart_id), number, size, seconds).url)
+        for number, size in zip(numbers, sizes, strict=True)
+    ]
+
+
+def _part_bytes(number: int, upload: UploadRow, bytes_each: int | None) -> int | None:
+    if upload.size is None or upload.part_size is None:
+        return bytes_each
+    length = bytes_of_part(number, upload.size, upload.part_size)
+    if length < 0 or (length == 0 and number > 1):
+        count = part_count(upload.size, upload.part_size)
+        raise InvalidInput(f"The upload has {count} parts; there is no part {number}.")
+    return length
+
+
+def reserve_parts(
+    ctx: Context, file: File, upload: UploadRow, numbers: Collection[int] = (), bytes_each: int = 0
+) -> None:
+    """Reserve what S3 holds of an upload if anybody limits its owner's bytes, and the parts ``numbers`` that are about to come.
+
+    This bounds what one call asks for, not what several sign before anything comes: that is measured afterwards.
+
+    Raises:
+        AgainstPolicy, OverQuota: it is too much by now.
+    """
+    with ctx.transaction() as tx:
+        if not policies_for(tx, owner_of(file), file.session_id).limit_bytes:
+            return
+    size = _held(ctx, file.location, without=numbers) + len(numbers) * bytes_each
+    with ctx.transaction() as tx:
+        # What is reserved stays so: parts that were counted a moment ago may be an object by now.
+        if size > reserved_for(tx.session, file.id):
+            settle_size(tx, file, size, upload.media_type)
+
+
+def _held(ctx: Context, location: Location, without: Collection[int]) -> int:
+    """Bytes of all parts of all multipart uploads to a key, without those of these numbers: they are sent again."""
+    held = 0
+    for upload_id in ctx.store.multipart.list_ids(*location):
+        try:
+            parts = ctx.store.multipart.list_parts(*location, upload_id)
+        except NotFound:
+            continue  # completed or aborted in this moment
+        held += sum(part.size for part in parts if part.number not in without)
+    return held
