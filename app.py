@@ -6,29 +6,36 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent
 
 from chalicelib import runtime, telemetry
-from chalicelib.api import (  # fmt: skip
-    chalice_workarounds,
-    companion,
+from chalicelib.api.http import refusals, workarounds
+from chalicelib.api.routes import (
+    bulk,
     docs,
+    file_jobs,
     files,
+    folders,
     health,
-    management,
-    refusals,
+    jobs,
     sessions,
     shares,
+    trash,
     uploads,
+    uppy,
     users,
+    zips,
 )
 
 app = Chalice(app_name="landfall")
-chalice_workarounds.relieve_local_server()
-chalice_workarounds.watch_sources_only()
+workarounds.relieve_local_server()
+workarounds.watch_sources_only()
 app.api.binary_types.append("multipart/form-data")
 
-for module in (users, sessions, files, uploads, management, shares, companion, health, docs):
+for module in (
+    *(users, sessions, files, uploads, file_jobs, bulk, folders, trash, zips, jobs, shares, uppy),
+    *(health, docs),
+):
     app.register_blueprint(module.routes)
 refusals.complete_routes(app)
-app.register_middleware(chalice_workarounds.speak_problems, "http")
+app.register_middleware(workarounds.speak_problems, "http")
 
 
 @app.middleware("all")

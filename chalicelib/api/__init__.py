@@ -1,1 +1,1 @@
-"""HTTP: one module of routes for each resource, and the machinery they share. Meaning lives in the services."""
+"""The HTTP way in: routes, the schemas of what they take and answer, and what all of them share."""

@@ -121,6 +121,10 @@ class LimitsBody(Input):
         None, description="Delete files whose bytes are not of the type that they were declared to be."
     )
 
+    def document(self) -> dict[str, Any]:
+        """As users and sessions keep it: see `chalicelib.catalog.limits.Limits`."""
+        return self.model_dump(exclude_none=True)
+
 
 class UsageOut(Output):
     """What is used of a quota, pending uploads with what they announced; and, beside that, what is left in S3 of deleted and

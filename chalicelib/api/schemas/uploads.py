@@ -2,14 +2,18 @@
 
 import binascii
 from base64 import b64decode
+from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints
 
 from chalicelib.api.schemas.common import Input, Output, example
 from chalicelib.api.schemas.files import FileDetail, FileOut, FileReplace
+from chalicelib.catalog.files import UploadMethod
 from chalicelib.catalog.parts import MAX_OBJECT_BYTES, MAX_PART_BYTES, MAX_PARTS
+from chalicelib.services.uploads.direct import PlannedUpload, UploadPlan
+from chalicelib.services.uploads.reservations import Description, UploadRequest
 
 MAX_PARTS_AT_ONCE = 1000
 
@@ -48,18 +52,21 @@ class FileCreate(FileReplace):
     size: int | None = Field(None, ge=0, le=MAX_OBJECT_BYTES, description="In bytes. S3 then takes exactly so many.")
     media_type: MediaType | None = None
     sha256: Sha256 | None = None
-    method: Literal["put", "post", "multipart"] | None = Field(
-        None, description="Left out: `multipart` above 100 MiB, else `put`."
-    )
+    method: UploadMethod | None = Field(None, description="Left out: `multipart` above 100 MiB, else `put`.")
     dedupe: bool = Field(
         False, description="If the caller has a stored file of this `sha256`: copy that one, and send no bytes."
     )
+
+    def request(self) -> UploadRequest:
+        """The same, for the service."""
+        description = Description(self.session_id, self.metadata, self.tags)
+        return UploadRequest(self.name, self.media_type, self.size, self.sha256, self.method, description)
 
 
 class UploadPlanOut(Output):
     """How to send the bytes. All `headers` must be sent as they are, all `fields` before the file's own field, `file`."""
 
-    method: Literal["put", "post", "multipart"]
+    method: UploadMethod
     url: str | None = Field(None, description="Where to send one request; null for `multipart`.")
     headers: dict[str, str] = Field(default_factory=dict)
     fields: dict[str, str] = Field(default_factory=dict)
@@ -69,12 +76,26 @@ class UploadPlanOut(Output):
     part_count: int | None = Field(None, description="Null if no size was given.")
     expires_at: datetime = Field(description="From then on the upload counts as abandoned.")
 
+    @classmethod
+    def of(cls, plan: UploadPlan) -> "UploadPlanOut":
+        """A plan in which the parts of the one request stand beside the rest."""
+        fields = asdict(plan)
+        request = fields.pop("request") or {}
+        return cls(**fields, **{name: request[name] for name in ("url", "headers", "fields") if name in request})
+
 
 class FileBegun(FileDetail):
     """A new file, how to send its bytes, and a file that has them already."""
 
     plan: UploadPlanOut | None = Field(description="Null if there are no bytes to send.")
     duplicate: FileOut | None = Field(None, description="A stored file of the caller's with the same `sha256`.")
+
+    @classmethod
+    def of(cls, planned: PlannedUpload) -> "FileBegun":
+        """A file with its plan."""
+        duplicate = None if planned.duplicate is None else FileOut.model_validate(planned.duplicate)
+        plan = None if planned.plan is None else UploadPlanOut.of(planned.plan)
+        return cls(**dict(FileDetail.model_validate(planned.file)), plan=plan, duplicate=duplicate)
 
 
 class PartsSign(Input):

@@ -1,12 +1,13 @@
 """Users, as clients send and receive them."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints
 
 from chalicelib.api.schemas.common import SOMETHING, Input, LimitsBody, Output, absent, example, without_controls
+from chalicelib.catalog.roles import Role
 
 Name = Annotated[
     str,
@@ -20,7 +21,6 @@ Email = Annotated[
     StringConstraints(strip_whitespace=True, max_length=254, pattern=r"^[^@\s]+@[^@\s]+$"),
     Field(examples=["ada@example.org"]),
 ]
-Role = Literal["member", "operator"]
 
 
 class UserPath(Input):

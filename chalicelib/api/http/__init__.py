@@ -1,0 +1,1 @@
+"""What all routes share: `endpoint`, and everything between a request and a service call."""

@@ -1,0 +1,46 @@
+"""Routes that act on many files at once."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from chalice.app import Blueprint
+
+from chalicelib.api.http import problems
+from chalicelib.api.http.endpoint import JSON, StepwiseCall, stepwise_endpoint
+from chalicelib.api.schemas.bulk import BulkFiles, BulkOut
+from chalicelib.services.removal import bulk
+from chalicelib.services.removal.bulk import Outcome
+
+routes = Blueprint(__name__)
+
+
+@routes.route("/api/files/bulk-delete", methods=["POST"], **JSON)
+@stepwise_endpoint(body=BulkFiles, response=BulkOut)
+def bulk_delete(call: StepwiseCall[None, None, BulkFiles]) -> dict[str, Any]:
+    """Delete up to 1,000 files.
+
+    200 also if some or all of them fail: see each one's `status`.
+    """
+    return _results(call, bulk.delete_files(call.ctx, call.body.distinct_ids()))
+
+
+@routes.route("/api/files/bulk-restore", methods=["POST"], **JSON)
+@stepwise_endpoint(body=BulkFiles, response=BulkOut)
+def bulk_restore(call: StepwiseCall[None, None, BulkFiles]) -> dict[str, Any]:
+    """Bring up to 1,000 deleted files back.
+
+    200 also if some or all of them fail: see each one's `status`. A file that is there already is left as it is.
+    """
+    return _results(call, bulk.restore_files(call.ctx, call.body.distinct_ids()))
+
+
+def _results(call: StepwiseCall, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    return {"results": [_result(call, outcome) for outcome in outcomes]}
+
+
+def _result(call: StepwiseCall, outcome: Outcome) -> dict[str, Any]:
+    problem, error = None, outcome.error
+    if error is not None:
+        path = f"/api/files/{outcome.file_id}"
+        problem = problems.document(problems.kind_of(type(error)), str(error), path, call.exchange.request_id)
+    return {"file_id": outcome.file_id, "status": "failed" if problem else "done", "problem": problem}

@@ -1,0 +1,88 @@
+"""Routes that have S3 copy a file's bytes: copy, move, restore. Each makes a job, and mostly it is done when the answer comes."""
+
+from chalice.app import Blueprint
+
+from chalicelib.api.http.endpoint import JSON, Reply, StepwiseCall, stepwise_endpoint
+from chalicelib.api.http.job_replies import file_reply
+from chalicelib.api.schemas.file_jobs import FileCopy, FileInWork, FileMove, FileRestore
+from chalicelib.api.schemas.files import FilePath
+from chalicelib.errors import (
+    AgainstPolicy,
+    Conflict,
+    Forbidden,
+    NotFound,
+    OverQuota,
+    StoreUnavailable,
+    Unprocessable,
+)
+from chalicelib.services.files.reading import get_file
+from chalicelib.services.jobs.copy import begin_copy
+from chalicelib.services.jobs.move import begin_move
+from chalicelib.services.jobs.restore import begin_restore
+from chalicelib.services.removal.bulk import restore_files
+
+routes = Blueprint(__name__)
+
+
+@routes.route("/api/files/{file_id}/copy", methods=["POST"], **JSON)
+@stepwise_endpoint(
+    path=FilePath,
+    body=FileCopy,
+    response=FileInWork,
+    status=201,
+    also=(202,),
+    errors=(NotFound, Conflict, AgainstPolicy, OverQuota, Unprocessable),
+)
+def copy_file(call: StepwiseCall[FilePath, None, FileCopy]) -> Reply:
+    """Copy a file, without its bytes coming here.
+
+    201 with the new file, the caller's own; 202 with the pending file and its `job` if copying takes longer.
+    """
+    with call.ctx.transaction() as tx:
+        job, command = begin_copy(tx, call.path.file_id, call.body.changes())
+    return file_reply(call, command.file_id, job.id, command.source.size, 201)
+
+
+@routes.route("/api/files/{file_id}/move", methods=["POST"], **JSON)
+@stepwise_endpoint(
+    path=FilePath,
+    body=FileMove,
+    response=FileInWork,
+    also=(202,),
+    errors=(NotFound, Conflict, Forbidden, Unprocessable),
+)
+def move_file(call: StepwiseCall[FilePath, None, FileMove]) -> Reply:
+    """Give a file another key.
+
+    It keeps its id, its history and what is said of it; its bytes are copied by S3. 202 with the `job` if that takes longer;
+    until it is done, and if it fails, the file is where it was. A change of the name alone is a PATCH.
+    """
+    with call.ctx.transaction() as tx:
+        job, file = begin_move(tx, call.path.file_id, call.body.key, call.body.name)
+    return file_reply(call, file.id, job.id, file.size or 0, 200)
+
+
+@routes.route("/api/files/{file_id}/restore", methods=["POST"], **JSON)
+@stepwise_endpoint(
+    path=FilePath,
+    body=FileRestore,
+    response=FileInWork,
+    also=(202,),
+    errors=(NotFound, Conflict, AgainstPolicy, OverQuota, StoreUnavailable),
+)
+def restore_file(call: StepwiseCall[FilePath, None, FileRestore]) -> Reply:
+    """Bring a deleted file back, or an earlier version of a file.
+
+    409 if S3 holds nothing of it any more. Versions that came later stay in the history. 202 with the `job` if copying a
+    large version takes longer.
+    """
+    file_id, version_id = call.path.file_id, call.body.version_id
+    if version_id is not None:
+        with call.ctx.transaction() as tx:
+            job, command = begin_restore(tx, file_id, version_id)
+        return file_reply(call, file_id, job.id, command.source.size, 200)
+    (outcome,) = restore_files(call.ctx, [file_id])
+    if outcome.error is not None:
+        raise outcome.error
+    with call.ctx.transaction() as tx:
+        return Reply(FileInWork.of(get_file(tx, file_id)))

@@ -1,0 +1,41 @@
+"""Routes of folders."""
+
+from chalice.app import Blueprint
+
+from chalicelib.api.http.endpoint import JSON, Call, Reply, StepwiseCall, endpoint, stepwise_endpoint
+from chalicelib.api.http.job_replies import job_reply
+from chalicelib.api.http.pages import page_reply
+from chalicelib.api.schemas.folders import FolderQuery, FoldersOut, FoldersQuery
+from chalicelib.api.schemas.jobs import JobOut
+from chalicelib.catalog.commands import DeleteFolder
+from chalicelib.errors import InvalidCursor, TooBroad
+from chalicelib.services.files import folders
+from chalicelib.services.jobs.queue import create_job
+
+routes = Blueprint(__name__)
+
+
+@routes.route("/api/folders", methods=["GET"], **JSON)
+@endpoint(query=FoldersQuery, response=FoldersOut, errors=(InvalidCursor, TooBroad))
+def list_folders(call: Call[None, FoldersQuery, None]) -> Reply:
+    """List folders: what keys with slashes look like.
+
+    Those right below `prefix`, with the files and bytes in each at any depth. A member's hold what it owns. The files of one
+    folder are `/api/files?folder=`.
+    """
+    query = call.query
+    page, total = folders.list_folders(call.tx, query.bucket, query.prefix, query.limit, query.cursor)
+    return page_reply(call, page, files=total.files, bytes=total.bytes)
+
+
+@routes.route("/api/folders", methods=["DELETE"], **JSON)
+@stepwise_endpoint(query=FolderQuery, response=JobOut, status=202)
+def delete_folder(call: StepwiseCall[None, FolderQuery, None]) -> Reply:
+    """Delete all files whose key starts with `prefix`, at any depth.
+
+    A job; it takes those that were there when it was made. They go to the trash, and can be restored.
+    """
+    with call.ctx.transaction() as tx:
+        bucket = call.query.bucket or tx.settings.bucket
+        job = create_job(tx, DeleteFolder(bucket, call.query.prefix, tx.now))
+    return job_reply(call, job.id)

@@ -1,0 +1,28 @@
+"""Routes of the trash."""
+
+from chalice.app import Blueprint
+
+from chalicelib.api.http.endpoint import JSON, Reply, StepwiseCall, stepwise_endpoint
+from chalicelib.api.http.job_replies import job_reply
+from chalicelib.api.schemas.jobs import JobOut
+from chalicelib.api.schemas.trash import TrashQuery
+from chalicelib.catalog.commands import EmptyTrash
+from chalicelib.errors import Forbidden
+from chalicelib.services.jobs.queue import create_job
+
+routes = Blueprint(__name__)
+
+
+@routes.route("/api/trash", methods=["DELETE"], **JSON)
+@stepwise_endpoint(query=TrashQuery, response=JobOut, status=202, errors=(Forbidden,))
+def empty_trash(call: StepwiseCall[None, TrashQuery, None]) -> Reply:
+    """Permanently remove the caller's deleted files.
+
+    A job; versions at keys that they had before go, too. What is in the trash: `/api/files?state=deleted`. By itself it is
+    emptied after `LANDFALL_TRASH_DAYS`.
+    """
+    if call.query.everyones:
+        call.ctx.principal.require_operator("empty everyone's trash")
+    with call.ctx.transaction() as tx:
+        job = create_job(tx, EmptyTrash(tx.now, call.query.everyones))
+    return job_reply(call, job.id)

@@ -1,0 +1,27 @@
+"""Routes of zips."""
+
+from chalice.app import Blueprint
+
+from chalicelib.api.http.endpoint import JSON, Reply, StepwiseCall, stepwise_endpoint
+from chalicelib.api.http.job_replies import job_reply
+from chalicelib.api.schemas.jobs import JobOut
+from chalicelib.api.schemas.zips import ZipCreate
+from chalicelib.errors import NotFound, TooLarge
+from chalicelib.services.jobs.zip import begin_zip
+
+routes = Blueprint(__name__)
+
+# The bytes of a zip come through here.
+_INLINE_BYTES = 64 * 1024**2
+
+
+@routes.route("/api/zips", methods=["POST"], **JSON)
+@stepwise_endpoint(body=ZipCreate, response=JobOut, status=202, errors=(NotFound, TooLarge))
+def create_zip(call: StepwiseCall[None, None, ZipCreate]) -> Reply:
+    """Zip up to 1,000 files, 2 GiB in all.
+
+    A job. The zip is a file of the caller's (`result.file_id`), to be downloaded as any other; it is deleted after a day.
+    """
+    with call.ctx.transaction() as tx:
+        job, size = begin_zip(tx, list(dict.fromkeys(call.body.file_ids)), call.body.name)
+    return job_reply(call, job.id, size, _INLINE_BYTES)

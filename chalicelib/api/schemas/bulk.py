@@ -1,0 +1,34 @@
+"""Many files at once, as clients send and receive them."""
+
+from typing import Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from chalicelib.api.schemas.common import Input, Output, Problem
+
+MOST_AT_ONCE = 1000
+
+
+class BulkFiles(Input):
+    """Which files."""
+
+    file_ids: list[UUID] = Field(min_length=1, max_length=MOST_AT_ONCE)
+
+    def distinct_ids(self) -> list[UUID]:
+        """Each of them once, in their order."""
+        return list(dict.fromkeys(self.file_ids))
+
+
+class BulkResult(Output):
+    """What became of one file."""
+
+    file_id: UUID
+    status: Literal["done", "failed"]
+    problem: Problem | None = Field(description="Why it failed.")
+
+
+class BulkOut(Output):
+    """What became of each file, in the order in which they were named."""
+
+    results: list[BulkResult]

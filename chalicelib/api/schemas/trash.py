@@ -1,0 +1,11 @@
+"""The trash, as clients speak of it."""
+
+from pydantic import Field
+
+from chalicelib.api.schemas.common import Input
+
+
+class TrashQuery(Input):
+    """Whose trash."""
+
+    everyones: bool = Field(False, description="Everyone's, and that of files nobody owns. For operators.")
