@@ -6,56 +6,32 @@ catalogue's, a range of keys at a time, and what differs is recorded as an obser
 come meanwhile, merge with that.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from itertools import groupby, islice
 from typing import Any
 
 from botocore.exceptions import ClientError
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
-from chalicelib.catalog.changes import Kind, ObjectChange, rank, rank_after, rank_of_removal
+from chalicelib.catalog.changes import ObjectChange
+from chalicelib.catalog.objects import Current, ListedVersion
+from chalicelib.catalog.observations import observe_listed, observe_unlisted
 from chalicelib.db.models import ObjectVersion
 from chalicelib.db.recording import record_changes
-from chalicelib.services import Transaction
 
 _KEYS_AT_ONCE = 500
 
 
-@dataclass(frozen=True)
-class _Listed:
-    """A version or delete marker as ``ListObjectVersions`` shows it."""
-
-    key: str
-    version_id: str
-    is_marker: bool
-    is_latest: bool
-    modified: datetime
-    size: int | None
-    etag: str
-
-    @classmethod
-    def of(cls, entry: dict[str, Any]) -> "_Listed":
-        version_id = entry.get("VersionId") or "null"
-        return cls(
-            key=entry["Key"],
-            version_id="" if version_id == "null" else version_id,
-            is_marker="ETag" not in entry,
-            is_latest=entry["IsLatest"],
-            modified=entry["LastModified"].astimezone(UTC),
-            size=entry.get("Size"),
-            etag=entry.get("ETag", "").strip('"'),
-        )
-
-
 # The versions of one key, the oldest first.
-_History = list[_Listed]
+_History = list[ListedVersion]
 # The rows of one key by version id.
 _Rows = dict[str, Any]
 
 
-def catch_up(transaction: Transaction, s3: Any, bucket: str, now: datetime) -> int:
+def catch_up(transaction: Callable[[], AbstractContextManager[Session]], s3: Any, bucket: str, now: datetime) -> int:
     """Record what the catalogue doesn't know of a bucket; returns how many changes that were.
 
     Raises:
@@ -82,12 +58,26 @@ def _listing(s3: Any, bucket: str) -> Iterator[_History]:
     pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket)
     # S3 lists newest first, objects and markers apart. Times may be equal; which is the latest is said.
     entries = (
-        [_Listed.of(entry) for name in ("Versions", "DeleteMarkers") for entry in page.get(name, [])] for page in pages
+        [_listed(entry) for name in ("Versions", "DeleteMarkers") for entry in page.get(name, [])] for page in pages
     )
     everything = (entry for page in entries for entry in sorted(page, key=lambda entry: entry.key.encode()))
     for _, versions in groupby(everything, key=lambda entry: entry.key):
         oldest_first = list(versions)[::-1]
         yield sorted(oldest_first, key=lambda entry: (entry.is_latest, entry.modified))
+
+
+def _listed(entry: dict[str, Any]) -> ListedVersion:
+    """A version or delete marker as ``ListObjectVersions`` shows it."""
+    version_id = entry.get("VersionId") or "null"
+    return ListedVersion(
+        key=entry["Key"],
+        version_id="" if version_id == "null" else version_id,
+        is_marker="ETag" not in entry,
+        is_latest=entry["IsLatest"],
+        modified=entry["LastModified"].astimezone(UTC),
+        size=entry.get("Size"),
+        etag=entry.get("ETag", "").strip('"'),
+    )
 
 
 def _batches(histories: Iterator[_History]) -> Iterator[dict[str, _History]]:
@@ -112,58 +102,27 @@ def _known(session: Any, bucket: str, after: str, until: str | None) -> dict[str
 
 
 def _differences(s3: Any, bucket: str, key: str, history: _History, rows: _Rows) -> Iterator[ObjectChange]:
-    earlier: tuple[str, str] | None = None  # version id and rank of the version before
+    earlier: Current | None = None  # the version before
     for listed in history:
         row = rows.get(listed.version_id)
         if row is not None and (listed.version_id or _is_as_listed(row, listed)):
-            earlier = listed.version_id, row.put_rank
+            earlier = Current(listed.version_id, row.put_rank)
         else:
-            ranks = [earlier[1]] if earlier else []
-            if row is not None:  # another object without a version id, in place of this one
-                ranks += [row.put_rank, row.removal_rank]
-            change = _put(bucket, listed, max(ranks, default=None), earlier[0] if earlier else None)
-            earlier = listed.version_id, change.rank
+            # Another object without a version id may have been in place of this one.
+            above = [row.put_rank, row.removal_rank] if row is not None else []
+            change = observe_listed(bucket, listed, earlier, above)
+            earlier = Current(listed.version_id, change.rank)
             yield change
     for version_id in rows.keys() - {listed.version_id for listed in history} - {"*"}:
         # The listing is a moment old, and a version may have come since.
         if rows[version_id].alive and not _is_there(s3, bucket, key, version_id):
-            yield _removal(bucket, key, version_id, rows[version_id].put_rank)
+            yield observe_unlisted(bucket, key, version_id, rows[version_id].put_rank)
 
 
-def _is_as_listed(row: Any, listed: _Listed) -> bool:
+def _is_as_listed(row: Any, listed: ListedVersion) -> bool:
     """Whether a row without a version id is the object that is listed, or a later one: the listing is a moment old."""
     return bool(row.alive and row.etag == listed.etag) or (
         row.stored_at is not None and row.stored_at > listed.modified
-    )
-
-
-def _put(bucket: str, listed: _Listed, above: str | None, follows: str | None) -> ObjectChange:
-    """Just above what was before it, whose rank may have a sequencer: without one, it would sort below that."""
-    kind = Kind.MARKER if listed.is_marker else Kind.PUT
-    return ObjectChange(
-        kind=kind,
-        bucket=bucket,
-        key=listed.key,
-        version_id=listed.version_id,
-        rank=rank("", listed.modified, kind, listed.etag, listed.size) if above is None else rank_after(above),
-        event_name="ListObjectVersions",
-        event_time=listed.modified,
-        size=listed.size,
-        etag=listed.etag,
-        is_observation=True,
-        follows=follows,
-    )
-
-
-def _removal(bucket: str, key: str, version_id: str, put_rank: str) -> ObjectChange:
-    return ObjectChange(
-        kind=Kind.REMOVAL,
-        bucket=bucket,
-        key=key,
-        version_id=version_id,
-        rank=rank_of_removal(version_id, put_rank),
-        event_name="ListObjectVersions",
-        is_observation=True,
     )
 
 

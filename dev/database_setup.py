@@ -6,7 +6,7 @@ from chalicelib.settings import Settings
 def prepare(settings: Settings) -> None:
     """Migrate the database of ``settings`` and make sure that the demo operator exists. Repeatable."""
     from chalicelib.db.engine import create_catalog_engine
-    from chalicelib.services.schema import migrate
+    from chalicelib.services.upkeep.schema import migrate
 
     engine = create_catalog_engine(settings.database_url)
     try:

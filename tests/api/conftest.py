@@ -11,7 +11,7 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.orm import Session
 
 from chalicelib.db.engine import create_catalog_engine
-from chalicelib.services.users import ensure_demo_user
+from chalicelib.services.accounts.users import ensure_demo_user
 from chalicelib.store.client import ObjectStore
 from dev.emulator import Emulator
 from dev.ports import free_port

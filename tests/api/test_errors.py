@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from chalicelib.services.principals import DEMO_USER_ID
+from chalicelib.services.accounts.principals import DEMO_USER_ID
 from tests.support.api import Answer, Api, assert_problem
 
 Serve = Callable[..., Any]

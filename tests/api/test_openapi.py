@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from chalicelib.api.problems import INTERNAL, KINDS
+from chalicelib.api.http.problems import INTERNAL, KINDS
 from tests.support.api import Api
 
 Document = dict[str, Any]

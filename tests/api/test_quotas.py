@@ -9,8 +9,7 @@ import pytest
 import urllib3
 from sqlalchemy import text
 
-from chalicelib.runtime import now
-from chalicelib.services import trash
+from chalicelib.services.removal import trash
 from tests.support.api import Api, assert_problem
 from tests.support.clockwork import Clockwork
 from tests.support.files import detail, upload
@@ -174,7 +173,7 @@ def test_the_schedule_frees_what_a_dead_restore_has_reserved(owner: Api, clockwo
 
     assert used(owner) == (1, 1000)
 
-    assert trash.forget_restores(clockwork.transaction, now()) == 1
+    assert trash.forget_restores(clockwork.context()) == 1
     assert used(owner) == (0, 0)
 
 

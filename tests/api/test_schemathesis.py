@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.services.principals import DEMO_USER_ID
+from chalicelib.services.accounts.principals import DEMO_USER_ID
 from dev.emulator import Emulator
 from tests.support.api import Api
 

@@ -5,8 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from chalicelib.runtime import now
-from chalicelib.services import trash
+from chalicelib.services.removal import trash
 from tests.support.api import Api, assert_problem
 from tests.support.clockwork import Clockwork
 from tests.support.files import act, detail, key_of, read, upload, versions
@@ -63,6 +62,6 @@ def test_a_file_that_is_being_removed_permanently_cannot_be_restored(
         return delete_many(*arguments)
 
     monkeypatch.setattr(clockwork.store, "delete_many", meanwhile)
-    trash._purge(clockwork.transaction, clockwork.store, UUID(file["id"]), now())
+    trash.purge(clockwork.context(), UUID(file["id"]))
 
     assert answers == [409]

@@ -8,7 +8,7 @@ import pytest
 
 from chalicelib import runtime
 from chalicelib.db.engine import create_catalog_engine
-from chalicelib.services import schema
+from chalicelib.services.upkeep import schema
 from dev.infra import client
 from dev.stack import ephemeral_stack
 from tests.support.aws import make_bucket, s3_client, send_events

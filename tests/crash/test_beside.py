@@ -1,17 +1,18 @@
 """What two clients do at once: the one's step comes between two of the other's."""
 
+import json
 from collections.abc import Callable
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from chalicelib import runtime
+from chalicelib.db.history import list_versions
 from chalicelib.errors import StoreUnavailable
-from chalicelib.services import bulk, files, moving
-from chalicelib.services.job_steps import run_job
+from chalicelib.services.files.editing import FileChanges, change_file
+from chalicelib.services.files.reading import get_file
+from chalicelib.services.removal import bulk
 from tests.support.crash_world import Ground, World
-
 
 # Without versions there is nothing to show here: what others put at a key is a change of the file.
 WITH_VERSIONS = pytest.mark.parametrize("world", [True], indirect=True, ids=["versioned"])
@@ -51,9 +52,10 @@ def _before_first(owner: Any, name: str, first: Callable[[], None]) -> None:
 @WITH_VERSIONS
 def test_purging_a_moved_file_removes_nothing_that_others_put_at_its_old_key(world: World) -> None:
     """They put it between the move's copy and its exchange, and its event comes after."""
+
     def move() -> str:
         copier, put = runtime.store().copier, []
-        _after(copier, "copy", lambda: put.append(_put(world, world.file["key"])))
+        _after(copier, "copy", lambda: put.append(_put(world, world.file.key)))
         world.move()
         return str(put[0])
 
@@ -64,14 +66,14 @@ def test_purging_a_moved_file_removes_nothing_that_others_put_at_its_old_key(wor
     world.done(world.empty_trash)
     world.deliver()
 
-    assert world.in_bucket()[world.file["key"]] == others
+    assert world.in_bucket()[world.file.key] == others
 
 
 def test_a_deletion_beside_a_move_deletes_the_file_and_nobody_elses(world: World) -> None:
     def delete() -> str:
         def meanwhile() -> None:
             world.move()
-            put.append(_put(world, world.file["key"]))
+            put.append(_put(world, world.file.key))
 
         put: list[str] = []
         _before_first(runtime.store(), "delete_if", meanwhile)
@@ -83,10 +85,10 @@ def test_a_deletion_beside_a_move_deletes_the_file_and_nobody_elses(world: World
 
     there = world.in_bucket()
     assert world.new_key not in there
-    assert there[world.file["key"]] == others
+    assert there[world.file.key] == others
 
-    states = {str(row.id): row.state for row in world.rows()}
-    assert states[world.file["id"]] == "deleted"
+    states = {row.id: row.state for row in world.rows()}
+    assert states[world.file.id] == "deleted"
 
 
 @pytest.mark.parametrize("begun", [True, False], ids=["begun before", "begun meanwhile"])
@@ -94,16 +96,15 @@ def test_a_deletion_of_many_beside_a_move_deletes_the_file_and_nobody_elses(worl
     def delete() -> Any:
         def meanwhile() -> None:
             if begun:
-                run_job(runtime.transaction, runtime.store(), runtime.settings(), runtime.now, job_id, 5.0)
+                world.work_on(job_id)
             else:
                 world.move()
-            put.append(_put(world, world.file["key"]))
+            put.append(_put(world, world.file.key))
 
         put: list[str] = []
         job_id = world.begin_move() if begun else None
         _before_first(runtime.store(), "delete_many", meanwhile)
-        ids = [UUID(file["id"]) for file in world.files]
-        outcomes = bulk.delete_files(runtime.transaction, runtime.store(), world.user, ids, runtime.now())
+        outcomes = bulk.delete_files(world.context(), [file.id for file in world.files])
         return [*put, *[outcome.error for outcome in outcomes]]
 
     others, *errors = world.done(delete)
@@ -113,42 +114,39 @@ def test_a_deletion_of_many_beside_a_move_deletes_the_file_and_nobody_elses(worl
     there = world.in_bucket()
     assert world.new_key not in there
 
-    states = {str(row.id): row.state for row in world.rows()}
-    assert {states[file["id"]] for file in world.files} == {"deleted"}
+    states = {row.id: row.state for row in world.rows()}
+    assert {states[file.id] for file in world.files} == {"deleted"}
     if begun:  # a store that takes ETags in a deletion of many keeps it in the other case, too
-        assert there[world.file["key"]] == others
+        assert there[world.file.key] == others
 
 
 @WITH_VERSIONS
 def test_a_file_that_an_unknown_delete_marker_hides_is_not_said_to_be_restored(world: World) -> None:
     world.done(world.delete)
     world.deliver()
-    world.s3.delete_object(Bucket=world.bucket, Key=world.file["key"])  # and its event is lost
+    world.s3.delete_object(Bucket=world.bucket, Key=world.file.key)  # and its event is lost
 
     def restore() -> str:
-        ids = [UUID(world.file["id"])]
-        [outcome] = bulk.restore_files(
-            runtime.transaction, runtime.store(), runtime.settings(), world.user, ids, runtime.now()
-        )
+        [outcome] = bulk.restore_files(world.context(), [world.file.id])
         return str(outcome.error)
 
     assert "deleted it once more" in world.done(restore)
     assert world.done(restore) == "None"
-    assert world.in_bucket()[world.file["key"]] == world.file["etag"]
+    assert world.in_bucket()[world.file.key] == world.file.etag
 
 
 @WITH_VERSIONS
 def test_the_current_version_is_the_one_that_the_file_shows(world: World) -> None:
     """Also before the event of a restored one has come: what we saw ourselves ranks lower than the other's event."""
-    world.s3.put_object(Bucket=world.bucket, Key=world.file["key"], Body=b"a later version")
+    world.s3.put_object(Bucket=world.bucket, Key=world.file.key, Body=b"a later version")
     world.deliver()
     world.done(world.restore)
 
     def current() -> Any:
-        with runtime.transaction() as session:
-            file = files.get_file(session, world.user, UUID(world.file["id"]))
-            page = files.list_versions(session, world.user, UUID(world.file["id"]), 10, None)
-        return [file["version_id"], [version["version_id"] for version in page.items if version["is_current"]]]
+        with world.context().transaction() as tx:
+            file = get_file(tx, world.file.id)
+            versions = json.loads(list_versions(tx.session, file.id, 10, None).items)
+        return [file.version_id, [version["version_id"] for version in versions if version["is_current"]]]
 
     shown, marked = world.done(current)
     assert marked == [shown]
@@ -157,7 +155,7 @@ def test_the_current_version_is_the_one_that_the_file_shows(world: World) -> Non
 @WITH_VERSIONS
 def test_a_file_moved_there_and_back_stays_whatever_event_comes_last(world: World) -> None:
     """The copy's own event is lost; that of the delete marker, which the first move left there, comes."""
-    old = world.file["key"]
+    old = world.file.key
     world.done(world.move)
     waiting = world.take_events()
     world.new_key = old
@@ -165,24 +163,19 @@ def test_a_file_moved_there_and_back_stays_whatever_event_comes_last(world: Worl
     world.take_events()  # lost
     world.hand_over(waiting)
 
-    [row] = [row for row in world.rows() if str(row.id) == world.file["id"]]
+    [row] = [row for row in world.rows() if row.id == world.file.id]
     assert (row.key, row.state, row.etag) == (old, "stored", world.in_bucket()[old])
 
 
 def test_a_name_given_during_a_move_stays(world: World) -> None:
     def move() -> str:
-        with runtime.transaction() as session:
-            file_id = UUID(world.file["id"])
-            job = moving.begin_move(
-                session, runtime.settings(), world.user, file_id, world.new_key, None, runtime.now()
-            )
-        with runtime.transaction() as session:
-            changes = files.FileChanges(name="renamed meanwhile")
-            files.change_file(session, world.user, file_id, changes, runtime.now(), runtime.settings())
-        run_job(runtime.transaction, runtime.store(), runtime.settings(), runtime.now, job.id, 5.0)
-        with runtime.transaction() as session:
-            file = files.get_file(session, world.user, file_id)
-            return f"{file['name']} at {file['key']}"
+        job_id = world.begin_move()
+        with world.context().transaction() as tx:
+            change_file(tx, world.file.id, FileChanges(name="renamed meanwhile"))
+        world.work_on(job_id)
+        with world.context().transaction() as tx:
+            file = get_file(tx, world.file.id)
+            return f"{file.name} at {file.key}"
 
     assert world.done(move) == f"renamed meanwhile at {world.new_key}"
 
@@ -190,12 +183,12 @@ def test_a_name_given_during_a_move_stays(world: World) -> None:
 def test_an_object_that_others_put_at_an_old_key_goes_to_the_trash_when_deleted(world: World) -> None:
     world.done(world.move)
     world.deliver()
-    world.put(world.file["key"])
+    world.put(world.file.key)
     world.deliver()
-    world.s3.delete_object(Bucket=world.bucket, Key=world.file["key"])
+    world.s3.delete_object(Bucket=world.bucket, Key=world.file.key)
     world.deliver()
 
-    [row] = [row for row in world.rows() if row.key == world.file["key"]]
+    [row] = [row for row in world.rows() if row.key == world.file.key]
     assert (row.state, row.moved_to) == ("deleted", None)
 
 

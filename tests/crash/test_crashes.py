@@ -27,11 +27,11 @@ def _crash_everywhere(
         world = new_world()
         world.deliver()
         if operation == "restore":
-            world.s3.put_object(Bucket=world.bucket, Key=world.file["key"], Body=b"a later version")
+            world.s3.put_object(Bucket=world.bucket, Key=world.file.key, Body=b"a later version")
             world.deliver()
         outcome: Outcome = in_fork(getattr(world, operation), **{"lose_at" if lose else "die_at": step})
         if other is not None:
-            world.put(world.file["key"] if other == "old" else world.new_key)
+            world.put(world.file.key if other == "old" else world.new_key)
         world.deliver()
         world.run_clock(4, 10, 40)
         world.deliver()

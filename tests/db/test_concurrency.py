@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from itertools import count
 from random import Random
 from time import monotonic
-from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
@@ -20,12 +19,14 @@ from chalicelib.db.models import File, Upload, User
 from chalicelib.db.search import index_files
 from chalicelib.errors import NotFound, Unprocessable
 from chalicelib.ids import uuid7
-from chalicelib.services import files, sessions
-from chalicelib.services.claims import claim_files, release_files
-from chalicelib.services.enforcement import judge_uploads
-from chalicelib.services.principals import Principal
-from chalicelib.settings import Settings
+from chalicelib.services.accounts.principals import LANDFALL, Principal
+from chalicelib.services.accounts.sessions import NewSession, delete_session, open_session
+from chalicelib.services.context import Transaction
+from chalicelib.services.files.claims import claim_files, release_files
+from chalicelib.services.files.editing import FileChanges, change_file
+from chalicelib.services.upkeep.judging import judge_uploads
 from tests.support.catalogue import assert_catalogue_equals
+from tests.support.contexts import context_on, transaction_on
 from tests.support.histories import Bucket, replay
 from tests.support.notifications import NOON, body, s3_record
 from tests.support.recording import deliver
@@ -54,7 +55,7 @@ def test_eight_writers_on_the_same_keys_end_in_the_tables_of_the_model(engine: E
     with ThreadPoolExecutor(WRITERS) as pool:
         list(pool.map(lambda batch: deliver(engine, *batch), batches))
 
-    model = replay(notice for event in bucket.events for notice in parse_message(body(event)))
+    model = replay(change for event in bucket.events for change in parse_message(body(event)))
     with transaction(engine) as session:
         assert_catalogue_equals(session, [bucket.name], model)
 
@@ -85,25 +86,25 @@ class Busy:
     def change(self, random: Random) -> None:
         owner = random.choice(self._owners)
         session_id = f"s{random.randrange(3)}"
-        with suppress(Unprocessable, NotFound), transaction(self.engine) as session:
-            sessions.open_session(session, owner, session_id, None, {}, {}, NOON)
-        changes = files.FileChanges(session_id=session_id, name=f"n{random.random()}")
-        with suppress(Unprocessable, NotFound), transaction(self.engine) as session:
-            files.change_file(session, owner, random.choice(self._ids[owner]), changes, NOON, Settings())
+        with suppress(Unprocessable, NotFound), self._transaction(owner) as tx:
+            open_session(tx, NewSession(session_id))
+        changes = FileChanges(session_id=session_id, name=f"n{random.random()}")
+        with suppress(Unprocessable, NotFound), self._transaction(owner) as tx:
+            change_file(tx, random.choice(self._ids[owner]), changes)
 
     def delete_session(self, random: Random) -> None:
-        with suppress(NotFound), transaction(self.engine) as session:
-            sessions.delete_session(session, random.choice(self._owners), f"s{random.randrange(3)}")
+        with suppress(NotFound), self._transaction(random.choice(self._owners)) as tx:
+            delete_session(tx, f"s{random.randrange(3)}")
 
     def claim(self, random: Random) -> None:
         some = random.sample([file_id for ids in self._ids.values() for file_id in ids], 20)
-        with transaction(self.engine) as session:
-            claimed = claim_files(session, some, NOON)
-        with transaction(self.engine) as session:
-            release_files(session, claimed)
+        with self._transaction() as tx:
+            claimed = claim_files(tx, some)
+        with self._transaction() as tx:
+            release_files(tx, claimed)
 
     def judge(self, random: Random) -> None:
-        judge_uploads(lambda: transaction(self.engine), cast(Any, None), Settings(), NOON, 10)
+        judge_uploads(context_on(self.engine, clock=lambda: NOON), 10)
         again = Upload.file_id == random.choice(self._ids[self._owners[0]])
         with transaction(self.engine) as session:
             session.execute(update(Upload).values(judged_rank=None).where(again))
@@ -116,6 +117,9 @@ class Busy:
             save_findings(session, [Finding(claim, {}, "text/plain", random.randrange(9)) for claim in claims], NOON)
         with transaction(self.engine) as session:
             index_files(session, 10)
+
+    def _transaction(self, principal: Principal = LANDFALL) -> AbstractContextManager[Transaction]:
+        return transaction_on(self.engine, principal, NOON)
 
     def deadlocks(self) -> int:
         """How many Postgres has ended in this database."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from chalicelib.db.engine import create_catalog_engine
-from chalicelib.services.schema import migrate
+from chalicelib.services.upkeep.schema import migrate
 from deploy.template import PROJECT
 from tests.support.notifications import body, s3_record, sqs_event
 

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 import app
 from chalicelib import runtime
-from chalicelib.services.schema import migrate
+from chalicelib.services.upkeep.schema import migrate
 from dev.stack import ephemeral_postgres
 from dev.webhook import WebhookReceiver
 from tests.support.process import start_over

@@ -154,7 +154,7 @@ def _assert_documented(method: str, path: str, answer: Answer) -> None:
 def _documented() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
     sys.path.append(str(PROJECT / "vendor"))  # as `chalice local` and the Lambda layer do
     from app import app
-    from chalicelib.api import openapi
+    from chalicelib.api.http import openapi
 
     paths = openapi.document(app.routes)["paths"]
     # Fixed paths before those with a variable in the same place.

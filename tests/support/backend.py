@@ -12,16 +12,22 @@ import pytest
 from sqlalchemy import text
 
 from chalicelib import runtime
-from chalicelib.db.file_queries import find_file
+from chalicelib.catalog.files import File
+from chalicelib.db.files import find_file
 from chalicelib.db.models import Job
-from chalicelib.services import arrivals, direct_uploads, moving, reaping
-from chalicelib.services.direct_uploads import Wanted
-from chalicelib.services.enforcement import judge_uploads
-from chalicelib.services.inspection import inspect_due
-from chalicelib.services.job_steps import run_job
-from chalicelib.services.principals import DEMO_USER_ID, Principal
-from chalicelib.services.unfinished import measure_unfinished
-from chalicelib.services.users import ensure_demo_user
+from chalicelib.db.scope import EVERYONE
+from chalicelib.services.accounts.principals import DEMO_USER_ID, Principal
+from chalicelib.services.accounts.users import ensure_demo_user
+from chalicelib.services.context import Context
+from chalicelib.services.ingest.inspection import inspect_due
+from chalicelib.services.jobs.kinds import run_job
+from chalicelib.services.jobs.move import begin_move
+from chalicelib.services.upkeep import reaping
+from chalicelib.services.upkeep.judging import judge_uploads
+from chalicelib.services.upkeep.measuring import measure_unfinished
+from chalicelib.services.uploads import completion, direct
+from chalicelib.services.uploads.direct import PlannedUpload
+from chalicelib.services.uploads.reservations import UploadRequest
 from chalicelib.settings import Settings
 from chalicelib.store.client import ObjectStore
 from dev.emulator import Emulator
@@ -40,22 +46,27 @@ class Backend:
     def __init__(self, s3: Any, store: ObjectStore) -> None:
         self.s3, self.store = s3, store
 
+    def context(self, *, hours: float = 0, settings: Settings = OPTIONS, principal: Principal = DEMO) -> Context:
+        """What services take first, as when so many hours have gone by."""
+
+        def clock() -> datetime:
+            return runtime.now() + timedelta(hours=hours)
+
+        return Context(runtime.transaction, lambda: self.store, settings, principal, clock)
+
     # --- what users do
 
-    def begin(self, **fields: Any) -> direct_uploads.Begun:
+    def begin(self, **fields: Any) -> PlannedUpload:
         """Announce an upload."""
-        wanted = Wanted(name="a", **fields)
-        return direct_uploads.begin(runtime.transaction, self.store, OPTIONS, DEMO, wanted, runtime.now())
+        return direct.begin(self.context(), UploadRequest(name="a", **fields))
 
-    def put(self, begun: direct_uploads.Begun, body: bytes, **fields: Any) -> None:
+    def put(self, begun: PlannedUpload, body: bytes, **fields: Any) -> None:
         """Put an object where an upload was announced."""
-        self.s3.put_object(Bucket=BUCKET, Key=begun.file["key"], Body=body, **fields)
+        self.s3.put_object(Bucket=BUCKET, Key=begun.file.key, Body=body, **fields)
 
-    def complete(self, begun: direct_uploads.Begun) -> UUID:
+    def complete(self, begun: PlannedUpload) -> UUID:
         """Say that the bytes are there; says the file's id."""
-        file_id = UUID(begun.file["id"])
-        arrivals.complete(runtime.transaction, self.store, OPTIONS, DEMO, file_id, None, runtime.now())
-        return file_id
+        return completion.complete(self.context(), begun.file.id, None).id
 
     def store_file(self, body: bytes = b"hello") -> UUID:
         """Upload a file; says its id."""
@@ -63,19 +74,19 @@ class Backend:
         self.put(begun, body)
         return self.complete(begun)
 
-    def arrive(self, body: bytes, **wanted: Any) -> direct_uploads.Begun:
+    def arrive(self, body: bytes, **wanted: Any) -> PlannedUpload:
         """Upload a file and have it inspected."""
         begun = self.begin(**wanted)
         self.put(begun, body, ContentType=wanted.get("media_type") or "")
         self.complete(begun)
-        inspect_due(runtime.transaction, self.store, runtime.now, 100)
+        inspect_due(self.context(), 100)
         return begun
 
     def begin_move(self, file_id: UUID, key: str | None = None) -> Job:
         """Begin to move a file to a key, or to a new one."""
-        with runtime.transaction() as session:
-            key = key or f"moved/{uuid4()}"
-            return moving.begin_move(session, OPTIONS, DEMO, file_id, key, None, runtime.now())
+        with self.context().transaction() as tx:
+            job, _ = begin_move(tx, file_id, key or f"moved/{uuid4()}", None)
+            return job
 
     def limit(self, **limits: Any) -> None:
         """Give every user these limits."""
@@ -86,36 +97,31 @@ class Backend:
 
     def reap(self, hours: float) -> reaping.Reaped:
         """Reap uploads as when so many hours have gone by."""
-        now = runtime.now() + timedelta(hours=hours)
-        return reaping.reap_uploads(runtime.transaction, self.store, OPTIONS, now, 100)
+        return reaping.reap_uploads(self.context(hours=hours), 100)
 
     def judge(self) -> list[tuple[UUID, str]]:
         """Judge what has come; says what was refused, and why."""
-        return judge_uploads(runtime.transaction, self.store, OPTIONS, runtime.now(), 100)
+        return judge_uploads(self.context(), 100)
 
     def measure(self) -> list[UUID]:
         """Measure unfinished uploads; says whose were aborted."""
-        return [
-            file_id for file_id, _ in measure_unfinished(runtime.transaction, self.store, OPTIONS, runtime.now(), 100)
-        ]
+        return [file_id for file_id, _ in measure_unfinished(self.context(), 100)]
 
     def run(self, job_id: UUID, minutes: float = 0) -> Any:
         """Work on a job as when so many minutes have gone by; says what it is then."""
-
-        def clock() -> datetime:
-            return runtime.now() + timedelta(minutes=minutes)
-
-        run_job(runtime.transaction, self.store, OPTIONS, clock, job_id, 5.0)
+        run_job(self.context(hours=minutes / 60), job_id, 5.0)
         with runtime.transaction() as session:
             return session.get_one(Job, job_id)
 
     # --- what is there
 
-    def file(self, file: direct_uploads.Begun | UUID) -> Any:
+    def file(self, file: PlannedUpload | UUID) -> File:
         """A file as the catalogue has it."""
-        file_id = file if isinstance(file, UUID) else UUID(file.file["id"])
+        file_id = file if isinstance(file, UUID) else file.file.id
         with runtime.transaction() as session:
-            return find_file(session, file_id, None)
+            found = find_file(session, EVERYONE, file_id)
+        assert found is not None
+        return found
 
     def read(self, key: str) -> bytes:
         """The bytes of the object at a key."""

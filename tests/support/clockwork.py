@@ -7,12 +7,12 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from chalicelib.db.engine import transaction
-from chalicelib.runtime import now
-from chalicelib.services.enforcement import judge_uploads
-from chalicelib.services.inspection import inspect_due
-from chalicelib.services.unfinished import measure_unfinished
-from chalicelib.settings import Settings
+from chalicelib.services.context import Context
+from chalicelib.services.ingest.inspection import inspect_due
+from chalicelib.services.upkeep.judging import judge_uploads
+from chalicelib.services.upkeep.measuring import measure_unfinished
 from chalicelib.store.client import ObjectStore
+from tests.support.contexts import context_on
 from tests.support.recording import deliver_current
 
 
@@ -25,14 +25,17 @@ class Clockwork:
     def transaction(self) -> AbstractContextManager[Session]:
         return transaction(self.engine)
 
+    def context(self) -> Context:
+        return context_on(self.engine, self.store)
+
     def judge(self) -> list[UUID]:
         """Inspect and judge what has come; says which files were refused."""
-        inspect_due(self.transaction, self.store, now, 500)
-        return [file_id for file_id, _ in judge_uploads(self.transaction, self.store, Settings(), now(), 500)]
+        inspect_due(self.context(), 500)
+        return [file_id for file_id, _ in judge_uploads(self.context(), 500)]
 
     def measure(self) -> list[str]:
         """Measure unfinished uploads; says why each that was aborted was."""
-        return [reason for _, reason in measure_unfinished(self.transaction, self.store, Settings(), now(), 500)]
+        return [reason for _, reason in measure_unfinished(self.context(), 500)]
 
     def deliver_current(self, key: str, bucket: str = "versioned") -> None:
         """Record the event of the object that is at a key now."""

@@ -10,17 +10,28 @@ import pytest
 from sqlalchemy import Engine, text
 
 from chalicelib import runtime
-from chalicelib.services import files, jobs, moving, uploads, zips
-from chalicelib.services.job_steps import run_job
-from chalicelib.services.pending import Announcement
-from chalicelib.services.principals import Principal
+from chalicelib.catalog.commands import EmptyTrash
+from chalicelib.db.files import find_files
+from chalicelib.db.scope import EVERYONE
+from chalicelib.services.accounts.principals import Principal
+from chalicelib.services.context import Context
+from chalicelib.services.jobs.copy import begin_copy
+from chalicelib.services.jobs.kinds import run_job
+from chalicelib.services.jobs.move import begin_move
+from chalicelib.services.jobs.queue import create_job
+from chalicelib.services.jobs.restore import begin_restore
+from chalicelib.services.jobs.zip import begin_zip
+from chalicelib.services.removal.deletion import delete_file
+from chalicelib.services.uploads.reservations import Description
+from chalicelib.services.uploads.through_api import IncomingFile, upload_files
 from chalicelib.triggers import ingest, schedules
 from tests.support.aws import take_messages
+from tests.support.contexts import transaction_on
 from tests.support.forks import Outcome, in_fork
 from tests.support.notifications import sqs_event
 
 
-class Context:
+class LambdaContext:
     aws_request_id = "crash"
 
     def get_remaining_time_in_millis(self) -> int:
@@ -35,7 +46,9 @@ class World:
         self.user = Principal(uuid4(), "member")
         self.is_versioned = "Status" in s3.get_bucket_versioning(Bucket=bucket)
         self._add_user()
-        self.files = self.done(lambda: [self._upload(f"{number}.txt") for number in range(3)])
+        file_ids = [UUID(told) for told in self.done(lambda: [self._upload(f"{number}.txt") for number in range(3)])]
+        with transaction_on(engine) as tx:
+            self.files = list(find_files(tx.session, EVERYONE, file_ids).values())
         self.file = self.files[0]
         self.new_key = f"{self.user.user_id}/moved/to.txt"
         self.others: dict[str, str] = {}  # ETag of what others put, by key
@@ -43,43 +56,36 @@ class World:
     # --- what the user does, each in a fork
 
     def move(self) -> None:
-        self._work_on(self.begin_move())
+        self.work_on(self.begin_move())
 
     def begin_move(self) -> UUID:
-        with runtime.transaction() as session:
-            job = moving.begin_move(
-                session, runtime.settings(), self.user, UUID(self.file["id"]), self.new_key, None, runtime.now()
-            )
+        with self.context().transaction() as tx:
+            job, _ = begin_move(tx, self.file.id, self.new_key, None)
         return job.id
 
     def copy(self) -> None:
-        with runtime.transaction() as session:
-            _, job = moving.begin_copy(session, runtime.settings(), self.user, UUID(self.file["id"]), {}, runtime.now())
-        self._work_on(job.id)
+        with self.context().transaction() as tx:
+            job, _ = begin_copy(tx, self.file.id, {})
+        self.work_on(job.id)
 
     def restore(self) -> None:
         """The first version, over a later one."""
-        with runtime.transaction() as session:
-            version = self.file["version_id"]
-            job = moving.begin_restore(
-                session, runtime.settings(), self.user, UUID(self.file["id"]), version, runtime.now()
-            )
-        self._work_on(job.id)
+        with self.context().transaction() as tx:
+            job, _ = begin_restore(tx, self.file.id, self.file.version_id or "null")
+        self.work_on(job.id)
 
     def delete(self) -> None:
-        files.delete_file(runtime.transaction, runtime.store(), self.user, UUID(self.file["id"]), runtime.now())
+        delete_file(self.context(), self.file.id)
 
     def zip(self) -> None:
-        with runtime.transaction() as session:
-            ids = [UUID(file["id"]) for file in self.files]
-            job, _ = zips.begin_zip(session, self.user, ids, "a.zip", runtime.now())
-        self._work_on(job.id)
+        with self.context().transaction() as tx:
+            job, _ = begin_zip(tx, [file.id for file in self.files], "a.zip")
+        self.work_on(job.id)
 
     def empty_trash(self) -> None:
-        with runtime.transaction() as session:
-            command = {"until": runtime.now().isoformat(), "everyones": False}
-            job = jobs.create_job(session, self.user, "empty_trash", command, runtime.now())
-        self._work_on(job.id)
+        with self.context().transaction() as tx:
+            job = create_job(tx, EmptyTrash(tx.now, everyones=False))
+        self.work_on(job.id)
 
     # --- what others do
 
@@ -93,7 +99,7 @@ class World:
 
     def hand_over(self, bodies: list[str]) -> None:
         if bodies:
-            self.done(lambda: ingest.handle(sqs_event(*bodies), Context()))
+            self.done(lambda: ingest.handle(sqs_event(*bodies), LambdaContext()))
 
     def take_events(self) -> list[str]:
         """Every event that waits; nobody else gets it."""
@@ -105,7 +111,7 @@ class World:
     def run_clock(self, *minutes: float) -> None:
         """What the schedule does at so many minutes from now."""
         for minute in minutes:
-            self.done(lambda: schedules.work({}, Context()), later=timedelta(minutes=minute))
+            self.done(lambda: schedules.work({}, LambdaContext()), later=timedelta(minutes=minute))
 
     # --- what must be true once everything has come to rest
 
@@ -157,10 +163,10 @@ class World:
         there, found = self.in_bucket(), []
         for key, etag in self.others.items():
             # What others put where the file was at that moment is a change of the file, and moves with it.
-            moved = key == self.file["key"] and there.get(self.new_key) == etag
+            moved = key == self.file.key and there.get(self.new_key) == etag
             if there.get(key) != etag and not moved:
                 found.append(f"what another client put at {self._called(key)} is not there")
-        mine = [row for row in self.rows() if str(row.id) == self.file["id"]]
+        mine = [row for row in self.rows() if row.id == self.file.id]
         if not mine:
             found.append("the file's row is gone")
         elif mine[0].owner_id != self.user.user_id:
@@ -176,7 +182,7 @@ class World:
             return list(connection.execute(query, {"bucket": self.bucket, "user": str(self.user.user_id)}))
 
     def _called(self, key: str) -> str:
-        return {self.new_key: "the new key", self.file["key"]: "the old key"}.get(key, key)
+        return {self.new_key: "the new key", self.file.key: "the old key"}.get(key, key)
 
     def _add_user(self) -> None:
         statement = text(
@@ -185,14 +191,16 @@ class World:
         with self.engine.begin() as connection:
             connection.execute(statement, {"id": self.user.user_id})
 
-    def _upload(self, name: str) -> Any:
-        upload = uploads.Upload([uploads.IncomingFile(name, "text/plain", name.encode())], Announcement())
-        return uploads.upload_files(
-            runtime.transaction, runtime.store(), runtime.settings(), self.user, upload, runtime.now()
-        )[0]
+    def _upload(self, name: str) -> UUID:
+        incoming = [IncomingFile(name, "text/plain", name.encode())]
+        return upload_files(self.context(), incoming, Description())[0].id
 
-    def _work_on(self, job_id: UUID) -> None:
-        run_job(runtime.transaction, runtime.store(), runtime.settings(), runtime.now, job_id, 5.0)
+    def context(self) -> Context:
+        """In a fork: what services take first."""
+        return runtime.context(self.user)
+
+    def work_on(self, job_id: UUID) -> None:
+        run_job(self.context(), job_id, 5.0)
 
     def done(self, do: Callable[[], Any], later: timedelta = timedelta()) -> Any:
         """What ``do`` returns in a fork, which must come to its end."""

@@ -7,10 +7,10 @@ from typing import Any
 from sqlalchemy import Engine
 
 from chalicelib.catalog.notifications import parse_message
-from chalicelib.db.engine import transaction
 from chalicelib.runtime import now
-from chalicelib.services.ingestion import record_notices
+from chalicelib.services.ingest.recording import record_events
 from chalicelib.store.client import ObjectStore
+from tests.support.contexts import transaction_on
 from tests.support.notifications import NOON, body, s3_record
 
 
@@ -21,8 +21,8 @@ def deliver(engine: Engine, *records: dict[str, Any]) -> list[str]:
 
 def deliver_messages(engine: Engine, bodies: Iterable[str], at: datetime = NOON) -> list[str]:
     """Record these bodies of messages in one transaction; returns the outcome of each event."""
-    with transaction(engine) as session:
-        recorded = record_notices(session, [notice for text in bodies for notice in parse_message(text)], at)
+    with transaction_on(engine, at=at) as tx:
+        recorded = record_events(tx, [event for text in bodies for event in parse_message(text)])
         return [item.outcome for item in recorded]
 
 

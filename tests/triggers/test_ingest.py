@@ -15,6 +15,7 @@ import app
 from chalicelib import runtime
 from chalicelib.db.locks import lock_keys
 from chalicelib.errors import DatabaseUnavailable, MalformedNotification
+from chalicelib.services.context import Transaction
 from chalicelib.triggers import ingest
 from tests.support.notifications import body, s3_record, sqs_event
 from tests.support.process import start_over
@@ -209,15 +210,15 @@ def test_a_held_key_and_a_refused_message_fail_alone(
 ) -> None:
     keys = [f"{number}.txt" for number in range(20)]
     stuck(bucket, keys[0])
-    record = ingest.record_notices
+    record = ingest.record_events
 
-    def refuse_one(session: Any, notices: Any, now: Any) -> Any:
-        notices = list(notices)
-        if any(notice.key == keys[1] for notice in notices):
-            session.execute(text("SELECT 1 / 0"))
-        return record(session, notices, now)
+    def refuse_one(tx: Transaction, events: Any) -> Any:
+        events = list(events)
+        if any(event.key == keys[1] for event in events):
+            tx.session.execute(text("SELECT 1 / 0"))
+        return record(tx, events)
 
-    monkeypatch.setattr(ingest, "record_notices", refuse_one)
+    monkeypatch.setattr(ingest, "record_events", refuse_one)
     event = sqs_event(*(body(s3_record(PUT, key, bucket=bucket)) for key in keys))
     failed = {failure["itemIdentifier"] for failure in app.ingest(event, CONTEXT)["batchItemFailures"]}
 
@@ -240,16 +241,16 @@ def test_the_server_ends_the_transaction_of_a_vanished_client(database_url: str)
 
 def test_one_refused_message_of_many_costs_few_tries(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     tries: list[int] = []
-    record = ingest.record_notices
+    record = ingest.record_events
 
-    def refuse_one(session: Any, notices: Any, now: Any) -> Any:
-        notices = list(notices)
-        tries.append(len(notices))
-        if any(notice.key == "bad" for notice in notices):
-            session.execute(text("SELECT 1 / 0"))
-        return record(session, notices, now)
+    def refuse_one(tx: Transaction, events: Any) -> Any:
+        events = list(events)
+        tries.append(len(events))
+        if any(event.key == "bad" for event in events):
+            tx.session.execute(text("SELECT 1 / 0"))
+        return record(tx, events)
 
-    monkeypatch.setattr(ingest, "record_notices", refuse_one)
+    monkeypatch.setattr(ingest, "record_events", refuse_one)
     keys = [f"{number}" for number in range(255)] + ["bad"]
 
     event = sqs_event(*(body(s3_record(PUT, key, bucket=bucket)) for key in keys))

@@ -13,7 +13,8 @@ from chalicelib.catalog.objects import ObjectHead
 from chalicelib.db.engine import create_catalog_engine, transaction
 from chalicelib.db.inspection_queue import MAX_TRIES, request_given_up
 from chalicelib.errors import NotFound, StoreUnavailable
-from chalicelib.services.inspection import inspect_due
+from chalicelib.services.ingest.inspection import inspect_due
+from tests.support.contexts import context_on
 from tests.support.notifications import NOON, s3_record
 from tests.support.recording import deliver
 
@@ -51,8 +52,8 @@ class Inspected:
         ]
         deliver(self.engine, *records)
 
-    def inspect(self, store: Any, **options: Any) -> int:
-        return len(inspect_due(lambda: transaction(self.engine), store, lambda: self.now, 50, **options))
+    def inspect(self, store: Any) -> int:
+        return len(inspect_due(context_on(self.engine, store, clock=lambda: self.now), 50))
 
     def versions(self) -> dict[str, Any]:
         with transaction(self.engine) as session:

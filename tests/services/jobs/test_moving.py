@@ -33,19 +33,19 @@ def test_a_move_that_dies_anywhere_is_finished_by_the_schedule(
             with pytest.raises(Died):
                 backend.run(job.id)
             assert backend.run(job.id).state == "running"  # somebody else holds it
-            assert backend.file(file_id)["key"] == (key if dies_at == "delete_if" else before["key"])
+            assert backend.file(file_id).key == (key if dies_at == "delete_if" else before.key)
 
     assert backend.run(job.id, minutes=4).state == "done"
     after = backend.file(file_id)
-    assert (after["id"], after["created_at"]) == (before["id"], before["created_at"])
-    assert (after["key"], after["state"]) == (key, "stored")
-    assert backend.s3.list_objects_v2(Bucket=BUCKET, Prefix=before["key"])["KeyCount"] == 0
+    assert (after.id, after.created_at) == (before.id, before.created_at)
+    assert (after.key, after.state) == (key, "stored")
+    assert backend.s3.list_objects_v2(Bucket=BUCKET, Prefix=before.key)["KeyCount"] == 0
     assert backend.read(key) == b"hello"
 
 
 def test_an_object_put_at_the_old_key_during_a_move_stays(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     file_id, key = backend.store_file(), f"moved/{uuid4()}"
-    old = backend.file(file_id)["key"]
+    old = backend.file(file_id).key
     job = backend.begin_move(file_id, key)
     delete_if = backend.store.delete_if
 
@@ -57,7 +57,7 @@ def test_an_object_put_at_the_old_key_during_a_move_stays(backend: Backend, monk
 
     assert backend.run(job.id).state == "done"
     assert backend.read(old) == b"somebody else's"
-    assert backend.file(file_id)["key"] == key
+    assert backend.file(file_id).key == key
 
 
 def test_a_move_fails_after_five_tries_without_s3_and_frees_its_new_key(backend: Backend) -> None:
@@ -67,7 +67,7 @@ def test_a_move_fails_after_five_tries_without_s3_and_frees_its_new_key(backend:
 
     states = [backend.run(job.id, minutes=20 * number).state for number in range(5)]
     assert states == ["queued"] * 4 + ["failed"]
-    assert backend.file(file_id)["state"] == "stored"
+    assert backend.file(file_id).state == "stored"
     with runtime.transaction() as session:
         assert session.scalar(text("SELECT count(*) FROM files WHERE key = :key"), {"key": key}) == 0
 
@@ -84,7 +84,7 @@ def test_an_object_too_large_for_one_request_is_copied_in_parts(
     assert backend.run(job.id).state == "done"
     assert backend.s3.head_object(Bucket=BUCKET, Key=key)["ETag"].endswith('-3"')
     assert backend.read(key) == body
-    assert backend.file(file_id)["size"] == len(body)
+    assert backend.file(file_id).size == len(body)
 
 
 def test_a_copy_in_parts_that_fails_leaves_no_part(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,4 +96,4 @@ def test_a_copy_in_parts_that_fails_leaves_no_part(backend: Backend, monkeypatch
     ended = backend.run(job.id)
     assert (ended.state, backend.unfinished_uploads()) == ("failed", [])
     assert "on our side" in ended.problem
-    assert backend.file(file_id)["key"] != key
+    assert backend.file(file_id).key != key

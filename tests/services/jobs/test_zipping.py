@@ -3,7 +3,6 @@
 import io
 import zipfile
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,9 +12,11 @@ from sqlalchemy import text
 from chalicelib import runtime
 from chalicelib.db.models import User
 from chalicelib.ids import uuid7
-from chalicelib.services import jobs, trash, zips
-from chalicelib.services.principals import Principal
-from tests.support.backend import DEMO, Backend
+from chalicelib.services.accounts.principals import Principal
+from chalicelib.services.jobs.queue import cancel_job
+from chalicelib.services.jobs.zip import begin_zip
+from chalicelib.services.removal import trash
+from tests.support.backend import Backend
 
 
 def test_a_job_has_the_rights_that_its_owner_has_when_it_runs(backend: Backend) -> None:
@@ -24,8 +25,9 @@ def test_a_job_has_the_rights_that_its_owner_has_when_it_runs(backend: Backend) 
     other = uuid7(runtime.now())
     with runtime.transaction() as session:
         session.add(User(id=other, name="o", role="operator", created_at=runtime.now(), updated_at=runtime.now()))
-        session.flush()
-        job, _ = zips.begin_zip(session, Principal(other, "operator"), [file_id], "a.zip", runtime.now())
+    with backend.context(principal=Principal(other, "operator")).transaction() as tx:
+        job, _ = begin_zip(tx, [file_id], "a.zip")
+    with runtime.transaction() as session:
         session.execute(text("UPDATE users SET role = 'member' WHERE id = :id"), {"id": other})
 
     ended = backend.run(job.id)
@@ -34,15 +36,15 @@ def test_a_job_has_the_rights_that_its_owner_has_when_it_runs(backend: Backend) 
 
 def test_a_cancelled_zip_stops_and_leaves_nothing(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     files = [backend.store_file() for _ in range(3)]
-    with runtime.transaction() as session:
-        job, _ = zips.begin_zip(session, DEMO, files, "a.zip", runtime.now())
+    with backend.context().transaction() as tx:
+        job, _ = begin_zip(tx, files, "a.zip")
     chunks, opened = backend.store.chunks, []
 
     def cancel_at_the_second(*arguments: Any) -> Iterator[bytes]:
         opened.append(arguments)
         if len(opened) == 2:
-            with runtime.transaction() as session:
-                jobs.cancel_job(session, DEMO, job.id, runtime.now())
+            with backend.context().transaction() as tx:
+                cancel_job(tx, job.id)
         return chunks(*arguments)
 
     monkeypatch.setattr(backend.store, "chunks", cancel_at_the_second)
@@ -58,16 +60,15 @@ def test_a_cancelled_zip_stops_and_leaves_nothing(backend: Backend, monkeypatch:
 def test_a_zip_of_many_parts_is_whole_and_expires(backend: Backend) -> None:
     body = bytes(range(256)) * 40_000
     files = [backend.store_file(body), backend.store_file(b"small")]
-    with runtime.transaction() as session:
-        job, _ = zips.begin_zip(session, DEMO, files, "b.zip", runtime.now())
+    with backend.context().transaction() as tx:
+        job, _ = begin_zip(tx, files, "b.zip")
 
     ended = backend.run(job.id)
     assert ended.state == "done"
     zipped = UUID(ended.result["file_id"])
-    with zipfile.ZipFile(io.BytesIO(backend.read(backend.file(zipped)["key"]))) as archive:
+    with zipfile.ZipFile(io.BytesIO(backend.read(backend.file(zipped).key))) as archive:
         assert archive.testzip() is None
         assert archive.read("a") == body
 
-    later = runtime.now() + timedelta(days=1, minutes=1)
-    assert trash.delete_expired(runtime.transaction, backend.store, later, 100) == 1
-    assert backend.file(zipped)["state"] == "deleted"
+    assert trash.delete_expired(backend.context(hours=24.1), 100) == 1
+    assert backend.file(zipped).state == "deleted"

@@ -1,14 +1,12 @@
 """Deleting many files by one request to S3, which may refuse some."""
 
-from uuid import UUID
-
 import pytest
 
 from chalicelib import runtime
 from chalicelib.errors import NotFound, StoreUnavailable
 from chalicelib.ids import uuid7
-from chalicelib.services import bulk
-from tests.support.backend import DEMO, Backend, store_away
+from chalicelib.services.removal import bulk
+from tests.support.backend import Backend, store_away
 
 
 @pytest.mark.parametrize("word", ["PreconditionFailed", "NoSuchKey", "ConditionalRequestConflict"])
@@ -18,18 +16,20 @@ def test_a_file_that_the_bulk_request_does_not_delete_is_deleted_by_itself(
     file_id = backend.store_file()
     monkeypatch.setattr(backend.store, "delete_many", lambda _bucket, names, _etags: [word] * len(names))
 
-    outcomes = bulk.delete_files(runtime.transaction, backend.store, DEMO, [file_id], runtime.now())
+    outcomes = bulk.delete_files(backend.context(), [file_id])
     assert [outcome.error for outcome in outcomes] == [None]
-    assert backend.file(file_id)["state"] == "deleted"
+    assert backend.file(file_id).state == "deleted"
 
 
 def test_each_deletion_fails_by_itself_while_s3_does_not_answer(backend: Backend) -> None:
     begun = backend.begin(size=200_000_000)
-    ids = [UUID(begun.file["id"]), uuid7(runtime.now())]
+    ids = [begun.file.id, uuid7(runtime.now())]
 
-    outcomes = bulk.delete_files(runtime.transaction, store_away(), DEMO, ids, runtime.now())
+    working, backend.store = backend.store, store_away()
+    outcomes = bulk.delete_files(backend.context(), ids)
     assert [type(outcome.error) for outcome in outcomes] == [StoreUnavailable, NotFound]
-    assert backend.file(begun)["state"] == "pending"
+    assert backend.file(begun).state == "pending"
 
-    outcomes = bulk.delete_files(runtime.transaction, backend.store, DEMO, ids[:1], runtime.now())
+    backend.store = working
+    outcomes = bulk.delete_files(backend.context(), ids[:1])
     assert [outcome.error for outcome in outcomes] == [None]

@@ -1,6 +1,5 @@
 """What the schedule removes: files whose time is up, and old trash."""
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,21 +7,20 @@ from sqlalchemy import text
 
 from chalicelib import runtime
 from chalicelib.errors import StoreUnavailable
-from chalicelib.services import trash
-from chalicelib.services.files import delete_found
+from chalicelib.services.removal import trash
+from chalicelib.services.removal.deletion import delete_found
 from tests.support.backend import BUCKET, OPTIONS, Backend
 
 
 def test_old_trash_is_purged_and_young_trash_is_kept(backend: Backend) -> None:
     file_id = backend.store_file()
-    delete_found(runtime.transaction, backend.store, file_id, runtime.now())
-    options = OPTIONS.model_copy(update={"trash_days": 7})
+    delete_found(backend.context(), file_id)
+    settings = OPTIONS.model_copy(update={"trash_days": 7})
 
     for days, purged in ((6, 0), (8, 1), (9, 0)):
-        later = runtime.now() + timedelta(days=days)
-        assert trash.purge_old(runtime.transaction, backend.store, options, later, 100) == purged
+        assert trash.purge_old(backend.context(hours=24 * days, settings=settings), 100) == purged
 
-    assert "Versions" not in backend.s3.list_object_versions(Bucket=BUCKET, Prefix=backend.file(file_id)["key"])
+    assert "Versions" not in backend.s3.list_object_versions(Bucket=BUCKET, Prefix=backend.file(file_id).key)
 
 
 def test_an_expired_file_that_cannot_be_deleted_does_not_delay_others(
@@ -31,7 +29,7 @@ def test_an_expired_file_that_cannot_be_deleted_does_not_delay_others(
     files = [backend.store_file(bytes(number)) for number in range(3)]
     with runtime.transaction() as session:
         session.execute(text("UPDATE files SET expires_at = now() - interval '1 second'"))
-    delete, refused = backend.store.delete_if, backend.file(files[0])["key"]
+    delete, refused = backend.store.delete_if, backend.file(files[0]).key
 
     def delete_but_one(bucket: str, key: str, *rest: Any) -> Any:
         if key == refused:
@@ -40,6 +38,6 @@ def test_an_expired_file_that_cannot_be_deleted_does_not_delay_others(
 
     monkeypatch.setattr(backend.store, "delete_if", delete_but_one)
 
-    assert trash.delete_expired(runtime.transaction, backend.store, runtime.now(), 100) == 2
-    assert trash.delete_expired(runtime.transaction, backend.store, runtime.now(), 100) == 0
-    assert [backend.file(file_id)["state"] for file_id in files] == ["stored", "deleted", "deleted"]
+    assert trash.delete_expired(backend.context(), 100) == 2
+    assert trash.delete_expired(backend.context(), 100) == 0
+    assert [backend.file(file_id).state for file_id in files] == ["stored", "deleted", "deleted"]

@@ -7,10 +7,10 @@ from sqlalchemy import text
 
 from chalicelib import runtime
 from chalicelib.errors import StoreUnavailable
-from chalicelib.services import uploads
-from chalicelib.services.pending import Announcement
+from chalicelib.services.uploads.reservations import Description
+from chalicelib.services.uploads.through_api import IncomingFile, upload_files
 from tests.support.aws import make_bucket
-from tests.support.backend import DEMO, OPTIONS, Backend
+from tests.support.backend import OPTIONS, Backend
 
 
 def test_an_upload_that_fails_half_way_removes_what_s3_took(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,12 +23,11 @@ def test_an_upload_that_fails_half_way_removes_what_s3_took(backend: Backend, mo
         return put(bucket, key, body, *rest)
 
     monkeypatch.setattr(backend.store, "put", put_but_one)
-    files = [uploads.IncomingFile("x", "text/plain", body) for body in (b"1", b"2", b"3", b"fails", b"4")]
-    options = OPTIONS.model_copy(update={"bucket": "half-way"})
-    upload = uploads.Upload(files, Announcement())
+    files = [IncomingFile("x", "text/plain", body) for body in (b"1", b"2", b"3", b"fails", b"4")]
+    settings = OPTIONS.model_copy(update={"bucket": "half-way"})
 
     with pytest.raises(StoreUnavailable):
-        uploads.upload_files(runtime.transaction, backend.store, options, DEMO, upload, runtime.now())
+        upload_files(backend.context(settings=settings), files, Description())
 
     listed = backend.s3.list_object_versions(Bucket="half-way")
     assert "Versions" not in listed

@@ -1,13 +1,11 @@
 """What policies and quotas do to uploads that have come."""
 
-from uuid import UUID
-
 import pytest
 from sqlalchemy import text
 
 from chalicelib import runtime
-from chalicelib.services.inspection import inspect_again
-from tests.support.backend import DEMO, Backend, store_away
+from chalicelib.services.ingest.inspection import inspect_again
+from tests.support.backend import Backend, store_away
 
 PDF = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n" + bytes(200)
 
@@ -17,14 +15,14 @@ def test_bytes_of_another_type_than_declared_are_flagged_and_refused_by_policy(b
     backend.limit(refuse_mismatch=refuses)
     begun = backend.arrive(PDF, size=len(PDF), media_type="image/png")
     file = backend.file(begun)
-    assert (file["media_type"], file["is_mismatch"]) == ("image/png", True)
-    assert file["detected_media_type"] not in (None, "image/png")
+    assert (file.media_type, file.is_mismatch) == ("image/png", True)
+    assert file.detected_media_type not in (None, "image/png")
 
     refused = backend.judge()
-    assert [file_id for file_id, _ in refused] == ([UUID(begun.file["id"])] if refuses else [])
-    assert backend.file(begun)["state"] == ("deleted" if refuses else "stored")
+    assert [file_id for file_id, _ in refused] == ([begun.file.id] if refuses else [])
+    assert backend.file(begun).state == ("deleted" if refuses else "stored")
     if refuses:
-        assert "declared to be image/png" in backend.file(begun)["upload"]["problem"]
+        assert "declared to be image/png" in str(backend.file(begun).upload)
 
     assert backend.judge() == []
 
@@ -41,9 +39,9 @@ def test_a_policy_that_reads_bytes_waits_for_the_inspection(backend: Backend) ->
 
     assert backend.judge() == []
     backend.reap(hours=3)
-    assert backend.file(begun)["state"] == "stored"
+    assert backend.file(begun).state == "stored"
 
-    inspect_again(runtime.transaction, backend.store, DEMO, file_id, runtime.now)
+    inspect_again(backend.context(), file_id)
     assert [refused for refused, _ in backend.judge()] == [file_id]
 
 
@@ -51,8 +49,8 @@ def test_the_newest_upload_of_unannounced_size_that_exceeds_the_quota_is_refused
     backend.limit(max_bytes=12)
     begun = [backend.arrive(bytes(5)) for _ in range(3)]
 
-    assert [file_id for file_id, _ in backend.judge()] == [UUID(begun[2].file["id"])]
-    assert [backend.file(one)["state"] for one in begun] == ["stored", "stored", "deleted"]
+    assert [file_id for file_id, _ in backend.judge()] == [begun[2].file.id]
+    assert [backend.file(one).state for one in begun] == ["stored", "stored", "deleted"]
 
 
 def test_a_refusal_that_s3_does_not_carry_out_is_tried_again(backend: Backend) -> None:
@@ -64,4 +62,4 @@ def test_a_refusal_that_s3_does_not_carry_out_is_tried_again(backend: Backend) -
 
     backend.store = working
     assert len(backend.judge()) == 1
-    assert backend.file(begun)["state"] == "deleted"
+    assert backend.file(begun).state == "deleted"

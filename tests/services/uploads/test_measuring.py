@@ -1,7 +1,5 @@
 """Uploads in parts are measured while they go on."""
 
-from uuid import UUID
-
 import pytest
 
 from chalicelib.errors import StoreUnavailable
@@ -16,8 +14,8 @@ def test_an_upload_that_cannot_be_aborted_does_not_keep_others_from_being_measur
     for one in begun:
         assert one.plan is not None
         assert one.plan.upload_id is not None
-        backend.store.multipart.put_part(BUCKET, one.file["key"], one.plan.upload_id, 1, b"too much")
-    abort, refused = backend.store.multipart.abort, begun[0].file["key"]
+        backend.store.multipart.put_part(BUCKET, one.file.key, one.plan.upload_id, 1, b"too much")
+    abort, refused = backend.store.multipart.abort, begun[0].file.key
 
     def abort_but_one(bucket: str, key: str, upload_id: str) -> None:
         if key == refused:
@@ -25,7 +23,7 @@ def test_an_upload_that_cannot_be_aborted_does_not_keep_others_from_being_measur
         abort(bucket, key, upload_id)
 
     monkeypatch.setattr(backend.store.multipart, "abort", abort_but_one)
-    assert set(backend.measure()) == {UUID(one.file["id"]) for one in begun[1:]}
+    assert set(backend.measure()) == {one.file.id for one in begun[1:]}
 
     monkeypatch.setattr(backend.store.multipart, "abort", abort)
     assert len(backend.measure()) == 1

@@ -3,24 +3,24 @@
 from sqlalchemy import text
 
 from chalicelib import runtime
-from chalicelib.services import arrivals
-from chalicelib.services.direct_uploads import Begun
-from chalicelib.services.reaping import Reaped
+from chalicelib.services.upkeep.reaping import Reaped
+from chalicelib.services.uploads.completion import record_if_there
+from chalicelib.services.uploads.direct import PlannedUpload
 from tests.support.backend import BUCKET, Backend, store_away
 
 
-def multipart_target(begun: Begun) -> dict[str, str]:
+def multipart_target(begun: PlannedUpload) -> dict[str, str]:
     """Which upload in parts requests to S3 are about."""
     assert begun.plan is not None
     assert begun.plan.upload_id is not None
-    return {"Bucket": BUCKET, "Key": begun.file["key"], "UploadId": begun.plan.upload_id}
+    return {"Bucket": BUCKET, "Key": begun.file.key, "UploadId": begun.plan.upload_id}
 
 
 def test_an_upload_in_its_time_is_left_alone(backend: Backend) -> None:
     begun = backend.begin(size=5)
 
     assert backend.reap(hours=0.9) == Reaped()
-    assert backend.file(begun)["state"] == "pending"
+    assert backend.file(begun).state == "pending"
 
 
 def test_an_abandoned_upload_becomes_a_tombstone_that_says_why(backend: Backend) -> None:
@@ -28,8 +28,8 @@ def test_an_abandoned_upload_becomes_a_tombstone_that_says_why(backend: Backend)
 
     assert backend.reap(hours=1.1) == Reaped(abandoned=1)
     file = backend.file(begun)
-    assert file["state"] == "deleted"
-    assert "abandoned" in file["upload"]["problem"]
+    assert file.state == "deleted"
+    assert "abandoned" in str(file.upload and file.upload.problem)
 
     assert backend.reap(hours=9) == Reaped()
 
@@ -40,11 +40,11 @@ def test_an_upload_of_unannounced_size_is_abandoned_early_and_stored_if_it_comes
 
     assert backend.reap(hours=0.4) == Reaped()
     assert backend.reap(hours=0.6) == Reaped(abandoned=1)
-    assert backend.file(begun)["state"] == "deleted"
+    assert backend.file(begun).state == "deleted"
 
     backend.put(begun, b"late")
-    arrivals.record_if_there(runtime.transaction, backend.store, begun.file, runtime.now())
-    assert (backend.file(begun)["state"], backend.file(begun)["size"]) == ("stored", 4)
+    record_if_there(backend.context(), begun.file.id, begun.file.location)
+    assert (backend.file(begun).state, backend.file(begun).size) == ("stored", 4)
 
 
 def test_an_object_whose_event_was_lost_is_found_before_it_is_reaped(backend: Backend) -> None:
@@ -53,7 +53,7 @@ def test_an_object_whose_event_was_lost_is_found_before_it_is_reaped(backend: Ba
 
     assert backend.reap(hours=1.1) == Reaped(found=1)
     file = backend.file(begun)
-    assert (file["state"], file["size"], file["upload"]) == ("stored", 5, None)
+    assert (file.state, file.size, file.upload) == ("stored", 5, None)
 
 
 def test_a_multipart_upload_is_aborted_only_when_no_part_has_come_for_long(backend: Backend) -> None:
@@ -68,7 +68,7 @@ def test_a_multipart_upload_is_aborted_only_when_no_part_has_come_for_long(backe
 
     assert backend.reap(hours=1.1) == Reaped(abandoned=1)
     assert backend.unfinished_uploads() == []
-    assert backend.file(begun)["state"] == "deleted"
+    assert backend.file(begun).state == "deleted"
 
 
 def test_a_multipart_upload_that_was_completed_without_the_api_is_found(backend: Backend) -> None:
@@ -79,7 +79,7 @@ def test_a_multipart_upload_that_was_completed_without_the_api_is_found(backend:
     backend.s3.complete_multipart_upload(**target, MultipartUpload=parts)
 
     assert backend.reap(hours=1.1) == Reaped(found=1)
-    assert backend.file(begun)["size"] == 3
+    assert backend.file(begun).size == 3
 
 
 def test_an_upload_is_kept_while_s3_does_not_answer(backend: Backend) -> None:
@@ -87,4 +87,4 @@ def test_an_upload_is_kept_while_s3_does_not_answer(backend: Backend) -> None:
     backend.store = store_away()
 
     assert backend.reap(hours=1.1) == Reaped(failed=1)
-    assert backend.file(begun)["state"] == "pending"
+    assert backend.file(begun).state == "pending"
