@@ -26,6 +26,11 @@ class Limits:
     max_files: int | None = None
     refuse_mismatch: bool = False
 
+    @property
+    def are_quotas(self) -> bool:
+        """Whether they limit all files together."""
+        return self.max_bytes is not None or self.max_files is not None
+
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "Limits":
         """The policy that a user or session carries as JSON."""

@@ -38,17 +38,27 @@ def count_files(session: Session, scope: Scope, filters: FileFilters, by: Sequen
     return str(session.scalar(_statement(tuple(bound), tuple(by)), values))
 
 
+_COUNTS = """
+WITH matching AS MATERIALIZED (SELECT {columns} FROM files WHERE {conditions})
+SELECT json_build_object({facets})::text
+"""
+_FACET = """'{name}', (
+    SELECT coalesce(json_agg(f), '[]') FROM (
+        SELECT {value} AS value, count(*) AS files, coalesce(sum(size), 0) AS bytes
+        FROM {source} GROUP BY 1 ORDER BY {order} LIMIT :most) AS f)"""
+
+
 @lru_cache(maxsize=256)
 def _statement(names: tuple[str, ...], by: tuple[str, ...]) -> TextClause:
-    conditions = " AND ".join(sql for name in names if (sql := condition(name)))
-    columns = ", ".join(["size", *(_COLUMNS[facet] for facet in by)])
-    counts = ", ".join(f"'{facet}', ({_count(facet)})" for facet in by)
-    matching = ("WITH matching AS MATERIALIZED (SELECT", columns, "FROM files WHERE", conditions, ")")
-    return text(" ".join((*matching, "SELECT json_build_object(", counts, ")::text")))
+    return text(
+        _COUNTS.format(
+            columns=", ".join(["size", *(_COLUMNS[facet] for facet in by)]),
+            conditions=" AND ".join(sql for name in names if (sql := condition(name))),
+            facets=", ".join(map(_facet, by)),
+        )
+    )
 
 
-def _count(facet: str) -> str:
-    order = "value DESC" if facet == "month" else "files DESC, value"
-    counted = ("SELECT", _VALUES[facet], "AS value, count(*) AS files, coalesce(sum(size), 0) AS bytes FROM")
-    page = (*counted, _FROM.get(facet, "matching"), "GROUP BY 1 ORDER BY", order, "LIMIT :most")
-    return " ".join(("SELECT coalesce(json_agg(f), '[]') FROM (", *page, ") AS f"))
+def _facet(name: str) -> str:
+    order = "value DESC" if name == "month" else "files DESC, value"
+    return _FACET.format(name=name, value=_VALUES[name], source=_FROM.get(name, "matching"), order=order)

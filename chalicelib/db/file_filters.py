@@ -125,7 +125,7 @@ def condition(name: str) -> str:
     """The SQL of a condition that `bound_filters` named; empty for a value that belongs to another one."""
     kind, _, rest = name.partition(" ")
     if kind == "terms":
-        return " ".join(("id IN (SELECT s.file_id FROM file_search AS s WHERE", matching(int(rest)), ")"))
+        return f"id IN (SELECT s.file_id FROM file_search AS s WHERE {matching(int(rest))})"  # noqa: S608 - no values
     if kind == "metadata":
         *negated, how, number = rest.split(" ")
         path = f"CAST(:metadata_{number} AS jsonpath)"

@@ -88,7 +88,7 @@ def list_files(session: Session, scope: Scope, filters: FileFilters, sort: str, 
     return reader.page(order.cursor_after)
 
 
-_ANY_STORED = "SELECT EXISTS (SELECT FROM files WHERE"
+_ANY_STORED = "SELECT EXISTS (SELECT FROM files WHERE {conditions} AND state = 'stored')"
 
 
 def is_any_stored(session: Session, scope: Scope, filters: FileFilters) -> bool:
@@ -96,12 +96,12 @@ def is_any_stored(session: Session, scope: Scope, filters: FileFilters) -> bool:
     scoped = in_scope(filters, scope)
     if scoped is None:
         return False
+    if scoped.terms:
+        allow_typos(session, scoped.terms)
     bound = bound_filters(scoped)
+    conditions = " AND ".join(sql for name in bound if (sql := condition(name)))
     values = {name: value for name, value in bound.items() if value is not None}
-    conditions = [sql for name in bound if (sql := condition(name))]
-    return bool(
-        session.scalar(text(" ".join((_ANY_STORED, " AND ".join(conditions), "AND state = 'stored')"))), values)
-    )
+    return bool(session.scalar(text(_ANY_STORED.format(conditions=conditions)), values))
 
 
 def page_statements(
@@ -127,6 +127,9 @@ def page_statements(
     yield _statement(names, sort, False, bool(position)), values | position
 
 
+_WALK = "SELECT * FROM files WHERE {conditions} ORDER BY {order_by} LIMIT :limit"
+
+
 @lru_cache(maxsize=512)
 def _statement(names: tuple[str, ...], sort: str, has_value: bool | None, continues: bool) -> TextClause:
     """One walk under these conditions: of all rows, or of those with (True) or without (False) a sort value."""
@@ -136,8 +139,8 @@ def _statement(names: tuple[str, ...], sort: str, has_value: bool | None, contin
         conditions.append(f"{chosen.order.column} IS {'NOT ' if has_value else ''}NULL")
     if continues:
         conditions.append(chosen.after if has_value is not False else chosen.after_id)
-    rows = ("SELECT * FROM files WHERE", " AND ".join(conditions), "ORDER BY", chosen.order_by, "LIMIT :limit")
-    return page_statement(_ITEM, chosen.order.place, " ".join(rows))
+    rows = _WALK.format(conditions=" AND ".join(conditions), order_by=chosen.order_by)
+    return page_statement(_ITEM, chosen.order.place, rows)
 
 
 def _search(session: Session, filters: FileFilters, limit: int, cursor: str | None) -> Page:

@@ -136,7 +136,8 @@ def mark_deleted(session: Session, file_ids: Collection[UUID], now: datetime) ->
 
 
 def forget_pending(session: Session, file_ids: Collection[UUID]) -> None:
-    """Delete the rows of these files that are still pending."""
+    """Delete the rows of these files that are still pending. A file whose event has come already is kept; the event of its
+    object's deletion will mark it deleted."""
     session.execute(delete(models.File).where(models.File.id.in_(file_ids), models.File.state == "pending"))
 
 

@@ -2,19 +2,24 @@
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
+from chalicelib.catalog.changes import ObjectChange
+from chalicelib.catalog.commands import Move
 from chalicelib.catalog.files import File
 from chalicelib.catalog.keys import display_name
 from chalicelib.catalog.objects import Location
 from chalicelib.db import models
 from chalicelib.db.files import find_file
 from chalicelib.db.history import hidden_objects
+from chalicelib.db.locks import lock_keys
+from chalicelib.db.recording import record_changes
 from chalicelib.db.scope import EVERYONE
-from chalicelib.errors import Conflict
+from chalicelib.errors import Conflict, NotFound
 from chalicelib.ids import uuid7
 
 
@@ -40,28 +45,50 @@ def hold_key(session: Session, file: File, key: str, name: str, now: datetime) -
 
 
 def exchange(
-    session: Session, file: File, key: str, name: str, placeholder: UUID, ours: Collection[str | None], now: datetime
-) -> None:
-    """Give the file the placeholder's key and name. A tombstone that nobody owns takes the file's old key.
+    session: Session, command: Move, copied: File, ours: Collection[str | None], observed: ObjectChange, now: datetime
+) -> File | None:
+    """Give a file its new key, if it is still as it was ``copied``; returns what it was until now, else None.
+
+    The file takes the placeholder's place. A tombstone that nobody owns takes the file's old key. The copy is recorded.
 
     ``ours``: version ids that the placeholder may have, since this job made them; None: no object of it was recorded yet.
 
     Raises:
-        Conflict: something else came to the new key meanwhile.
+        NotFound: the file was deleted. Conflict: something else came to the new key meanwhile.
     """
-    held = find_file(session, EVERYONE, placeholder, lock=True)
+    lock_keys(session, [copied.location, (copied.bucket, command.key)])
+    file = find_file(session, EVERYONE, copied.id, lock=True)
+    if file is None or file.state != "stored":
+        raise NotFound("The file was deleted meanwhile.")
+    if not file.is_same_object(copied):
+        return None
+    held = find_file(session, EVERYONE, command.placeholder, lock=True)
     if held is None or held.state == "deleted" or held.version_id not in ours:
-        raise Conflict(f"There is something at {key} already.")
-    session.execute(delete(models.File).where(models.File.id == placeholder))
+        raise Conflict(f"There is something at {command.key} already.")
+    session.execute(delete(models.File).where(models.File.id == held.id))
     left = {"version_id": file.version_id, "etag": file.etag, "stored_at": file.stored_at}
     location = {"file_id": file.id, "moved_at": now, "bucket": file.bucket, "key": file.key}
     session.execute(insert(models.FilePlace).values(**location, **left))
     moved = update(models.File).where(models.File.id == file.id)
-    session.execute(moved.values(key=key, name=name, updated_at=now))
+    session.execute(moved.values(key=command.key, name=_new_name(command, file), updated_at=now))
+    session.execute(insert(models.File).values(_tombstone(file, now)))
+    record_changes(session, [observed], now)
+    return file
+
+
+def _new_name(command: Move, file: File) -> str:
+    """As the command says; else as the key is called, if that was so, whatever it is called by now."""
+    if command.name is not None:
+        return command.name
+    return display_name(command.key) if file.name == display_name(file.key) else file.name
+
+
+def _tombstone(file: File, now: datetime) -> dict[str, Any]:
+    """What stays at the old key of a file that has moved."""
     kept = ("bucket", "key", "version_id", "rank", "size", "etag", "media_type", "state")
-    tombstone = {column: getattr(file, column) for column in kept}
-    tombstone |= {"name": display_name(file.key), "moved_to": file.id, "created_at": now, "updated_at": now}
-    session.execute(insert(models.File).values(id=uuid7(now), **tombstone))
+    row = {column: getattr(file, column) for column in kept}
+    times = {"created_at": now, "updated_at": now}
+    return {"id": uuid7(now), "name": display_name(file.key), "moved_to": file.id, **row, **times}
 
 
 def drop_placeholder(session: Session, placeholder: UUID) -> None:

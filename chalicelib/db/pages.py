@@ -155,10 +155,12 @@ def list_by_id(
     return reader.page(order.cursor_after)
 
 
+_BY_ID = "SELECT * FROM {matching} {after} ORDER BY id {direction} LIMIT :limit"
+
+
 def _by_id(item: str, matching: str, descending: bool, continues: bool) -> TextClause:
     after = f"AND id {'<' if descending else '>'} CAST(:after AS uuid)" if continues else ""
-    direction = "DESC" if descending else "ASC"
-    rows = " ".join(("SELECT * FROM", matching, after, "ORDER BY id", direction, "LIMIT :limit"))
+    rows = _BY_ID.format(matching=matching, after=after, direction="DESC" if descending else "ASC")
     return page_statement(item, ("id", "id"), rows)
 
 

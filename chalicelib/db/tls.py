@@ -2,6 +2,8 @@
 
 import ssl
 
+from rds_certificates import BUNDLE
+
 
 def verifying_context() -> ssl.SSLContext:
     """Checks the server's certificate and name against the system's authorities and Amazon RDS's own.
@@ -9,8 +11,6 @@ def verifying_context() -> ssl.SSLContext:
     RDS and Aurora sign with authorities of their own, which no system knows; RDS Proxy and most other hosts with public
     ones.
     """
-    from rds_certificates import BUNDLE
-
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_verify_locations(BUNDLE)

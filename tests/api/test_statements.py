@@ -1,5 +1,6 @@
 """How many statements a request sends to Postgres: nobody adds one to a hot path unseen."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,7 +39,11 @@ def _json(body: str) -> dict[str, Any]:
         ("GET", "/api/files", {"multiValueQueryStringParameters": {"tag": ["x"]}}, 2),  # the first sets its time limit
         ("GET", "/api/files/{file_id}", {}, 1),
         ("GET", "/api/files/{file_id}/versions", {}, 3),
-        ("POST", "/api/files", _json('{"name": "a", "size": 5}'), 6),
+        # Limits, both rows, then the file and its upload as they are; quotas only where there are any.
+        ("POST", "/api/files", _json('{"name": "a", "size": 5}'), 5),
+        ("POST", "/api/files/{file_id}/upload", {}, 5),
+        ("POST", "/api/uploads/sign", _json('{"method": "PUT", "key": "fresh", "file": {"size": 5}}'), 6),
+        ("GET", "/api/files/{file_id}/events", {}, 3),
         ("PATCH", "/api/files/{file_id}", _json('{"name": "b"}'), 5),
     ],
 )
@@ -55,3 +60,14 @@ def test_a_hot_path_sends_no_more_statements_than_this(
     answer = send(method, resource, **parts, **parameters)
     assert answer["statusCode"] in (200, 201), answer["body"]
     assert len(statements) == count, statements
+
+
+def test_signing_a_part_sends_two_statements(statements: list[str]) -> None:
+    first = send("POST", "/api/uploads/sign", **_json('{"method": "POST", "key": "k", "file": {"size": 11000000}}'))
+    key = json.loads(first["body"])["key"]
+    part = {"method": "PUT", "key": key, "uploadId": "u", "partNumber": 1}
+    assert send("POST", "/api/uploads/sign", **_json(json.dumps(part)))["statusCode"] == 200  # notes the upload's id
+
+    statements.clear()
+    assert send("POST", "/api/uploads/sign", **_json(json.dumps(part | {"partNumber": 2})))["statusCode"] == 200
+    assert len(statements) == 2, statements

@@ -4,8 +4,11 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
+from mimetypes import MimeTypes
 from typing import Any
 from urllib.parse import unquote
+
+from multipart import MultipartError, MultipartParser, ParserLimitReached, parse_options_header
 
 from chalicelib.errors import FieldProblem, InvalidInput, MalformedBody, TooLarge
 
@@ -62,8 +65,6 @@ def parse_form(body: bytes, content_type: str) -> Form:
 
 
 def _parts(body: bytes, content_type: str) -> list[Any]:
-    from multipart import MultipartError, MultipartParser, ParserLimitReached, parse_options_header
-
     boundary = parse_options_header(content_type)[1].get("boundary", "")
     if not boundary:
         raise MalformedBody("The Content-Type names no boundary.")
@@ -119,6 +120,4 @@ def _media_type(part: Any, name: str) -> str:
 @cache
 def _types() -> Any:
     """Python's own table: the machine's would answer differently here and in the cloud."""
-    from mimetypes import MimeTypes
-
     return MimeTypes()

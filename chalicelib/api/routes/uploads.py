@@ -28,7 +28,7 @@ from chalicelib.errors import (
     UnsupportedMediaType,
 )
 from chalicelib.services.uploads import completion, direct, through_api
-from chalicelib.services.uploads.reservations import Description
+from chalicelib.services.uploads.reservations import Description, UploadRequest
 from chalicelib.services.uploads.through_api import IncomingFile
 
 routes = Blueprint(__name__)
@@ -52,7 +52,10 @@ def create_file(call: StepwiseCall[None, None, FileCreate]) -> Reply:
     If the caller has a stored file of the same `sha256`, it is offered as `duplicate`; with `dedupe` the new file becomes a
     copy of it at once, and there is no `plan`.
     """
-    begun = direct.begin(call.ctx, call.body.request(), call.body.dedupe)
+    body = call.body
+    description = Description(body.session_id, body.metadata, body.tags)
+    request = UploadRequest(body.name, body.media_type, body.size, body.sha256, body.method, description)
+    begun = direct.begin(call.ctx, request, body.dedupe)
     location = {"Location": f"{call.base_url}{call.exchange.url_path}/{begun.file.id}"}
     return Reply(FileBegun.of(begun), 201, location)
 

@@ -13,7 +13,6 @@ from chalicelib.api.schemas.files import FileDetail, FileOut, FileReplace
 from chalicelib.catalog.files import UploadMethod
 from chalicelib.catalog.parts import MAX_OBJECT_BYTES, MAX_PART_BYTES, MAX_PARTS
 from chalicelib.services.uploads.direct import PlannedUpload, UploadPlan
-from chalicelib.services.uploads.reservations import Description, UploadRequest
 
 MAX_PARTS_AT_ONCE = 1000
 
@@ -56,11 +55,6 @@ class FileCreate(FileReplace):
     dedupe: bool = Field(
         False, description="If the caller has a stored file of this `sha256`: copy that one, and send no bytes."
     )
-
-    def request(self) -> UploadRequest:
-        """The same, for the service."""
-        description = Description(self.session_id, self.metadata, self.tags)
-        return UploadRequest(self.name, self.media_type, self.size, self.sha256, self.method, description)
 
 
 class UploadPlanOut(Output):

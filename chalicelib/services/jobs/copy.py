@@ -4,7 +4,7 @@ from uuid import UUID
 
 from chalicelib.catalog.commands import Copy, CopyProgress, JobResult
 from chalicelib.catalog.objects import Over
-from chalicelib.db.files import find_file
+from chalicelib.db.files import find_file, forget_pending
 from chalicelib.db.models import Job
 from chalicelib.db.scope import EVERYONE
 from chalicelib.errors import NotFound
@@ -14,7 +14,7 @@ from chalicelib.services.files.reading import get_stored_file
 from chalicelib.services.jobs.copying import head
 from chalicelib.services.jobs.queue import Work, create_job
 from chalicelib.services.uploads.completion import record_if_there
-from chalicelib.services.uploads.reservations import Description, UploadRequest, forget, reserve
+from chalicelib.services.uploads.reservations import Description, UploadRequest, reserve
 
 
 def begin_copy(tx: Transaction, file_id: UUID, changes: FileChanges) -> tuple[Job, Copy]:
@@ -62,4 +62,5 @@ def copy_step(work: Work[Copy, CopyProgress]) -> bool:
 
 def undo_copy(work: Work[Copy, CopyProgress]) -> None:
     """Forget the new file, unless its object is there after all."""
-    forget(work.ctx, [work.command.file_id])
+    with work.ctx.transaction() as tx:
+        forget_pending(tx.session, [work.command.file_id])

@@ -14,7 +14,7 @@ from chalicelib.catalog.changes import ObjectChange
 from chalicelib.catalog.commands import JobResult, Left, Move, MoveProgress
 from chalicelib.catalog.files import File
 from chalicelib.catalog.keys import check_key, display_name
-from chalicelib.catalog.objects import Copied, Current, Location, ObjectHead
+from chalicelib.catalog.objects import Copied, Location, ObjectHead
 from chalicelib.catalog.observations import observe_deletion, observe_head, observe_removal
 from chalicelib.db import moves
 from chalicelib.db.files import find_file
@@ -86,7 +86,9 @@ def move_step(work: MoveWork) -> bool:
     if work.progress.left is None:
         work.progress.left = _take_new_key(work)
     work.may_stop = False
-    _delete_left(work, work.progress.left)
+    if deletion := _delete_left(work, work.progress.left):
+        with work.ctx.transaction() as tx:
+            record_changes(tx.session, [deletion], tx.now)
     work.result = JobResult(work.command.file_id)
     return True
 
@@ -99,11 +101,17 @@ def _take_new_key(work: MoveWork) -> Left:
             file = get_file(tx, command.file_id)
             before = current_at(tx.session, file.bucket, command.key)
         try:
-            copied = _copy(work, file)
+            made = _copy(work, file)
         except PreconditionFailed:
             continue  # another object at the old key, or at the new one, since we looked
+        observed = observe_head(file.bucket, command.key, made, ctx.now, before)
+        ours = {None, *(copied.version_id for copied in work.progress.copies)}
         with ctx.transaction() as tx:
-            if left := _exchange(tx, work, file, copied, before):
+            moved = moves.exchange(tx.session, command, file, ours, observed, tx.now)
+            if moved is not None:
+                # In this transaction: whoever goes on deletes this object at the old key, and no other.
+                left = Left.by(moved)
+                work.save_with(tx, replace(work.progress, left=left))
                 return left
     raise Conflict("The file was changed again and again while it was being moved.")
 
@@ -130,47 +138,15 @@ def _copy(work: MoveWork, file: File) -> ObjectHead:
     return copy_over(work, file.source, location, there.etag if there else "")
 
 
-def _exchange(tx: Transaction, work: MoveWork, copied: File, made: ObjectHead, before: Current | None) -> Left | None:
-    """Give the file its new key, if it is still as it was ``copied``; returns what it leaves at the old one, else None.
-
-    Raises:
-        NotFound: the file was deleted. Conflict: something else than a copy of ours came to the new key meanwhile.
-    """
-    key, session = work.command.key, tx.session
-    lock_keys(session, [copied.location, (copied.bucket, key)])
-    file = find_file(session, EVERYONE, copied.id, lock=True)
-    if file is None or file.state != "stored":
-        raise NotFound("The file was deleted meanwhile.")
-    if not file.is_same_object(copied):
-        return None
-    ours = {None, *(one.version_id for one in work.progress.copies)}
-    moves.exchange(session, file, key, _new_name(work, file), work.command.placeholder, ours, tx.now)
-    record_changes(session, [observe_head(file.bucket, key, made, tx.now, before)], tx.now)
-    # In this transaction: whoever goes on deletes this object at the old key, and no other.
-    left = Left.by(file)
-    work.save_with(tx, replace(work.progress, left=left))
-    return left
-
-
-def _new_name(work: MoveWork, file: File) -> str:
-    """As the command says; else as the key is called, if that was so, whatever it is called by now."""
-    if work.command.name is not None:
-        return work.command.name
-    return display_name(work.command.key) if file.name == display_name(file.key) else file.name
-
-
-def _delete_left(work: MoveWork, left: Left) -> None:
-    """Delete the object at the old key, if it is still the one that was copied."""
-    location = Location(left.bucket, left.key)
-    there = head(work.ctx, location)
-    if there is None or there.version_id != left.version_id:
-        return  # with versions, the same bytes put again are somebody else's
-    try:
-        deletion = work.ctx.store.delete_if(*location, left.etag or "")
-    except (NotFound, PreconditionFailed):
-        return
-    with work.ctx.transaction() as tx:
-        record_changes(tx.session, [observe_deletion(*location, left.current, deletion)], tx.now)
+def _delete_left(work: MoveWork, left: Left) -> ObjectChange | None:
+    """Delete the object at the old key, if it is still the one that was copied; returns what S3 did."""
+    store = work.ctx.store
+    with suppress(NotFound, PreconditionFailed):
+        # With versions, the same bytes put again are somebody else's.
+        if store.head(left.bucket, left.key).version_id == left.version_id:
+            deletion = store.delete_if(left.bucket, left.key, left.etag or "")
+            return observe_deletion(left.bucket, left.key, left.current, deletion)
+    return None
 
 
 def undo_move(work: MoveWork) -> None:

@@ -12,7 +12,7 @@ from chalicelib.catalog.files import File
 from chalicelib.catalog.objects import Location, Part
 from chalicelib.catalog.parts import MIB
 from chalicelib.db import uploads
-from chalicelib.db.files import change_file, find_file, find_files
+from chalicelib.db.files import change_file, find_file, find_files, forget_pending
 from chalicelib.db.models import Job
 from chalicelib.db.scope import EVERYONE
 from chalicelib.errors import NotFound, StoreUncertain, TooLarge
@@ -20,7 +20,7 @@ from chalicelib.services.context import Context, Transaction
 from chalicelib.services.jobs.queue import Work, create_job
 from chalicelib.services.removal.deletion import delete_found
 from chalicelib.services.uploads.completion import record_if_there
-from chalicelib.services.uploads.reservations import Description, UploadRequest, abort_parts, forget, reserve
+from chalicelib.services.uploads.reservations import Description, UploadRequest, abort_parts, reserve
 
 MOST_FILES = 1000
 MOST_BYTES = 2 * 1024 * MIB
@@ -100,7 +100,8 @@ def _discard(work: ZipWork) -> None:
         abort_parts(work.ctx, file)
         # S3 may have made the object without our having heard of it: its event would find no row, and make it nobody's.
         if record_if_there(work.ctx, file.id, file.location) is None:
-            forget(work.ctx, [file.id])
+            with work.ctx.transaction() as tx:
+                forget_pending(tx.session, [file.id])
             return
     delete_found(work.ctx, file.id)
 

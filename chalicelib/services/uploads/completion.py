@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
+from chalicelib.catalog.changes import ObjectChange
 from chalicelib.catalog.files import File
 from chalicelib.catalog.objects import Current, Location, Part
 from chalicelib.catalog.observations import observe_head
@@ -19,6 +21,7 @@ from chalicelib.services.context import Context, Transaction
 from chalicelib.services.files.reading import get_file, present_file, visible_file
 from chalicelib.services.uploads.reservations import settle_size
 
+_NO_UPLOAD = "The file does not wait for bytes: it is stored already."
 # Errors of S3 that mean: these parts don't make an object. Its own words for why are the best there are.
 _BAD_PARTS = {"InvalidPart", "InvalidPartOrder", "EntityTooSmall", "MalformedXML", "InvalidRequest", "InvalidArgument"}
 
@@ -59,14 +62,17 @@ def complete(ctx: Context, file_id: UUID, parts: Sequence[Part] | None) -> File:
     with ctx.transaction() as tx:
         # Locked, so that its event doesn't come between this look and the next.
         file = present_file(visible_file(tx, file_id, lock=True))
+        upload = uploads.find_upload(tx.session, file.id)
         if file.state == "stored":
             return file
-        found = _open(tx, file)
-    if found.upload.method == "multipart" and found.multipart_id:
+        if upload is None:
+            raise Conflict(_NO_UPLOAD)
+        found = OpenUpload(file, upload)
+    if upload.method == "multipart" and found.multipart_id:
         _assemble(ctx, found, parts)
     stored = record_if_there(ctx, file.id, file.location)
     if stored is None:
-        problem = _why_missing(found.upload, ctx.now)
+        problem = _why_missing(upload, tx.now)
         _remember(ctx, file_id, problem)
         raise NotArrived(problem)
     return stored
@@ -82,12 +88,14 @@ def record_if_there(ctx: Context, file_id: UUID, location: Location, after: Curr
     except NotFound:
         return None
 
-    def record(tx: Transaction) -> File:
-        record_changes(tx.session, [observe_head(*location, head, tx.now, after)], tx.now)
-        uploads.close_uploads(tx.session, [file_id], tx.now)
-        return read_file(tx.session, EVERYONE, file_id)
+    observed = observe_head(*location, head, ctx.now, after)
+    return ctx.in_transaction(partial(_record, file_id=file_id, observed=observed))
 
-    return ctx.in_transaction(record)
+
+def _record(tx: Transaction, file_id: UUID, observed: ObjectChange) -> File:
+    record_changes(tx.session, [observed], tx.now)
+    uploads.close_uploads(tx.session, [file_id], tx.now)
+    return read_file(tx.session, EVERYONE, file_id)
 
 
 def open_upload(tx: Transaction, file_id: UUID) -> OpenUpload:
@@ -96,13 +104,10 @@ def open_upload(tx: Transaction, file_id: UUID) -> OpenUpload:
     Raises:
         NotFound: there is no such file for this caller, or it was deleted. Conflict: it is stored already.
     """
-    return _open(tx, get_file(tx, file_id))
-
-
-def _open(tx: Transaction, file: File) -> OpenUpload:
+    file = get_file(tx, file_id)
     upload = uploads.find_upload(tx.session, file.id)
     if file.state != "pending" or upload is None:
-        raise Conflict("The file does not wait for bytes: it is stored already.")
+        raise Conflict(_NO_UPLOAD)
     return OpenUpload(file, upload)
 
 

@@ -13,7 +13,7 @@ from chalicelib.catalog.files import File, UploadMethod
 from chalicelib.catalog.objects import Part, SignedRequest
 from chalicelib.catalog.parts import MAX_SINGLE_BYTES, part_count
 from chalicelib.db import uploads
-from chalicelib.db.files import find_duplicate
+from chalicelib.db.files import find_duplicate, forget_pending
 from chalicelib.errors import (
     Conflict,
     FieldProblem,
@@ -28,7 +28,7 @@ from chalicelib.services.context import Context, Transaction
 from chalicelib.services.uploads.completion import OpenUpload, open_upload, record_if_there
 from chalicelib.services.uploads.parts import SignedPart, reserve_parts
 from chalicelib.services.uploads.parts import sign_parts as sign
-from chalicelib.services.uploads.reservations import Reservation, UploadRequest, forget, reserve, time_for_bytes
+from chalicelib.services.uploads.reservations import Reservation, UploadRequest, reserve, time_for_bytes
 
 # A larger duplicate is offered, but not copied within a request.
 _MOST_COPIED = 1024**3
@@ -73,16 +73,17 @@ def begin(ctx: Context, request: UploadRequest, dedupe: bool = False) -> Planned
         problem = FieldProblem("body", "method", "S3 takes more than 5 GiB in parts only.")
         raise InvalidInput("Wrong: body method.", (problem,))
     with ctx.transaction() as tx:
-        duplicate = _duplicate(tx, request)
+        duplicate = None
+        if request.sha256 is not None:
+            duplicate = find_duplicate(tx.session, tx.principal.user_id, request.sha256, request.size)
         copied = duplicate if dedupe and duplicate and (duplicate.size or 0) <= _MOST_COPIED else None
         if copied is not None:
             media_type = request.media_type or copied.media_type
-            (reservation,) = reserve(tx, [replace(request, method="put", size=copied.size, media_type=media_type)])
-        else:
-            (reservation,) = reserve(tx, [request])
-    if copied is not None and (copy := _copy(ctx, reservation, copied, request.media_type or copied.media_type)):
+            request = replace(request, method="put", size=copied.size, media_type=media_type)
+        (reservation,) = reserve(tx, [request])
+    if copied is not None and (copy := _copy(ctx, reservation, copied)):
         return PlannedUpload(copy, None, duplicate)
-    if reservation.request.chosen_method == "multipart":
+    if request.chosen_method == "multipart":
         _begin_multipart(ctx, reservation)
     return replace(_planned(ctx, reservation.file_id), duplicate=duplicate)
 
@@ -131,22 +132,16 @@ def list_parts(ctx: Context, file_id: UUID) -> list[Part]:
         raise Conflict("S3 holds no such multipart upload any more: it was completed, or aborted.") from None
 
 
-def _duplicate(tx: Transaction, request: UploadRequest) -> File | None:
-    if request.sha256 is None:
-        return None
-    return find_duplicate(tx.session, tx.principal.user_id, request.sha256, request.size)
-
-
-def _copy(ctx: Context, reservation: Reservation, duplicate: File, media_type: str | None) -> File | None:
+def _copy(ctx: Context, reservation: Reservation, duplicate: File) -> File | None:
     """The pending file, stored as a copy of ``duplicate``; None if that one has changed in this moment."""
     try:
-        ctx.store.copier.copy(duplicate.source, *reservation.location, media_type)
+        ctx.store.copier.copy(duplicate.source, *reservation.location, reservation.request.media_type)
     except (NotFound, PreconditionFailed):
         return None
     except StoreUncertain:
         raise  # it may be there: the row waits for its event, or for the clock
     except StoreUnavailable:
-        forget(ctx, [reservation.file_id])
+        _forget(ctx, reservation)
         raise
     return record_if_there(ctx, reservation.file_id, reservation.location)
 
@@ -155,10 +150,15 @@ def _begin_multipart(ctx: Context, reservation: Reservation) -> None:
     try:
         multipart_id = ctx.store.multipart.create(*reservation.location, reservation.request.media_type)
     except Exception:  # whatever it was, no row waits for an upload that was never begun; it is raised again
-        forget(ctx, [reservation.file_id])
+        _forget(ctx, reservation)
         raise
     with ctx.transaction() as tx:
         uploads.change_upload(tx.session, reservation.file_id, multipart_id=multipart_id)
+
+
+def _forget(ctx: Context, reservation: Reservation) -> None:
+    with ctx.transaction() as tx:
+        forget_pending(tx.session, [reservation.file_id])
 
 
 def _begin_again_if_lost(ctx: Context, found: OpenUpload) -> None:

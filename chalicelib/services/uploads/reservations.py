@@ -82,14 +82,16 @@ def reserve(tx: Transaction, requests: Sequence[UploadRequest]) -> list[Reservat
         AgainstPolicy: a file is too large or of a type that isn't allowed. OverQuota: there is no room.
     """
     description = requests[0].description
+    reservations = [_new(tx, request) for request in requests]
+    file_rows = [_file_row(tx, one, description) for one in reservations]
+    upload_rows = [_upload_row(tx, one) for one in reservations]
     if description.session_id is not None:
         open_session(tx, NewSession(description.session_id))
     policies = policies_for(tx, tx.principal.user_id, description.session_id)
     for request in requests:
         policies.check_file(request.size, request.media_type)
-    reservations = [_new(tx, request) for request in requests]
-    files.add_files(tx.session, [_file_row(tx, one, description) for one in reservations])
-    uploads.add_uploads(tx.session, [_upload_row(tx, one) for one in reservations])
+    files.add_files(tx.session, file_rows)
+    uploads.add_uploads(tx.session, upload_rows)
     policies.check_quotas(tx)
     return reservations
 
@@ -163,13 +165,6 @@ def owner_of(file: File) -> UUID:
     if file.owner_id is None:
         raise ValueError(f"The pending file {file.id} has no owner.")
     return file.owner_id
-
-
-def forget(ctx: Context, file_ids: Sequence[UUID]) -> None:
-    """Delete the rows of these files that are still pending. A file whose event has come already is kept; the event of its
-    object's deletion will mark it deleted."""
-    with ctx.transaction() as tx:
-        files.forget_pending(tx.session, file_ids)
 
 
 def abort_parts(ctx: Context, file: File) -> None:

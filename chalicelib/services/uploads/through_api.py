@@ -8,12 +8,12 @@ from chalicelib.catalog.files import File
 from chalicelib.catalog.objects import StoredObject
 from chalicelib.catalog.observations import observe_put
 from chalicelib.db import uploads
-from chalicelib.db.files import find_files
+from chalicelib.db.files import find_files, forget_pending
 from chalicelib.db.recording import record_changes
 from chalicelib.db.scope import EVERYONE
 from chalicelib.errors import NotFound, StoreUnavailable, StoreUncertain
 from chalicelib.services.context import Context, Transaction
-from chalicelib.services.uploads.reservations import Description, Reservation, UploadRequest, forget, reserve
+from chalicelib.services.uploads.reservations import Description, Reservation, UploadRequest, reserve
 
 _WRITERS = 8
 # What came of one put; None: it was never begun.
@@ -55,7 +55,9 @@ def upload_files(ctx: Context, incoming: Sequence[IncomingFile], description: De
     outcomes = _put_all(ctx, reservations, incoming)
     failures = [outcome for outcome in outcomes if isinstance(outcome, StoreUnavailable)]
     if failures:
-        forget(ctx, [one.file_id for one in _certainly_gone(ctx, reservations, outcomes)])
+        gone = [one.file_id for one in _certainly_gone(ctx, reservations, outcomes)]
+        with ctx.transaction() as tx:
+            forget_pending(tx.session, gone)
         raise failures[0]
     stored = [outcome for outcome in outcomes if isinstance(outcome, StoredObject)]
     return ctx.in_transaction(lambda tx: _record(tx, reservations, stored))

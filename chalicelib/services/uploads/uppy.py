@@ -15,7 +15,7 @@ from chalicelib.catalog.files import File
 from chalicelib.catalog.objects import Part, SignedRequest
 from chalicelib.catalog.parts import MAX_PARTS, MAX_SINGLE_BYTES, uppys_part_size
 from chalicelib.db import uploads
-from chalicelib.db.files import find_file_at
+from chalicelib.db.files import find_file_at, forget_pending
 from chalicelib.db.uploads import UploadRow
 from chalicelib.errors import InvalidInput, NotFound
 from chalicelib.services.accounts.policies import policies_for
@@ -23,7 +23,7 @@ from chalicelib.services.context import Context, Transaction
 from chalicelib.services.files.reading import visible_file
 from chalicelib.services.uploads import completion, direct, parts
 from chalicelib.services.uploads.direct import PlannedUpload
-from chalicelib.services.uploads.reservations import UploadRequest, abort_parts, forget, reserve
+from chalicelib.services.uploads.reservations import UploadRequest, abort_parts, reserve
 
 Verb = Literal["GET", "PUT", "POST", "DELETE"]
 # Uppy proposes `${crypto.randomUUID()}-${file.name}`.
@@ -101,6 +101,10 @@ def sign_parts(ctx: Context, upload: UploadKey, numbers: Sequence[int]) -> dict[
     """
     with ctx.transaction() as tx:
         file, row = _own(tx, upload)
+    return _sign_parts(ctx, file, row, numbers)
+
+
+def _sign_parts(ctx: Context, file: File, row: UploadRow, numbers: Sequence[int]) -> dict[int, str]:
     if not all(1 <= number <= MAX_PARTS for number in numbers):
         raise InvalidInput(f"S3 numbers parts from 1 to {MAX_PARTS}.")
     if row.size is None and file.state == "pending":
@@ -132,7 +136,8 @@ def abort(ctx: Context, upload: UploadKey) -> None:
     abort_parts(ctx, file)
     # S3 may have made the object without our having heard of it.
     if completion.record_if_there(ctx, file.id, file.location) is None:
-        forget(ctx, [file.id])
+        with ctx.transaction() as tx:
+            forget_pending(tx.session, [file.id])
 
 
 def sign(ctx: Context, asked: RequestToSign) -> SignedForKey:
@@ -152,9 +157,8 @@ def sign(ctx: Context, asked: RequestToSign) -> SignedForKey:
         case "DELETE", None, None:
             return _sign_delete(ctx, asked.key)
         case "PUT", str(upload_id), int(number):
-            upload = UploadKey(asked.key, upload_id)
-            _note_upload(ctx, upload)
-            return SignedForKey(SignedRequest("PUT", sign_parts(ctx, upload, [number])[number]), asked.key)
+            file, row = _note_upload(ctx, UploadKey(asked.key, upload_id))
+            return SignedForKey(SignedRequest("PUT", _sign_parts(ctx, file, row, [number])[number]), asked.key)
         case (("GET" | "POST" | "DELETE"), str(upload_id), None):
             _note_upload(ctx, UploadKey(asked.key, upload_id))
             links, seconds = ctx.store.links, ctx.settings.link_seconds
@@ -220,7 +224,7 @@ def _own(tx: Transaction, upload: UploadKey) -> tuple[File, UploadRow]:
     return file, row
 
 
-def _note_upload(ctx: Context, upload: UploadKey) -> None:
+def _note_upload(ctx: Context, upload: UploadKey) -> tuple[File, UploadRow]:
     """Note the id of the upload that the client began. S3 itself refuses an id of another key.
 
     Once the file is there, only the upload that made it is signed for: another one, begun before, would overwrite it.
@@ -229,7 +233,9 @@ def _note_upload(ctx: Context, upload: UploadKey) -> None:
         file = _own_file(tx, upload.key)
         row = uploads.find_upload(tx.session, file.id)
         is_same = row is not None and row.multipart_id == upload.upload_id
-        if file.state != "pending" and not (file.state == "stored" and is_same):
+        if row is None or (file.state != "pending" and not (file.state == "stored" and is_same)):
             raise NotFound("There is no such upload.")
-        if row is not None and row.method == "multipart" and not is_same:
+        if row.method == "multipart" and not is_same:
             uploads.change_upload(tx.session, file.id, multipart_id=upload.upload_id)
+            row = replace(row, multipart_id=upload.upload_id)
+        return file, row

@@ -14,7 +14,7 @@ def tracks_of(file: RangedFile, media_type: str) -> dict[str, Any]:
 
     Tags are left out: of a hostile file they take tinytag minutes.
     """
-    from tinytag import TinyTag
+    from tinytag import TinyTag  # saves 1 ms
 
     is_ogg = file.at(0, 4) == b"OggS"
     file.seek(0)

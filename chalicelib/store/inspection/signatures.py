@@ -59,7 +59,7 @@ def _certain(data: bytes) -> str | None:
 
 
 def _by_puremagic(data: bytes) -> str | None:
-    import puremagic
+    import puremagic  # saves 4 ms
 
     try:
         matches: list[Any] = [match for match in puremagic.magic_string(data) if match.mime_type]
