@@ -12,7 +12,6 @@ from chalicelib.services import bulk, files, moving
 from chalicelib.services.job_steps import run_job
 from tests.support.crash_world import Ground, World
 
-
 # Without versions there is nothing to show here: what others put at a key is a change of the file.
 WITH_VERSIONS = pytest.mark.parametrize("world", [True], indirect=True, ids=["versioned"])
 
@@ -51,6 +50,7 @@ def _before_first(owner: Any, name: str, first: Callable[[], None]) -> None:
 @WITH_VERSIONS
 def test_purging_a_moved_file_removes_nothing_that_others_put_at_its_old_key(world: World) -> None:
     """They put it between the move's copy and its exchange, and its event comes after."""
+
     def move() -> str:
         copier, put = runtime.store().copier, []
         _after(copier, "copy", lambda: put.append(_put(world, world.file["key"])))

@@ -33,7 +33,6 @@ class World:
     def __init__(self, s3: Any, sqs: Any, queue_url: str, engine: Engine, bucket: str) -> None:
         self.s3, self.sqs, self.queue_url, self.engine, self.bucket = s3, sqs, queue_url, engine, bucket
         self.user = Principal(uuid4(), "member")
-        self.is_versioned = "Status" in s3.get_bucket_versioning(Bucket=bucket)
         self._add_user()
         self.files = self.done(lambda: [self._upload(f"{number}.txt") for number in range(3)])
         self.file = self.files[0]
