@@ -203,7 +203,7 @@ class World:
 
 @dataclass(frozen=True)
 class Ground:
-    """What worlds are made on."""
+    """What worlds are made on. Its clients are used in this process; forks use those of `runtime`, which it does not."""
 
     s3: Any
     sqs: Any
@@ -215,3 +215,17 @@ class Ground:
         monkeypatch.setenv("LANDFALL_BUCKET", bucket)
         runtime.settings.cache_clear()  # and no more: the forks use the store of this process
         return World(self.s3, self.sqs, self.queue_url, self.engine, bucket)
+
+    def warm_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Have this process do everything once, so that no fork has to import and compile it for itself.
+
+        What it used is thrown away: forks can't share connections.
+        """
+        world = self.world(True, monkeypatch)
+        for operation in (world.move, world.copy, world.restore, world.zip, world.delete, world.empty_trash):
+            ingest.handle(sqs_event(*world.take_events()), Context())
+            operation()
+        schedules.work({}, Context())
+        runtime.engine().dispose()
+        runtime.store.cache_clear()
+        runtime.store()
