@@ -19,6 +19,9 @@ STAGE ?= dev
 export LANDFALL_STAGE_NAME := $(value STAGE)
 export LANDFALL_PARAMETERS := $(value PARAMETERS)
 
+# The tests that take seconds.
+QUICK := tests/catalog tests/store tests/project tests/property tests/db/test_certificates.py
+
 .DEFAULT_GOAL := help
 .PHONY: help run services package deploy destroy test check bench format clean
 
@@ -41,15 +44,15 @@ deploy: $(READY) ## Put a stage (STAGE=dev) into the cloud: package, migrate, de
 destroy: $(READY) ## Delete a stage (STAGE=dev) from the cloud; with its data only if DATA=delete
 	@$(RUN) -m deploy down --stage "$$LANDFALL_STAGE_NAME" $(if $(YES),--yes) $(if $(filter delete,$(DATA)),--delete-data)
 
-test: $(READY) ## All tests, or TESTS="tests/api tests/unit"
+test: $(READY) ## All tests, or TESTS="tests/api tests/db"
 	@$(RUN) -m pytest $(TESTS)
 
-check: $(READY) ## What is quick: lint, format, types, import rules, unit and property tests
+check: $(READY) ## What is quick: lint, format, types, import rules, quick tests
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
-	$(RUN) -m pytest tests/unit tests/property -q
+	$(RUN) -m pytest $(QUICK) -q
 
 bench: $(READY) ## Measure, and draw the plots
 	@$(RUN) -m bench

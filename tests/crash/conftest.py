@@ -1,12 +1,10 @@
-"""A stack for worlds to be made on. Its clients are never used in this process but by what stands for others: forks can't share
-them."""
+"""A stack for worlds to be made on."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from chalicelib import runtime
 from chalicelib.db.engine import create_catalog_engine
 from chalicelib.services.upkeep import schema
 from dev.infra import client
@@ -35,7 +33,8 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
             send_events(s3, bucket, stack.deployed.queue_arn)
         engine = create_catalog_engine(stack.postgres.url)
         schema.migrate(engine, with_demo_user=True)
-        runtime.store()  # before the forks, which use it; never used here
-        yield Ground(s3, client("sqs", stack.emulator.url), stack.deployed.queue_url, engine)
+        made = Ground(s3, client("sqs", stack.emulator.url), stack.deployed.queue_url, engine)
+        made.warm_up(patch)
+        yield made
         engine.dispose()
     start_over()

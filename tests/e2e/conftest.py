@@ -2,25 +2,45 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from deploy.deployment import Deployment
 from dev.localstack import find_python
 from tests.support import stacks
 from tests.support.stacks import Stack
 
+_HERE = Path(__file__).parent
 # A MinIO can't be had from a package index, so it is tested only where somebody names one.
 _KINDS = ["local", "deployed", "localstack", *(["minio"] if os.environ.get("MINIO_ENDPOINT") else [])]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The life of the deployed stage comes after all that uses the stage: it ends with its deletion."""
+    of_life = [item for item in items if item.path == _HERE / "test_deployment.py"]
+    others = [item for item in items if item not in of_life]
+    places = [place for place, item in enumerate(others) if item.path.parent == _HERE]
+    after = places[-1] + 1 if places else len(others)
+    items[:] = [*others[:after], *of_life, *others[after:]]
+
+
+@pytest.fixture(scope="session")
+def deployed_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, Deployment]]:
+    """The one deployed stage of a run."""
+    with stacks.deployed(tmp_path_factory.mktemp("deployed")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session", params=_KINDS)
 def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Every kind of stack in turn."""
-    home = tmp_path_factory.mktemp(request.param)
     if request.param == "deployed":
-        with stacks.deployed(home) as (running, _):
-            yield running
-    elif request.param == "minio":
+        yield request.getfixturevalue("deployed_stage")[0]
+        return
+    home = tmp_path_factory.mktemp(request.param)
+    if request.param == "minio":
         with stacks.minio(home) as running:
             yield running
     elif request.param == "localstack":

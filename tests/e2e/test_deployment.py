@@ -1,9 +1,12 @@
-"""The life of a deployed stage: changed, rolled back, migrated, mended, deleted. The tests tell one story, in order."""
+"""The life of a deployed stage: changed, rolled back, migrated, mended, deleted. The tests tell one story, in order.
+
+The stage is the one that the other end-to-end tests have used: they come first.
+"""
 
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +21,6 @@ from deploy.problem import DeployProblem
 from deploy.template import PROJECT
 from dev.dead_letters import Selection
 from dev.ports import free_port
-from tests.support import stacks
 from tests.support.stacks import Stack
 from tests.support.waiting import eventually
 
@@ -39,6 +41,7 @@ def downgrade() -> None:
     pass
 '''
 
+_ADDS_COLUMN = _MIGRATION.format(revision="9998", after=NEWEST, statement="ALTER TABLE users ADD COLUMN note text")
 
 # Something that fails once everything else is made.
 _BROKEN = (
@@ -50,19 +53,21 @@ _BROKEN = (
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, Deployment]]:
-    with stacks.deployed(tmp_path_factory.mktemp("life")) as running:
-        yield running
+def stack(deployed_stage: tuple[Stack, Deployment]) -> Stack:
+    return deployed_stage[0]
 
 
 @pytest.fixture(scope="module")
-def stack(world: tuple[Stack, Deployment]) -> Stack:
-    return world[0]
+def deployment(deployed_stage: tuple[Stack, Deployment]) -> Deployment:
+    return deployed_stage[1]
 
 
 @pytest.fixture(scope="module")
-def deployment(world: tuple[Stack, Deployment]) -> Deployment:
-    return world[1]
+def told_when_nothing_changed(deployment: Deployment) -> list[str]:
+    """What a deployment of what is deployed already reports."""
+    lines: list[str] = []
+    replace(deployment, report=lines.append).up()
+    return lines
 
 
 @pytest.fixture
@@ -116,16 +121,12 @@ def test_the_stage_runs_the_packaged_code_and_reports_its_status(stack: Stack, d
     json.dumps(status.facts)
 
 
-def test_a_deployment_warns_that_nobody_receives_alarms(deployment: Deployment) -> None:
-    lines: list[str] = []
-    replace(deployment, report=lines.append).up()
-    assert any(line.startswith("Warning: alarms go to nobody") for line in lines)
+def test_a_deployment_warns_that_nobody_receives_alarms(told_when_nothing_changed: list[str]) -> None:
+    assert any(line.startswith("Warning: alarms go to nobody") for line in told_when_nothing_changed)
 
 
-def test_deploying_the_same_again_changes_nothing(deployment: Deployment) -> None:
-    lines: list[str] = []
-    replace(deployment, report=lines.append).up()
-    assert "The stack is as it should be." in lines
+def test_deploying_the_same_again_changes_nothing(told_when_nothing_changed: list[str]) -> None:
+    assert "The stack is as it should be." in told_when_nothing_changed
 
 
 def test_a_refused_confirmation_changes_nothing(deployment: Deployment, release: Callable[..., Deployment]) -> None:
@@ -157,7 +158,7 @@ def test_a_parameter_alone_can_be_changed(
     stack: Stack, deployment: Deployment, release: Callable[..., Deployment]
 ) -> None:
     release(_editing_title("The next one")).up()  # which identifies everybody again
-    assert stack.get("/api/files")["items"] == []
+    assert stack.get("/api/files").keys() == {"items", "next_cursor"}
 
 
 def test_a_template_that_cloudformation_refuses_changes_nothing(deployment: Deployment) -> None:
@@ -177,7 +178,7 @@ def test_a_missing_database_is_noticed_before_anything_is_changed(stack: Stack, 
     with pytest.raises(DeployProblem, match="The migration failed, and the database is as it was"):
         replace(deployment, parameters={**nowhere, "TrashDays": "5"}).up()
     assert deployment.status().rows == before
-    assert stack.get("/api/files")["items"] == []
+    assert stack.get("/api/files").keys() == {"items", "next_cursor"}
 
 
 def test_an_update_that_fails_half_way_is_rolled_back(
@@ -194,8 +195,7 @@ def test_a_migration_runs_before_the_code_that_needs_it(
     stack: Stack, deployment: Deployment, release: Callable[..., Deployment]
 ) -> None:
     lines: list[str] = []
-    adds_column = _MIGRATION.format(revision="9998", after=NEWEST, statement="ALTER TABLE users ADD COLUMN note text")
-    replace(release(_editing_title("With notes"), **{"9998_notes": adds_column}), report=lines.append).up()
+    replace(release(_editing_title("With notes"), **{"9998_notes": _ADDS_COLUMN}), report=lines.append).up()
 
     migrated = lines.index("The schema is at revision 9998.")
     assert any(line.strip().startswith("update complete") for line in lines[migrated:])
@@ -237,24 +237,21 @@ def test_older_code_is_not_deployed_onto_a_newer_schema(deployment: Deployment) 
     assert _title(deployment) == "With notes"
 
 
-def test_a_rollback_of_a_release_with_a_migration_keeps_the_schema(
-    stack: Stack, deployment: Deployment, release: Callable[..., Deployment]
-) -> None:
+def test_a_rollback_of_a_release_with_a_migration_keeps_the_schema(deployment: Deployment) -> None:
     with pytest.raises(DeployProblem, match="nothing was changed"):
         replace(deployment, confirm=lambda question, loses_data: False).rollback()
+    assert _title(deployment) == "With notes"
+
     lines: list[str] = []
     replace(deployment, report=lines.append).rollback()
     assert _title(deployment) == "The next one"
     assert f"The schema stays at revision 9998; this release was written for {NEWEST}." in lines
     assert any("was in the API's list" in line for line in lines)  # it was tried
+
     status = deployment.status()
     assert status.rows["Schema"] == f"9998 (ahead; the code needs {NEWEST})"
     assert status.attention == []
     assert [entry.is_rollback for entry in deployment.releases()] == [False, False, False, True]
-
-    adds_column = _MIGRATION.format(revision="9998", after=NEWEST, statement="ALTER TABLE users ADD COLUMN note text")
-    release(_editing_title("With notes, mended"), **{"9998_notes": adds_column}).up()
-    assert _title(deployment) == "With notes, mended"
 
 
 def test_an_interrupted_deployment_can_be_rolled_back(
@@ -264,34 +261,34 @@ def test_an_interrupted_deployment_can_be_rolled_back(
         if line.strip().startswith("update complete"):
             raise KeyboardInterrupt
 
-    adds_column = _MIGRATION.format(revision="9998", after=NEWEST, statement="ALTER TABLE users ADD COLUMN note text")
-
-    impatient = release(_editing_title("Without patience"), **{"9998_notes": adds_column})
+    # It holds the migration that the release had which was gone back from.
+    impatient = release(_editing_title("Without patience"), **{"9998_notes": _ADDS_COLUMN})
     with pytest.raises(KeyboardInterrupt):
         replace(impatient, report=lose_patience).up()
     assert eventually(lambda: deployment.stack.status == "UPDATE_COMPLETE")
     assert _title(deployment) == "Without patience"
 
     deployment.rollback()
-    assert _title(deployment) == "With notes, mended"
+    assert _title(deployment) == "The next one"
 
 
 def test_a_wrong_database_parameter_is_corrected_without_a_migration(
-    stack: Stack, deployment: Deployment, release: Callable[..., Deployment]
+    deployment: Deployment, release: Callable[..., Deployment]
 ) -> None:
     """However it came about: a deployment itself refuses it, as it refuses a database that is not there."""
-    adds_column = _MIGRATION.format(revision="9998", after=NEWEST, statement="ALTER TABLE users ADD COLUMN note text")
-    same = release(_editing_title("With notes, mended"), **{"9998_notes": adds_column})
+    mended = release(_editing_title("With notes, mended"), **{"9998_notes": _ADDS_COLUMN})
     with pytest.raises(DeployProblem, match="The migration failed, and the database is as it was"):
-        replace(same, parameters={"DatabaseTls": "verify"}).up()
-    artifacts, _ = same._packaged()
-    change_set, _ = same._prepared(artifacts, {"DatabaseTls": "verify"})
-    same.stack.execute(change_set, lambda line: None)
+        replace(mended, parameters={"DatabaseTls": "verify"}).up()
+    assert _title(deployment) == "The next one"
+
+    artifacts, _ = mended._packaged()
+    change_set, _ = mended._prepared(artifacts, {"DatabaseTls": "verify"})
+    mended.stack.execute(change_set, lambda line: None)
     status = deployment.status()
     assert (status.facts["schema"], status.exit_code) == (None, 3)
     assert status.attention[0].startswith("The schema can't be asked for: The function says: ")
 
-    replace(same, parameters={"DatabaseTls": "off"}).up()
+    replace(mended, parameters={"DatabaseTls": "off"}).up()
     assert deployment.status().attention == []
     assert _title(deployment) == "With notes, mended"
 
@@ -301,7 +298,8 @@ def test_dead_events_are_recorded_after_they_are_driven_back(stack: Stack, deplo
     stack.s3.put_object(Bucket=stack.bucket, Key="while-nobody-was-there", Body=b"1")
     letters, found = deployment.dead_letters(), list[str]()
 
-    assert eventually(lambda: deployment.status().facts["dead_events"] == 1, 60)
+    assert eventually(lambda: stack.dead_events() == 1, 60)
+    assert deployment.status().facts["dead_events"] == 1
 
     stack.postgres.start()
     assert "Events have failed all their tries: python -m deploy dead --stage dev" in deployment.status().attention

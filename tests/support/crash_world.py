@@ -44,7 +44,6 @@ class World:
     def __init__(self, s3: Any, sqs: Any, queue_url: str, engine: Engine, bucket: str) -> None:
         self.s3, self.sqs, self.queue_url, self.engine, self.bucket = s3, sqs, queue_url, engine, bucket
         self.user = Principal(uuid4(), "member")
-        self.is_versioned = "Status" in s3.get_bucket_versioning(Bucket=bucket)
         self._add_user()
         file_ids = [UUID(told) for told in self.done(lambda: [self._upload(f"{number}.txt") for number in range(3)])]
         with transaction_on(engine) as tx:
@@ -212,7 +211,7 @@ class World:
 
 @dataclass(frozen=True)
 class Ground:
-    """What worlds are made on."""
+    """What worlds are made on. Its clients are used in this process; forks use those of `runtime`, which it does not."""
 
     s3: Any
     sqs: Any
@@ -224,3 +223,17 @@ class Ground:
         monkeypatch.setenv("LANDFALL_BUCKET", bucket)
         runtime.settings.cache_clear()  # and no more: the forks use the store of this process
         return World(self.s3, self.sqs, self.queue_url, self.engine, bucket)
+
+    def warm_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Have this process do everything once, so that no fork has to import and compile it for itself.
+
+        What it used is thrown away: forks can't share connections.
+        """
+        world = self.world(True, monkeypatch)
+        for operation in (world.move, world.copy, world.restore, world.zip, world.delete, world.empty_trash):
+            ingest.handle(sqs_event(*world.take_events()), Context())
+            operation()
+        schedules.work({}, Context())
+        runtime.engine().dispose()
+        runtime.store.cache_clear()
+        runtime.store()

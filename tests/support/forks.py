@@ -71,7 +71,7 @@ def _run(out: Any, do: Callable[[], Any], die_at: int, lose_at: int, later: time
 
 
 def _step_by_step(out: Any, die_at: int, lose_at: int) -> None:
-    runtime.engine.cache_clear()  # a connection can't be shared with the parent
+    runtime.engine().dispose(close=False)  # a connection can't be shared with the parent; compiled statements can
     count = 0
 
     def step(name: str) -> bool:
