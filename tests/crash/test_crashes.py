@@ -12,13 +12,13 @@ import pytest
 
 from chalicelib.store import copying
 from tests.support.crash_world import Ground, World
-from tests.support.forks import Outcome, in_fork
+from tests.support.forks import Fault, Outcome, in_fork
 
 _STARTS = count()
 
 
 def _crash_everywhere(
-    new_world: Callable[[], World], operation: str, other: str | None, *, lose: bool = False
+    new_world: Callable[[], World], operation: str, other: str | None, *, fault: str = "die_at"
 ) -> list[str]:
     """Every way in which it went wrong, with the step at which it died."""
     wrong: list[str] = []
@@ -29,7 +29,7 @@ def _crash_everywhere(
         if operation == "restore":
             world.s3.put_object(Bucket=world.bucket, Key=world.file.key, Body=b"a later version")
             world.deliver()
-        outcome: Outcome = in_fork(getattr(world, operation), **{"lose_at" if lose else "die_at": step})
+        outcome: Outcome = in_fork(getattr(world, operation), Fault(**{fault: step}))
         if other is not None:
             world.put(world.file.key if other == "old" else world.new_key)
         world.deliver()
@@ -63,7 +63,15 @@ def test_another_job_survives_a_death_at_any_step(
 def test_a_move_survives_a_lost_answer_at_any_step(
     ground: Ground, monkeypatch: pytest.MonkeyPatch, versioned: bool
 ) -> None:
-    assert _crash_everywhere(lambda: ground.world(versioned, monkeypatch), "move", "old", lose=True) == []
+    assert _crash_everywhere(lambda: ground.world(versioned, monkeypatch), "move", "old", fault="lose_at") == []
+
+
+@pytest.mark.parametrize("operation", ["move", "restore", "copy", "zip"])
+def test_a_job_survives_a_commit_that_fails_at_any_step(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    """The database is back at once, so the process goes on with what it believes that it has noted."""
+    assert _crash_everywhere(lambda: ground.world(True, monkeypatch), operation, None, fault="fail_at") == []
 
 
 @pytest.mark.parametrize(
@@ -82,4 +90,4 @@ def test_a_copy_in_parts_survives_a_lost_answer_at_any_step(
     ground: Ground, monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
     monkeypatch.setattr(copying, "_PART_BYTES", 1)
-    assert _crash_everywhere(lambda: ground.world(True, monkeypatch), operation, None, lose=True) == []
+    assert _crash_everywhere(lambda: ground.world(True, monkeypatch), operation, None, fault="lose_at") == []

@@ -231,9 +231,9 @@ class Ground:
         """
         world = self.world(True, monkeypatch)
         for operation in (world.move, world.copy, world.restore, world.zip, world.delete, world.empty_trash):
-            ingest.handle(sqs_event(*world.take_events()), Context())
+            ingest.handle(sqs_event(*world.take_events()), LambdaContext())
             operation()
-        schedules.work({}, Context())
+        schedules.work({}, LambdaContext())
         runtime.engine().dispose()
         runtime.store.cache_clear()
         runtime.store()

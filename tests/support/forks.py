@@ -29,19 +29,31 @@ class Outcome:
     error: str = ""
 
 
-def in_fork(do: Callable[[], Any], die_at: int = 0, lose_at: int = 0, later: timedelta = timedelta()) -> Outcome:
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong at which step, counted from 1; 0: never.
+
+    Attributes:
+        die_at: the process is killed.
+        lose_at: the answer of a request or of a commit that was carried out is lost.
+        fail_at: a commit is not carried out, because the connection breaks; the next one works.
+    """
+
+    die_at: int = 0
+    lose_at: int = 0
+    fail_at: int = 0
+
+
+def in_fork(do: Callable[[], Any], fault: Fault = Fault(), later: timedelta = timedelta()) -> Outcome:
     """Run ``do`` in a process of its own.
 
-    Args:
-        die_at: SIGKILL it at this step, counted from 1.
-        lose_at: at this step, lose the answer of a request or of a commit that was carried out.
-        later: by how much its clock is ahead.
+    ``later``: by how much its clock is ahead.
     """
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(reader)
-        _run(os.fdopen(writer, "w", buffering=1), do, die_at, lose_at, later)
+        _run(os.fdopen(writer, "w", buffering=1), do, fault, later)
     os.close(writer)
     with os.fdopen(reader) as lines:
         told = [json.loads(line) for line in lines]
@@ -55,10 +67,10 @@ def in_fork(do: Callable[[], Any], die_at: int = 0, lose_at: int = 0, later: tim
     )
 
 
-def _run(out: Any, do: Callable[[], Any], die_at: int, lose_at: int, later: timedelta) -> None:
+def _run(out: Any, do: Callable[[], Any], fault: Fault, later: timedelta) -> None:
     try:
         sys.stdout = io.StringIO()
-        _step_by_step(out, die_at, lose_at)
+        _step_by_step(out, fault)
         now = runtime.now
         runtime.now = lambda: now() + later
         try:
@@ -70,7 +82,7 @@ def _run(out: Any, do: Callable[[], Any], die_at: int, lose_at: int, later: time
         os._exit(0)
 
 
-def _step_by_step(out: Any, die_at: int, lose_at: int) -> None:
+def _step_by_step(out: Any, fault: Fault) -> None:
     runtime.engine().dispose(close=False)  # a connection can't be shared with the parent; compiled statements can
     count = 0
 
@@ -79,17 +91,17 @@ def _step_by_step(out: Any, die_at: int, lose_at: int) -> None:
         nonlocal count
         count += 1
         out.write(json.dumps({"step": name}) + "\n")
-        if count == die_at:
+        if count == fault.die_at:
             out.flush()
             os.kill(os.getpid(), signal.SIGKILL)
-        return count == lose_at
+        return count in (fault.lose_at, fault.fail_at)
 
     call, transaction = botocore.client.BaseClient._make_api_call, runtime.transaction
 
     def counted_call(client: Any, operation: str, parameters: Any) -> Any:
         step(f"before {operation}")
         answer = call(client, operation, parameters)
-        if step(f"after {operation}"):
+        if step(f"after {operation}") and count == fault.lose_at:
             raise ReadTimeoutError(endpoint_url="lost")
         return answer
 
@@ -97,8 +109,9 @@ def _step_by_step(out: Any, die_at: int, lose_at: int) -> None:
     def counted_transaction() -> Iterator[Any]:
         with transaction() as session:
             yield session
-            step("before commit")
-        if step("after commit"):
+            if step("before commit") and count == fault.fail_at:
+                raise DatabaseUnavailable("The database does not answer.")
+        if step("after commit") and count == fault.lose_at:
             raise DatabaseUnavailable("The database does not answer.")
 
     botocore.client.BaseClient._make_api_call = counted_call
