@@ -41,29 +41,29 @@ class Limits:
 
 
 def check_file(policies: Iterable[tuple[str, Limits]], size: int | None, media_type: str | None) -> None:
-    """Refuse a file that any of the policies, each with the name of whom it is for, doesn't allow.
+    """Refuse a file that any of the policies, each with the name of its holder, doesn't allow.
 
     Raises:
-        AgainstPolicy: too large, or of a type that is not allowed; says whose policy it is.
+        AgainstPolicy: too large, or of a type that is not allowed; names its holder.
     """
-    for whose, limits in (("S3", Limits(MAX_OBJECT_BYTES)), *policies):
+    for holder, limits in (("S3", Limits(MAX_OBJECT_BYTES)), *policies):
         if size is not None and limits.max_file_bytes is not None and size > limits.max_file_bytes:
             raise AgainstPolicy(
-                f"{whose} takes at most {limits.max_file_bytes} bytes in one file; this one has {size}."
+                f"{holder} takes at most {limits.max_file_bytes} bytes in one file; this one has {size}."
             )
         allowed = limits.media_types
         if allowed is not None and not is_allowed(media_type or "application/octet-stream", allowed):
             named = f"of {media_type}" if media_type else "of an unknown type"
-            raise AgainstPolicy(f"{whose} takes files of {', '.join(allowed) or 'no type'} only, not {named}.")
+            raise AgainstPolicy(f"{holder} takes files of {', '.join(allowed) or 'no type'} only, not {named}.")
 
 
-def check_quota(whose: str, limits: Limits, files: int, used: int) -> None:
+def check_quota(holder: str, limits: Limits, files: int, used: int) -> None:
     """Refuse a state of ``files`` and ``used`` bytes, the new ones among them.
 
     Raises:
         OverQuota: there are too many of either.
     """
     if limits.max_files is not None and files > limits.max_files:
-        raise OverQuota(f"{whose} may have {limits.max_files} files; this would make {files}.")
+        raise OverQuota(f"{holder} may have {limits.max_files} files; this would make {files}.")
     if limits.max_bytes is not None and used > limits.max_bytes:
-        raise OverQuota(f"{whose} may have {limits.max_bytes} bytes; this would make {used}.")
+        raise OverQuota(f"{holder} may have {limits.max_bytes} bytes; this would make {used}.")

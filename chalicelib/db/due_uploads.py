@@ -36,12 +36,12 @@ def pass_harmless(session: Session, *, types_are_limited: bool) -> None:
     session.execute(judged.execution_options(synchronize_session=False))
 
 
-def uploads_to_judge(session: Session, most: int) -> Sequence[UUID]:
+def uploads_to_judge(session: Session, limit: int) -> Sequence[UUID]:
     """Uploads to judge. One of each owner comes first, then a second one of each, and so on, so that nobody's uploads hold up
     another's. One owner's come in random order, so that those that can't be deleted hold up no others; uninspected ones last."""
     due = select(Upload.file_id).join(File, File.id == Upload.file_id)
     due = due.where(_is_unjudged(), File.state == "stored", ~_awaits_inspection())
-    return session.scalars(due.order_by(_was_not_inspected(), _turn()).limit(most)).all()
+    return session.scalars(due.order_by(_was_not_inspected(), _turn()).limit(limit)).all()
 
 
 def sum_older(session: Session, file_id: UUID, session_id: str) -> tuple[int, int]:
@@ -61,7 +61,7 @@ def sum_older(session: Session, file_id: UUID, session_id: str) -> tuple[int, in
     return count, int(size or 0)
 
 
-def uploads_to_measure(session: Session, stored_after: datetime, most: int) -> Sequence[UUID]:
+def uploads_to_measure(session: Session, stored_after: datetime, limit: int) -> Sequence[UUID]:
     """Multipart uploads whose parts may be larger than was announced, each owner's in turn.
 
     Also those of clients that sign for themselves, if the file was stored after ``stored_after``: such a client may have begun
@@ -74,13 +74,13 @@ def uploads_to_measure(session: Session, stored_after: datetime, most: int) -> S
     )
     due = select(Upload.file_id).join(File, File.id == Upload.file_id)
     due = due.where(Upload.method == "multipart", unbounded, open_or_new)
-    return session.scalars(due.order_by(_turn()).limit(most)).all()
+    return session.scalars(due.order_by(_turn()).limit(limit)).all()
 
 
-def overdue_uploads(session: Session, now: datetime, most: int) -> Sequence[UUID]:
+def overdue_uploads(session: Session, now: datetime, limit: int) -> Sequence[UUID]:
     """Open uploads whose time is up, the oldest first."""
     due = select(Upload.file_id).where(Upload.expires_at < now, Upload.closed_at.is_(None))
-    return session.scalars(due.order_by(Upload.expires_at).limit(most)).all()
+    return session.scalars(due.order_by(Upload.expires_at).limit(limit)).all()
 
 
 def forget_stored(session: Session, now: datetime) -> None:

@@ -10,7 +10,7 @@ from chalicelib.db.file_filters import FileFilters, bound_filters, condition, in
 from chalicelib.db.scope import Scope
 from chalicelib.db.search import allow_typos
 
-_MOST_VALUES = 100
+_MAX_VALUES = 100
 _VALUES = {
     "type": "media_type",
     "session": "session_id",
@@ -34,7 +34,7 @@ def count_files(session: Session, scope: Scope, filters: FileFilters, by: Sequen
     if scoped.terms:
         allow_typos(session, scoped.terms)
     bound = bound_filters(scoped)
-    values = {name: value for name, value in bound.items() if value is not None} | {"most": _MOST_VALUES}
+    values = {name: value for name, value in bound.items() if value is not None} | {"limit": _MAX_VALUES}
     return str(session.scalar(_statement(tuple(bound), tuple(by)), values))
 
 
@@ -45,7 +45,7 @@ SELECT json_build_object({facets})::text
 _FACET = """'{name}', (
     SELECT coalesce(json_agg(f), '[]') FROM (
         SELECT {value} AS value, count(*) AS files, coalesce(sum(size), 0) AS bytes
-        FROM {source} GROUP BY 1 ORDER BY {order} LIMIT :most) AS f)"""
+        FROM {source} GROUP BY 1 ORDER BY {order} LIMIT :limit) AS f)"""
 
 
 @lru_cache(maxsize=256)

@@ -127,11 +127,11 @@ ORDER BY v.is_delete_marker, v.put_rank LIMIT :limit
 )
 
 
-def versions_of(session: Session, file_id: UUID, most: int) -> list[ObjectVersion]:
-    """Up to ``most`` versions of a file that S3 holds, also at locations that it had before; objects before delete markers."""
+def versions_of(session: Session, file_id: UUID, limit: int) -> list[ObjectVersion]:
+    """Up to ``limit`` versions of a file that S3 holds, also at locations that it had before; objects before delete markers."""
     found: list[ObjectVersion] = []
     for location in _locations(session, file_id):
-        rows = session.execute(_VERSIONS_THERE, {**location, "limit": most - len(found)})
+        rows = session.execute(_VERSIONS_THERE, {**location, "limit": limit - len(found)})
         found += [ObjectVersion(row.bucket, row.key, row.version_id, row.put_rank) for row in rows]
     return found
 

@@ -66,7 +66,7 @@ WITH due AS MATERIALIZED (
     SELECT bucket, key, version_id FROM object_versions
     WHERE inspect_after <= :now {condition}
     ORDER BY inspect_after {direction}
-    LIMIT :most
+    LIMIT :limit
     FOR UPDATE SKIP LOCKED
 )
 UPDATE object_versions AS v
@@ -135,13 +135,13 @@ def request_inspection(session: Session, requests: Sequence[InspectionRequest], 
 _GIVEN_UP = text("""
 SELECT bucket, key, version_id FROM object_versions
 WHERE inspect_problem IS NOT NULL AND inspect_after IS NULL AND alive
-ORDER BY bucket, key LIMIT :most
+ORDER BY bucket, key LIMIT :limit
 """)
 
 
-def request_given_up(session: Session, now: datetime, most: int) -> int:
-    """Ask that up to ``most`` versions whose inspection was given up be inspected again; returns how many."""
-    found = session.execute(_GIVEN_UP, {"most": most})
+def request_given_up(session: Session, now: datetime, limit: int) -> int:
+    """Ask that up to ``limit`` versions whose inspection was given up be inspected again; returns how many."""
+    found = session.execute(_GIVEN_UP, {"limit": limit})
     requests = [InspectionRequest(row.bucket, row.key, row.version_id, "InspectAgain") for row in found]
     request_inspection(session, requests, now)
     return len(requests)
@@ -153,7 +153,7 @@ def claim_version(session: Session, now: datetime, version: InspectionRequest) -
         _CLAIM_ONE,
         {
             "now": now,
-            "most": 1,
+            "limit": 1,
             "most_tries": MAX_TRIES,
             "lease_end": now + _LEASE,
             "unfinished": _UNFINISHED,
@@ -165,13 +165,13 @@ def claim_version(session: Session, now: datetime, version: InspectionRequest) -
     return [Claim(*row[:5])] if row is not None and row.claimed else []
 
 
-def claim_due(session: Session, now: datetime, most: int, newest_first: bool = False) -> list[Claim]:
-    """Take up to ``most`` versions that are due; nobody else gets them for five minutes.
+def claim_due(session: Session, now: datetime, limit: int, newest_first: bool = False) -> list[Claim]:
+    """Take up to ``limit`` versions that are due; nobody else gets them for five minutes.
 
     One that was claimed `MAX_TRIES` times is given up, and says so, whatever happened to its claimants.
     """
     statement = _CLAIM_NEWEST if newest_first else _CLAIM_OLDEST
-    values = {"now": now, "most": most, "most_tries": MAX_TRIES, "lease_end": now + _LEASE, "unfinished": _UNFINISHED}
+    values = {"now": now, "limit": limit, "most_tries": MAX_TRIES, "lease_end": now + _LEASE, "unfinished": _UNFINISHED}
     rows = session.execute(statement, values).all()
     return [Claim(row.bucket, row.key, row.version_id, row.put_rank, row.inspect_tries) for row in rows if row.claimed]
 

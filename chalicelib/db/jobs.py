@@ -87,10 +87,10 @@ def request_cancellation(session: Session, job: Job, now: datetime) -> None:
     session.flush()
 
 
-def find_due_jobs(session: Session, now: datetime, most: int) -> Sequence[UUID]:
+def find_due_jobs(session: Session, now: datetime, limit: int) -> Sequence[UUID]:
     """Jobs that wait, or whose process has died, the oldest first."""
     due = select(Job.id).where(Job.state.in_(OPEN), Job.run_after <= now)
-    return session.scalars(due.order_by(Job.id).limit(most)).all()
+    return session.scalars(due.order_by(Job.id).limit(limit)).all()
 
 
 def claim_job(session: Session, job_id: UUID, now: datetime, until: datetime) -> ClaimedJob | None:

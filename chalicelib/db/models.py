@@ -305,7 +305,7 @@ class FileEvent(Base):
     recorded_at: Mapped[datetime] = mapped_column(Moment)
 
 
-class FilePlace(Base):
+class FileLocation(Base):
     """A place that a moved file had until ``moved_at``, and the version that it left. What came later is another file's."""
 
     __tablename__ = "file_places"

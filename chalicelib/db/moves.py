@@ -68,7 +68,7 @@ def exchange(
     session.execute(delete(models.File).where(models.File.id == held.id))
     left = {"version_id": file.version_id, "etag": file.etag, "stored_at": file.stored_at}
     location = {"file_id": file.id, "moved_at": now, "bucket": file.bucket, "key": file.key}
-    session.execute(insert(models.FilePlace).values(**location, **left))
+    session.execute(insert(models.FileLocation).values(**location, **left))
     moved = update(models.File).where(models.File.id == file.id)
     session.execute(moved.values(key=command.key, name=_new_name(command, file), updated_at=now))
     session.execute(insert(models.File).values(_tombstone(file, now)))

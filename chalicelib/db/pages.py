@@ -22,7 +22,7 @@ _INT64 = 1 << 63
 
 # A Lambda answers with 6 MB at most, in JSON around the JSON of the page: there a letter beyond ASCII may take three times its
 # bytes, a quotation mark twice.
-MOST_BYTES = 2_000_000
+MAX_BYTES = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ FROM (
 
 
 class PageReader:
-    """Reads a page from one or several `page_statement`s: at most ``limit`` rows, and `MOST_BYTES` of them, but at least one if
+    """Reads a page from one or several `page_statement`s: at most ``limit`` rows, and `MAX_BYTES` of them, but at least one if
     there is one.
     """
 
@@ -86,7 +86,7 @@ class PageReader:
     def read(self, statement: TextClause, parameters: Mapping[str, Any]) -> None:
         """Add the rows of a statement. ``is_full`` afterwards: there are further ones. ``count``: how many were added so far."""
         room = self._limit - self.count
-        bounds = {"limit": room + 1, "room": room, "bytes_left": MOST_BYTES - self._bytes}
+        bounds = {"limit": room + 1, "room": room, "bytes_left": MAX_BYTES - self._bytes}
         bounds["at_least"] = 0 if self.count else 1
         row = self._session.execute(statement, {**parameters, **bounds}).one()
         self.is_full = row.found > row.kept

@@ -20,7 +20,7 @@ _TERM = re.compile(r"[^\W_]+")
 # queue is claimed here. Rows that somebody is changing are left to them, so that nobody waits for anybody in a circle.
 _CLAIM = text("""
 SELECT q.file_id FROM search_queue AS q JOIN files AS f ON f.id = q.file_id
-ORDER BY q.file_id DESC LIMIT :most
+ORDER BY q.file_id DESC LIMIT :limit
 FOR UPDATE OF q SKIP LOCKED FOR KEY SHARE OF f SKIP LOCKED
 """)
 _FORGET_GONE = text("DELETE FROM search_queue AS q WHERE NOT EXISTS (SELECT FROM files AS f WHERE f.id = q.file_id)")
@@ -51,9 +51,9 @@ _SET_THRESHOLD = text("SELECT set_config('pg_trgm.word_similarity_threshold', :t
 _SIMILAR, _SIMILAR_IF_SHORT, _LONG = 0.4, 0.51, 5
 
 
-def index_files(session: Session, most: int) -> int:
-    """Index up to ``most`` files whose words have changed, the newest first; returns how many there were."""
-    claimed = session.scalars(_CLAIM, {"most": most}).all()
+def index_files(session: Session, limit: int) -> int:
+    """Index up to ``limit`` files whose words have changed, the newest first; returns how many there were."""
+    claimed = session.scalars(_CLAIM, {"limit": limit}).all()
     if claimed:
         session.execute(_INDEX, {"ids": list(claimed)})
     else:

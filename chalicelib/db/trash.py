@@ -19,26 +19,26 @@ _TRASHED = (
 )
 
 
-def files_in_trash(session: Session, scope: Scope, until: datetime, after: UUID | None, most: int) -> Sequence[UUID]:
+def files_in_trash(session: Session, scope: Scope, until: datetime, after: UUID | None, limit: int) -> Sequence[UUID]:
     """Files that were in the trash by then, in the order of their ids, from the one after ``after`` on."""
     wanted = [*_TRASHED, File.updated_at <= until]
     if isinstance(scope, Owner):
         wanted.append(File.owner_id == scope.user_id)
     if after is not None:
         wanted.append(File.id > after)
-    return session.scalars(select(File.id).where(*wanted).order_by(File.id).limit(most)).all()
+    return session.scalars(select(File.id).where(*wanted).order_by(File.id).limit(limit)).all()
 
 
-def old_trash(session: Session, until: datetime, now: datetime, most: int) -> Sequence[UUID]:
+def old_trash(session: Session, until: datetime, now: datetime, limit: int) -> Sequence[UUID]:
     """Files that have been in the trash since before ``until`` and that nobody holds, the oldest first."""
     old = select(File.id).where(*_TRASHED, File.updated_at < until, _is_free(now)).order_by(File.updated_at)
-    return session.scalars(old.limit(most)).all()
+    return session.scalars(old.limit(limit)).all()
 
 
-def expired_files(session: Session, now: datetime, most: int) -> Sequence[UUID]:
+def expired_files(session: Session, now: datetime, limit: int) -> Sequence[UUID]:
     """Files that were made for a time only, which is over, and that nobody holds."""
     expired = select(File.id).where(File.expires_at < now, File.state != "deleted", _is_free(now))
-    return session.scalars(expired.order_by(File.expires_at).limit(most)).all()
+    return session.scalars(expired.order_by(File.expires_at).limit(limit)).all()
 
 
 def dead_restores(session: Session, now: datetime) -> Sequence[UUID]:

@@ -60,14 +60,21 @@ class Links:
         return SignedRequest("PUT", self._sign("put_object", seconds, Bucket=bucket, Key=key, **options), headers)
 
     def post(
-        self, bucket: str, key: str, least: int, most: int, media_type: str | None, sha256: str | None, seconds: int
+        self,
+        bucket: str,
+        key: str,
+        min_bytes: int,
+        max_bytes: int,
+        media_type: str | None,
+        sha256: str | None,
+        seconds: int,
     ) -> SignedRequest:
-        """A form (POST policy) that stores ``least`` to ``most`` bytes. Its answer is 201 with the object's URL."""
+        """A form (POST policy) that stores ``min_bytes`` to ``max_bytes`` bytes. Its answer is 201 with the object's URL."""
         fields = {"success_action_status": "201", "Content-Type": media_type or DEFAULT_MEDIA_TYPE}
         if sha256 is not None:
             fields |= {"x-amz-checksum-algorithm": "SHA256", "x-amz-checksum-sha256": sha256}
         conditions: list[Any] = [{name: value} for name, value in fields.items()]
-        conditions.append(["content-length-range", least, most])
+        conditions.append(["content-length-range", min_bytes, max_bytes])
         with translating("sign a form"):
             signed = self._client.generate_presigned_post(bucket, key, fields, conditions, seconds)
         return SignedRequest("POST", signed["url"], fields=signed["fields"])

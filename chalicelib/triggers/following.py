@@ -5,19 +5,19 @@ from chalicelib.services.ingest import indexing
 from chalicelib.services.ingest.inspection import inspect_due
 
 
-def index_some(most: int) -> int:
-    """Index up to ``most`` files for search and say how many were; a failure is logged, never raised."""
+def index_some(limit: int) -> int:
+    """Index up to ``limit`` files for search and say how many were; a failure is logged, never raised."""
     try:
-        return indexing.index_some(runtime.context(), most)
+        return indexing.index_some(runtime.context(), limit)
     except Exception as error:  # noqa: BLE001 - see above
         telemetry.log("error", "indexing failed", error=error)
         return 0
 
 
-def inspect_some(most: int, newest_first: bool = False) -> int:
-    """Inspect up to ``most`` versions that are due and say how many were; a failure is logged, never raised."""
+def inspect_some(limit: int, newest_first: bool = False) -> int:
+    """Inspect up to ``limit`` versions that are due and say how many were; a failure is logged, never raised."""
     try:
-        findings = inspect_due(runtime.context(), most, newest_first)
+        findings = inspect_due(runtime.context(), limit, newest_first)
     except Exception as error:  # noqa: BLE001 - see above
         telemetry.log("error", "inspection failed", error=error)
         return 0

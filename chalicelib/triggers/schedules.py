@@ -16,12 +16,12 @@ from chalicelib.services.upkeep.reaping import reap_uploads
 from chalicelib.triggers.following import index_some, inspect_some
 
 _BATCH = 200
-_MOST_BATCHES = 20
+_MAX_BATCHES = 20
 _INDEXED_AT_ONCE = 2000
-_MOST_UPLOADS = 200
-_MOST_JUDGED = 2000  # in a minute or two, one after the other
-_MOST_FILES = 500
-_MOST_JOBS = 50
+_MAX_UPLOADS = 200
+_MAX_JUDGED = 2000  # in a minute or two, one after the other
+_MAX_FILES = 500
+_MAX_JOBS = 50
 # A job gives way to the next after so long, and none is begun when less is left than its longest step may take.
 _JOB_SECONDS = 120.0
 _SPARE_SECONDS = 240.0
@@ -33,11 +33,11 @@ def inspect_pending(event: dict[str, Any], context: Any) -> dict[str, int]:
     Returns:
         ``{"inspected": count}``.
     """
-    for _ in range(_MOST_BATCHES):
+    for _ in range(_MAX_BATCHES):
         if index_some(_INDEXED_AT_ONCE) < _INDEXED_AT_ONCE:
             break
     inspected = 0
-    for _ in range(_MOST_BATCHES):
+    for _ in range(_MAX_BATCHES):
         done = inspect_some(_BATCH)
         inspected += done
         if done < _BATCH:
@@ -60,9 +60,9 @@ def work(event: dict[str, Any], context: Any) -> dict[str, int]:
         "refused": _carefully(lambda: _judge_uploads(ctx)),
         "aborted": _carefully(lambda: _measure_uploads(ctx)),
         "reaped": _carefully(lambda: _reap_uploads(ctx)),
-        "expired": _carefully(lambda: delete_expired(ctx, _MOST_FILES)),
+        "expired": _carefully(lambda: delete_expired(ctx, _MAX_FILES)),
         "restores": _carefully(lambda: forget_restores(ctx)),
-        "purged": _carefully(lambda: purge_old(ctx, _MOST_FILES)),
+        "purged": _carefully(lambda: purge_old(ctx, _MAX_FILES)),
         # The jobs come last: they take what time is left.
         "jobs": _carefully(lambda: _run_jobs(ctx, context)),
     }
@@ -85,21 +85,21 @@ def _carefully(task: Callable[[], int]) -> int:
 
 
 def _judge_uploads(ctx: Context) -> int:
-    refused = judge_uploads(ctx, _MOST_JUDGED)
+    refused = judge_uploads(ctx, _MAX_JUDGED)
     for file_id, reason in refused:
         telemetry.log("warning", "upload refused", file_id=file_id, reason=reason)
     return len(refused)
 
 
 def _measure_uploads(ctx: Context) -> int:
-    aborted = measure_unfinished(ctx, _MOST_JUDGED)
+    aborted = measure_unfinished(ctx, _MAX_JUDGED)
     for file_id, reason in aborted:
         telemetry.log("warning", "upload aborted", file_id=file_id, reason=reason)
     return len(aborted)
 
 
 def _reap_uploads(ctx: Context) -> int:
-    reaped = asdict(reap_uploads(ctx, _MOST_UPLOADS))
+    reaped = asdict(reap_uploads(ctx, _MAX_UPLOADS))
     if any(reaped.values()):
         telemetry.log("info", "uploads whose time was up", **reaped)
     return sum(reaped.values())
@@ -109,7 +109,7 @@ def _run_jobs(ctx: Context, context: Any) -> int:
     """Jobs in turn, until all have been worked on or the time is up."""
     remaining = getattr(context, "get_remaining_time_in_millis", lambda: 600_000)
     with ctx.transaction() as tx:
-        due = find_due_jobs(tx, _MOST_JOBS)
+        due = find_due_jobs(tx, _MAX_JOBS)
     for count, job_id in enumerate(due):
         seconds = remaining() / 1000 - _SPARE_SECONDS
         if seconds <= 0:

@@ -7,13 +7,13 @@ from pydantic import Field
 
 from chalicelib.api.schemas.common import Input, Output, Problem
 
-MOST_AT_ONCE = 1000
+MAX_AT_ONCE = 1000
 
 
 class BulkFiles(Input):
     """Which files."""
 
-    file_ids: list[UUID] = Field(min_length=1, max_length=MOST_AT_ONCE)
+    file_ids: list[UUID] = Field(min_length=1, max_length=MAX_AT_ONCE)
 
     def distinct_ids(self) -> list[UUID]:
         """Each of them once, in their order."""

@@ -7,11 +7,11 @@ from pydantic import Field
 from chalicelib.api.schemas.common import Input
 from chalicelib.api.schemas.files import FileName
 
-MOST_FILES_IN_ZIP = 1000
+MAX_FILES_IN_ZIP = 1000
 
 
 class ZipCreate(Input):
     """Which files to zip."""
 
-    file_ids: list[UUID] = Field(min_length=1, max_length=MOST_FILES_IN_ZIP)
+    file_ids: list[UUID] = Field(min_length=1, max_length=MAX_FILES_IN_ZIP)
     name: FileName = "files.zip"

@@ -17,9 +17,9 @@ from chalicelib.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Limits, and whom they are for: all of a user's files (``session_id`` ``""``), or those of one session."""
+    """Limits, and whom they hold for: all of a user's files (``session_id`` ``""``), or those of one session."""
 
-    whose: str
+    holder: str
     session_id: str
     limits: Limits
 
@@ -51,9 +51,9 @@ class Policies:
         """Refuse a file that any of them doesn't allow.
 
         Raises:
-            AgainstPolicy: too large, or of a type that is not allowed; says whose policy it is.
+            AgainstPolicy: too large, or of a type that is not allowed; names its holder.
         """
-        check_file([(policy.whose, policy.limits) for policy in self.policies], size, media_type)
+        check_file([(policy.holder, policy.limits) for policy in self.policies], size, media_type)
 
     def check_quotas(self, tx: Transaction) -> None:
         """Refuse the state that this transaction has made.
@@ -64,18 +64,18 @@ class Policies:
         limited = [policy for policy in self.policies if policy.limits.are_quotas]
         used = self._used(tx, limited)
         for policy in limited:
-            check_quota(policy.whose, policy.limits, *used.get(policy.session_id, (0, 0)))
+            check_quota(policy.holder, policy.limits, *used.get(policy.session_id, (0, 0)))
 
-    def room_left(self, tx: Transaction, most: int) -> int:
-        """Bytes that the next file may have, beside what is used already; at most ``most``, at least 0."""
-        rooms = [most]
+    def bytes_left(self, tx: Transaction, limit: int) -> int:
+        """Bytes that the next file may have, beside what is used already; at most ``limit``, at least 0."""
+        lefts = [limit]
         used = self._used(tx, [policy for policy in self.policies if policy.limits.max_bytes is not None])
         for policy in self.policies:
             if policy.limits.max_file_bytes is not None:
-                rooms.append(policy.limits.max_file_bytes)
+                lefts.append(policy.limits.max_file_bytes)
             if policy.limits.max_bytes is not None:
-                rooms.append(policy.limits.max_bytes - used.get(policy.session_id, (0, 0))[1])
-        return max(0, min(rooms))
+                lefts.append(policy.limits.max_bytes - used.get(policy.session_id, (0, 0))[1])
+        return max(0, min(lefts))
 
     def _used(self, tx: Transaction, policies: Sequence[Policy]) -> dict[str, tuple[int, int]]:
         """Files and bytes that count for these. Where nobody limits anything, nobody is asked."""

@@ -4,7 +4,7 @@ from chalicelib.db.search import index_files
 from chalicelib.services.context import Context
 
 
-def index_some(ctx: Context, most: int) -> int:
-    """Index up to ``most`` files whose words have changed, the newest first; returns how many there were."""
+def index_some(ctx: Context, limit: int) -> int:
+    """Index up to ``limit`` files whose words have changed, the newest first; returns how many there were."""
     with ctx.transaction() as tx:
-        return index_files(tx.session, most)
+        return index_files(tx.session, limit)

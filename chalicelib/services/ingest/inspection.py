@@ -26,8 +26,8 @@ _PATIENCE = timedelta(seconds=10)
 _REQUESTED_AT_ONCE = 1000
 
 
-def inspect_due(ctx: Context, most: int, newest_first: bool = False) -> list[Finding]:
-    """Inspect up to ``most`` versions that are due, several at once, with no transaction open meanwhile.
+def inspect_due(ctx: Context, limit: int, newest_first: bool = False) -> list[Finding]:
+    """Inspect up to ``limit`` versions that are due, several at once, with no transaction open meanwhile.
 
     A version that can't be read is tried again after 30 s, 1 min, 2 min, … and given up after eight tries, until somebody
     requests it again; one that is gone is not tried again: its removal is on the way. After ten seconds, or the first
@@ -35,7 +35,7 @@ def inspect_due(ctx: Context, most: int, newest_first: bool = False) -> list[Fin
     seconds for each.
     """
     with ctx.transaction() as tx:
-        claims = claim_due(tx.session, tx.now, most, newest_first)
+        claims = claim_due(tx.session, tx.now, limit, newest_first)
     return _inspect(ctx, claims)
 
 

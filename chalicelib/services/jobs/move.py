@@ -1,7 +1,7 @@
 """Moving a file to another key: a copy, then one transaction in which the file takes its new key, then a deletion at the old one.
 
 - Before the transaction the file is where it was; a placeholder holds the new key.
-- After it the file is at its new key, with its id, its time of creation and its history (`FilePlace`). The old key has a
+- After it the file is at its new key, with its id, its time of creation and its history (`FileLocation`). The old key has a
   tombstone of its own (`File.moved_to`), as every key that ever held an object has a row.
 - The old object is deleted only if it is still the one that was copied: what somebody puts there meanwhile stays.
 """

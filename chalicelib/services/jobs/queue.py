@@ -25,7 +25,7 @@ from chalicelib.services.context import Context, Transaction
 _LEASE = timedelta(minutes=3)
 _FIRST_RETRY = timedelta(seconds=30)
 _MAX_TRIES = 5
-_MOST_FAILURES = 100
+_MAX_FAILURES = 100
 
 CommandT = TypeVar("CommandT", bound=Command)
 ProgressT = TypeVar("ProgressT", bound=Progress)
@@ -70,7 +70,7 @@ class Work(Generic[CommandT, ProgressT]):
     def note_failure(self, what: UUID, error: LandfallError) -> None:
         """Count one thing that couldn't be done; the first hundred are told in the result."""
         self.progress.failed += 1
-        if len(self.progress.failures) < _MOST_FAILURES:
+        if len(self.progress.failures) < _MAX_FAILURES:
             self.progress.failures.append(Failure(str(what), str(error)))
 
 
@@ -124,9 +124,9 @@ def cancel_job(tx: Transaction, job_id: UUID) -> None:
     jobs.request_cancellation(tx.session, job, tx.now)
 
 
-def find_due_jobs(tx: Transaction, most: int) -> Sequence[UUID]:
+def find_due_jobs(tx: Transaction, limit: int) -> Sequence[UUID]:
     """Jobs that wait, or whose process has died, the oldest first."""
-    return jobs.find_due_jobs(tx.session, tx.now, most)
+    return jobs.find_due_jobs(tx.session, tx.now, limit)
 
 
 def run_job(ctx: Context, kinds: Mapping[JobKind, Steps], job_id: UUID, seconds: float) -> None:

@@ -22,8 +22,8 @@ from chalicelib.services.removal.deletion import delete_found
 from chalicelib.services.uploads.completion import record_if_there
 from chalicelib.services.uploads.reservations import Description, UploadRequest, abort_parts, reserve
 
-MOST_FILES = 1000
-MOST_BYTES = 2 * 1024 * MIB
+MAX_FILES = 1000
+MAX_BYTES = 2 * 1024 * MIB
 _PART_BYTES = 8 * MIB
 _CHUNK_BYTES = MIB
 _KEPT = timedelta(days=1)
@@ -43,8 +43,8 @@ def begin_zip(tx: Transaction, file_ids: list[UUID], name: str) -> tuple[Job, in
         NotFound: one of them isn't there for this caller, or holds no bytes. TooLarge: they are too large together.
     """
     total = sum(file.size or 0 for file in _find_stored(tx, file_ids))
-    if total > MOST_BYTES:
-        raise TooLarge(f"The files have {total} bytes; a zip takes at most {MOST_BYTES}.")
+    if total > MAX_BYTES:
+        raise TooLarge(f"The files have {total} bytes; a zip takes at most {MAX_BYTES}.")
     return create_job(tx, Zip(file_ids, name)), total
 
 

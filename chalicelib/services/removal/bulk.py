@@ -25,7 +25,7 @@ from chalicelib.services.files.claims import claim_files, release_files
 from chalicelib.services.removal.deletion import delete_file, record_deletions
 from chalicelib.services.uploads.reservations import abort_parts
 
-_MOST_AT_ONCE = 1000
+_MAX_AT_ONCE = 1000
 _READERS = 8
 # S3's words, in the answer to a deletion of many, for an object that is another one by now, gone, or being written.
 _CHANGED = frozenset({"PreconditionFailed", "NoSuchKey", "ConditionalRequestConflict"})
@@ -229,10 +229,10 @@ def _delete_in_batches(
 ) -> list[_Answer]:
     """Delete in batches of what S3 takes at once; a batch that S3 doesn't answer fails alone."""
     answers: list[_Answer] = []
-    for start in range(0, len(names), _MOST_AT_ONCE):
-        batch = names[start : start + _MOST_AT_ONCE]
+    for start in range(0, len(names), _MAX_AT_ONCE):
+        batch = names[start : start + _MAX_AT_ONCE]
         try:
-            answers += ctx.store.delete_many(bucket, batch, etags[start : start + _MOST_AT_ONCE])
+            answers += ctx.store.delete_many(bucket, batch, etags[start : start + _MAX_AT_ONCE])
         except LandfallError as error:
             answers += [error] * len(batch)
     return answers

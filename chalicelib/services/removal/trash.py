@@ -17,7 +17,7 @@ from chalicelib.services.context import Context
 from chalicelib.services.files.claims import claim_files, hold_files, release_files
 from chalicelib.services.removal.deletion import delete_found
 
-_MOST_VERSIONS = 1000
+_MAX_VERSIONS = 1000
 _RETRY = timedelta(hours=1)
 
 
@@ -38,20 +38,20 @@ def purge(ctx: Context, file_id: UUID) -> None:
             release_files(tx, [file_id])
 
 
-def purge_old(ctx: Context, most: int) -> int:
-    """Purge up to ``most`` files that have been in the trash for `LANDFALL_TRASH_DAYS`; returns how many there were."""
+def purge_old(ctx: Context, limit: int) -> int:
+    """Purge up to ``limit`` files that have been in the trash for `LANDFALL_TRASH_DAYS`; returns how many there were."""
     if not ctx.settings.trash_days:
         return 0
     with ctx.transaction() as tx:
         until = tx.now - timedelta(days=tx.settings.trash_days)
-        found = trash.old_trash(tx.session, until, tx.now, most)
+        found = trash.old_trash(tx.session, until, tx.now, limit)
     return _count_done(ctx, found, purge)
 
 
-def delete_expired(ctx: Context, most: int) -> int:
-    """Delete up to ``most`` files that were made for a time only; returns how many there were."""
+def delete_expired(ctx: Context, limit: int) -> int:
+    """Delete up to ``limit`` files that were made for a time only; returns how many there were."""
     with ctx.transaction() as tx:
-        found = trash.expired_files(tx.session, tx.now, most)
+        found = trash.expired_files(tx.session, tx.now, limit)
     return _count_done(ctx, found, delete_found)
 
 
@@ -82,7 +82,7 @@ def _purge_some(ctx: Context, file_id: UUID) -> bool:
         file = files.find_file(tx.session, EVERYONE, file_id)
         if file is None or file.state != "deleted":
             return False
-        versions = versions_of(tx.session, file_id, _MOST_VERSIONS)
+        versions = versions_of(tx.session, file_id, _MAX_VERSIONS)
         if not versions:
             trash.mark_purged(tx.session, file_id, tx.now)
             return False

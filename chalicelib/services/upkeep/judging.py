@@ -24,15 +24,15 @@ from chalicelib.services.context import Context, Transaction
 from chalicelib.services.removal.deletion import delete_found
 
 
-def judge_uploads(ctx: Context, most: int) -> list[tuple[UUID, str]]:
-    """Judge up to ``most`` uploads that have come; returns the ids of the refused ones, with the reasons.
+def judge_uploads(ctx: Context, limit: int) -> list[tuple[UUID, str]]:
+    """Judge up to ``limit`` uploads that have come; returns the ids of the refused ones, with the reasons.
 
     The reason is committed first: an owner who asks meanwhile is told, and a deletion that fails is tried again by the next run.
     """
     refused: list[tuple[UUID, str]] = []
     with ctx.transaction() as tx:
         due_uploads.pass_harmless(tx.session, types_are_limited=bool(tx.settings.media_types))
-        due = due_uploads.uploads_to_judge(tx.session, most)
+        due = due_uploads.uploads_to_judge(tx.session, limit)
     for file_id in due:
         with ctx.transaction() as tx:
             reason, rank = _judge(tx, file_id)
@@ -94,4 +94,4 @@ def _check_with_older(tx: Transaction, file: File, policies: Policies) -> None:
     except OverQuota:
         for policy in policies.policies:
             count, size = due_uploads.sum_older(tx.session, file.id, policy.session_id)
-            check_quota(policy.whose, policy.limits, count, size)
+            check_quota(policy.holder, policy.limits, count, size)

@@ -16,13 +16,18 @@ from chalicelib.services.uploads.parts import reserve_parts
 from chalicelib.services.uploads.reservations import abort_parts
 
 
-def measure_unfinished(ctx: Context, most: int) -> list[tuple[UUID, str]]:
-    """Measure up to ``most`` uploads whose parts may be larger than was announced, each owner's in turn. Those that are too large
-    by now are aborted, and so are further ones of a file that is stored; returns the ids of the former, with the reasons."""
+def measure_unfinished(ctx: Context, limit: int) -> list[tuple[UUID, str]]:
+    """Measure up to ``limit`` uploads whose parts may be larger than was announced, each owner's in turn.
+
+    An upload that is too large by now is aborted, and its file given up. If the file is stored, its further uploads are aborted.
+
+    Returns:
+        The ids of the files that were given up, with the reasons.
+    """
     aborted: list[tuple[UUID, str]] = []
     with ctx.transaction() as tx:
         stored_after = tx.now - timedelta(seconds=2 * tx.settings.link_seconds)
-        due = due_uploads.uploads_to_measure(tx.session, stored_after, most)
+        due = due_uploads.uploads_to_measure(tx.session, stored_after, limit)
     for file_id in due:
         with ctx.transaction() as tx:
             file, upload = find_file(tx.session, EVERYONE, file_id), find_upload(tx.session, file_id)

@@ -30,15 +30,15 @@ class Reaped:
     failed: int = 0
 
 
-def reap_uploads(ctx: Context, most: int) -> Reaped:
-    """Judge up to ``most`` uploads whose time is up, the oldest first.
+def reap_uploads(ctx: Context, limit: int) -> Reaped:
+    """Judge up to ``limit`` uploads whose time is up, the oldest first.
 
     A multipart upload that got a part since its time began anew is given as much time again. Otherwise its parts are thrown
     away, and only then S3 is asked for the object: a client that completes it in that moment is either seen, or too late.
     """
     with ctx.transaction() as tx:
         due_uploads.forget_stored(tx.session, tx.now)
-        due = due_uploads.overdue_uploads(tx.session, tx.now, most)
+        due = due_uploads.overdue_uploads(tx.session, tx.now, limit)
     counts = Counter(_reap(ctx, file_id) for file_id in due)
     return Reaped(counts["abandoned"], counts["found"], counts["going_on"], counts["failed"])
 

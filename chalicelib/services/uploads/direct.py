@@ -31,7 +31,7 @@ from chalicelib.services.uploads.parts import sign_parts as sign
 from chalicelib.services.uploads.reservations import Reservation, UploadRequest, reserve, time_for_bytes
 
 # A larger duplicate is offered, but not copied within a request.
-_MOST_COPIED = 1024**3
+_MAX_COPIED = 1024**3
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def begin(ctx: Context, request: UploadRequest, dedupe: bool = False) -> Planned
         duplicate = None
         if request.sha256 is not None:
             duplicate = find_duplicate(tx.session, tx.principal.user_id, request.sha256, request.size)
-        copied = duplicate if dedupe and duplicate and (duplicate.size or 0) <= _MOST_COPIED else None
+        copied = duplicate if dedupe and duplicate and (duplicate.size or 0) <= _MAX_COPIED else None
         if copied is not None:
             media_type = request.media_type or copied.media_type
             request = replace(request, method="put", size=copied.size, media_type=media_type)
@@ -191,9 +191,9 @@ def _plan(tx: Transaction, found: OpenUpload) -> UploadPlan:
         sign_put = tx.store.links.put
         signed = sign_put(*found.file.location, upload.size, upload.media_type, upload.sha256, seconds)
     else:
-        least, most = _bounds(tx, found)
+        min_bytes, max_bytes = _bounds(tx, found)
         sign_post = tx.store.links.post
-        signed = sign_post(*found.file.location, least, most, upload.media_type, upload.sha256, seconds)
+        signed = sign_post(*found.file.location, min_bytes, max_bytes, upload.media_type, upload.sha256, seconds)
     return replace(plan, request=signed, link_expires_at=tx.now + timedelta(seconds=seconds))
 
 
@@ -202,7 +202,7 @@ def _bounds(tx: Transaction, found: OpenUpload) -> tuple[int, int]:
     if found.upload.size is not None:
         return found.upload.size, found.upload.size
     policies = policies_for(tx, tx.principal.user_id, found.file.session_id)
-    return 0, policies.room_left(tx, MAX_SINGLE_BYTES)
+    return 0, policies.bytes_left(tx, MAX_SINGLE_BYTES)
 
 
 def _open_multipart(ctx: Context, file_id: UUID) -> OpenUpload:

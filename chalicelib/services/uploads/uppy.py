@@ -178,9 +178,9 @@ def _sign_put(ctx: Context, asked: RequestToSign) -> SignedForKey:
     if request.size is None:
         with ctx.transaction() as tx:
             policies = policies_for(tx, tx.principal.user_id, request.description.session_id)
-            most = policies.room_left(tx, MAX_SINGLE_BYTES)
-        if most < MAX_SINGLE_BYTES:
-            return SignedForKey(links.post(*location, 0, most, request.media_type, None, seconds), location.key)
+            max_bytes = policies.bytes_left(tx, MAX_SINGLE_BYTES)
+        if max_bytes < MAX_SINGLE_BYTES:
+            return SignedForKey(links.post(*location, 0, max_bytes, request.media_type, None, seconds), location.key)
     put = links.put(*location, request.size, request.media_type, request.sha256, seconds, overwrite=True)
     return SignedForKey(put, location.key)
 

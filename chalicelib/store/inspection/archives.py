@@ -9,7 +9,7 @@ from typing import Any
 
 from chalicelib.store.inspection.ranged import RangedFile
 
-MOST_ENTRIES = 200
+MAX_ENTRIES = 200
 _MAX_NAME = 500
 _END_BYTES = 22
 _END_SEARCH_BYTES = 65_557
@@ -55,7 +55,7 @@ def _zip64(file: RangedFile, end: int) -> tuple[int, int, int, int] | None:
 def _zip_entries(directory: bytes) -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = []
     position = 0
-    while directory[position : position + 4] == b"PK\1\2" and len(entries) < MOST_ENTRIES:
+    while directory[position : position + 4] == b"PK\1\2" and len(entries) < MAX_ENTRIES:
         if position + 46 > len(directory):
             break
         flags = struct.unpack_from("<H", directory, position + 8)[0]
@@ -76,7 +76,7 @@ def tar_of(file: RangedFile) -> dict[str, Any]:
         headers += 1
         if not header.strip(b"\0"):
             return {"entries": entries, "is_complete": True}
-        if len(entries) >= MOST_ENTRIES or headers > 2 * MOST_ENTRIES:
+        if len(entries) >= MAX_ENTRIES or headers > 2 * MAX_ENTRIES:
             break
         try:
             info = tarfile.TarInfo.frombuf(header, "utf-8", "replace")

@@ -19,7 +19,7 @@ _NUMBERS = {
 _FLOATS = {0x4489: "ticks", 0xB5: "sample_rate"}
 _CODEC = 0x86
 _KINDS = {1: "video", 2: "audio", 17: "subtitle"}
-_MOST_ELEMENTS, _MOST_TRACKS, _DEEPEST = 2000, 16, 5
+_MAX_ELEMENTS, _MAX_TRACKS, _DEEPEST = 2000, 16, 5
 _USUAL_SCALE = 1_000_000  # nanoseconds a tick
 _MAX_CODEC_BYTES = 64
 
@@ -49,7 +49,7 @@ def _told(track: dict[str, Any]) -> dict[str, Any]:
 class _Walk:
     def __init__(self, file: RangedFile) -> None:
         self._file = file
-        self._elements_left = _MOST_ELEMENTS
+        self._elements_left = _MAX_ELEMENTS
         self.segment: dict[str, Any] = {}
         self.tracks: list[dict[str, Any]] = []
 
@@ -66,7 +66,7 @@ class _Walk:
             last = stop if length is None else min(first + length, stop)
             if identifier in _MASTERS and depth < _DEEPEST:
                 if identifier == _TRACK_ENTRY:
-                    if len(self.tracks) >= _MOST_TRACKS:
+                    if len(self.tracks) >= _MAX_TRACKS:
                         return False
                     self.tracks.append({})
                     into_here = self.tracks[-1]

@@ -11,7 +11,7 @@ from chalicelib.store.inspection.ranged import RangedFile
 
 _CONTAINERS = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"mvex"}
 _KINDS = {b"vide": "video", b"soun": "audio", b"subt": "subtitle", b"sbtl": "subtitle", b"text": "subtitle"}
-_MOST_BOXES, _MOST_TRACKS, _DEEPEST = 2000, 16, 6
+_MAX_BOXES, _MAX_TRACKS, _DEEPEST = 2000, 16, 6
 _LEAF_BYTES = 256
 _UNKNOWN_DURATIONS = {0, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF}
 
@@ -33,7 +33,7 @@ def tracks_of(file: RangedFile) -> dict[str, Any]:
 class _Walk:
     def __init__(self, file: RangedFile) -> None:
         self._file = file
-        self._boxes_left = _MOST_BOXES
+        self._boxes_left = _MAX_BOXES
         self._timescale = 0
         self.duration: float | None = None
         self.tracks: list[dict[str, Any]] = []
@@ -41,7 +41,7 @@ class _Walk:
     def through(self, start: int, stop: int, track: dict[str, Any] | None, depth: int) -> None:
         for kind, first, last in self._boxes(start, stop):
             if kind == b"trak":
-                if len(self.tracks) >= _MOST_TRACKS:
+                if len(self.tracks) >= _MAX_TRACKS:
                     return
                 self.tracks.append({})
                 self.through(first, last, self.tracks[-1], depth + 1)

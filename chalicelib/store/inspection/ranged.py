@@ -7,8 +7,8 @@ from time import monotonic
 
 BUDGET_BYTES = 1024 * 1024
 _BLOCK = 16 * 1024
-_MOST_FETCHES = 64
-_MOST_CALLS = 100_000
+_MAX_FETCHES = 64
+_MAX_CALLS = 100_000
 _SECONDS = 5.0
 
 
@@ -29,7 +29,7 @@ class RangedFile(io.RawIOBase):
         size: int,
         block: int = _BLOCK,
         most_bytes: int = BUDGET_BYTES,
-        most_fetches: int = _MOST_FETCHES,
+        most_fetches: int = _MAX_FETCHES,
     ) -> None:
         """``fetch(start, stop)`` gets the bytes from ``start`` until before ``stop`` of an object of ``size`` bytes."""
         super().__init__()
@@ -37,7 +37,7 @@ class RangedFile(io.RawIOBase):
         self._fetch, self._block = fetch, block
         self._position = 0
         self._blocks: dict[int, bytes] = {}
-        self._bytes_left, self._fetches_left, self._calls_left = most_bytes, most_fetches, _MOST_CALLS
+        self._bytes_left, self._fetches_left, self._calls_left = most_bytes, most_fetches, _MAX_CALLS
         self._deadline = monotonic() + _SECONDS
 
     def in_smaller_blocks(self, block: int, most_fetches: int) -> "RangedFile":
