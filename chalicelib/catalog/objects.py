@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Location(NamedTuple):
@@ -69,6 +69,21 @@ class Part:
     etag: str
     size: int
     stored_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What an object's headers and first bytes tell.
+
+    Attributes:
+        media_type: the best answer: as declared, or as detected where nobody has declared it.
+        size: bytes.
+        facts: everything that was found, as JSON; `chalicelib.store.inspection.inspect_object` says what.
+    """
+
+    media_type: str | None
+    size: int
+    facts: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ def add_job(session: Session, owner_id: UUID, role: Role, command: Command, now:
         owner_id=owner_id,
         kind=kind,
         state="queued",
-        command=_document(command) | {"role": role},  # read by the release before this one, should it come back
+        command=written(command) | {"role": role},  # read by the release before this one, should it come back
         progress={},
         run_after=now,
         created_at=now,
@@ -132,7 +132,7 @@ def save_progress(
     """Note how far a running job is and, with ``until``, go on holding it. Returns whether it is to be cancelled; None: somebody
     else has ended it.
     """
-    values: dict[str, Any] = {"progress": _document(progress), "updated_at": now}
+    values: dict[str, Any] = {"progress": written(progress), "updated_at": now}
     if until is not None:
         values["run_after"] = until
     mine = update(Job).where(Job.id == job_id, Job.state == "running").values(**values)
@@ -151,7 +151,7 @@ def end_job(
 ) -> None:
     """Note how a running job ended, or for how long it rests. Without ``progress`` that stays as it is."""
     documents = {"progress": progress, "result": result}
-    values |= {name: _document(value) for name, value in documents.items() if value is not None}
+    values |= {name: written(value) for name, value in documents.items() if value is not None}
     mine = update(Job).where(Job.id == job_id, Job.state == "running")
     session.execute(mine.values(state=state, updated_at=now, **values))
 
@@ -163,8 +163,8 @@ def find_moving(session: Session, file_ids: Collection[UUID]) -> set[UUID]:
     return {UUID(found) for found in session.scalars(moves.where(moved.in_([str(file_id) for file_id in file_ids])))}
 
 
-def _document(value: Any) -> dict[str, Any]:
-    """As JSON. What is as by default is left out."""
+def written(value: Any) -> dict[str, Any]:
+    """A command, progress or a result as the table keeps it: as JSON, without what is as by default."""
     document: dict[str, Any] = _adapter(type(value)).dump_python(value, mode="json", exclude_defaults=True)
     return document
 

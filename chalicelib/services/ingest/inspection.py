@@ -121,5 +121,4 @@ class _Inspector:
             delay = _FIRST_RETRY * 2 ** (claim.tries - 1)
             retry_at = self._ctx.now + delay if claim.tries < MAX_TRIES else None
             return Finding(claim, retry_at=retry_at, problem=str(error))
-        media_type = found.pop("media_type", None)
-        return Finding(claim, found, media_type, found.get("size"))
+        return Finding(claim, found.facts, found.media_type, found.size)

@@ -4,7 +4,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.catalog.media_types import UNTOLD, disagree, essence
-from chalicelib.catalog.objects import whole_sha256
+from chalicelib.catalog.objects import Inspection, whole_sha256
 from chalicelib.store.inspection.content import examine
 
 if TYPE_CHECKING:
@@ -15,15 +15,15 @@ _UNREADABLE = {"GLACIER", "DEEP_ARCHIVE"}
 
 def inspect_object(
     store: "ObjectStore", bucket: str, key: str, version_id: str, keep_place: bool = False
-) -> dict[str, Any]:
+) -> Inspection:
     """HEAD an object, and read up to 1 MiB of it in ranges, unless its storage class would refuse.
 
     ``keep_place``: where a picture was taken is kept, too.
 
     Returns:
-        ``content_type``, ``metadata`` (user metadata), ``storage_class``, ``checksums`` by algorithm, ``size`` in bytes,
-        ``last_modified`` (ISO 8601), ``media_type`` (the best answer), ``sha256`` (base64, of the whole object, where S3 has
-        verified it), ``is_mismatch`` (true if the object is not what its header says), and what `examine` finds.
+        Its facts are ``content_type``, ``metadata`` (user metadata), ``storage_class``, ``checksums`` by algorithm, ``size`` in
+        bytes, ``last_modified`` (ISO 8601), ``sha256`` (base64, of the whole object, where S3 has verified it),
+        ``is_mismatch`` (true if the object is not what its header says), and what `examine` finds.
 
     Raises:
         NotFound: the object is gone. StoreUnavailable: S3 does not answer.
@@ -48,10 +48,11 @@ def inspect_object(
             keep_place,
         )
     detected = found.get("detected_media_type")
-    found["media_type"] = detected or media_type if essence(media_type or "") in UNTOLD else media_type
+    best = detected or media_type if essence(media_type or "") in UNTOLD else media_type
     found["is_mismatch"] = disagree(media_type, detected) or None
     found["sha256"] = whole_sha256(head.checksums)
-    return {name: _stored(value) for name, value in found.items() if value not in (None, {})}
+    facts = {name: _stored(value) for name, value in found.items() if value not in (None, {})}
+    return Inspection(_stored(best), head.size, facts)
 
 
 def storable_media_type(text: str | None) -> str | None:

@@ -1,0 +1,43 @@
+"""The queue of jobs: none of them holds up the others."""
+
+from datetime import timedelta
+
+from sqlalchemy import text
+
+from chalicelib import runtime
+from chalicelib.catalog.commands import EmptyTrash
+from chalicelib.db.models import User
+from chalicelib.ids import uuid7
+from chalicelib.services.accounts.principals import Principal
+from chalicelib.services.jobs.queue import create_job, find_due_jobs
+from chalicelib.services.removal.deletion import delete_found
+from tests.support.backend import Backend
+
+
+def test_a_job_that_nobody_understands_fails_and_is_not_tried_again(backend: Backend) -> None:
+    with backend.context().transaction() as tx:
+        job = create_job(tx, EmptyTrash(tx.now, everyones=False))
+    with runtime.transaction() as session:
+        session.execute(text("UPDATE jobs SET command = '{}' WHERE id = :id"), {"id": job.id})
+
+    ended = backend.run(job.id)
+    assert ended.state == "failed"
+    assert "on our side" in ended.problem
+    with backend.context(hours=24).transaction() as tx:
+        assert job.id not in find_due_jobs(tx, 100)
+
+
+def test_everyones_trash_is_emptied_only_while_its_owner_is_an_operator(backend: Backend) -> None:
+    deleted = backend.store_file()
+    delete_found(backend.context(), deleted)
+    other = uuid7(runtime.now())
+    with runtime.transaction() as session:
+        session.add(User(id=other, name="o", role="operator", created_at=runtime.now(), updated_at=runtime.now()))
+    with backend.context(principal=Principal(other, "operator")).transaction() as tx:
+        job = create_job(tx, EmptyTrash(tx.now + timedelta(minutes=1), everyones=True))
+    with runtime.transaction() as session:
+        session.execute(text("UPDATE users SET role = 'member' WHERE id = :id"), {"id": other})
+
+    ended = backend.run(job.id)
+    assert (ended.state, ended.problem) == ("failed", "Only operators empty everyone's trash.")
+    assert len(backend.s3.list_object_versions(Bucket="backend", Prefix=backend.file(deleted).key)["Versions"]) == 1
