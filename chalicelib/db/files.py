@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from chalicelib.catalog.files import File, FileState
 from chalicelib.db import models
-from chalicelib.db.scope import EVERYONE, IN_SCOPE, Scope, bound_owner
+from chalicelib.db.scope import IN_SCOPE, Owner, Scope, bound_owner
 
 # `revision`: what a client knows a state of the row by. Its first part stands for what clients and S3's events change, its
 # second for whatever does: Postgres writes a new xmin at each change.
@@ -70,13 +70,13 @@ def find_state(session: Session, bucket: str, key: str) -> tuple[FileState | Non
     return (found.state, found.etag) if found else (None, None)
 
 
-def find_duplicate(session: Session, owner_id: UUID, sha256: str, size: int | None) -> File | None:
+def find_duplicate(session: Session, owner: Owner, sha256: str, size: int | None) -> File | None:
     """The owner's oldest stored file with this SHA-256; ``size``: only one of so many bytes."""
-    same = [models.File.owner_id == owner_id, models.File.sha256 == sha256, models.File.state == "stored"]
+    same = [models.File.owner_id == owner.user_id, models.File.sha256 == sha256, models.File.state == "stored"]
     if size is not None:
         same.append(models.File.size == size)
     file_id = session.scalar(select(models.File.id).where(*same).order_by(models.File.id).limit(1))
-    return read_file(session, EVERYONE, file_id) if file_id else None
+    return read_file(session, owner, file_id) if file_id else None
 
 
 def add_files(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -11,6 +11,7 @@ from chalicelib.catalog.objects import Current, DeleteMarker, HiddenObject, Loca
 from chalicelib.db.current_version import current_version
 from chalicelib.db.cursors import decode_values, encode_values
 from chalicelib.db.pages import Page, PageReader, in_utc, page_statement
+from chalicelib.db.scope import IN_SCOPE, Scope, bound_owner
 from chalicelib.errors import InvalidCursor
 
 # Which versions at a location that a file had are its own: the one that it left there, and those that rank below that one, by
@@ -127,30 +128,31 @@ ORDER BY v.is_delete_marker, v.put_rank LIMIT :limit
 )
 
 
-def versions_of(session: Session, file_id: UUID, limit: int) -> list[ObjectVersion]:
+def versions_of(session: Session, scope: Scope, file_id: UUID, limit: int) -> list[ObjectVersion]:
     """Up to ``limit`` versions of a file that S3 holds, also at locations that it had before; objects before delete markers."""
     found: list[ObjectVersion] = []
-    for location in _locations(session, file_id):
+    for location in _locations(session, scope, file_id):
         rows = session.execute(_VERSIONS_THERE, {**location, "limit": limit - len(found)})
         found += [ObjectVersion(row.bucket, row.key, row.version_id, row.put_rank) for row in rows]
     return found
 
 
 # The file's own location, and those that it had before, each once: it may have come back. ``left_…`` is what it left there last.
-_LOCATIONS_OF = text("""
+_LOCATIONS_OF = text(f"""
+WITH mine AS (SELECT * FROM files WHERE id = CAST(:file_id AS uuid) AND {IN_SCOPE})
 SELECT DISTINCT ON (a.until, a.bucket, a.key) a.bucket, a.key, nullif(a.until, 'infinity') AS until,
     a.left_version, a.left_etag, a.left_stored_at
 FROM (
     SELECT a.*, max(a.until) OVER (PARTITION BY a.bucket, a.key) AS latest FROM (
         SELECT f.bucket, f.key, CAST('infinity' AS timestamptz) AS until,
             CAST(NULL AS text) AS left_version, CAST(NULL AS text) AS left_etag, CAST(NULL AS timestamptz) AS left_stored_at
-        FROM files AS f WHERE f.id = CAST(:file_id AS uuid)
+        FROM mine AS f
         UNION ALL
         SELECT p.bucket, p.key, p.moved_at, p.version_id, p.etag, p.stored_at
-        FROM file_places AS p WHERE p.file_id = CAST(:file_id AS uuid)) AS a) AS a
+        FROM file_places AS p JOIN mine ON mine.id = p.file_id) AS a) AS a
 WHERE a.until = a.latest
 ORDER BY a.until DESC, a.bucket, a.key
-""")
+""")  # noqa: S608 - no values
 _VERSION = text(
     """
 SELECT v.bucket, v.key, v.version_id, v.put_rank, v.size, v.etag, v.media_type, {uninspected} AS is_uninspected,
@@ -164,40 +166,41 @@ WHERE v.bucket = :bucket AND v.key = :key AND v.version_id = :version_id
 )
 
 
-def find_version(session: Session, file_id: UUID, version_id: str) -> ObjectVersion | None:
+def find_version(session: Session, scope: Scope, file_id: UUID, version_id: str) -> ObjectVersion | None:
     """A version of a file that S3 holds, at its location or at one that it had; ``null`` is the one from before versioning."""
     wanted = "" if version_id == "null" else version_id
-    for location in _locations(session, file_id):
+    for location in _locations(session, scope, file_id):
         row = session.execute(_VERSION, {**location, "version_id": wanted}).one_or_none()
         if row is not None:
             return ObjectVersion(*row)
     return None
 
 
-def list_versions(session: Session, file_id: UUID, limit: int, cursor: str | None) -> Page:
+def list_versions(session: Session, scope: Scope, file_id: UUID, limit: int, cursor: str | None) -> Page:
     """A page of a file's versions, the newest put first; those at locations that it had before come last.
 
     Raises:
         InvalidCursor: the cursor is not one of this list.
     """
-    return _page(session, _VERSIONS, "versions", _locations(session, file_id), limit, cursor)
+    return _page(session, _VERSIONS, "versions", _locations(session, scope, file_id), limit, cursor)
 
 
-def list_events(session: Session, file_id: UUID, limit: int, cursor: str | None) -> Page:
+def list_events(session: Session, scope: Scope, file_id: UUID, limit: int, cursor: str | None) -> Page:
     """A page of a file's events, in the order in which they happened, not that in which they arrived.
 
     Raises:
         InvalidCursor: the cursor is not one of this list.
     """
-    return _page(session, _EVENTS, "events", _locations(session, file_id)[::-1], limit, cursor)
+    return _page(session, _EVENTS, "events", _locations(session, scope, file_id)[::-1], limit, cursor)
 
 
 # The parameters that the statements above take of a location.
 _Bound = Mapping[str, Any]
 
 
-def _locations(session: Session, file_id: UUID) -> list[_Bound]:
-    return [dict(row) for row in session.execute(_LOCATIONS_OF, {"file_id": file_id}).mappings()]
+def _locations(session: Session, scope: Scope, file_id: UUID) -> list[_Bound]:
+    bound = {"file_id": file_id, "owner_id": bound_owner(scope)}
+    return [dict(row) for row in session.execute(_LOCATIONS_OF, bound).mappings()]
 
 
 def _page(

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Select, delete, select
 from sqlalchemy.dialects.postgresql import insert
@@ -12,7 +11,7 @@ from sqlalchemy.orm import Session as DatabaseSession
 from chalicelib.db.locks import lock_files
 from chalicelib.db.models import File, Session
 from chalicelib.db.pages import Order, Page, in_utc, list_by_id
-from chalicelib.db.scope import IN_SCOPE, Scope, bound_owner
+from chalicelib.db.scope import IN_SCOPE, Owner, Scope, bound_owner
 from chalicelib.db.users import LIMITS
 from chalicelib.ids import uuid7
 
@@ -32,26 +31,26 @@ def list_sessions(session: DatabaseSession, scope: Scope, descending: bool, limi
     return list_by_id(session, order, _ITEM, f"sessions WHERE {IN_SCOPE}", bound, limit, cursor)
 
 
-def find_session(session: DatabaseSession, owner_id: UUID, session_id: str, *, lock: bool = False) -> Session | None:
+def find_session(session: DatabaseSession, owner: Owner, session_id: str, *, lock: bool = False) -> Session | None:
     """An owner's session; None if there is none. ``lock``: keep others from changing it until the transaction ends."""
-    statement = _query(owner_id, session_id)
+    statement = _query(owner, session_id)
     return session.scalar(statement.with_for_update() if lock else statement)
 
 
-def has_session(session: DatabaseSession, owner_id: UUID, session_id: str) -> bool:
+def has_session(session: DatabaseSession, owner: Owner, session_id: str) -> bool:
     """Whether an owner has such a session. If so, nobody deletes it until the transaction ends."""
-    found = select(Session.id).where(Session.owner_id == owner_id, Session.session_id == session_id)
+    found = select(Session.id).where(Session.owner_id == owner.user_id, Session.session_id == session_id)
     return session.scalar(found.with_for_update(key_share=True, read=True)) is not None
 
 
-def find_limits(session: DatabaseSession, owner_id: UUID, session_id: str) -> dict[str, Any]:
+def find_limits(session: DatabaseSession, owner: Owner, session_id: str) -> dict[str, Any]:
     """A session's limits; none if there is no such session."""
-    found = select(Session.limits).where(Session.owner_id == owner_id, Session.session_id == session_id)
+    found = select(Session.limits).where(Session.owner_id == owner.user_id, Session.session_id == session_id)
     return session.scalar(found) or {}
 
 
 def add_session(
-    session: DatabaseSession, owner_id: UUID, session_id: str | None, values: Mapping[str, Any], now: datetime
+    session: DatabaseSession, owner: Owner, session_id: str | None, values: Mapping[str, Any], now: datetime
 ) -> tuple[Session, bool] | None:
     """The owner's session of this id, and whether it is new. One that was there already is left as it is.
 
@@ -60,7 +59,7 @@ def add_session(
     """
     identifier = uuid7(now)
     session_id = session_id or str(identifier)
-    row = {"id": identifier, "owner_id": owner_id, "session_id": session_id, "created_at": now, "updated_at": now}
+    row = {"id": identifier, "owner_id": owner.user_id, "session_id": session_id, "created_at": now, "updated_at": now}
     columns = {_ATTRIBUTES.get(name, name): value for name, value in {**row, **values}.items()}
     statement = insert(Session).values(**columns).on_conflict_do_nothing().returning(Session)
     for _ in range(_TRIES):
@@ -68,7 +67,7 @@ def add_session(
             return created, True
         # The insert has waited for whoever was creating it, so this statement's snapshot shows it; unless it was
         # deleted in between. Locked, so that it is still there when the caller's files refer to it.
-        if existing := session.scalar(_query(owner_id, session_id).with_for_update(read=True, key_share=True)):
+        if existing := session.scalar(_query(owner, session_id).with_for_update(read=True, key_share=True)):
             return existing, False
     return None
 
@@ -91,5 +90,5 @@ def delete_session(session: DatabaseSession, found: Session) -> None:
 _ATTRIBUTES = {"metadata": "metadata_"}
 
 
-def _query(owner_id: UUID, session_id: str) -> Select[Session]:
-    return select(Session).where(Session.owner_id == owner_id, Session.session_id == session_id)
+def _query(owner: Owner, session_id: str) -> Select[Session]:
+    return select(Session).where(Session.owner_id == owner.user_id, Session.session_id == session_id)

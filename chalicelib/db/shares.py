@@ -5,15 +5,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
-from chalicelib.db.models import Share
+from chalicelib.db.models import File, Share
 from chalicelib.db.pages import Order, Page, in_utc, list_by_id
+from chalicelib.db.scope import IN_SCOPE, Owner, Scope, bound_owner
 
 # As `chalicelib.api.schemas.shares.ShareOut` has it.
 _ITEM = f"""id, file_id, max_uses, uses, {in_utc("expires_at")} AS expires_at, {in_utc("revoked_at")} AS revoked_at,
     {in_utc("created_at")} AS created_at"""
+
+_OF_FILE = f"file_id IN (SELECT id FROM files WHERE id = CAST(:file_id AS uuid) AND {IN_SCOPE})"  # noqa: S608 - no values
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +35,24 @@ def add_share(session: Session, **values: Any) -> Share:
     return share
 
 
-def list_shares(session: Session, file_id: UUID, limit: int, cursor: str | None) -> Page:
+def list_shares(session: Session, scope: Scope, file_id: UUID, limit: int, cursor: str | None) -> Page:
     """A page of a file's shares, spent ones among them, in the order of their creation.
 
     Raises:
         InvalidCursor: the cursor is not one of this list.
     """
-    order, bound = Order(f"shares {file_id}"), {"file_id": file_id}
-    return list_by_id(session, order, _ITEM, "shares WHERE file_id = CAST(:file_id AS uuid)", bound, limit, cursor)
+    order, bound = Order(f"shares {file_id}"), {"file_id": file_id, "owner_id": bound_owner(scope)}
+    return list_by_id(session, order, _ITEM, f"shares WHERE {_OF_FILE}", bound, limit, cursor)
 
 
-def find_shared_file(session: Session, share_id: UUID) -> UUID | None:
-    """The file that a share is of; None if there is no such share."""
-    return session.scalar(select(Share.file_id).where(Share.id == share_id))
-
-
-def revoke_share(session: Session, share_id: UUID, now: datetime) -> None:
-    """End a share, unless it was ended already."""
-    session.execute(update(Share).where(Share.id == share_id, Share.revoked_at.is_(None)).values(revoked_at=now))
+def revoke_share(session: Session, scope: Scope, share_id: UUID, now: datetime) -> bool:
+    """End a share of a file in this scope, if it has not ended already; returns whether there is one."""
+    files = select(File.id)
+    if isinstance(scope, Owner):
+        files = files.where(File.owner_id == scope.user_id)
+    revoked = update(Share).where(Share.id == share_id, Share.file_id.in_(files))
+    ended = revoked.values(revoked_at=func.coalesce(Share.revoked_at, now)).returning(Share.id)
+    return session.scalar(ended.execution_options(synchronize_session=False)) is not None
 
 
 def use_share(session: Session, token_hash: str, now: datetime, *, counts: bool) -> OpenShare | None:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from chalicelib.catalog.files import UploadMethod
 from chalicelib.catalog.objects import Part
 from chalicelib.db.models import File, Upload
+from chalicelib.db.scope import Owner, Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,12 @@ def add_uploads(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
     session.execute(insert(Upload).values(list(rows)))
 
 
-def find_upload(session: Session, file_id: UUID) -> UploadRow | None:
+def find_upload(session: Session, scope: Scope, file_id: UUID) -> UploadRow | None:
     """The upload of a file; None if there is none, or none any more."""
-    row = session.scalars(
-        select(Upload).where(Upload.file_id == file_id).execution_options(populate_existing=True)
-    ).one_or_none()
+    found = select(Upload).where(Upload.file_id == file_id)
+    if isinstance(scope, Owner):
+        found = found.where(Upload.owner_id == scope.user_id)
+    row = session.scalars(found.execution_options(populate_existing=True)).one_or_none()
     if row is None:
         return None
     parts = [Part(part["number"], part["etag"], part["size"]) for part in row.parts or ()]
@@ -59,11 +61,11 @@ def find_upload(session: Session, file_id: UUID) -> UploadRow | None:
 
 
 def find_same_pending(
-    session: Session, owner_id: UUID, client_key: str, size: int | None, media_type: str | None, sha256: str | None
+    session: Session, owner: Owner, client_key: str, size: int | None, media_type: str | None, sha256: str | None
 ) -> UUID | None:
     """The owner's pending file that was begun with the same proposed key, and as the very same thing."""
     same = (
-        Upload.owner_id == owner_id,
+        Upload.owner_id == owner.user_id,
         Upload.client_key == client_key,
         Upload.size.is_not_distinct_from(size),
         Upload.media_type.is_not_distinct_from(media_type),

@@ -2,12 +2,12 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from uuid import UUID
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from chalicelib.db.models import Usage
+from chalicelib.db.scope import Owner
 
 # Every version that isn't shown: those of deleted files, older ones of stored files, and those that moved files have left behind.
 _TRASH = """
@@ -37,17 +37,17 @@ class UsageNow:
     trash_bytes: int
 
 
-def read_usage(session: Session, owner_id: UUID, session_id: str = "") -> UsageNow:
+def read_usage(session: Session, owner: Owner, session_id: str = "") -> UsageNow:
     """What an owner uses, in one of its sessions or, with ``""``, all in all."""
-    counted = session.get(Usage, (owner_id, session_id))
-    bound = {"owner_id": owner_id} | ({"session_id": session_id} if session_id else {})
+    counted = session.get(Usage, (owner.user_id, session_id))
+    bound = {"owner_id": owner.user_id} | ({"session_id": session_id} if session_id else {})
     trash = session.execute(_TRASH_OF_SESSION if session_id else _TRASH_OF_ALL, bound).one()
     files, size = (counted.files, counted.bytes) if counted else (0, 0)
     return UsageNow(files, size, trash.versions, int(trash.bytes))
 
 
-def counted_usage(session: Session, owner_id: UUID, session_ids: Collection[str]) -> dict[str, tuple[int, int]]:
+def counted_usage(session: Session, owner: Owner, session_ids: Collection[str]) -> dict[str, tuple[int, int]]:
     """Files and bytes that count towards the quotas of these sessions of an owner; ``""`` stands for all in all."""
-    mine = Usage.owner_id == owner_id, Usage.session_id.in_(session_ids)
+    mine = Usage.owner_id == owner.user_id, Usage.session_id.in_(session_ids)
     rows = session.execute(select(Usage.session_id, Usage.files, Usage.bytes).where(*mine))
     return {row.session_id: (row.files, row.bytes) for row in rows}

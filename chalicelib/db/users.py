@@ -47,9 +47,9 @@ def find_role(session: Session, user_id: UUID) -> Role | None:
     return session.scalar(select(User.role).where(User.id == user_id))
 
 
-def find_limits(session: Session, user_id: UUID) -> dict[str, Any]:
+def find_limits(session: Session, owner: Owner) -> dict[str, Any]:
     """The limits that an operator has set for a user; none if there is no such user."""
-    return session.scalar(select(User.limits).where(User.id == user_id)) or {}
+    return session.scalar(select(User.limits).where(User.id == owner.user_id)) or {}
 
 
 def add_user(session: Session, **values: Any) -> User:

@@ -145,7 +145,7 @@ def test_the_current_version_is_the_one_that_the_file_shows(world: World) -> Non
     def current() -> Any:
         with world.context().transaction() as tx:
             file = get_file(tx, world.file.id)
-            versions = json.loads(list_versions(tx.session, file.id, 10, None).items)
+            versions = json.loads(list_versions(tx.session, tx.scope, file.id, 10, None).items)
         return [file.version_id, [version["version_id"] for version in versions if version["is_current"]]]
 
     shown, marked = world.done(current)

@@ -9,6 +9,7 @@ from chalicelib.catalog.files import File
 from chalicelib.catalog.limits import Limits, check_file, check_quota
 from chalicelib.catalog.objects import ObjectVersion
 from chalicelib.db import files, sessions, users
+from chalicelib.db.scope import Owner
 from chalicelib.db.usage import counted_usage
 from chalicelib.errors import AgainstPolicy
 from chalicelib.services.context import Transaction
@@ -28,13 +29,13 @@ class Policy:
 class Policies:
     """The policies for one owner's files: the owner's, and that of a session on top of it."""
 
-    owner_id: UUID
+    owner: Owner
     policies: Sequence[Policy]
 
     @property
     def of_session(self) -> "Policies":
         """The session's alone."""
-        return Policies(self.owner_id, [policy for policy in self.policies if policy.session_id])
+        return Policies(self.owner, [policy for policy in self.policies if policy.session_id])
 
     @property
     def limit_bytes(self) -> bool:
@@ -81,20 +82,20 @@ class Policies:
         """Files and bytes that count for these. Where nobody limits anything, nobody is asked."""
         if not policies:
             return {}
-        return counted_usage(tx.session, self.owner_id, [policy.session_id for policy in policies])
+        return counted_usage(tx.session, self.owner, [policy.session_id for policy in policies])
 
 
-def policies_for(tx: Transaction, owner_id: UUID, session_id: str | None) -> Policies:
+def policies_for(tx: Transaction, owner: Owner, session_id: str | None) -> Policies:
     """The policies for an owner's files, in a session or in none.
 
     What an operator set for a user replaces the deployment's defaults, one by one.
     """
-    own = users.find_limits(tx.session, owner_id)
+    own = users.find_limits(tx.session, owner)
     found = [Policy("This user", "", Limits.of(_defaults(tx.settings) | own))]
     if session_id is not None:
-        document = sessions.find_limits(tx.session, owner_id, session_id)
+        document = sessions.find_limits(tx.session, owner, session_id)
         found.append(Policy(f"The session {session_id}", session_id, Limits.of(document)))
-    return Policies(owner_id, found)
+    return Policies(owner, found)
 
 
 def check_version(tx: Transaction, file: File, version: ObjectVersion) -> None:
@@ -107,7 +108,7 @@ def check_version(tx: Transaction, file: File, version: ObjectVersion) -> None:
     """
     if tx.principal.is_operator or file.owner_id is None:
         return
-    policies = policies_for(tx, file.owner_id, file.session_id)
+    policies = policies_for(tx, Owner(file.owner_id), file.session_id)
     policies.check_file(version.size, version.media_type)
     if not policies.refuse_mismatch:
         return
@@ -129,7 +130,7 @@ def reserve_restore(tx: Transaction, file: File, more: int) -> None:
     """
     files.reserve_restore(tx.session, file.id, more)
     if file.owner_id is not None:
-        policies_for(tx, file.owner_id, file.session_id).check_quotas(tx)
+        policies_for(tx, Owner(file.owner_id), file.session_id).check_quotas(tx)
 
 
 def end_restores(tx: Transaction, file_ids: Collection[UUID]) -> None:

@@ -30,7 +30,12 @@ class Principal:
     @property
     def scope(self) -> Scope:
         """What this caller may see."""
-        return EVERYONE if self.is_operator else Owner(self.user_id)
+        return EVERYONE if self.is_operator else self.itself
+
+    @property
+    def itself(self) -> Owner:
+        """What this caller owns itself, whatever else it may see."""
+        return Owner(self.user_id)
 
     def require_operator(self, doing: str) -> None:
         """Refuse a member.

@@ -7,6 +7,7 @@ from chalicelib.db import sessions
 from chalicelib.db.deadlines import within
 from chalicelib.db.models import Session
 from chalicelib.db.pages import Page
+from chalicelib.db.scope import Owner
 from chalicelib.db.usage import UsageNow, read_usage
 from chalicelib.errors import Conflict, NotFound
 from chalicelib.services.context import Transaction
@@ -55,7 +56,7 @@ def open_session(tx: Transaction, new: NewSession) -> tuple[Session, bool]:
         Conflict: others keep opening and deleting the same id.
     """
     values = {"name": new.name, "metadata": new.metadata, "limits": new.limits}
-    opened = sessions.add_session(tx.session, tx.principal.user_id, new.session_id, values, tx.now)
+    opened = sessions.add_session(tx.session, tx.principal.itself, new.session_id, values, tx.now)
     if opened is None:
         raise Conflict("Others keep opening and deleting this session.")
     return opened
@@ -80,7 +81,7 @@ def usage_of(tx: Transaction, session_id: str) -> UsageNow:
     """
     with within(tx.session, tx.settings.query_seconds):
         found = _own(tx, session_id)
-        return read_usage(tx.session, found.owner_id, found.session_id)
+        return read_usage(tx.session, Owner(found.owner_id), found.session_id)
 
 
 def delete_session(tx: Transaction, session_id: str) -> None:
@@ -93,7 +94,7 @@ def delete_session(tx: Transaction, session_id: str) -> None:
 
 
 def _own(tx: Transaction, session_id: str, lock: bool = False) -> Session:
-    found = sessions.find_session(tx.session, tx.principal.user_id, session_id, lock=lock)
+    found = sessions.find_session(tx.session, tx.principal.itself, session_id, lock=lock)
     if found is None:
         raise NotFound(f"There is no session {session_id}.")
     return found

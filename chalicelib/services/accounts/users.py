@@ -11,6 +11,7 @@ from chalicelib.db.deadlines import within
 from chalicelib.db.engine import Session
 from chalicelib.db.models import User
 from chalicelib.db.pages import Page
+from chalicelib.db.scope import Owner
 from chalicelib.db.usage import UsageNow, read_usage
 from chalicelib.errors import Conflict, NotFound
 from chalicelib.ids import moment_of, uuid7
@@ -106,7 +107,7 @@ def usage_of(tx: Transaction, user_id: UUID) -> UsageNow:
         NotFound: there is none, or the caller may not see it. TooBroad: counting takes too long.
     """
     with within(tx.session, tx.settings.query_seconds):
-        return read_usage(tx.session, _visible(tx, user_id).id)
+        return read_usage(tx.session, Owner(_visible(tx, user_id).id))
 
 
 def delete_user(tx: Transaction, user_id: UUID) -> None:

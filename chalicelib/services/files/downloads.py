@@ -37,7 +37,7 @@ def download_link(tx: Transaction, file_id: UUID, version_id: str | None, inline
             raise Conflict("The file's bytes have not arrived yet.")
         version, media_type = file.version_id, file.media_type
     else:
-        found = history.find_version(tx.session, file_id, version_id)
+        found = history.find_version(tx.session, tx.scope, file_id, version_id)
         if found is None:
             raise NotFound(f"The file {file_id} has no such version, or it holds no bytes.")
         if file.state == "deleted" and not tx.principal.is_operator:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from chalicelib.catalog.files import File
 from chalicelib.db import files
-from chalicelib.db.scope import EVERYONE
+from chalicelib.db.scope import EVERYONE, Owner
 from chalicelib.db.search import index_files
 from chalicelib.db.sessions import has_session
 from chalicelib.errors import Unprocessable
@@ -37,21 +37,24 @@ def change_file(tx: Transaction, file_id: UUID, changes: FileChanges, revisions:
         Unprocessable: the file's owner has no such session. OverQuota, AgainstPolicy: the session doesn't take it.
     """
     session_id = changes.get("session_id")
-    if session_id is not None:  # before the file: see `chalicelib.db.locks`
-        owner_id = visible_file(tx, file_id).owner_id or tx.principal.user_id
-        if not has_session(tx.session, owner_id, session_id):
-            raise Unprocessable(f"The file's owner has no session {session_id}.")
+    # The session is locked before the file: see `chalicelib.db.locks`.
+    if session_id is not None and not has_session(tx.session, _owner(tx, visible_file(tx, file_id)), session_id):
+        raise Unprocessable(f"The file's owner has no session {session_id}.")
     file = present_file(visible_file(tx, file_id, lock=True))
     check_revision(file, revisions)
     if not changes:
         return file
-    values: dict[str, Any] = {**changes, "updated_at": tx.now}
-    if session_id is not None:
-        values["owner_id"] = file.owner_id or tx.principal.user_id
-    files.change_file(tx.session, file_id, **values)
+    owner = _owner(tx, file)
+    owned = {"owner_id": owner.user_id} if session_id is not None else {}
+    files.change_file(tx.session, file_id, **changes, **owned, updated_at=tx.now)
     if session_id not in (None, file.session_id):
-        policies = policies_for(tx, values["owner_id"], session_id).of_session
+        policies = policies_for(tx, owner, session_id).of_session
         policies.check_file(file.size, file.media_type)
         policies.check_quotas(tx)
     index_files(tx.session, _INDEXED_BESIDE)  # this file, and others that wait
     return files.read_file(tx.session, EVERYONE, file_id)
+
+
+def _owner(tx: Transaction, file: File) -> Owner:
+    """A file's owner, or who is about to become it."""
+    return Owner(file.owner_id or tx.principal.user_id)

@@ -150,7 +150,7 @@ def list_versions(tx: Transaction, file_id: UUID, limit: int, cursor: str | None
     Raises:
         NotFound: there is no such file for this caller. InvalidCursor: the cursor is not one of this list.
     """
-    return history.list_versions(tx.session, visible_file(tx, file_id).id, limit, cursor)
+    return history.list_versions(tx.session, tx.scope, visible_file(tx, file_id).id, limit, cursor)
 
 
 def list_events(tx: Transaction, file_id: UUID, limit: int, cursor: str | None) -> Page:
@@ -159,4 +159,4 @@ def list_events(tx: Transaction, file_id: UUID, limit: int, cursor: str | None) 
     Raises:
         NotFound: there is no such file for this caller. InvalidCursor: the cursor is not one of this list.
     """
-    return history.list_events(tx.session, visible_file(tx, file_id).id, limit, cursor)
+    return history.list_events(tx.session, tx.scope, visible_file(tx, file_id).id, limit, cursor)

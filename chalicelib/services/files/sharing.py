@@ -56,7 +56,7 @@ def list_shares(tx: Transaction, file_id: UUID, limit: int, cursor: str | None) 
     Raises:
         NotFound: there is no such file for this caller. InvalidCursor: the cursor is not one of this list.
     """
-    return shares.list_shares(tx.session, visible_file(tx, file_id).id, limit, cursor)
+    return shares.list_shares(tx.session, tx.scope, visible_file(tx, file_id).id, limit, cursor)
 
 
 def revoke_share(tx: Transaction, share_id: UUID) -> None:
@@ -65,10 +65,8 @@ def revoke_share(tx: Transaction, share_id: UUID) -> None:
     Raises:
         NotFound: there is none for this caller.
     """
-    file_id = shares.find_shared_file(tx.session, share_id)
-    if file_id is None or files.find_file(tx.session, tx.scope, file_id) is None:
+    if not shares.revoke_share(tx.session, tx.scope, share_id, tx.now):
         raise NotFound(f"There is no share {share_id}.")
-    shares.revoke_share(tx.session, share_id, tx.now)
 
 
 def open_share(tx: Transaction, token: str, counts: bool) -> DownloadLink:

@@ -32,7 +32,7 @@ def begin_restore(tx: Transaction, file_id: UUID, version_id: str) -> tuple[Job,
         AgainstPolicy: see `check_version`.
     """
     file = visible_file(tx, file_id)
-    version = find_version(tx.session, file_id, version_id)
+    version = find_version(tx.session, tx.scope, file_id, version_id)
     if version is None:
         raise NotFound(f"The file {file_id} has no such version, or it holds no bytes.")
     check_version(tx, file, version)

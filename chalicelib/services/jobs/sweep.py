@@ -2,7 +2,7 @@
 
 from chalicelib.catalog.commands import DeleteFolder, EmptyTrash, SweepProgress
 from chalicelib.db.folders import Folder, files_below
-from chalicelib.db.scope import EVERYONE, Owner
+from chalicelib.db.scope import EVERYONE
 from chalicelib.db.trash import files_in_trash
 from chalicelib.errors import LandfallError
 from chalicelib.services.jobs.queue import Work
@@ -39,7 +39,7 @@ def empty_trash_step(work: Work[EmptyTrash, SweepProgress]) -> bool:
     if command.everyones:
         work.ctx.principal.require_operator("empty everyone's trash")
     with work.ctx.transaction() as tx:
-        scope = EVERYONE if command.everyones else Owner(tx.principal.user_id)
+        scope = EVERYONE if command.everyones else tx.principal.itself
         found = files_in_trash(tx.session, scope, command.until, progress.after, _PURGED_AT_ONCE)
     for file_id in found:
         try:

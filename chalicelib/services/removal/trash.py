@@ -82,7 +82,7 @@ def _purge_some(ctx: Context, file_id: UUID) -> bool:
         file = files.find_file(tx.session, EVERYONE, file_id)
         if file is None or file.state != "deleted":
             return False
-        versions = versions_of(tx.session, file_id, _MAX_VERSIONS)
+        versions = versions_of(tx.session, EVERYONE, file_id, _MAX_VERSIONS)
         if not versions:
             trash.mark_purged(tx.session, file_id, tx.now)
             return False

@@ -16,7 +16,7 @@ from chalicelib.catalog.limits import check_quota
 from chalicelib.db import due_uploads, uploads
 from chalicelib.db.files import find_file
 from chalicelib.db.locks import lock_files
-from chalicelib.db.scope import EVERYONE
+from chalicelib.db.scope import EVERYONE, Owner
 from chalicelib.db.uploads import UploadRow
 from chalicelib.errors import AgainstPolicy, LandfallError, OverQuota
 from chalicelib.services.accounts.policies import Policies, policies_for
@@ -48,10 +48,10 @@ def judge_uploads(ctx: Context, limit: int) -> list[tuple[UUID, str]]:
 def _judge(tx: Transaction, file_id: UUID) -> tuple[str | None, str]:
     """Why the file is refused, noted for its owner to read, or None if it isn't; and the rank of what was judged."""
     lock_files(tx.session, [file_id])  # so that nothing else comes to its key meanwhile
-    file, upload = find_file(tx.session, EVERYONE, file_id), uploads.find_upload(tx.session, file_id)
+    file, upload = find_file(tx.session, EVERYONE, file_id), uploads.find_upload(tx.session, EVERYONE, file_id)
     if file is None or upload is None or file.state != "stored" or file.owner_id is None:
         return None, ""
-    policies = policies_for(tx, file.owner_id, file.session_id)
+    policies = policies_for(tx, Owner(file.owner_id), file.session_id)
     reason = _unfit(file, policies) or _too_much(tx, file, upload, policies)
     if reason is None:
         uploads.change_upload(tx.session, file_id, judged_rank=file.rank)

@@ -30,7 +30,7 @@ def measure_unfinished(ctx: Context, limit: int) -> list[tuple[UUID, str]]:
         due = due_uploads.uploads_to_measure(tx.session, stored_after, limit)
     for file_id in due:
         with ctx.transaction() as tx:
-            file, upload = find_file(tx.session, EVERYONE, file_id), find_upload(tx.session, file_id)
+            file, upload = find_file(tx.session, EVERYONE, file_id), find_upload(tx.session, EVERYONE, file_id)
         if file is None or upload is None or file.owner_id is None:
             continue
         try:

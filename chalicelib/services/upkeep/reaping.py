@@ -61,7 +61,10 @@ def _reap(ctx: Context, file_id: UUID) -> _Outcome:
 
 def _judge(ctx: Context, file_id: UUID) -> _Outcome:
     with ctx.transaction() as tx:
-        file, upload = files.find_file(tx.session, EVERYONE, file_id), uploads.find_upload(tx.session, file_id)
+        file, upload = (
+            files.find_file(tx.session, EVERYONE, file_id),
+            uploads.find_upload(tx.session, EVERYONE, file_id),
+        )
         if file is None or upload is None:
             return "abandoned"
         if file.state == "stored":  # its event came; it is kept to be judged

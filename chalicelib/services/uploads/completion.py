@@ -62,7 +62,7 @@ def complete(ctx: Context, file_id: UUID, parts: Sequence[Part] | None) -> File:
     with ctx.transaction() as tx:
         # Locked, so that its event doesn't come between this look and the next.
         file = present_file(visible_file(tx, file_id, lock=True))
-        upload = uploads.find_upload(tx.session, file.id)
+        upload = uploads.find_upload(tx.session, tx.scope, file.id)
         if file.state == "stored":
             return file
         if upload is None:
@@ -105,7 +105,7 @@ def open_upload(tx: Transaction, file_id: UUID) -> OpenUpload:
         NotFound: there is no such file for this caller, or it was deleted. Conflict: it is stored already.
     """
     file = get_file(tx, file_id)
-    upload = uploads.find_upload(tx.session, file.id)
+    upload = uploads.find_upload(tx.session, tx.scope, file.id)
     if file.state != "pending" or upload is None:
         raise Conflict(_NO_UPLOAD)
     return OpenUpload(file, upload)

@@ -75,7 +75,7 @@ def begin(ctx: Context, request: UploadRequest, dedupe: bool = False) -> Planned
     with ctx.transaction() as tx:
         duplicate = None
         if request.sha256 is not None:
-            duplicate = find_duplicate(tx.session, tx.principal.user_id, request.sha256, request.size)
+            duplicate = find_duplicate(tx.session, tx.principal.itself, request.sha256, request.size)
         copied = duplicate if dedupe and duplicate and (duplicate.size or 0) <= _MAX_COPIED else None
         if copied is not None:
             media_type = request.media_type or copied.media_type
@@ -201,7 +201,7 @@ def _bounds(tx: Transaction, found: OpenUpload) -> tuple[int, int]:
     """The least and the most bytes that a form may bring."""
     if found.upload.size is not None:
         return found.upload.size, found.upload.size
-    policies = policies_for(tx, tx.principal.user_id, found.file.session_id)
+    policies = policies_for(tx, tx.principal.itself, found.file.session_id)
     return 0, policies.bytes_left(tx, MAX_SINGLE_BYTES)
 
 

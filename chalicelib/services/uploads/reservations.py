@@ -11,6 +11,7 @@ from chalicelib.catalog.keys import upload_key
 from chalicelib.catalog.objects import Location
 from chalicelib.catalog.parts import MULTIPART_FROM_BYTES, part_size
 from chalicelib.db import files, uploads
+from chalicelib.db.scope import Owner
 from chalicelib.ids import uuid7
 from chalicelib.services.accounts.policies import policies_for
 from chalicelib.services.accounts.sessions import NewSession, open_session
@@ -87,7 +88,7 @@ def reserve(tx: Transaction, requests: Sequence[UploadRequest]) -> list[Reservat
     upload_rows = [_upload_row(tx, one) for one in reservations]
     if description.session_id is not None:
         open_session(tx, NewSession(description.session_id))
-    policies = policies_for(tx, tx.principal.user_id, description.session_id)
+    policies = policies_for(tx, tx.principal.itself, description.session_id)
     for request in requests:
         policies.check_file(request.size, request.media_type)
     files.add_files(tx.session, file_rows)
@@ -160,11 +161,11 @@ def settle_size(tx: Transaction, file: File, size: int, media_type: str | None) 
     policies.check_quotas(tx)
 
 
-def owner_of(file: File) -> UUID:
+def owner_of(file: File) -> Owner:
     """Who owns a pending file: it always has an owner."""
     if file.owner_id is None:
         raise ValueError(f"The pending file {file.id} has no owner.")
-    return file.owner_id
+    return Owner(file.owner_id)
 
 
 def abort_parts(ctx: Context, file: File) -> None:

@@ -177,7 +177,7 @@ def _sign_put(ctx: Context, asked: RequestToSign) -> SignedForKey:
     links, location, seconds = ctx.store.links, begun.file.location, ctx.settings.link_seconds
     if request.size is None:
         with ctx.transaction() as tx:
-            policies = policies_for(tx, tx.principal.user_id, request.description.session_id)
+            policies = policies_for(tx, tx.principal.itself, request.description.session_id)
             max_bytes = policies.bytes_left(tx, MAX_SINGLE_BYTES)
         if max_bytes < MAX_SINGLE_BYTES:
             return SignedForKey(links.post(*location, 0, max_bytes, request.media_type, None, seconds), location.key)
@@ -206,7 +206,7 @@ def _sign_delete(ctx: Context, key: str) -> SignedForKey:
 def _known(tx: Transaction, request: UploadRequest) -> UUID | None:
     """The caller's pending file that was begun with the same proposed key, and as the very same thing."""
     announced = request.size, request.media_type, request.sha256
-    return uploads.find_same_pending(tx.session, tx.principal.user_id, request.client_key or "", *announced)
+    return uploads.find_same_pending(tx.session, tx.principal.itself, request.client_key or "", *announced)
 
 
 def _own_file(tx: Transaction, key: str) -> File:
@@ -218,7 +218,7 @@ def _own_file(tx: Transaction, key: str) -> File:
 
 def _own(tx: Transaction, upload: UploadKey) -> tuple[File, UploadRow]:
     file = _own_file(tx, upload.key)
-    row = uploads.find_upload(tx.session, file.id)
+    row = uploads.find_upload(tx.session, tx.scope, file.id)
     if row is None or row.multipart_id != upload.upload_id:
         raise NotFound("There is no such upload.")
     return file, row
@@ -231,7 +231,7 @@ def _note_upload(ctx: Context, upload: UploadKey) -> tuple[File, UploadRow]:
     """
     with ctx.transaction() as tx:
         file = _own_file(tx, upload.key)
-        row = uploads.find_upload(tx.session, file.id)
+        row = uploads.find_upload(tx.session, tx.scope, file.id)
         is_same = row is not None and row.multipart_id == upload.upload_id
         if row is None or (file.state != "pending" and not (file.state == "stored" and is_same)):
             raise NotFound("There is no such upload.")
