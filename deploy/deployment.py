@@ -139,23 +139,26 @@ class Deployment:
         what = f" and {' and '.join(holds)}, for ever" if holds else ""
         if not self.confirm(f"Delete the stack {stack.name}{what}?", False):
             raise DeployProblem("Not deleted; nothing was changed.")
-        dead_queue = stack.physical_id("DeadEventsQueue")
-        buckets = [name for name in (bucket, stack.physical_id("SiteBucket")) if name]
-        if database:
-            self.cloud.client("rds").modify_db_cluster(
-                DBClusterIdentifier=database, DeletionProtection=False, ApplyImmediately=True
-            )
-        stack.delete(self.report)
-        # These stay when their stack goes, so that no slip of the hand takes them along.
-        for name in buckets:
-            self._empty(name)
-            self.cloud.client("s3").delete_bucket(Bucket=name)
-        if dead_queue:
-            self.cloud.client("sqs").delete_queue(QueueUrl=dead_queue)
+        self._delete(bucket, database)
         if database:
             self.report("A last snapshot of the database is kept; delete it in the RDS console.")
         else:
             self.report("The tables in the database of DatabaseUrl are kept; drop them by hand if you don't need them.")
+
+    def _delete(self, bucket: str | None, database: str | None) -> None:
+        """Delete the stack, then what stays when a stack goes, so that no slip of the hand takes it along."""
+        stack, cloud = self.stack, self.cloud
+        dead_queue = stack.physical_id("DeadEventsQueue")
+        buckets = [name for name in (bucket, stack.physical_id("SiteBucket")) if name]
+        if database:
+            unprotected = {"DBClusterIdentifier": database, "DeletionProtection": False, "ApplyImmediately": True}
+            cloud.client("rds").modify_db_cluster(**unprotected)
+        stack.delete(self.report)
+        for name in buckets:
+            self._empty(name)
+            cloud.client("s3").delete_bucket(Bucket=name)
+        if dead_queue:
+            cloud.client("sqs").delete_queue(QueueUrl=dead_queue)
 
     def dead_letters(self) -> DeadQueue:
         """The events that failed all their tries."""

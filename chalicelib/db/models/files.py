@@ -1,96 +1,24 @@
-"""The tables. What each column means is in ``docs/data-dictionary.md``; why the heavy ones look so, in the ADRs."""
+"""Files, and what waits, leads to them or finds them."""
 
 from datetime import datetime
-from typing import Any, get_args
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
-    Computed,
-    DateTime,
     ForeignKey,
     ForeignKeyConstraint,
-    Identity,
     Index,
-    MetaData,
     Text,
     UniqueConstraint,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
-from chalicelib.catalog.changes import ChangeName
-from chalicelib.catalog.commands import JobKind, JobState
 from chalicelib.catalog.files import FileState, UploadMethod
-from chalicelib.catalog.roles import Role
-
-# S3 compares keys byte by byte, and so do ranks; the database's own collation would not, and would be slower.
-Bytewise = Text(collation="C")
-Moment = DateTime(timezone=True)
-
-
-def _one_of(column: str, literal: Any) -> CheckConstraint:
-    """That a column holds one of the texts of a ``Literal``."""
-    return CheckConstraint(f"{column} IN ({', '.join(repr(name) for name in get_args(literal))})", name=column)
-
-
-class Base(DeclarativeBase):
-    """Names every constraint the same way, so that migrations can refer to them."""
-
-    metadata = MetaData(
-        naming_convention={
-            "pk": "%(table_name)s_pkey",
-            "uq": "%(table_name)s_%(column_0_N_name)s_key",
-            "fk": "%(table_name)s_%(column_0_name)s_fkey",
-            "ix": "%(table_name)s_%(column_0_N_name)s_idx",
-            "ck": "%(table_name)s_%(constraint_name)s_check",
-        }
-    )
-
-
-class User(Base):
-    """Somebody who owns files. An operator sees everyone's."""
-
-    __tablename__ = "users"
-    __table_args__ = (
-        _one_of("role", Role),
-        CheckConstraint("length(name) BETWEEN 1 AND 200", name="name"),
-        CheckConstraint("jsonb_typeof(limits) = 'object'", name="limits"),
-        Index("users_email_key", text("lower(email)"), unique=True),
-        Index(None, "name", "id"),
-    )
-
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(Text)
-    email: Mapped[str | None] = mapped_column(Text)
-    role: Mapped[Role] = mapped_column(Text, server_default="member")
-    limits: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
-    created_at: Mapped[datetime] = mapped_column(Moment)
-    updated_at: Mapped[datetime] = mapped_column(Moment)
-
-
-class Session(Base):
-    """A group of uploads, under an id that its owner chose. Two owners may choose the same id."""
-
-    __tablename__ = "sessions"
-    __table_args__ = (
-        UniqueConstraint("owner_id", "session_id"),
-        CheckConstraint("length(session_id) BETWEEN 1 AND 128", name="session_id"),
-        CheckConstraint("jsonb_typeof(metadata) = 'object'", name="metadata"),
-        CheckConstraint("jsonb_typeof(limits) = 'object'", name="limits"),
-        Index(None, "owner_id", "id"),
-    )
-
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
-    session_id: Mapped[str] = mapped_column(Text)
-    name: Mapped[str | None] = mapped_column(Text)
-    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB, server_default=text("'{}'"))
-    limits: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
-    created_at: Mapped[datetime] = mapped_column(Moment)
-    updated_at: Mapped[datetime] = mapped_column(Moment)
+from chalicelib.db.models.base import Base, Bytewise, Moment, one_of
 
 
 class File(Base):
@@ -109,7 +37,7 @@ class File(Base):
             name="files_session_id_fkey",
             ondelete="SET NULL (session_id)",
         ),
-        _one_of("state", FileState),
+        one_of("state", FileState),
         CheckConstraint("(state = 'stored') = (version_id IS NOT NULL)", name="stored_has_version"),
         CheckConstraint("size >= 0", name="size"),
         CheckConstraint("state = 'stored' OR size IS NULL", name="only_stored_has_size"),
@@ -192,7 +120,7 @@ class Upload(Base):
 
     __tablename__ = "uploads"
     __table_args__ = (
-        _one_of("method", UploadMethod),
+        one_of("method", UploadMethod),
         CheckConstraint("size >= 0", name="size"),
         Index(None, "expires_at"),
         Index(None, "owner_id", "client_key"),
@@ -218,93 +146,6 @@ class Upload(Base):
     created_at: Mapped[datetime] = mapped_column(Moment)
 
 
-class Usage(Base):
-    """How many files and bytes an owner has, all in all (``session_id`` ``""``) and in each session.
-
-    Triggers on ``files`` keep it, in the transaction of each change: pending uploads count with what they announced.
-    """
-
-    __tablename__ = "usage"
-
-    owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
-    session_id: Mapped[str] = mapped_column(Text, primary_key=True)
-    files: Mapped[int] = mapped_column(BigInteger)
-    bytes: Mapped[int] = mapped_column(BigInteger)
-
-
-class ObjectVersion(Base):
-    """The put of highest rank and the removal of highest rank of one (bucket, key, version id).
-
-    ``version_id`` is ``""`` for unversioned objects, and ``"*"`` for a purge of the whole key (MinIO), whose
-    ``removal_rank`` counts for every version. An empty rank means: none seen.
-    """
-
-    __tablename__ = "object_versions"
-    __table_args__ = (
-        CheckConstraint("size >= 0", name="size"),
-        # The current version of a key is the first of this index read backwards.
-        Index("object_versions_current_idx", "bucket", "key", "put_rank", "version_id", postgresql_where=text("alive")),
-        Index("object_versions_follows_idx", "bucket", "key", "follows", postgresql_where=text("follows IS NOT NULL")),
-        Index("object_versions_inspection_idx", "inspect_after", postgresql_where=text("inspect_after IS NOT NULL")),
-        Index(
-            "object_versions_uninspected_idx",
-            "bucket",
-            "key",
-            postgresql_where=text("inspect_problem IS NOT NULL AND inspect_after IS NULL"),
-        ),
-    )
-
-    bucket: Mapped[str] = mapped_column(Bytewise, primary_key=True)
-    key: Mapped[str] = mapped_column(Bytewise, primary_key=True)
-    version_id: Mapped[str] = mapped_column(Bytewise, primary_key=True)
-    put_rank: Mapped[str] = mapped_column(Bytewise, server_default="")
-    removal_rank: Mapped[str] = mapped_column(Bytewise, server_default="")
-    alive: Mapped[bool] = mapped_column(Computed("put_rank > removal_rank", persisted=True))
-    held_object: Mapped[bool] = mapped_column(server_default=text("false"))
-    is_delete_marker: Mapped[bool] = mapped_column(server_default=text("false"))
-    follows: Mapped[str | None] = mapped_column(Bytewise)
-    size: Mapped[int | None] = mapped_column(BigInteger)
-    etag: Mapped[str | None] = mapped_column(Text)
-    stored_at: Mapped[datetime | None] = mapped_column(Moment)
-    media_type: Mapped[str | None] = mapped_column(Text)
-    # What inspection found: see chalicelib/store/inspection.py for the shape.
-    inspection: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
-    inspect_after: Mapped[datetime | None] = mapped_column(Moment)
-    inspect_tries: Mapped[int] = mapped_column(server_default=text("0"))
-    # Why the last try failed. With nothing due it was the last one: see chalicelib/db/inspection_queue.py.
-    inspect_problem: Mapped[str | None] = mapped_column(Text)
-
-
-class FileEvent(Base):
-    """Every distinct change once, append-only, partitioned by the month of the event.
-
-    The partition key is the event's own time, not the time of recording: a change delivered twice, a month apart, must
-    meet its first copy in the same partition. ``recorded_xid`` lets a reader of the feed stop before transactions that
-    are still running.
-    """
-
-    __tablename__ = "file_events"
-    __table_args__ = (
-        Index("file_events_feed_idx", "recorded_xid", "id"),
-        _one_of("change", ChangeName),
-        {"postgresql_partition_by": "RANGE (event_time)"},
-    )
-
-    bucket: Mapped[str] = mapped_column(Bytewise, primary_key=True)
-    key: Mapped[str] = mapped_column(Bytewise, primary_key=True)
-    rank: Mapped[str] = mapped_column(Bytewise, primary_key=True)
-    version_id: Mapped[str] = mapped_column(Bytewise, primary_key=True)
-    event_time: Mapped[datetime] = mapped_column(Moment, primary_key=True)
-    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
-    recorded_xid: Mapped[int] = mapped_column(BigInteger, server_default=text("pg_current_xact_id()::text::bigint"))
-    change: Mapped[ChangeName] = mapped_column(Text)
-    event_name: Mapped[str] = mapped_column(Text)
-    sequencer: Mapped[str] = mapped_column(Text)
-    size: Mapped[int | None] = mapped_column(BigInteger)
-    etag: Mapped[str | None] = mapped_column(Text)
-    recorded_at: Mapped[datetime] = mapped_column(Moment)
-
-
 class FileLocation(Base):
     """A place that a moved file had until ``moved_at``, and the version that it left. What came later is another file's."""
 
@@ -317,32 +158,6 @@ class FileLocation(Base):
     version_id: Mapped[str | None] = mapped_column(Bytewise)
     etag: Mapped[str | None] = mapped_column(Text)
     stored_at: Mapped[datetime | None] = mapped_column(Moment)
-
-
-class Job(Base):
-    """Work that may take longer than a request. The table is its own queue: whoever runs one moves ``run_after`` on."""
-
-    __tablename__ = "jobs"
-    __table_args__ = (
-        _one_of("kind", JobKind),
-        _one_of("state", JobState),
-        Index(None, "owner_id", "id"),
-        Index(None, "run_after", postgresql_where=text("state IN ('queued', 'running')")),
-    )
-
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
-    kind: Mapped[JobKind] = mapped_column(Text)
-    state: Mapped[JobState] = mapped_column(Text)
-    command: Mapped[dict[str, Any]] = mapped_column(JSONB)
-    progress: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
-    result: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
-    problem: Mapped[str | None] = mapped_column(Text)
-    cancel_requested: Mapped[bool] = mapped_column(server_default=text("false"))
-    tries: Mapped[int] = mapped_column(server_default=text("0"))
-    run_after: Mapped[datetime] = mapped_column(Moment)
-    created_at: Mapped[datetime] = mapped_column(Moment)
-    updated_at: Mapped[datetime] = mapped_column(Moment)
 
 
 class Share(Base):

@@ -1,0 +1,15 @@
+"""The tables. What each column means is in ``docs/data-dictionary.md``; why the heavy ones look so, in the ADRs."""
+
+from chalicelib.db.models.accounts import Session as Session
+from chalicelib.db.models.accounts import Usage as Usage
+from chalicelib.db.models.accounts import User as User
+from chalicelib.db.models.base import Base as Base
+from chalicelib.db.models.files import File as File
+from chalicelib.db.models.files import FileLocation as FileLocation
+from chalicelib.db.models.files import FileSearch as FileSearch
+from chalicelib.db.models.files import SearchQueue as SearchQueue
+from chalicelib.db.models.files import Share as Share
+from chalicelib.db.models.files import Upload as Upload
+from chalicelib.db.models.jobs import Job as Job
+from chalicelib.db.models.versions import FileEvent as FileEvent
+from chalicelib.db.models.versions import ObjectVersion as ObjectVersion

@@ -1,0 +1,77 @@
+"""Who owns files, and how much."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from chalicelib.catalog.roles import Role
+from chalicelib.db.models.base import Base, Moment, one_of
+
+
+class User(Base):
+    """Somebody who owns files. An operator sees everyone's."""
+
+    __tablename__ = "users"
+    __table_args__ = (
+        one_of("role", Role),
+        CheckConstraint("length(name) BETWEEN 1 AND 200", name="name"),
+        CheckConstraint("jsonb_typeof(limits) = 'object'", name="limits"),
+        Index("users_email_key", text("lower(email)"), unique=True),
+        Index(None, "name", "id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    email: Mapped[str | None] = mapped_column(Text)
+    role: Mapped[Role] = mapped_column(Text, server_default="member")
+    limits: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
+    created_at: Mapped[datetime] = mapped_column(Moment)
+    updated_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class Session(Base):
+    """A group of uploads, under an id that its owner chose. Two owners may choose the same id."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (
+        UniqueConstraint("owner_id", "session_id"),
+        CheckConstraint("length(session_id) BETWEEN 1 AND 128", name="session_id"),
+        CheckConstraint("jsonb_typeof(metadata) = 'object'", name="metadata"),
+        CheckConstraint("jsonb_typeof(limits) = 'object'", name="limits"),
+        Index(None, "owner_id", "id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
+    session_id: Mapped[str] = mapped_column(Text)
+    name: Mapped[str | None] = mapped_column(Text)
+    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB, server_default=text("'{}'"))
+    limits: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
+    created_at: Mapped[datetime] = mapped_column(Moment)
+    updated_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class Usage(Base):
+    """How many files and bytes an owner has, all in all (``session_id`` ``""``) and in each session.
+
+    Triggers on ``files`` keep it, in the transaction of each change: pending uploads count with what they announced.
+    """
+
+    __tablename__ = "usage"
+
+    owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    session_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    files: Mapped[int] = mapped_column(BigInteger)
+    bytes: Mapped[int] = mapped_column(BigInteger)
