@@ -8,6 +8,8 @@ from uuid import UUID
 from chalicelib.catalog.objects import Current, Location, Source
 
 FileState = Literal["pending", "stored", "deleted"]
+# What a list is narrowed to: "any" also shows deleted files.
+ListedState = Literal[FileState, "any"]
 UploadMethod = Literal["put", "post", "multipart"]
 
 

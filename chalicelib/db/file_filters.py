@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from chalicelib.catalog.files import ListedState
 from chalicelib.catalog.metadata_filters import MetadataFilter
 from chalicelib.db.scope import Owner, Scope
 from chalicelib.db.search import bound_terms, matching
@@ -34,7 +35,7 @@ class FileFilters:
     bucket: str | None = None
     key: str | None = None
     prefix: str | None = None
-    state: str | None = None
+    state: ListedState | None = None
     media_type: str | None = None
     min_size: int | None = None
     max_size: int | None = None

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, fiel
 from chalicelib.api.schemas.common import Input, Output, PageQuery
 from chalicelib.api.schemas.files import MAX_TAGS, MAX_WAIT_SECONDS, Tag
 from chalicelib.api.schemas.sessions import SessionId
+from chalicelib.catalog.files import ListedState
 from chalicelib.catalog.metadata_filters import parse_filter
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -62,9 +63,7 @@ class FileFilterQuery(Input):
     bucket: str | None = Field(None, min_length=1, max_length=255, description="Files in this bucket.")
     key: str | None = Field(None, min_length=1, max_length=1024, description="The file with exactly this key.")
     prefix: str | None = Field(None, min_length=1, max_length=1024, description="Files whose key starts so.")
-    state: Literal["pending", "stored", "deleted", "any"] | None = Field(
-        None, description="Left out: all but the deleted ones."
-    )
+    state: ListedState | None = Field(None, description="Left out: all but the deleted ones.")
     media_type: str | None = Field(
         None, pattern=r"^[^/]+/.+$", max_length=255, description="`image/png` exactly, or `image/*` for the family."
     )

@@ -10,6 +10,7 @@ from chalicelib.api.schemas.files import FileName
 from chalicelib.api.schemas.sessions import SessionId
 from chalicelib.api.schemas.uploads import MediaType, Sha256
 from chalicelib.catalog.parts import MAX_OBJECT_BYTES, MAX_PART_BYTES, MAX_PARTS
+from chalicelib.services.uploads.uppy import Verb
 
 Key = Annotated[str, StringConstraints(min_length=1, max_length=1024), Field(description="As the server answered it.")]
 UploadId = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
@@ -158,7 +159,7 @@ class SignRequest(Input):
 
     model_config = ConfigDict(extra="ignore", defer_build=True) | example(method="PUT", key="0b3d1c6e-photo.jpg")
 
-    method: Literal["GET", "PUT", "POST", "DELETE"]
+    method: Verb
     key: Key
     uploadId: UploadId | None = None
     partNumber: int | None = Field(None, ge=1, le=MAX_PARTS)
@@ -169,7 +170,7 @@ class SignRequest(Input):
 class SignedOut(Output):
     """The signed request. `key` takes the place of the one that was proposed."""
 
-    method: Literal["GET", "PUT", "POST", "DELETE"]
+    method: Verb
     url: str
     key: str
     headers: dict[str, str]
