@@ -95,7 +95,7 @@ def _title(deployment: Deployment) -> str:
 
 
 def _editing_title(to: str) -> dict[str, tuple[str, str]]:
-    return {"chalicelib/api/docs.py": ("<title>Landfall API</title>", f"<title>{to}</title>")}
+    return {"chalicelib/api/routes/docs.py": ("<title>Landfall API</title>", f"<title>{to}</title>")}
 
 
 def test_the_stage_runs_the_packaged_code_and_reports_its_status(stack: Stack, deployment: Deployment) -> None:
