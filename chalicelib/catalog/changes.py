@@ -39,8 +39,7 @@ class ObjectChange:
         sha256: of the whole object, in base64, if S3 has verified it. Emitters don't send it; observations may have it.
         is_observation: we saw the change in S3's answer to a request; no notification told of it. It is merged like
             any other change, but isn't an event: the notification of the same change still comes.
-        follows: the version that was current before this version or delete marker. It is known only if we made this one
-            ourselves, or saw both in a listing.
+        follows: the version that was current before this version or delete marker. Only an observation may know it.
     """
 
     kind: Kind
@@ -74,8 +73,8 @@ def rank(sequencer: str, event_time: datetime | None, kind: Kind, etag: str = ""
     """The change's place among the changes of its key, as text that compares byte by byte (``COLLATE "C"``).
 
     S3 says: pad the shorter sequencer with zeros on the right, then compare as text. We drop the zeros on the right
-    instead, and end with a character below ``0``. That gives the same order, and needs no fixed width. Some emitters send
-    a constant sequencer (LocalStack) or none (moto). Their changes are ordered by the event time, then by the kind
+    instead, and end with a character below ``0``. That gives the same order, and needs no fixed width. Some emitters
+    send a constant sequencer (LocalStack) or none (moto). Their changes are ordered by the event time, then by the kind
     (removal before put), then by the payload. So the order is total, and merging stays deterministic.
     """
     return f"{sequencer.upper().rstrip('0')}{_END}{_instant(event_time)}{kind}{etag}.{'' if size is None else size}"
@@ -89,8 +88,8 @@ def rank_after(earlier: str) -> str:
 def rank_of_removal(version_id: str, put_rank: str) -> str:
     """The rank of an observed removal. ``put_rank`` is the rank of the removed version's put.
 
-    S3 gives a version id only once, so a version that was removed by its id never comes back. Its removal must outrank the
-    put, also when the put's own event comes later, with a higher rank. Without versions, the key may be put again.
+    S3 gives a version id only once, so a version that was removed by its id never comes back. Its removal must outrank
+    the put, also when the put's own event comes later, with a higher rank. Without versions, the key may be put again.
     """
     return _AFTER if version_id else rank_after(put_rank)
 

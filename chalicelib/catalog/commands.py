@@ -1,7 +1,7 @@
 """Jobs as types: their kinds and states, what each kind is asked to do, and how far it has come.
 
-The database keeps commands, progress and results as JSON with the names of these fields. A job may outlive a release, so a
-field that is added needs a default, and no field may change its meaning.
+The database keeps commands, progress and results as JSON with the names of these fields. A job may outlive a release,
+so a field that is added needs a default, and no field may change its meaning.
 """
 
 from collections.abc import Mapping

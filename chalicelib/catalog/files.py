@@ -35,8 +35,8 @@ class File:
         size: bytes; None unless the file is stored.
         sha256: in base64; only where S3 has verified it.
         rank: of the current version, which may be a delete marker; empty if there is none.
-        revision: identifies this state of the row. The part before the hyphen changes when a client or an event changes the
-            file. The part after it changes at every change of the row, also when the file is inspected.
+        revision: identifies this state of the row. The part before the hyphen changes when a client or an event changes
+            the file. The part after it changes at every change of the row, also when the file is inspected.
         upload: None once the bytes are there.
     """
 

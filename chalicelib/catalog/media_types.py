@@ -56,8 +56,8 @@ def is_allowed(media_type: str, allowed: Sequence[str]) -> bool:
 def disagree(declared: str | None, detected: str | None) -> bool:
     """Whether an object is not what it was declared to be, going by its first bytes.
 
-    A type that was not declared or not detected disagrees with nothing. Nor does a declared type that says more than the
-    first bytes can show.
+    A type that was not declared or not detected disagrees with nothing. Nor does a declared type that says more than
+    the first bytes can show.
 
     >>> disagree("image/png", "application/x-dosexec")
     True

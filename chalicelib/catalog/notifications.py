@@ -1,7 +1,8 @@
 """Parsing notifications: from the body of a message to the changes that it tells of, in every envelope that emitters use.
 
-Emitters are S3, SNS and EventBridge on AWS, and MinIO, LocalStack, ministack and moto in their place. Parsing is lenient where
-emitters differ, and strict where a guess could record something wrongly: bucket, key and event name are required.
+Emitters are S3, SNS and EventBridge on AWS, and MinIO, LocalStack, ministack and moto in their place. Parsing is
+lenient where emitters differ, and strict where a guess could record something wrongly: bucket, key and event name are
+required.
 """
 
 import json

@@ -13,7 +13,7 @@ from chalicelib.catalog.objects import Current, Deletion, ListedVersion, ObjectH
 def observe_head(bucket: str, key: str, head: ObjectHead, now: datetime, after: Current | None = None) -> ObjectChange:
     """The put of an object whose headers were read.
 
-    ``after``: what was current before we put the object there ourselves. The put then ranks above it.
+    ``after``: what is known to have been current before the object came. The put then ranks above it.
     """
     moment = (head.last_modified or now).astimezone(UTC)
     return ObjectChange(
@@ -89,8 +89,8 @@ def observe_listed(
 ) -> ObjectChange:
     """The put of a version or delete marker that a listing shows and the catalogue doesn't know.
 
-    It ranks just above the version that the listing shows ``before`` it, and above the ranks in ``above``. Those may begin with
-    a sequencer: a rank of its own, which has none, would sort below them.
+    It ranks just above the version that the listing shows ``before`` it, and above the ranks in ``above``. Those may
+    begin with a sequencer: a rank of its own, which has none, would sort below them.
     """
     ranks = [*([before.rank] if before else []), *above]
     kind = Kind.MARKER if listed.is_marker else Kind.PUT
