@@ -1,4 +1,4 @@
-"""What triggers Landfall: every route, queue, schedule and operation. Each delegates in a line."""
+"""Everything that triggers Landfall: routes, queues, schedules and operations. Each delegates in one line."""
 
 from collections.abc import Callable
 from typing import Any
@@ -42,38 +42,38 @@ app.register_middleware(workarounds.speak_problems, "http")
 
 @app.middleware("all")
 def with_logs(event: Any, get_response: Callable[[Any], Any]) -> Any:
-    """Here and not at import, so that `chalice package` needs no environment."""
+    """Configure the logs. It is done here and not at import, so that `chalice package` needs no environment."""
     telemetry.configure(runtime.settings().log_level)
     return get_response(event)
 
 
 @app.on_sqs_message(queue="landfall-events", batch_size=1000, maximum_batching_window_in_seconds=1, name="ingest")
 def ingest(event: SQSEvent) -> dict[str, Any]:
-    """Object notifications from the queue."""
+    """Record object notifications from the queue."""
     return ingestion.handle(event.to_dict(), event.context)
 
 
 @app.lambda_function()
 def ingest_direct(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Object notifications from S3, SNS or EventBridge, which invoke this function themselves."""
+    """Record object notifications from S3, SNS or EventBridge, which invoke this function themselves."""
     return ingestion.handle_direct(event, context)
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def inspect_pending(event: CloudWatchEvent) -> dict[str, int]:
-    """What inspection after recording has left."""
+    """Index and inspect what was left over after recording."""
     return schedules.inspect_pending(event.to_dict(), event.context)
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def work(event: CloudWatchEvent) -> dict[str, int]:
-    """What takes longer than a request, or waits for its time: jobs, abandoned uploads, the trash."""
+    """Do what takes longer than a request, or is due by now: jobs, uploads to judge or give up, the trash."""
     return schedules.work(event.to_dict(), event.context)
 
 
 @app.schedule(Rate(1, unit=Rate.DAYS))
 def maintain(event: CloudWatchEvent) -> dict[str, list[str]]:
-    """Partitions to come, and what else time brings."""
+    """Make the event table's partitions of the coming months."""
     return schedules.maintain(event.to_dict(), event.context)
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong, said without HTTP. ``chalicelib/api/problems.py`` holds the one table that maps these to statuses.
+"""What can go wrong, said without HTTP. ``chalicelib/api/http/problems.py`` has the one table that maps these to statuses.
 
 ::
 
@@ -14,7 +14,7 @@
     ├── Unauthenticated             nobody is known by the given identity
     ├── Forbidden                   known, but not allowed
     │   ├── AgainstPolicy           no file of this size or type is taken
-    │   └── OverQuota               there is no room for it
+    │   └── OverQuota               the owner or session would have too much
     ├── NotFound                    no such thing, or none that this caller may see
     ├── MethodNotAllowed            the path exists, not with this method
     ├── Conflict                    the state of things forbids it now
@@ -26,11 +26,11 @@
     └── Unavailable                 something that Landfall needs does not answer
         ├── NotReady                a check of `/ready` failed; carries which
         ├── DatabaseUnavailable
-        │   └── Contention          two transactions met; the same work may succeed the next time
+        │   └── Contention          two transactions got in each other's way; trying again may succeed
         └── StoreUnavailable
             ├── StoreUncertain      it may have done what was asked, but didn't say so
             ├── NothingInRange      a range of an object that has no bytes
-            └── Refused             it understood, and refused; carries its own word for why
+            └── Refused             it understood the request and refused it; carries its error code
                 └── NotSupported    this store doesn't know what was asked for
 """
 
@@ -46,7 +46,7 @@ class ConfigurationError(LandfallError):
 
 
 class SchemaMismatch(LandfallError):
-    """The code and the database's schema don't belong together, or not with what was asked for."""
+    """The code doesn't fit the database's schema, or wasn't written for the revision that was asked for."""
 
 
 class MalformedNotification(LandfallError):
@@ -99,7 +99,7 @@ class Forbidden(LandfallError):
 
 
 class AgainstPolicy(Forbidden):
-    """A file that is too large, or of a type that isn't allowed, by somebody's policy."""
+    """A policy doesn't allow the file: it is too large, or of the wrong type."""
 
 
 class OverQuota(Forbidden):
@@ -127,7 +127,7 @@ class NotArrived(Conflict):
 
 
 class PreconditionFailed(LandfallError):
-    """What the caller knew when it decided is no longer so."""
+    """Something has changed since the caller last looked at it."""
 
 
 class TooLarge(LandfallError):
@@ -147,7 +147,7 @@ class Cancelled(LandfallError):
 
 
 class NotReady(Unavailable):
-    """Something that requests need is missing; says what."""
+    """Something that requests need is missing; ``problems`` says what."""
 
     def __init__(self, problems: tuple[FieldProblem, ...]) -> None:
         super().__init__(" ".join(problem.message for problem in problems))
@@ -167,7 +167,7 @@ class StoreUnavailable(Unavailable):
 
 
 class StoreUncertain(StoreUnavailable):
-    """The object store was asked, and nobody knows whether it did it: the answer didn't come, or was its own failure."""
+    """The object store may or may not have done what was asked: its answer didn't come, or was an error on its side."""
 
 
 class NothingInRange(StoreUnavailable):
@@ -175,7 +175,7 @@ class NothingInRange(StoreUnavailable):
 
 
 class Refused(StoreUnavailable):
-    """The object store understood what was asked, and refused it. ``code`` is its own word for why (``EntityTooSmall``, …)."""
+    """The object store understood the request and refused it. ``code`` is its error code (``EntityTooSmall``, …)."""
 
     def __init__(self, message: str, code: str) -> None:
         super().__init__(message)
@@ -183,4 +183,4 @@ class Refused(StoreUnavailable):
 
 
 class NotSupported(Refused):
-    """This object store doesn't know what was asked for; AWS's own does."""
+    """This object store doesn't know the operation; AWS's own does."""

@@ -21,7 +21,7 @@ def uuid7(moment: datetime, randomness: bytes | None = None) -> UUID:
 
 
 def uuid7_texts(moment: datetime, count: int) -> list[str]:
-    """``count`` ids made at ``moment``, as 32 hexadecimal digits: a sixth of the time of as many `uuid7`."""
+    """``count`` ids made at ``moment``, each as 32 hexadecimal digits. It takes a sixth of the time of ``count`` `uuid7`."""
     first = _compose(_milliseconds(moment), 0, 0).int
     noise = os.urandom(10 * count)
     return [

@@ -41,7 +41,7 @@ def engine() -> Engine:
 
 
 def engine_of(user: str, password: str) -> Engine:
-    """A new engine that logs in to this process's database as somebody else; dispose of it after use."""
+    """A new engine that logs in to this process's database as another database user; dispose of it after use."""
     options = settings()
     url = make_url(options.database_url).set(username=user, password=password)
     return create_catalog_engine(url, 1, options.statement_timeout_ms, tls=_tls())
@@ -64,7 +64,7 @@ def transaction() -> Iterator[Session]:
 
 
 def context(principal: Principal = LANDFALL) -> Context:
-    """What services need to do what this principal asks; nobody asks what a notification or the clock has Landfall do."""
+    """What services need to do what ``principal`` asks. By default Landfall acts itself: for a notification or the clock."""
     return Context(transaction, store, settings(), principal, now)
 
 

@@ -87,7 +87,7 @@ class Settings(BaseModel):
         le=604_800,
         alias="LANDFALL_UPLOAD_SECONDS",
         description="How long an upload may take before it counts as abandoned, in seconds. Links are renewed until then. "
-        "A single request of no announced size: twice LANDFALL_LINK_SECONDS at most.",
+        "An upload in one request, of no announced size, gets at most twice LANDFALL_LINK_SECONDS.",
     )
     max_file_bytes: int | None = Field(
         None, ge=0, alias="LANDFALL_MAX_FILE_BYTES", description="Largest file a user may upload; unset: S3's 5 TB."
@@ -98,10 +98,10 @@ class Settings(BaseModel):
         description="Comma-separated media types a user may upload: `image/*`; unset: any.",
     )
     quota_bytes: int | None = Field(
-        None, ge=0, alias="LANDFALL_QUOTA_BYTES", description="Most bytes a user may have in all; unset: no limit."
+        None, ge=0, alias="LANDFALL_QUOTA_BYTES", description="How many bytes a user may have in all; unset: no limit."
     )
     quota_files: int | None = Field(
-        None, ge=0, alias="LANDFALL_QUOTA_FILES", description="Most files a user may have; unset: no limit."
+        None, ge=0, alias="LANDFALL_QUOTA_FILES", description="How many files a user may have; unset: no limit."
     )
     refuse_mismatch: bool = Field(
         False,
@@ -116,7 +116,7 @@ class Settings(BaseModel):
         ge=0,
         le=36_500,
         alias="LANDFALL_TRASH_DAYS",
-        description="Days after which deleted files are removed for good; 0: never.",
+        description="Days after which deleted files are permanently removed; 0: never.",
     )
     s3_endpoint: str | None = Field(
         "http://127.0.0.1:4566", alias="AWS_ENDPOINT_URL", description="AWS endpoint; unset or empty means AWS itself."
@@ -135,7 +135,7 @@ class Settings(BaseModel):
     )
     region: str = Field("us-east-1", alias="AWS_REGION", description="AWS region.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", alias="LANDFALL_LOG_LEVEL", description="Least level of log lines that are written."
+        "INFO", alias="LANDFALL_LOG_LEVEL", description="Lowest level of log lines that are written."
     )
 
     @property
@@ -151,8 +151,9 @@ class Settings(BaseModel):
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> "Settings":
         """Read the settings.
 
-        Outside the ``local`` stage the laptop's defaults would be dangerous, so there the database and bucket must be
-        named, the endpoint is AWS, the database's certificate is checked, and nobody is identified unless told otherwise.
+        Outside the ``local`` stage the laptop's defaults would be dangerous. There the database and the bucket must be
+        named. Unless the environment says otherwise, the endpoint is AWS, the database's certificate is checked, and no
+        caller is identified.
 
         Raises:
             ConfigurationError: a variable is missing or out of range; the message names each one.
@@ -161,7 +162,7 @@ class Settings(BaseModel):
         values: dict[str, Any] = {
             alias: environ[alias] for field in cls.model_fields.values() if (alias := field.alias or "") in environ
         }
-        # A parameter of the template that was left empty says nothing; an empty endpoint says AWS.
+        # A parameter of the template that was left empty counts as unset. An empty endpoint means AWS.
         values = {alias: value for alias, value in values.items() if value != "" or alias == "AWS_ENDPOINT_URL"}
         if endpoint := environ.get("AWS_ENDPOINT_URL_S3"):
             values["AWS_ENDPOINT_URL"] = endpoint

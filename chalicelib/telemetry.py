@@ -79,6 +79,6 @@ def _now() -> str:
 
 
 def _write(lines: Sequence[dict[str, Any]]) -> None:
-    """All lines in one write, so that those of concurrent threads don't interleave."""
+    """Write all lines at once, so that those of concurrent threads don't interleave."""
     sys.stdout.write("".join(f"{_encode(line)}\n" for line in lines))
     sys.stdout.flush()

@@ -12,7 +12,7 @@ _AFTER = "~"
 
 
 class Kind(StrEnum):
-    """What happened to a key. The value is the rank's tie-breaker: a removal comes before a put of the same instant."""
+    """What happened to a key. The value is part of the rank: at the same instant, a removal comes before a put."""
 
     REMOVAL = "0"
     PURGE = "1"
@@ -36,10 +36,10 @@ class ObjectChange:
         size: bytes; None if the notification doesn't say.
         etag: without quotes; ``""`` if the notification doesn't say.
         media_type, metadata: only some emitters (MinIO) send them.
-        sha256: of the whole object, in base64, as S3 has verified it; no emitter sends it, but S3 itself may have told us.
-        is_observation: S3 itself told us, in answer to a request of ours; no notification did. It is merged like one
-            but is no event of the file's history: the notification of the same change still comes.
-        follows: of a version or delete marker that we made ourselves, the version that was current until then.
+        sha256: of the whole object, in base64, if S3 has verified it. Emitters don't send it; observations may have it.
+        is_observation: we saw the change in S3's answer to a request; no notification told of it. It is merged like
+            any other change, but isn't an event: the notification of the same change still comes.
+        follows: the version that was current before this version or delete marker. Only an observation may know it.
     """
 
     kind: Kind
@@ -72,28 +72,28 @@ class InspectionRequest:
 def rank(sequencer: str, event_time: datetime | None, kind: Kind, etag: str = "", size: int | None = None) -> str:
     """The change's place among the changes of its key, as text that compares byte by byte (``COLLATE "C"``).
 
-    S3 says: pad the shorter sequencer with zeros on the right, then compare as text. Dropping the zeros on the right
-    instead and ending with a character below ``0`` gives the same order with no width to outgrow. Emitters whose
-    sequencer is constant (LocalStack) or absent (moto) tie there and fall to the event time, then to the kind
-    (removal before put), then to the payload, so that the order is total and merging stays deterministic.
+    S3 says: pad the shorter sequencer with zeros on the right, then compare as text. We drop the zeros on the right
+    instead, and end with a character below ``0``. That gives the same order, and needs no fixed width. Some emitters
+    send a constant sequencer (LocalStack) or none (moto). Their changes are ordered by the event time, then by the kind
+    (removal before put), then by the payload. So the order is total, and merging stays deterministic.
     """
     return f"{sequencer.upper().rstrip('0')}{_END}{_instant(event_time)}{kind}{etag}.{'' if size is None else size}"
 
 
 def rank_after(earlier: str) -> str:
-    """The rank of something S3 told us itself, seen to follow ``earlier``: just above it, below any later event."""
+    """The rank of an observation that follows the rank ``earlier``: just above it, and below any later event."""
     return (earlier or _END) + _AFTER
 
 
 def rank_of_removal(version_id: str, put_rank: str) -> str:
-    """The rank of a removal that S3 told us itself, of the version whose put has ``put_rank``.
+    """The rank of an observed removal. ``put_rank`` is the rank of the removed version's put.
 
-    A version id is given once: what is removed under one is gone for good, whatever rank its put turns out to have when its
-    own event comes. Without versions, something may be put again.
+    S3 gives a version id only once, so a version that was removed by its id never comes back. Its removal must outrank
+    the put, also when the put's own event comes later, with a higher rank. Without versions, the key may be put again.
     """
     return _AFTER if version_id else rank_after(put_rank)
 
 
 def _instant(event_time: datetime | None) -> str:
-    """UTC to the microsecond without the offset: ISO 8601 of one width compares as text as the instants do."""
+    """The time in UTC, to the microsecond, without its offset. All have one width, so they compare as text like times."""
     return "" if event_time is None else event_time.isoformat(timespec="microseconds")[:26]

@@ -1,7 +1,7 @@
 """Jobs as types: their kinds and states, what each kind is asked to do, and how far it has come.
 
-The database keeps commands, progress and results as JSON with the names of these fields. Jobs outlive releases: a field that is
-added needs a default, and none may change its meaning.
+The database keeps commands, progress and results as JSON with the names of these fields. A job may outlive a release,
+so a field that is added needs a default, and no field may change its meaning.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,10 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Give a file another key. ``placeholder`` is the row that holds it; without ``name`` the name follows the key."""
+    """Give a file another key. ``placeholder`` is the row that holds that key until then.
+
+    Without ``name``, a file that is named after its old key is named after the new one.
+    """
 
     file_id: UUID
     key: str
@@ -94,7 +97,7 @@ class Failure:
 
 @dataclass(slots=True)
 class Progress:
-    """How far a job has come: how many things are done, how many could not be, and the first hundred of these."""
+    """How far a job has come: how many things are done, how many have failed, and the first hundred failures."""
 
     done: int = 0
     failed: int = 0
@@ -103,7 +106,7 @@ class Progress:
 
 @dataclass(slots=True)
 class CopyProgress(Progress):
-    """Of a copy, which is one step."""
+    """The progress of a copy, which is one step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +132,11 @@ class Left:
 
 @dataclass(slots=True)
 class MoveProgress(Progress):
-    """Of a move.
+    """The progress of a move.
 
     Attributes:
         source: what is being copied.
-        foretold: the ETag that the copy is going to have, if that is not its source's.
+        foretold: the ETag that the copy will have, if it differs from its source's.
         copies: what this job has made at the new key.
         left: set in the transaction in which the file moves: only the object at the old key is left to delete.
     """
@@ -146,12 +149,12 @@ class MoveProgress(Progress):
 
 @dataclass(slots=True)
 class RestoreProgress(Progress):
-    """Of a restore.
+    """The progress of a restore.
 
     Attributes:
         claimed: until when this job has claimed the file.
         copying: a copy was begun.
-        foretold: the ETag that the copy is going to have, if that is not its source's.
+        foretold: the ETag that the copy will have, if it differs from its source's.
         copies: what this job has made.
     """
 
@@ -163,14 +166,14 @@ class RestoreProgress(Progress):
 
 @dataclass(slots=True)
 class SweepProgress(Progress):
-    """Of a job that goes through files in the order of their ids. ``after``: the last one that it has dealt with."""
+    """The progress of a job that goes through files by their ids. ``after`` is the last file that it has dealt with."""
 
     after: UUID | None = None
 
 
 @dataclass(slots=True)
 class ZipProgress(Progress):
-    """Of a zip. ``file_id``: the file that it is being written to."""
+    """The progress of a zip. ``file_id`` is the file that the zip is written to."""
 
     file_id: UUID | None = None
 
@@ -187,7 +190,7 @@ PROGRESS: Mapping[JobKind, type[Progress]] = {
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """What a job has made or moved, and until when it is kept, if not permanently."""
+    """The file that a job has made or moved, and when that file expires, if it does."""
 
     file_id: UUID | None = None
     expires_at: datetime | None = None

@@ -1,4 +1,4 @@
-"""Files, as types: one for each (bucket, key), with its current version and with what its owner says of it."""
+"""Files as types: one for each (bucket, key), with its current version and with what its owner says about it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +15,10 @@ UploadMethod = Literal["put", "post", "multipart"]
 
 @dataclass(frozen=True, slots=True)
 class UploadState:
-    """How the bytes of a pending file are to come, or why they did not come. ``size`` is what was announced, in bytes."""
+    """The upload of a file that isn't stored. ``problem`` says why its bytes have not come, if something went wrong.
+
+    ``size`` (in bytes), ``media_type`` and ``sha256`` are what was announced.
+    """
 
     method: UploadMethod
     size: int | None
@@ -33,9 +36,9 @@ class File:
         version_id: of the current version; empty in a bucket without versions, None unless the file is stored.
         size: bytes; None unless the file is stored.
         sha256: in base64; only where S3 has verified it.
-        rank: of the current version; empty if the key never held an object.
-        revision: stands for this state of the row. The part before the hyphen changes when a client or an event changes the
-            file, the part after it at every change, inspection included.
+        rank: of the current version, which may be a delete marker; empty if there is none.
+        revision: identifies this state of the row. The part before the hyphen changes when a client or an event changes
+            the file. The part after it changes at every change of the row, also when the file is inspected.
         upload: None once the bytes are there.
     """
 
@@ -69,7 +72,7 @@ class File:
 
     @property
     def current(self) -> Current:
-        """Its current version, as observations of what follows it need it."""
+        """Its current version, for the observation of a change that follows it."""
         return Current(self.version_id, self.rank)
 
     @property

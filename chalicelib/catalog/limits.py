@@ -1,4 +1,4 @@
-"""What may be uploaded: sizes and types of single files, and quotas of all together."""
+"""What may be uploaded: limits on the size and type of each file, and quotas for all files together."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from chalicelib.errors import AgainstPolicy, OverQuota
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """One policy. None: no limit.
+    """The limits of one policy. None means no limit.
 
     Attributes:
-        max_file_bytes: of one file.
-        media_types: allowed ones: ``image/png``, ``image/*``.
-        max_bytes, max_files: quotas of all files, pending ones with what they announced.
-        refuse_mismatch: delete a file whose bytes are not what it was declared to be.
+        max_file_bytes: for each file.
+        media_types: the allowed ones, such as ``image/png`` or ``image/*``.
+        max_bytes, max_files: quotas for all files together. A pending file counts with its reservation.
+        refuse_mismatch: delete a file whose bytes are not of the type that it was declared to be.
     """
 
     max_file_bytes: int | None = None
@@ -41,10 +41,10 @@ class Limits:
 
 
 def check_file(policies: Iterable[tuple[str, Limits]], size: int | None, media_type: str | None) -> None:
-    """Refuse a file that any of the policies, each with the name of its holder, doesn't allow.
+    """Refuse a file that one of the policies doesn't allow. Each policy comes with the name of its holder.
 
     Raises:
-        AgainstPolicy: too large, or of a type that is not allowed; names its holder.
+        AgainstPolicy: the file is too large, or of a type that is not allowed. The message names the policy's holder.
     """
     for holder, limits in (("S3", Limits(MAX_OBJECT_BYTES)), *policies):
         if size is not None and limits.max_file_bytes is not None and size > limits.max_file_bytes:
@@ -58,10 +58,10 @@ def check_file(policies: Iterable[tuple[str, Limits]], size: int | None, media_t
 
 
 def check_quota(holder: str, limits: Limits, files: int, used: int) -> None:
-    """Refuse a state of ``files`` and ``used`` bytes, the new ones among them.
+    """Refuse new files that would exceed a quota. ``files`` and ``used`` bytes include the new ones.
 
     Raises:
-        OverQuota: there are too many of either.
+        OverQuota: there would be too many files or bytes.
     """
     if limits.max_files is not None and files > limits.max_files:
         raise OverQuota(f"{holder} may have {limits.max_files} files; this would make {files}.")

@@ -1,4 +1,4 @@
-"""Media types: whether one is allowed, and whether two say the same of an object."""
+"""Media types: whether one is allowed, and whether two say the same about an object."""
 
 from collections.abc import Sequence
 
@@ -36,7 +36,7 @@ _SAME = {
     "image/x-ms-bmp": "image/bmp",
     "text/xml": "application/xml",
 }
-# Containers that hold sound or pictures or both: which one, the declared type knows better.
+# Containers may hold sound, pictures or both. The declared type knows better which of them.
 _CONTAINERS = frozenset({"application/ogg", "audio/mp4", "audio/ogg", "audio/webm", "video/mp4", "video/ogg",
                          "video/quicktime", "video/webm", "video/x-matroska"})  # fmt: skip
 
@@ -56,7 +56,8 @@ def is_allowed(media_type: str, allowed: Sequence[str]) -> bool:
 def disagree(declared: str | None, detected: str | None) -> bool:
     """Whether an object is not what it was declared to be, going by its first bytes.
 
-    Undeclared and undetected types disagree with nothing, nor do those where the bytes show less than the name says.
+    A type that was not declared or not detected disagrees with nothing. Nor does a declared type that says more than
+    the first bytes can show.
 
     >>> disagree("image/png", "application/x-dosexec")
     True

@@ -1,7 +1,7 @@
 """Folding the changes of a batch into one state for each version: the in-memory half of the merge.
 
-The merge is a maximum by rank, taken apart for puts and removals. A maximum is commutative, associative and idempotent,
-so it doesn't matter which part of it happens here and which in the database (``chalicelib/db/recording.py``).
+The merge takes the maximum by rank, once for puts and once for removals. A maximum is commutative, associative and
+idempotent, so it doesn't matter which part happens here and which in the database (``chalicelib/db/recording.py``).
 """
 
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
 """Filters on metadata, as clients write them, as SQL/JSON paths.
 
 ``metadata.camera.make=Leica`` asks for a value; ``metadata.iso:gte=400`` compares. The value decides how: numbers compare as
-numbers, RFC 3339 times and dates as times, all else as texts. Of an array, any element may fit.
+numbers, RFC 3339 times and dates as times, all else as texts. An array matches if one of its elements does.
 """
 
 import json
@@ -51,7 +51,7 @@ def parse_filter(name: str, value: str) -> MetadataFilter:
 
 
 def _equal(value: str) -> str:
-    """Equal as what it is written as: texts and, where it can be one, a number, a truth value, a time."""
+    """The condition that something equals ``value``: as a text and, if it can be one, as a number, truth value or time."""
     choices = [f"@ == {json.dumps(value, ensure_ascii=False)}"]
     if _NUMBER.fullmatch(value):
         choices.append(f"@ == {value}")
@@ -81,7 +81,7 @@ def _is_time(value: str) -> bool:
 
 
 def _moment(value: str) -> str:
-    """In UTC where no zone is named; a date is its midnight."""
+    """The time in ISO 8601. Without a zone it is taken as UTC; a date means its midnight."""
     moment = datetime.fromisoformat(value)
     text = moment.isoformat()
     return text if moment.tzinfo else f"{text}+00:00"

@@ -1,4 +1,4 @@
-"""How long JSON is once Postgres has it."""
+"""How long a JSON document is once Postgres has stored it."""
 
 import json
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def printed_bytes(document: Any) -> int:
-    """Bytes of a JSON document, with its numbers as Postgres prints them: without an exponent, however long. Blanks don't count.
+    """Bytes of a JSON document as Postgres prints it, not counting blanks. Postgres prints numbers without an exponent.
 
     >>> printed_bytes({"a": 1e20, "b": "é"})
     36

@@ -1,7 +1,8 @@
-"""From the body of a message to the object changes it tells of: every envelope that emitters use.
+"""Parsing notifications: from the body of a message to the changes that it tells of, in every envelope that emitters use.
 
-S3, SNS and EventBridge on AWS, and what MinIO, LocalStack, ministack and moto send in their place. Parsing is lenient
-where emitters differ and strict where a guess could file something wrongly: bucket, key and event name are required.
+Emitters are S3, SNS and EventBridge on AWS, and MinIO, LocalStack, ministack and moto in their place. Parsing is
+lenient where emitters differ, and strict where a guess could record something wrongly: bucket, key and event name are
+required.
 """
 
 import json
@@ -74,7 +75,7 @@ def _parse_nested(text: str, depth: int) -> list[Event]:
 
 
 def _record_events(record: Any, depth: int) -> list[Event]:
-    """One record: S3's own, or SNS's as a Lambda subscribed to a topic gets it."""
+    """The events of one record: S3's own, or SNS's as a Lambda function subscribed to a topic gets it."""
     if isinstance(record, dict) and isinstance(record.get("Sns"), dict):
         return _parse_nested(str(record["Sns"].get("Message")), depth)
     try:
@@ -121,8 +122,8 @@ def _eventbridge_events(document: dict[str, Any]) -> Iterator[Event]:
         raise MalformedNotification(f"An EventBridge event of type {event[:100]!r} is no S3 notification.")
     try:
         bucket, entry = detail["bucket"]["name"], detail["object"]
-        # EventBridge sends keys as they are; an emitter that encodes them can't be told apart, and decoding a raw key
-        # would file `a+b` as `a b`. So the raw key stands.
+        # EventBridge sends keys as they are. An emitter that encodes them can't be told apart, and decoding a raw key
+        # would turn `a+b` into `a b`. So keys are not decoded.
         key = entry["key"]
     except (KeyError, TypeError) as error:
         raise MalformedNotification("An EventBridge event lacks the bucket's name or the object's key.") from error
@@ -146,7 +147,7 @@ def _change(
 ) -> ObjectChange:
     sequencer, event_time = _sequencer(entry.get("sequencer")), _time(time)
     is_put = kind is Kind.PUT
-    # Some emitters put a size and an ETag on removals (ministack: 0 and ""); they say nothing of an object.
+    # Some emitters put a size and an ETag on removals (ministack: 0 and ""). They say nothing about an object.
     size = _size(entry.get("size")) if is_put else None
     etag = _text(etag, "ETag", 256).strip('"') if is_put else ""
     return ObjectChange(
@@ -197,7 +198,7 @@ def _sequencer(value: Any) -> str:
 def _size(value: Any) -> int | None:
     if value is None:
         return None
-    # An object holds at most 48.8 TiB; a bigint is room enough, and more than that is a forged record.
+    # An object has at most 48.8 TiB, which fits a bigint. A record with a larger number is forged.
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
         raise MalformedNotification(f"The size {str(value)[:100]!r} is not a whole number of bytes.")
     return value
@@ -215,7 +216,7 @@ def _time(value: Any) -> datetime | None:
 
 
 def _storable(text: str) -> str:
-    """Without what PostgreSQL text cannot hold: NUL and lone surrogates."""
+    """``text`` without what PostgreSQL text cannot hold: NUL and lone surrogates."""
     return text.replace("\x00", "").encode(errors="replace").decode()
 
 

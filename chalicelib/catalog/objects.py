@@ -1,4 +1,4 @@
-"""What S3 says of objects, as types. Here because everybody reads them, and importing them costs nothing."""
+"""What S3 says about objects, as types. They are here because every package uses them, and importing them costs nothing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -99,7 +99,8 @@ class Current:
 class ObjectVersion:
     """A version that S3 holds, and where. ``put_rank`` is the rank of its put, ``size`` is in bytes.
 
-    ``is_uninspected``: nobody has read it yet. ``is_mismatch``: its bytes are not of the type that it was declared to be.
+    ``is_uninspected``: its inspection is due, or has failed. ``is_mismatch``: its bytes are not of the type that it was
+    declared to be.
     """
 
     bucket: str
@@ -114,7 +115,7 @@ class ObjectVersion:
 
     @property
     def source(self) -> "Source":
-        """This version, for S3 to copy. It is named even without an id: S3 takes a missing one for the current version."""
+        """This version, for S3 to copy. An empty id becomes ``null``: without an id, S3 would copy the current version."""
         return Source(self.bucket, self.key, self.version_id or "null", self.etag or "", self.size or 0)
 
 
@@ -136,7 +137,7 @@ class HiddenObject:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The very object to copy: this version or, without versions (empty id), only as long as it has this ETag."""
+    """The object to copy: this version. Without versions (empty id), it is copied only as long as it has this ETag."""
 
     bucket: str
     key: str
@@ -147,7 +148,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """The very object that a copy made: its version id (empty without versions) and its ETag."""
+    """The object that a copy made: its version id (empty without versions) and its ETag."""
 
     version_id: str
     etag: str
@@ -155,7 +156,7 @@ class Copied:
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """What a copy may replace: nothing at all, or with ``etag`` only the object that has it."""
+    """What a copy may replace: the object with this ETag, or without ``etag`` nothing at all."""
 
     etag: str = ""
 
@@ -171,6 +172,6 @@ class SignedRequest:
 
 
 def whole_sha256(checksums: Mapping[str, str]) -> str | None:
-    """The SHA-256 of the whole object among its checksums. With a hyphen it is that of the parts' own."""
+    """The SHA-256 of the whole object, if it is among its checksums. One with a hyphen is made from those of the parts."""
     found = checksums.get("SHA256")
     return found if found and "-" not in found else None

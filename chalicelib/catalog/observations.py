@@ -1,6 +1,6 @@
-"""Observations: changes that S3 told us of itself, in its answer to a request. They are built nowhere else.
+"""Observations: changes that we saw in S3's answer to a request. They are built nowhere else.
 
-None of them has a sequencer. The notification of the same change merges into it, and is the one that becomes an event.
+An observation has no sequencer. The notification of the same change merges into it, and only that becomes an event.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from chalicelib.catalog.objects import Current, Deletion, ListedVersion, ObjectH
 def observe_head(bucket: str, key: str, head: ObjectHead, now: datetime, after: Current | None = None) -> ObjectChange:
     """The put of an object whose headers were read.
 
-    ``after``: what was current before we put the object there ourselves, so that it is known to be later.
+    ``after``: what is known to have been current before the object came. The put then ranks above it.
     """
     moment = (head.last_modified or now).astimezone(UTC)
     return ObjectChange(
@@ -53,9 +53,9 @@ def observe_put(bucket: str, key: str, stored: StoredObject, media_type: str | N
 
 
 def observe_deletion(bucket: str, key: str, before: Current, deletion: Deletion) -> ObjectChange:
-    """The deletion of the current object, which follows what was known *before* it was asked for.
+    """The deletion of the current object. It ranks just above what was known *before* the deletion was asked for.
 
-    Any later rank could outrank a put that came after the deletion, and hide it forever.
+    A higher rank could outrank a put that came after the deletion, and hide that put forever.
     """
     return ObjectChange(
         kind=Kind.MARKER if deletion.is_marker else Kind.REMOVAL,
@@ -87,10 +87,10 @@ def observe_removal(bucket: str, key: str, version_id: str, put_rank: str, delet
 def observe_listed(
     bucket: str, listed: ListedVersion, before: Current | None, above: Sequence[str] = ()
 ) -> ObjectChange:
-    """The put of a version, or the making of a delete marker, that a listing shows and the catalogue doesn't know.
+    """The put of a version or delete marker that a listing shows and the catalogue doesn't know.
 
-    It ranks just above the version that the listing shows ``before`` it, and above these other ranks: they may have a sequencer,
-    and without one it would sort below them.
+    It ranks just above the version that the listing shows ``before`` it, and above the ranks in ``above``. Those may
+    begin with a sequencer: a rank of its own, which has none, would sort below them.
     """
     ranks = [*([before.rank] if before else []), *above]
     kind = Kind.MARKER if listed.is_marker else Kind.PUT
@@ -110,7 +110,7 @@ def observe_listed(
 
 
 def observe_unlisted(bucket: str, key: str, version_id: str, put_rank: str) -> ObjectChange:
-    """The removal of a version that a listing doesn't show and that is really gone."""
+    """The removal of a version that a listing doesn't show, and that is known to be gone."""
     return ObjectChange(
         kind=Kind.REMOVAL,
         bucket=bucket,

@@ -8,9 +8,9 @@ MAX_PARTS = 10_000
 MIN_PART_BYTES = 5 * MIB
 MAX_PART_BYTES = 5 * 1024 * MIB
 MAX_OBJECT_BYTES = 5 * 1024**4
-# The most that one PUT, one POST or one CopyObject takes.
+# The largest object that one PUT, one POST or one CopyObject can store.
 MAX_SINGLE_BYTES = 5 * 1024**3
-# Above this an upload that breaks off costs more than a plan of parts does; Uppy's default, too.
+# Above this size, sending everything again after a failure costs more than sending parts. It is Uppy's default, too.
 MULTIPART_FROM_BYTES = 100 * MIB
 _USUAL_PART_BYTES = 16 * MIB
 
@@ -28,7 +28,7 @@ def part_size(size: int) -> int:
 
 
 def uppys_part_size(size: int) -> int:
-    """Bytes of each part but the last as Uppy cuts a file, unless it is told otherwise (`getChunkSize`).
+    """Bytes of each part but the last if Uppy cuts the file and has no `getChunkSize`.
 
     >>> uppys_part_size(200 * MIB) // MIB
     5

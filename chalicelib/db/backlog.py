@@ -1,4 +1,4 @@
-"""What waits, and what has failed: a handful of counts for whoever looks after a stage."""
+"""What waits, and what has failed: a few counts for the operator of a stage."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-# The clock runs hourly at the slowest (infra/parameters/dev.json): what it has not done after two hours, it does not do.
+# The schedules run at least hourly (infra/parameters/dev.json). What they have not done after two hours, they don't do.
 _LATE = timedelta(hours=2)
 _RECENT = timedelta(days=1)
 
@@ -24,8 +24,13 @@ SELECT
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Counts. ``failed_jobs`` are those of the last day; ``overdue_uploads`` should have been given up hours ago.
-    ``uninspected_versions`` were given up by inspection."""
+    """What `count_backlog` has counted.
+
+    Attributes:
+        failed_jobs: those of the last day.
+        overdue_uploads: should have been given up more than two hours ago.
+        uninspected_versions: their inspection was given up.
+    """
 
     failed_jobs: int
     open_jobs: int
@@ -35,6 +40,6 @@ class Backlog:
 
 
 def count_backlog(session: Session, now: datetime) -> Backlog:
-    """How things stand."""
+    """Count what waits and what has failed."""
     row = session.execute(_COUNTS, {"recent": now - _RECENT, "late": now - _LATE}).one()
     return Backlog(*row)

@@ -1,4 +1,4 @@
-"""Holding files while S3 is at work on their versions: one that is being restored must not be purged at the same time."""
+"""Claims on files while S3 works on their versions: a file that is being restored must not be purged at the same time."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -14,9 +14,9 @@ from chalicelib.db.models import File
 def claim_files(
     session: Session, file_ids: Collection[UUID], now: datetime, until: datetime, mine: datetime | None = None
 ) -> set[UUID]:
-    """Hold those of these files that nobody else holds, and say which they are.
+    """Claim those of these files that nobody else has claimed; returns which they are.
 
-    ``mine``: until when a process before this one has claimed them for the same job.
+    ``mine``: when the claim ends that an earlier process has made for the same job.
     """
     lock_files(session, file_ids)
     free = or_(File.busy_until.is_(None), File.busy_until <= now, File.busy_until == mine)
@@ -25,7 +25,7 @@ def claim_files(
 
 
 def hold_files(session: Session, file_ids: Collection[UUID], until: datetime | None) -> None:
-    """Have nobody touch files until then; None: give them back."""
-    if len(file_ids) > 1:  # one row waits for nobody in a circle, and for no key
+    """Keep everybody from claiming files until ``until``; None releases them."""
+    if len(file_ids) > 1:  # with one row alone, no circle of waiting can come about
         lock_files(session, file_ids)
     session.execute(update(File).where(File.id.in_(file_ids)).values(busy_until=until))

@@ -1,12 +1,12 @@
-"""The one definition of a key's current version, as SQL. Recording, history and whatever asks what is current read it here."""
+"""The one definition of a key's current version, as SQL. Every query that needs the current version uses it."""
 
-# The current version is the alive version of highest put rank: one step into an index for each key. There is one exception.
+# The current version is the alive version of highest put rank: one index lookup for each key. There is one exception.
 #
-# A caller may delete an upload before its event comes, or restore a file that was deleted a moment ago. We then record an
-# observation, whose rank is low. When the event of the earlier change comes, it ranks above the observation, although it is
-# older. Until the event of the later change comes as well, `follows` says which of the two is later. Several changes may follow
-# each other, so the chain is walked to its end. S3 gives each version id once, except for the empty one of unversioned buckets;
-# the bound on the steps ends a circle of empty ids.
+# A caller may delete an upload before its event comes, or restore a file that was deleted a moment ago. We then record
+# an observation, whose rank is low. When the event of the earlier change comes, it ranks above the observation,
+# although it is older. Until the event of the later change comes as well, `follows` says which of the two is later.
+# Several changes may follow each other, so the chain is walked to its end. S3 gives each version id once, except for
+# the empty one of unversioned buckets. Empty ids could form a circle, so the number of steps is bounded.
 _CURRENT = """
 SELECT picked.* FROM (
     SELECT * FROM object_versions AS c

@@ -1,4 +1,4 @@
-"""Page cursors: opaque to clients, and anything that a client makes up ends as `InvalidCursor`."""
+"""Page cursors. They are opaque to clients; one that a client has made up raises `InvalidCursor`."""
 
 import binascii
 import json
@@ -17,10 +17,10 @@ def encode_values(*values: str | int | None) -> str:
 def decode_values(cursor: str, list_name: str | int, count: int) -> list[Any]:
     """The values in a cursor, without its first one, which names the list that it is for.
 
-    Every text in it is one that Postgres takes.
+    Postgres can take every text in it.
 
     Raises:
-        InvalidCursor: it is no cursor, one of another list, or has another number of values.
+        InvalidCursor: it is no cursor, belongs to another list, or has another number of values.
     """
     try:
         found = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))

@@ -1,4 +1,4 @@
-"""A limit on how long Postgres may read what a caller's own filters ask for."""
+"""A time limit on queries that a caller's own filters make."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +16,10 @@ _CANCELLED = "57014"
 
 @contextmanager
 def within(session: Session, seconds: float, statements: int = 1) -> Iterator[None]:
-    """Give so many statements so many seconds together. The limit lasts until the transaction ends.
+    """Give ``statements`` statements an equal share of ``seconds`` each. The limit lasts until the transaction ends.
 
-    No index knows every combination of filters, so some of them read every row. Whoever asks for one is told so, and keeps the
-    database from nobody else.
+    No index serves every combination of filters, so some of them read every row. A caller who asks for one gets an
+    error, and doesn't keep the database busy.
 
     Raises:
         TooBroad: one of them took longer. The transaction can't be used any more.

@@ -1,4 +1,4 @@
-"""What Landfall does only because pg8000 1.31 is as it is: https://codeberg.org/tlocke/pg8000."""
+"""Workarounds for pg8000 1.31: https://codeberg.org/tlocke/pg8000."""
 
 import socket
 from functools import lru_cache
@@ -19,7 +19,7 @@ def _convert_paramstyle(style: str, query: str, args: Any) -> tuple[str, Any]:
 
 
 def remember_statements() -> None:
-    """Convert each statement's placeholders once for a process.
+    """Convert the placeholders of each statement only once in a process.
 
     pg8000 reads every statement character by character at every execution (`dbapi.convert_paramstyle`): 1.6 ms for one
     of recording's, 0.35 ms for a list's. In SQLAlchemy's style the result depends on the statement alone.
@@ -30,8 +30,8 @@ def remember_statements() -> None:
 def quote_elements() -> None:
     """Quote every element of an array of texts.
 
-    pg8000 quotes what it thinks it must (`converters.array_string_escape`), and not ``null``, which Postgres reads as NULL in
-    whatever case: a tag or key of that name became nothing.
+    pg8000 quotes only the elements that seem to need it (`converters.array_string_escape`), and ``null`` isn't among
+    them. Postgres reads it as NULL, in upper or lower case: a tag or key of that name was lost.
     """
     converters.array_string_escape = _quoted
 
@@ -45,8 +45,8 @@ def send_at_once(connection: Any) -> None:
     """Turn Nagle's algorithm off.
 
     pg8000 leaves it on and writes a large statement in several pieces: the last one then waits for the server's delayed
-    acknowledgement, 40 ms on Linux, for every batch of about 30 events or more. It offers no option for this, so its own
-    socket is reached for (`CoreConnection._usock`); without one there is nothing to win and nothing to do.
+    acknowledgement, 40 ms on Linux, for every batch of about 30 events or more. There is no option for this, so we use
+    pg8000's private socket (`CoreConnection._usock`). If there is none, nothing is done.
     """
     link = getattr(connection, "_usock", None)
     if link is not None and link.family != getattr(socket, "AF_UNIX", None):

@@ -1,4 +1,4 @@
-"""Which uploads wait for the clock: to be judged, measured, or given up."""
+"""Uploads that wait for the clock: to be judged, measured, or given up."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,8 +14,8 @@ from chalicelib.db.models import Session as UploadSession
 def pass_harmless(session: Session, *, types_are_limited: bool) -> None:
     """Mark as judged the uploads that no policy can refuse: size and type are as announced, and the bytes are of that type.
 
-    The quota was checked when the size was announced. A missing type is harmless only while nobody limits types;
-    ``types_are_limited``: the deployment does.
+    The quota was checked when the size was announced. An upload without a type is harmless only while no policy limits
+    types. ``types_are_limited`` says whether the deployment's own policy does.
     """
     restricted = types_are_limited or any(
         session.scalar(select(select(who.id).where(who.limits.has_key("media_types")).exists()))
@@ -29,7 +29,7 @@ def pass_harmless(session: Session, *, types_are_limited: bool) -> None:
         .where(~_awaits_inspection(), ~_was_not_inspected())
         .where(File.is_mismatch.is_(False), Upload.size == File.size)
         .where(as_announced if restricted else or_(as_announced, Upload.media_type.is_(None)))
-        .with_for_update(of=Upload, skip_locked=True)  # others will do those that they hold
+        .with_for_update(of=Upload, skip_locked=True)  # a locked row is left to the transaction that holds it
         .cte("harmless")
     )
     judged = update(Upload).where(Upload.file_id == harmless.c.file_id).values(judged_rank=harmless.c.rank)
@@ -37,17 +37,21 @@ def pass_harmless(session: Session, *, types_are_limited: bool) -> None:
 
 
 def uploads_to_judge(session: Session, limit: int) -> Sequence[UUID]:
-    """Uploads to judge. One of each owner comes first, then a second one of each, and so on, so that nobody's uploads hold up
-    another's. One owner's come in random order, so that those that can't be deleted hold up no others; uninspected ones last."""
+    """Uploads to judge: one of each owner first, then a second one of each, and so on.
+
+    So no owner's uploads hold up those of another. The uploads of one owner come in random order, so that those that
+    can't be deleted don't hold up the rest. Uploads whose inspection failed come last.
+    """
     due = select(Upload.file_id).join(File, File.id == Upload.file_id)
     due = due.where(_is_unjudged(), File.state == "stored", ~_awaits_inspection())
     return session.scalars(due.order_by(_was_not_inspected(), _turn()).limit(limit)).all()
 
 
 def sum_older(session: Session, file_id: UUID, session_id: str) -> tuple[int, int]:
-    """Count and bytes of a stored file together with its owner's older ones; ``session_id``: those of this session only.
+    """Count and bytes of a stored file and its owner's older files; ``session_id``, unless empty, names the only session.
 
-    The older ones are those that arrived before: an old upload that was given up, and came after all, pushes nobody out.
+    Older files are those that were stored before. So an old upload that was given up, and whose bytes came after all,
+    doesn't push out files that came before them.
     """
     this = select(File.owner_id, File.stored_at, File.id).where(File.id == file_id).subquery()
     older = [
@@ -64,8 +68,9 @@ def sum_older(session: Session, file_id: UUID, session_id: str) -> tuple[int, in
 def uploads_to_measure(session: Session, stored_after: datetime, limit: int) -> Sequence[UUID]:
     """Multipart uploads whose parts may be larger than was announced, each owner's in turn.
 
-    Also those of clients that sign for themselves, if the file was stored after ``stored_after``: such a client may have begun
-    several for one file, and its links to them last beyond the completion of one.
+    A client that proposed a key may have begun several multipart uploads for one file, and its links to them outlast
+    the completion of one. So its uploads are included until long after the file was stored: if it was stored after
+    ``stored_after``.
     """
     unbounded = or_(Upload.size.is_(None), Upload.client_key.is_not(None))
     open_or_new = or_(
@@ -84,7 +89,7 @@ def overdue_uploads(session: Session, now: datetime, limit: int) -> Sequence[UUI
 
 
 def forget_stored(session: Session, now: datetime) -> None:
-    """Delete expired uploads whose bytes have come, whether or not anybody called `complete`, and were judged."""
+    """Delete expired uploads whose bytes have come and were judged, whether or not a client has called `complete`."""
     judged = (
         File.id == Upload.file_id,
         File.state == "stored",
@@ -92,7 +97,7 @@ def forget_stored(session: Session, now: datetime) -> None:
         ~_was_not_inspected(),  # else it will be judged once more
     )
     stored = select(File.id).where(*judged).exists()
-    # Others will forget those that they hold.
+    # A locked row is left to the transaction that holds it.
     free = select(Upload.file_id).where(Upload.expires_at < now, stored).with_for_update(skip_locked=True)
     session.execute(delete(Upload).where(Upload.file_id.in_(free)).execution_options(synchronize_session=False))
 
@@ -102,7 +107,7 @@ def _turn() -> ColumnElement[int]:
 
 
 def _is_unjudged() -> ColumnElement[bool]:
-    """A link may be used again until it ends: what comes then is another object, to be judged for itself."""
+    """Whether the current object wasn't judged yet. A link may be used again until it ends, and then brings another object."""
     return Upload.judged_rank.is_distinct_from(File.rank)
 
 

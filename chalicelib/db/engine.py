@@ -12,7 +12,7 @@ from sqlalchemy import URL, create_engine, event
 from sqlalchemy import Engine as Engine
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
-from sqlalchemy.orm import Session as Session  # services, which know no SQL, name the type by this module
+from sqlalchemy.orm import Session as Session  # services know no SQL, so they import the type from this module
 
 from chalicelib.db.driver import quote_elements, remember_statements, send_at_once
 from chalicelib.errors import DatabaseUnavailable
@@ -20,18 +20,19 @@ from chalicelib.errors import DatabaseUnavailable
 # Admin shutdown, crash shutdown, cannot connect now, idle in a transaction or in one for too long; class 08 is every connection
 # exception.
 _LOST = ("57P01", "57P02", "57P03", "25P03", "25P04", "08")
-# A transaction of ours waits for nobody but the database. One that says nothing for so long is that of a process that died where
-# no end of its connection is told, as a function does at its timeout; it must not keep its locks from everybody.
+# Our transactions wait for nothing but the database. If one is idle for so long, its process has died without closing
+# the connection, as a Lambda function does at its timeout. Its locks must not block everybody else.
 _IDLE_IN_TRANSACTION_MS = 10_000
-# How much longer than one statement a whole transaction may last, where statements have a limit: less than the gateway waits
-# for a request. PostgreSQL knows such a limit since version 17.
+# How much longer than one statement a whole transaction may last, if statements have a limit. Together that is less
+# than the gateway waits for a request. PostgreSQL has such a limit since version 17.
 _TRANSACTION_GRACE_MS = 2_000
 _SET_TRANSACTION_TIMEOUT = """
 SELECT set_config('transaction_timeout', '{}', false) WHERE current_setting('server_version_num')::int >= 170000"""
-# How long a lock is waited for: less than a function of ours runs, so that it can say so.
+# How long to wait for a lock: less than any of our functions may run, so that the function can still report it.
 LOCK_TIMEOUT_MS = 5_000
 _CONNECT_SECONDS = 25  # Aurora at 0 ACU takes about 15 s to resume
-# The connect timeout is also the socket's: the server's own statement timeout must come first, with its clear answer.
+# The connect timeout is also the socket's. The server's own statement timeout must come first, since its answer is
+# clear.
 _GRACE_SECONDS = 5
 _IDLE_SECONDS = 1.0
 
@@ -47,7 +48,7 @@ def create_catalog_engine(
     """An engine for ``url`` whose pool notices connections that the server has closed.
 
     Args:
-        tls: what the server's certificate is checked with; None for a connection in the clear.
+        tls: what the server's certificate is checked with; None for an unencrypted connection.
         password: called for each new connection, in place of the URL's password: for passwords that expire.
     """
     remember_statements()
@@ -105,8 +106,9 @@ def _note_use(_connection: Any, record: Any) -> None:
 def _check_if_idle(connection: Any, record: Any, _proxy: Any) -> None:
     """Ask a connection that has been idle whether it is still there; the pool replaces it if not.
 
-    SQLAlchemy's own pre-ping asks at every checkout, a round trip that a busy process has no use for: a tenth of a list's
-    time. A server that goes away between two requests of the same second costs the second one a 503.
+    SQLAlchemy's own pre-ping asks at every checkout. A busy process has no use for that round trip, which takes a tenth
+    of a list's time. The price: if the server goes away between two requests of the same second, the second one gets a
+    503.
     """
     if monotonic() - record.info.get("used_at", monotonic()) < _IDLE_SECONDS:
         return
@@ -125,9 +127,10 @@ def sqlstate(error: BaseException | None) -> str:
 def _mark_disconnect(context: ExceptionContext) -> None:
     """Have the pool throw away connections that can't be trusted.
 
-    Those of a server that went away: pg8000's dialect knows only broken sockets. And those of any error that isn't the
-    server's answer: pg8000 converts parameters after it has begun to send (`CoreConnection.execute_unnamed`), so one that
-    can't be converted leaves an answer unread on the line, and the next statement would be given it as its own.
+    If the server went away, a connection is lost, and pg8000's dialect notices only broken sockets. If an error isn't
+    the server's answer, the connection may be out of step: pg8000 converts parameters after it has begun to send
+    (`CoreConnection.execute_unnamed`). One that can't be converted leaves an answer unread, and the next statement
+    would take that answer for its own.
     """
     state = sqlstate(context.original_exception)
     if not state or state.startswith(_LOST):

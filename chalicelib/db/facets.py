@@ -1,4 +1,4 @@
-"""Counting files by what they have in common. Every file that matches is read, once for all facets: a count can't stop early."""
+"""Counting files by what they have in common. Every matching file is read, once for all facets: a count can't stop early."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -24,9 +24,10 @@ FACETS = tuple(_VALUES)
 
 
 def count_files(session: Session, scope: Scope, filters: FileFilters, by: Sequence[str]) -> str:
-    """For each facet its values (``value``, null where a file has none), with ``files`` and ``bytes``: the text of a JSON object.
+    """The values of each facet, with how many ``files`` and ``bytes`` have them: the text of a JSON object.
 
-    The most frequent first, at most a hundred; months in their order.
+    ``value`` is null for files that have none. There are at most a hundred values, the most frequent first; months come
+    the latest first.
     """
     scoped = in_scope(filters, scope)
     if scoped is None:

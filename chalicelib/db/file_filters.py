@@ -51,7 +51,7 @@ class FileFilters:
 
 
 def in_scope(filters: FileFilters, scope: Scope) -> FileFilters | None:
-    """``filters`` narrowed to a scope; None if they ask for another owner's files, of which there are none in it."""
+    """``filters`` narrowed to a scope; None if they ask for another owner's files, since the scope has none of those."""
     if not isinstance(scope, Owner):
         return filters
     return replace(filters, owner_id=scope.user_id) if filters.owner_id in (None, scope.user_id) else None
@@ -76,7 +76,7 @@ _CONDITIONS = {
     "is_mismatch": "is_mismatch = CAST(:is_mismatch AS boolean)",
     "folder": "key ^@ :folder AND strpos(substr(key, length(:folder) + 1), '/') = 0",
     "tags": "tags @> CAST(:tags AS text[])",
-    # Literals, so that the partial index on rare states is seen to fit, whatever the driver does with parameters.
+    # Literals, so that the planner can use the partial index on rare states, whatever the driver does with parameters.
     "state pending": "state = 'pending'",
     "state stored": "state = 'stored'",
     "state deleted": "state = 'deleted'",
@@ -111,7 +111,7 @@ def bound_filters(filters: FileFilters) -> dict[str, Any]:
     if filters.tags:
         bound["tags"] = list(filters.tags)
     for number, wanted in enumerate(filters.metadata):
-        # Times compare in a function of their own, which no index knows.
+        # Times are compared by a function of their own, which no index serves.
         how = "times" if "timestamp_tz" in wanted.path else "values"
         bound[f"metadata {'not ' if wanted.negated else ''}{how} {number}"] = None
         bound[f"metadata_{number}"] = wanted.path

@@ -19,7 +19,7 @@ from chalicelib.db.pages import NO_ITEMS, Order, Page, PageReader, in_utc, page_
 from chalicelib.db.scope import Scope
 from chalicelib.db.search import allow_typos, matching, score
 
-# What lists tell of a file: as `chalicelib.api.schemas.files.FileOut` has it.
+# What lists show of a file: the fields of `chalicelib.api.schemas.files.FileOut`.
 _ITEM = f"""id, bucket, key, version_id, name, size, etag, media_type, detected_media_type, is_mismatch, sha256, state,
     owner_id, session_id, metadata, tags, {in_utc("stored_at")} AS stored_at, {in_utc("created_at")} AS created_at,
     {in_utc("updated_at")} AS updated_at"""
@@ -66,10 +66,10 @@ SORTS = tuple(_SORTS)
 def list_files(session: Session, scope: Scope, filters: FileFilters, sort: str, limit: int, cursor: str | None) -> Page:
     """A page of the files that match ``filters``, in the order ``sort`` (one of `SORTS`, or `RELEVANCE`); ties go by id.
 
-    Files that come or go while a client pages shift nothing.
+    A file that comes or goes between two pages doesn't shift the others.
 
     Raises:
-        InvalidCursor: the cursor is not one of this list, these filters and this order.
+        InvalidCursor: the cursor belongs to another list, other filters or another order.
     """
     scoped = in_scope(filters, scope)
     if scoped is None:
@@ -107,9 +107,9 @@ def is_any_stored(session: Session, scope: Scope, filters: FileFilters) -> bool:
 def page_statements(
     filters: FileFilters, sort: str, after: Sequence[Any] | None
 ) -> Iterator[tuple[TextClause, dict[str, Any]]]:
-    """The statements of a page behind the row ``after`` (sort value, id), to be run until there are enough rows.
+    """The statements of a page after the row ``after`` (sort value, id), to be run until there are enough rows.
 
-    One statement, or two where the sort value may be missing. The bounds of `PageReader` are left to bind.
+    There is one statement, or two where the sort value may be missing. `PageReader` binds the remaining parameters.
     """
     bound = bound_filters(filters)
     names, values = tuple(bound), {name: value for name, value in bound.items() if value is not None}
@@ -144,7 +144,7 @@ def _statement(names: tuple[str, ...], sort: str, has_value: bool | None, contin
 
 
 def _search(session: Session, filters: FileFilters, limit: int, cursor: str | None) -> Page:
-    """The best matches first. All that match are scored and sorted before any is left out."""
+    """A page of the best matches. Every match is scored and sorted before the page is cut."""
     order = Order(f"search {filters}", "score", int, descending=True)
     after = order.place_in(cursor) if cursor else None
     bound = bound_filters(filters)

@@ -36,7 +36,7 @@ ORDER BY id LIMIT :limit
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """What a key with slashes looks like: all files in a bucket whose keys start with ``prefix``."""
+    """All files in a bucket whose keys start with ``prefix``."""
 
     bucket: str
     prefix: str

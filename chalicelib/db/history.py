@@ -14,10 +14,11 @@ from chalicelib.db.pages import Page, PageReader, in_utc, page_statement
 from chalicelib.db.scope import IN_SCOPE, Scope, bound_owner
 from chalicelib.errors import InvalidCursor
 
-# Which versions at a location that a file had are its own: the one that it left there, and those that rank below that one, by
-# what is known of it by now. S3 stored none of them later; that is compared too, because what we observed ourselves ranks low.
-# At the location that is still the file's, all are its own. Without version ids the row may hold another object by now: its
-# ETag tells.
+# Which versions at one of a file's locations belong to it. At its present location, all do. At an earlier one, these
+# do: the version that the file left there, and the versions that rank below it and were stored no later. Both are
+# compared, because an observation ranks low. The rank is looked up anew each time, because the event of the version may
+# have raised it. Without version ids, the row may hold another object by now, so its ETag is compared. If it isn't
+# known what the file left, only the time decides.
 _BELONGS = """(
     CAST(:until AS timestamptz) IS NULL
     OR CASE WHEN CAST(:left_version AS text) IS NULL THEN coalesce(v.stored_at <= CAST(:until AS timestamptz), true)
@@ -29,7 +30,8 @@ _BELONGS = """(
 
 _CURRENT_VERSION = f"(SELECT now.version_id FROM ({current_version(':bucket', ':key')}) AS now)"  # noqa: S608 - no values
 
-# A row without a put is only the tombstone of a version whose put never came, and "*" that of a whole key.
+# A row without a put is only the tombstone of a version whose put never came. The row "*" is the tombstone of a whole
+# key.
 _VERSIONS = page_statement(
     f"""version_id, is_current, is_delete_marker, removed, size, etag, media_type, inspection, inspection_problem,
         {in_utc("stored_at")} AS stored_at""",
@@ -62,7 +64,8 @@ _EVENTS = page_statement(
 """,
 )
 
-# The newest object of each key, and the markers above it, all of them alive: removing those makes it the current one again.
+# The newest object of each key, and the markers above it, all of them alive. Removing the markers makes the object
+# current again.
 _UNINSPECTED = "(v.inspect_after IS NOT NULL OR v.inspect_problem IS NOT NULL)"
 _MISMATCH = "coalesce(CAST(v.inspection -> 'is_mismatch' AS boolean), false)"
 _HIDDEN = text(
@@ -81,7 +84,7 @@ CROSS JOIN LATERAL (
 
 
 def hidden_objects(session: Session, locations: Sequence[Location]) -> dict[Location, HiddenObject]:
-    """What could be brought back at these locations; those where S3 holds no version are left out."""
+    """The objects that could be restored at these locations. Locations where S3 holds no object are left out."""
     bound = {"buckets": [bucket for bucket, _ in locations], "keys": [key for _, key in locations]}
     return {
         locations[row.place - 1]: HiddenObject(
@@ -102,8 +105,8 @@ def hidden_objects(session: Session, locations: Sequence[Location]) -> dict[Loca
     }
 
 
-# Removals count, too: without versions, what is put again must outrank what took the last one away. Those by version id
-# don't: they have a rank above everything, and concern one version only.
+# Removals count, too: without versions, an object that is put again must outrank the removal of the last one. Removals
+# by version id don't count: they rank above everything, and concern one version only.
 _CURRENT = text(
     """
 SELECT {current} AS version_id,
@@ -137,7 +140,8 @@ def versions_of(session: Session, scope: Scope, file_id: UUID, limit: int) -> li
     return found
 
 
-# The file's own location, and those that it had before, each once: it may have come back. ``left_…`` is what it left there last.
+# The file's present location and its earlier ones, each once: a file may have come back. ``left_…`` is what it last
+# left there.
 _LOCATIONS_OF = text(f"""
 WITH mine AS (SELECT * FROM files WHERE id = CAST(:file_id AS uuid) AND {IN_SCOPE})
 SELECT DISTINCT ON (a.until, a.bucket, a.key) a.bucket, a.key, nullif(a.until, 'infinity') AS until,
@@ -167,7 +171,7 @@ WHERE v.bucket = :bucket AND v.key = :key AND v.version_id = :version_id
 
 
 def find_version(session: Session, scope: Scope, file_id: UUID, version_id: str) -> ObjectVersion | None:
-    """A version of a file that S3 holds, at its location or at one that it had; ``null`` is the one from before versioning."""
+    """A version of a file that S3 holds, at its present or an earlier location; ``null`` is the one from before versioning."""
     wanted = "" if version_id == "null" else version_id
     for location in _locations(session, scope, file_id):
         row = session.execute(_VERSION, {**location, "version_id": wanted}).one_or_none()
@@ -186,7 +190,7 @@ def list_versions(session: Session, scope: Scope, file_id: UUID, limit: int, cur
 
 
 def list_events(session: Session, scope: Scope, file_id: UUID, limit: int, cursor: str | None) -> Page:
-    """A page of a file's events, in the order in which they happened, not that in which they arrived.
+    """A page of a file's events, in the order in which they happened, not in the order in which they arrived.
 
     Raises:
         InvalidCursor: the cursor is not one of this list.
@@ -194,7 +198,7 @@ def list_events(session: Session, scope: Scope, file_id: UUID, limit: int, curso
     return _page(session, _EVENTS, "events", _locations(session, scope, file_id)[::-1], limit, cursor)
 
 
-# The parameters that the statements above take of a location.
+# What the statements above need to know of a location, as parameters.
 _Bound = Mapping[str, Any]
 
 

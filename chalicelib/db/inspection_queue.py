@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 from chalicelib.catalog.changes import InspectionRequest
 from chalicelib.db.locks import lock_keys
 
-# How long a claim keeps others away: longer than any Lambda of ours runs, so a crashed claimant's work is taken over.
+# How long a claim lasts: longer than any function that inspects may run. So the work of a process that died is taken
+# over.
 _LEASE = timedelta(minutes=5)
 MAX_TRIES = 8
 _UNFINISHED = "No try to inspect it came to an end."
@@ -39,8 +40,8 @@ class Finding:
     Attributes:
         inspection, media_type, size: what was found.
         retry_at: when to try again.
-        problem: why it failed. Without ``retry_at`` it is given up.
-        is_try: it was really tried, and not only put off.
+        problem: why the inspection failed. Without ``retry_at`` it is given up.
+        is_try: False if the inspection was only put off.
     """
 
     claim: Claim
@@ -84,7 +85,8 @@ _CLAIM_ONE = text(
     _CLAIM.format(direction="ASC", condition="AND bucket = :bucket AND key = :key AND version_id = :version_id")
 )
 
-# The rank guards: if another put came under the same version id meanwhile, what was found belongs to the older one.
+# The rank is compared, because another put may have come under the same version id meanwhile. What was found isn't
+# about that one.
 _SAVE = text("""
 WITH found AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(CAST(:findings AS jsonb)) AS f (
@@ -102,7 +104,7 @@ WITH found AS MATERIALIZED (
         v.inspection ->> 'detected_media_type' AS detected_media_type,
         coalesce(CAST(v.inspection -> 'is_mismatch' AS boolean), false) AS is_mismatch
 ), judged_anew AS (
-    -- What had been judged without it: see chalicelib/services/enforcement.py.
+    -- Uploads that were judged without this finding: see chalicelib/services/upkeep/judging.py.
     UPDATE uploads AS u SET judged_rank = NULL
     FROM saved AS s JOIN files AS f ON f.bucket = s.bucket AND f.key = s.key
     WHERE u.file_id = f.id AND u.judged_rank = s.put_rank
@@ -148,7 +150,7 @@ def request_given_up(session: Session, now: datetime, limit: int) -> int:
 
 
 def claim_version(session: Session, now: datetime, version: InspectionRequest) -> list[Claim]:
-    """Take one version that is due, as `claim_due` does."""
+    """Claim one version if it is due, as `claim_due` does."""
     row = session.execute(
         _CLAIM_ONE,
         {
@@ -166,9 +168,9 @@ def claim_version(session: Session, now: datetime, version: InspectionRequest) -
 
 
 def claim_due(session: Session, now: datetime, limit: int, newest_first: bool = False) -> list[Claim]:
-    """Take up to ``limit`` versions that are due; nobody else gets them for five minutes.
+    """Claim up to ``limit`` versions that are due; nobody else gets them for five minutes.
 
-    One that was claimed `MAX_TRIES` times is given up, and says so, whatever happened to its claimants.
+    A version that was claimed `MAX_TRIES` times is given up, and its problem says so, even if every claimant has died.
     """
     statement = _CLAIM_NEWEST if newest_first else _CLAIM_OLDEST
     values = {"now": now, "limit": limit, "most_tries": MAX_TRIES, "lease_end": now + _LEASE, "unfinished": _UNFINISHED}

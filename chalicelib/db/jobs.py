@@ -1,4 +1,4 @@
-"""The jobs table, which is its own queue: whoever runs a job moves its ``run_after`` on.
+"""The jobs table, which is its own queue: the process that runs a job moves its ``run_after`` on.
 
 Commands, progress and results are kept as JSON documents of the types in `chalicelib.catalog.commands`.
 """
@@ -30,7 +30,7 @@ _ITEM = f"""id, kind, state, coalesce(CAST(progress ->> 'done' AS bigint), 0) AS
 
 @dataclass(frozen=True, slots=True)
 class ClaimedJob:
-    """A job that this process may work on, with its owner's role as it is by now.
+    """A job that this process may work on, with its owner's present role.
 
     ``tries``: how often it was claimed since it last made progress. Its documents are read by `read_command` and `read_progress`.
     """
@@ -52,7 +52,7 @@ def add_job(session: Session, owner_id: UUID, role: Role, command: Command, now:
         owner_id=owner_id,
         kind=kind,
         state="queued",
-        command=written(command) | {"role": role},  # read by the release before this one, should it come back
+        command=written(command) | {"role": role},  # the previous release reads it, if it should be deployed again
         progress={},
         run_after=now,
         created_at=now,
@@ -80,7 +80,7 @@ def find_job(session: Session, scope: Scope, job_id: UUID, *, lock: bool = False
 
 
 def request_cancellation(session: Session, job: Job, now: datetime) -> None:
-    """Have whoever runs the job next end it."""
+    """Ask that a job be cancelled: the process that runs it next ends it."""
     job.cancel_requested, job.updated_at = True, now
     if job.state == "queued":
         job.run_after = now
@@ -94,7 +94,7 @@ def find_due_jobs(session: Session, now: datetime, limit: int) -> Sequence[UUID]
 
 
 def claim_job(session: Session, job_id: UUID, now: datetime, until: datetime) -> ClaimedJob | None:
-    """Take a job until then, if it is due and nobody else is at it."""
+    """Claim a job until ``until``, if it is due and no other process is working on it."""
     job = session.scalar(
         select(Job).where(Job.id == job_id, Job.state.in_(OPEN), Job.run_after <= now).with_for_update(skip_locked=True)
     )
@@ -129,8 +129,10 @@ def read_progress(job: ClaimedJob) -> Progress:
 def save_progress(
     session: Session, job_id: UUID, progress: Progress, now: datetime, until: datetime | None = None
 ) -> bool | None:
-    """Note how far a running job is and, with ``until``, go on holding it. Returns whether it is to be cancelled; None: somebody
-    else has ended it.
+    """Note how far a running job is and, with ``until``, extend the claim on it.
+
+    Returns:
+        Whether the job is to be cancelled; None if another process has ended it.
     """
     values: dict[str, Any] = {"progress": written(progress), "updated_at": now}
     if until is not None:
@@ -149,7 +151,7 @@ def end_job(
     result: JobResult | None = None,
     **values: Any,
 ) -> None:
-    """Note how a running job ended, or for how long it rests. Without ``progress`` that stays as it is."""
+    """Note how a running job ended, or when it goes on. Without ``progress``, the progress noted before stays."""
     documents = {"progress": progress, "result": result}
     values |= {name: written(value) for name, value in documents.items() if value is not None}
     mine = update(Job).where(Job.id == job_id, Job.state == "running")
@@ -164,13 +166,13 @@ def find_moving(session: Session, file_ids: Collection[UUID]) -> set[UUID]:
 
 
 def written(value: Any) -> dict[str, Any]:
-    """A command, progress or a result as the table keeps it: as JSON, without what is as by default."""
+    """A command, progress or a result as the table keeps it: JSON, without the fields that have their default."""
     document: dict[str, Any] = _adapter(type(value)).dump_python(value, mode="json", exclude_defaults=True)
     return document
 
 
 def _adapter(kind: type[Any]) -> "TypeAdapter[Any]":
-    """Built at its first use: most processes run no job."""
+    """The adapter of a type, built at its first use: most processes run no job."""
     if kind not in _ADAPTERS:
         _ADAPTERS[kind] = TypeAdapter(kind)
     return _ADAPTERS[kind]

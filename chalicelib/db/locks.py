@@ -1,7 +1,7 @@
 """Locks, taken in one order everywhere, so that no two transactions wait for each other in a circle:
 
 1. sessions;
-2. keys, in the order of their stripes: whoever writes ``object_versions``, or more than one file;
+2. keys, in the order of their stripes, to write ``object_versions`` or more than one file;
 3. rows of versions, then of files, in the order of their ids;
 4. usage, which the triggers on files lock in the order of its key, at the end of each statement;
 5. rows of uploads.
@@ -17,7 +17,8 @@ from sqlalchemy.orm import Session
 from chalicelib.db.models import File
 
 # A lock for every key of a batch of thousands would overflow the server's lock table (64 × max_connections by default),
-# so keys share stripes. 256 of them let eight small batches rarely meet, and bound what one large batch holds.
+# so keys share stripes. With 256 of them, eight small batches rarely meet, and one large batch holds no more than 256
+# locks.
 STRIPES = 256
 # First half of the two-part advisory key: Landfall's key stripes, apart from anyone else's advisory locks.
 _NAMESPACE = 0x1A4DFA11
@@ -33,8 +34,8 @@ def lock_keys(session: Session, names: Iterable[tuple[str, str]]) -> None:
     """Wait for, then hold until the end of the transaction, the locks of these (bucket, key) pairs.
 
     Every writer of ``object_versions`` or of a file's current version takes them first, all at once and in ascending
-    order: two writers then never wait for each other in a circle, and whoever holds a key sees all that was committed
-    for it, because READ COMMITTED gives each later statement a fresh snapshot.
+    order. So two writers never wait for each other in a circle. And the holder of a key sees all that was committed for
+    it, because READ COMMITTED gives each later statement a fresh snapshot.
     """
     stripes = sorted({_stripe(name) for name in names})
     if stripes:
@@ -42,14 +43,15 @@ def lock_keys(session: Session, names: Iterable[tuple[str, str]]) -> None:
 
 
 def wait_at_most(session: Session, milliseconds: int) -> None:
-    """Give up waiting for a lock after so long, until the transaction ends."""
+    """Limit how long this transaction waits for a lock from now on."""
     session.execute(_WAIT, {"milliseconds": str(milliseconds)})
 
 
 def lock_files(session: Session, file_ids: Collection[UUID], also: Iterable[tuple[str, str]] = ()) -> None:
-    """Wait for these files: for their keys, as recording does, then for their rows.
+    """Lock these files: first their keys, as recording does, then their rows.
 
-    ``also``: further keys that this transaction is going to record. A file may have moved since they were read.
+    ``also``: further keys that this transaction is going to record. They differ from the files' keys if a file has
+    moved.
     """
     rows = session.execute(select(File.bucket, File.key).where(File.id.in_(file_ids)))
     lock_keys(session, [*((row.bucket, row.key) for row in rows), *also])
@@ -58,7 +60,7 @@ def lock_files(session: Session, file_ids: Collection[UUID], also: Iterable[tupl
 
 
 def lock_free_keys(session: Session, names: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Hold the locks of those of these keys that nobody else holds, and say which they are. Waits for nobody."""
+    """Lock those of these keys that nobody else holds, without waiting for any; returns which they are."""
     names = set(names)
     stripes = sorted({_stripe(name) for name in names})
     got = set(session.scalars(_TRY_LOCK, {"namespace": _NAMESPACE, "stripes": stripes}))

@@ -44,7 +44,7 @@ class SchemaStatus:
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Bring the schema to ``revision`` (``head``: the newest that this code knows), and this year's partitions.
+    """Bring the schema to ``revision`` (``head``: the newest that this code knows), and make the partitions that are due.
 
     All in one transaction: a migration that fails leaves the schema as it was.
 

@@ -24,8 +24,9 @@ from chalicelib.ids import uuid7
 
 
 def hold_key(session: Session, file: File, key: str, name: str, now: datetime) -> UUID:
-    """Hold a key for a file with a placeholder, and return its id. A tombstone with nothing to restore gives way, and so does one
-    that this very file left there.
+    """Hold a key for a file with a placeholder; returns the placeholder's id.
+
+    A tombstone gives way if nothing of it can be restored, or if this file left it there.
 
     Raises:
         Conflict: there is something at the key.
@@ -47,11 +48,13 @@ def hold_key(session: Session, file: File, key: str, name: str, now: datetime) -
 def exchange(
     session: Session, command: Move, copied: File, ours: Collection[str | None], observed: ObjectChange, now: datetime
 ) -> File | None:
-    """Give a file its new key, if it is still as it was ``copied``; returns what it was until now, else None.
+    """Give a file its new key, if it is still the object that was ``copied``; returns the file as it was before, else None.
 
-    The file takes the placeholder's place. A tombstone that nobody owns takes the file's old key. The copy is recorded.
+    The file replaces the placeholder. A tombstone that belongs to nobody takes the file's old key. The copy is
+    recorded.
 
-    ``ours``: version ids that the placeholder may have, since this job made them; None: no object of it was recorded yet.
+    ``ours``: the version ids that the placeholder may have, because this job made them, and None: nothing was recorded
+    yet.
 
     Raises:
         NotFound: the file was deleted. Conflict: something else came to the new key meanwhile.
@@ -77,7 +80,7 @@ def exchange(
 
 
 def _new_name(command: Move, file: File) -> str:
-    """As the command says; else as the key is called, if that was so, whatever it is called by now."""
+    """The command's name; without one, the new key's if the file is named after its old key, else the present name."""
     if command.name is not None:
         return command.name
     return display_name(command.key) if file.name == display_name(file.key) else file.name
@@ -92,6 +95,6 @@ def _tombstone(file: File, now: datetime) -> dict[str, Any]:
 
 
 def drop_placeholder(session: Session, placeholder: UUID) -> None:
-    """Give a key up, unless an object has come there meanwhile: it is somebody's, and its row stays."""
+    """Give a key up. If an object has come there meanwhile, the row stays, because the object belongs to somebody else."""
     pending = models.File.id == placeholder, models.File.state == "pending"
     session.execute(delete(models.File).where(*pending))

@@ -1,7 +1,7 @@
-"""Pages of lists. Each starts after the last row of the one before, however deep, in one step into an index.
+"""Pages of lists. Each starts after the last row of the page before, however deep, with one index lookup.
 
-Postgres writes a page as the JSON text that goes out, and nothing decodes it on the way: the driver decodes 1,600 values in 4 ms,
-and the same as one text in 0.2 ms.
+Postgres writes a page as the JSON text that goes out, and nothing decodes it on the way. The driver takes 4 ms for
+1,600 values, and 0.2 ms if they come as one text.
 """
 
 import json
@@ -20,8 +20,8 @@ from chalicelib.errors import InvalidCursor
 
 _INT64 = 1 << 63
 
-# A Lambda answers with 6 MB at most, in JSON around the JSON of the page: there a letter beyond ASCII may take three times its
-# bytes, a quotation mark twice.
+# A Lambda function answers with 6 MB at most. Its answer has the page's JSON as a JSON string, in which a letter beyond
+# ASCII may take three times its bytes, and a quotation mark twice.
 MAX_BYTES = 2_000_000
 
 
@@ -53,8 +53,8 @@ def page_statement(item: str, place: Sequence[str], rows: str) -> TextClause:
     return text(_PAGE.format(item=item, place=", ".join(place), rows=rows))
 
 
-# A window without an order takes the rows as they come. OFFSET 0 has each row written once: Postgres would otherwise write it
-# for its length, and again for its text.
+# A window without an order takes the rows as they come. OFFSET 0 makes Postgres write each row as JSON once, instead of
+# once for its length and again for its text.
 _PAGE = """
 SELECT count(*) AS found, count(*) FILTER (WHERE fits) AS kept, coalesce(max(bytes) FILTER (WHERE fits), 0) AS bytes,
     string_agg(item, ',') FILTER (WHERE fits) AS items,
@@ -72,8 +72,9 @@ FROM (
 
 
 class PageReader:
-    """Reads a page from one or several `page_statement`s: at most ``limit`` rows, and `MAX_BYTES` of them, but at least one if
-    there is one.
+    """Reads a page from one or several `page_statement`s.
+
+    A page has up to ``limit`` rows and `MAX_BYTES` bytes, but always the first row, if there is one.
     """
 
     def __init__(self, session: Session, limit: int) -> None:
@@ -84,7 +85,7 @@ class PageReader:
         self._place: list[Any] = []
 
     def read(self, statement: TextClause, parameters: Mapping[str, Any]) -> None:
-        """Add the rows of a statement. ``is_full`` afterwards: there are further ones. ``count``: how many were added so far."""
+        """Add the rows of a statement. Then ``is_full`` says whether there are more, and ``count`` how many rows were added."""
         room = self._limit - self.count
         bounds = {"limit": room + 1, "room": room, "bytes_left": MAX_BYTES - self._bytes}
         bounds["at_least"] = 0 if self.count else 1
@@ -105,8 +106,8 @@ class PageReader:
 class Order:
     """Order by ``column``, then by ``id``; both ascending or both descending, so that one index serves both.
 
-    ``column`` may be ``id`` itself. ``kind`` is what its values are in Python; a ``nullable`` one may be null in cursors.
-    ``scope`` says which list this is (resource, filters): cursors of another list are refused.
+    ``column`` may be ``id`` itself. ``kind`` is the Python type of its values; a ``nullable`` column may be null in
+    cursors. ``scope`` says which list this is (resource, filters): cursors of another list are refused.
     """
 
     scope: str
@@ -128,7 +129,7 @@ class Order:
         """The sort value and the id in a cursor of this list.
 
         Raises:
-            InvalidCursor: it is none, or one of another list. Whatever a client makes up ends here.
+            InvalidCursor: it is no cursor, or belongs to another list.
         """
         value, identifier = decode_values(cursor, self._fingerprint, 2)
         try:

@@ -6,8 +6,8 @@ from sqlalchemy import Connection, text
 
 _MONTHS_BACK, _MONTHS_AHEAD = 1, 3
 
-# A month's rows may have come before its partition (the maintenance schedule stood still for months): they wait in the
-# default partition, which refuses a sibling that should hold them, so they move first.
+# If the maintenance schedule stood still for months, rows of a month may have come before its partition. They wait in
+# the default partition. As long as they are there, Postgres refuses the new partition, so they are moved first.
 _MOVE = """
 WITH moved AS (DELETE FROM file_events_default WHERE event_time >= :start AND event_time < :stop RETURNING *)
 INSERT INTO {name} OVERRIDING SYSTEM VALUE SELECT * FROM moved

@@ -5,8 +5,9 @@
 3. `_PURGE`: only if the batch purges whole keys.
 4. `_CURRENT`: the current version of every key touched, from what is now in the table.
 
-Step 4 must be a statement of its own. In one big statement with step 2 it would read a snapshot taken before the locks
-were granted, and of two batches that each add a version to one key both could miss the other's.
+Each step must be a statement of its own, because a statement sees only what was committed, or written by earlier steps,
+when it began. If step 4 waited for the locks itself, two batches that each add a version to one key could both miss the
+other's. And in one statement with step 2, it would not see what step 2 writes.
 """
 
 import json
@@ -50,12 +51,12 @@ class Recorded:
 # The guarded upsert: a maximum by rank, taken apart for puts and removals. Greatest-rank-wins is commutative,
 # associative and idempotent, so neither order nor repetition of batches matters. A put's payload travels with its rank.
 # A removal that arrives first stays as a tombstone: the late put is merged, but doesn't outrank it.
-# The purge's row ("*") is read here too, so that a put older than a purge seen earlier comes in dead.
-# Of several changes of one version, `fold` has marked one to lead: ON CONFLICT may meet each row once only.
-# Lookups in big tables are correlated subqueries here and in step 4, not joins: they can only run as one index probe for
-# each key, while for a join a planner with stale statistics may choose to read the whole table.
-# What inspection found outlives a put of the very same bytes (the event of an upload that we recorded ourselves),
-# but is asked for again: the headers may differ.
+# The purge's row ("*") is read here too, so that a put older than a known purge is recorded as removed.
+# Of several changes of one version only one leads (see `_merge_row`), because ON CONFLICT may meet each row only once.
+# Lookups in big tables are correlated subqueries here and in step 4, not joins. They can only run as one index probe
+# for each key. For a join, a planner with stale statistics may choose to read the whole table.
+# What inspection found is kept when the same bytes are put again, as by the event of an upload that we recorded
+# ourselves. The inspection is requested again nevertheless, because the headers may differ.
 _MERGE = text("""
 WITH incoming AS MATERIALIZED (
     SELECT * FROM json_to_recordset(CAST(:changes AS json)) AS i (
@@ -116,7 +117,7 @@ JOIN recorded AS r ON r.bucket = i.bucket AND r.key = i.key AND r.rank = i.rank 
 LEFT JOIN merged AS m ON m.bucket = i.bucket AND m.key = i.key AND m.version_id = i.version_id
 """)
 
-# Step 2 looked at purges of earlier batches; this carries the purges of this batch to the versions already there.
+# Step 2 applied the purges of earlier batches; this applies the purges of this batch to the versions already there.
 _PURGE = text("""
 UPDATE object_versions AS v SET removal_rank = p.removal_rank
 FROM object_versions AS p

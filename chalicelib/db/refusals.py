@@ -13,7 +13,7 @@ from chalicelib.errors import Conflict, Contention, DatabaseUnavailable, Landfal
 ResultT = TypeVar("ResultT")
 
 _DEADLOCK = ("40001", "40P01")
-_LOCKED = "55P03"  # a lock was not to be had in time
+_LOCKED = "55P03"  # a lock was not granted in time
 _CANCELLED = "57014"  # statement timeout
 _DISK_FULL = "53100"
 _OVERLOADED = ("53", _CANCELLED)  # out of resources
@@ -46,8 +46,10 @@ def meaningful_refusals() -> Iterator[None]:
 
 
 def once_more_after_deadlock(work: Callable[[], ResultT]) -> ResultT:
-    """Do some work, which is one transaction, and do it once more if the server ended it because of a deadlock: the transaction
-    that it met has gone on by then."""
+    """Do some work, which is one transaction, and do it once more if the server ended it because of a deadlock.
+
+    By then the transaction that it met has gone on.
+    """
     try:
         return work()
     except DBAPIError as error:
@@ -57,7 +59,7 @@ def once_more_after_deadlock(work: Callable[[], ResultT]) -> ResultT:
 
 
 def is_contention(error: BaseException) -> bool:
-    """Whether others stood in the way of a transaction, or it took too long: nothing is wrong with what it was to do."""
+    """Whether a transaction failed only because others stood in its way, or because it took too long."""
     state = sqlstate(error.orig) if isinstance(error, DBAPIError) else ""
     return state in _DEADLOCK or state in (_LOCKED, _CANCELLED)
 
@@ -79,13 +81,13 @@ def _meaning(error: DBAPIError) -> LandfallError | None:
     if state.startswith(_OVERLOADED):
         return DatabaseUnavailable("The database took too long.")
     if error.statement is None:
-        # Not a statement of ours but a connection (or a commit) was refused: wrong password, no such database, …
+        # No statement was refused but a connection (or a commit): wrong password, no such database, …
         return DatabaseUnavailable("The database accepts no connection.")
     return None
 
 
 def _is_deletion(error: DBAPIError) -> bool:
-    # One SQLSTATE for both directions, and the detail that tells them apart is localised: the statement isn't.
+    # Both directions have one SQLSTATE, and the detail that tells them apart is localised. So we look at the statement.
     return (error.statement or "").lstrip().upper().startswith("DELETE")
 
 

@@ -1,12 +1,13 @@
-"""The two database roles of a deployment of its own: `landfall_owner` owns the tables, `landfall_app` works with them.
+"""The two database roles of a deployment: `landfall_owner` owns the tables, `landfall_app` works with them.
 
-The one that works may not change the schema, and row-level security holds for it, as it never does for an owner.
+`landfall_app` may not change the schema. Row-level security holds for it, as it never does for an owner.
 """
 
 from sqlalchemy import Connection, text
 
-# `rds_iam` is RDS's: its members, and their members too, log in with signed tokens and no longer with a password. So the
-# master user must not become a member of these roles. Elsewhere there is none, and nothing to grant.
+# `rds_iam` is a role of RDS: its members, and their members too, log in with signed tokens and no longer with a
+# password. So the master user must not become a member of these roles. Other servers don't have `rds_iam`, so nothing
+# is granted there.
 _STATEMENTS = (
     """
 DO $$

@@ -1,4 +1,4 @@
-"""Whose rows a query is about. Queries over what belongs to somebody take one of these, so that none is written without."""
+"""Whose rows a query is about. Every query over rows with owners takes a scope, so that none is written without one."""
 
 from dataclasses import dataclass
 from uuid import UUID

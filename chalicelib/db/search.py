@@ -1,9 +1,9 @@
 """Full-text and typo-tolerant search: keeping its table, and reading it.
 
-``words`` is for similarity by trigrams, ``document`` for whole words. Both hold a file's name, key, tags, and the texts and
-numbers of its metadata. A search is a set of terms; a file matches if each begins a word of its document, or is similar to
-some of its words. Its score adds both up, in millionths and as a whole number, so that equal scores are equal and a cursor
-can continue.
+``words`` is for similarity by trigrams, ``document`` for whole words. Both hold a file's name, key, tags, and the texts
+and numbers of its metadata. A search is a set of terms. A file matches if each term begins a word of its document, or
+is similar to some of its words. Its score adds both up. It is a whole number, in millionths, so that equal scores are
+exactly equal and a cursor can continue after one.
 """
 
 import re
@@ -16,8 +16,9 @@ from sqlalchemy.orm import Session
 MAX_TERMS = 8
 _TERM = re.compile(r"[^\W_]+")
 
-# Claimed first, in a statement of its own: what the second one reads is then at least as new as any change whose place in the
-# queue is claimed here. Rows that somebody is changing are left to them, so that nobody waits for anybody in a circle.
+# The queue's rows are claimed first, in a statement of their own. What `_INDEX` reads is then at least as new as every
+# change that queued one of them. Rows that other transactions are changing are left out, so that nobody waits for them
+# in a circle.
 _CLAIM = text("""
 SELECT q.file_id FROM search_queue AS q JOIN files AS f ON f.id = q.file_id
 ORDER BY q.file_id DESC LIMIT :limit
@@ -62,10 +63,10 @@ def index_files(session: Session, limit: int) -> int:
 
 
 def allow_typos(session: Session, terms: Sequence[str]) -> None:
-    """Set how similar words must be for `matching` in this transaction; Postgres itself says 0.6.
+    """Set how similar words must be for `matching` in this transaction; the default of Postgres is 0.6.
 
-    One wrong letter costs a long word three of its trigrams, and a short one most of them: there a lower threshold would
-    find everything that begins alike.
+    One wrong letter costs a word about three of its trigrams, which is most of those of a short word. A threshold that
+    allows for this in short words would find everything that begins alike.
     """
     threshold = _SIMILAR if min(map(len, terms)) >= _LONG else _SIMILAR_IF_SHORT
     session.execute(_SET_THRESHOLD, {"threshold": str(threshold)})
@@ -86,10 +87,11 @@ def bound_terms(terms: Sequence[str]) -> dict[str, str]:
 
 @lru_cache(maxsize=MAX_TERMS + 1)
 def matching(count: int) -> str:
-    """The condition on ``file_search AS s``, for so many terms: each begins a word, or is similar to some.
+    """The condition on ``file_search AS s`` for ``count`` terms: each begins a word, or is similar to some words.
 
-    `%>` is similarity to the nearest words, which an index knows; the driver wants the percent sign twice. Trigrams know
-    letters by the server's own locale, which may be ASCII alone; the beginnings of words know them all.
+    `%>` is similarity to the nearest words, which an index serves; the driver wants the percent sign twice. Trigrams
+    take letters from the server's locale, which may be ASCII only. The search for beginnings of words knows all
+    letters.
     """
     return " AND ".join(
         f"(s.document @@ to_tsquery('simple', :prefix_{number}) OR s.words %%> :term_{number})"
@@ -99,7 +101,7 @@ def matching(count: int) -> str:
 
 @lru_cache(maxsize=MAX_TERMS + 1)
 def score(count: int) -> str:
-    """How well a row of ``file_search AS s`` fits: whole words count more than similar ones, and a name is short."""
+    """How well a row of ``file_search AS s`` fits. Whole words count more than similar ones, and more in a short document."""
     similar = " + ".join(f"word_similarity(:term_{number}, s.words)" for number in range(count))
     whole = "ts_rank(s.document, to_tsquery('simple', :whole), 1)"
     return f"CAST(1000000 * (({similar}) / {count} + {whole}) AS bigint)"

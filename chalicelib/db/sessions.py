@@ -52,10 +52,10 @@ def find_limits(session: DatabaseSession, owner: Owner, session_id: str) -> dict
 def add_session(
     session: DatabaseSession, owner: Owner, session_id: str | None, values: Mapping[str, Any], now: datetime
 ) -> tuple[Session, bool] | None:
-    """The owner's session of this id, and whether it is new. One that was there already is left as it is.
+    """The owner's session of this id, and whether it is new. A session that was there already is left as it is.
 
-    However many transactions add the same id at once, one of them makes it and all get it. Without ``session_id`` the
-    row's own id becomes it. None: others kept adding and deleting it.
+    If several transactions add the same id at once, one of them makes the session and all get it. Without
+    ``session_id``, the row's own id is taken. The result is None if others kept adding and deleting the session.
     """
     identifier = uuid7(now)
     session_id = session_id or str(identifier)
@@ -65,8 +65,8 @@ def add_session(
     for _ in range(_TRIES):
         if created := session.scalar(statement):
             return created, True
-        # The insert has waited for whoever was creating it, so this statement's snapshot shows it; unless it was
-        # deleted in between. Locked, so that it is still there when the caller's files refer to it.
+        # The insert has waited for the transaction that created the session, so this statement sees it, unless it was
+        # deleted in between. It is locked, so that it is still there when the caller's files refer to it.
         if existing := session.scalar(_query(owner, session_id).with_for_update(read=True, key_share=True)):
             return existing, False
     return None
@@ -80,13 +80,13 @@ def change_session(session: DatabaseSession, found: Session, changes: Mapping[st
 
 
 def delete_session(session: DatabaseSession, found: Session) -> None:
-    """Delete a session. Its foreign key takes it from its files, in whatever order: so these are locked first."""
+    """Delete a session. The foreign key takes it from its files in no certain order, so the files are locked first."""
     its = File.owner_id == found.owner_id, File.session_id == found.session_id
     lock_files(session, session.scalars(select(File.id).where(*its)).all())
     session.execute(delete(Session).where(Session.id == found.id))
 
 
-# The model's attribute: ``metadata`` itself belongs to SQLAlchemy there.
+# The model's attribute has another name, because SQLAlchemy uses ``metadata`` itself.
 _ATTRIBUTES = {"metadata": "metadata_"}
 
 

@@ -36,7 +36,7 @@ def add_share(session: Session, **values: Any) -> Share:
 
 
 def list_shares(session: Session, scope: Scope, file_id: UUID, limit: int, cursor: str | None) -> Page:
-    """A page of a file's shares, spent ones among them, in the order of their creation.
+    """A page of a file's shares, including ended ones, in the order of their creation.
 
     Raises:
         InvalidCursor: the cursor is not one of this list.
@@ -56,9 +56,9 @@ def revoke_share(session: Session, scope: Scope, share_id: UUID, now: datetime) 
 
 
 def use_share(session: Session, token_hash: str, now: datetime, *, counts: bool) -> OpenShare | None:
-    """The share of a token, unless it is expired, used up or revoked. ``counts``: this is a use.
+    """The share of a token, unless it is expired, used up or revoked. ``counts`` says whether this is a use.
 
-    One statement looks and counts, so that of two visitors at the same time one gets the last use.
+    One statement both checks and counts, so that only one of two visitors at the same time gets the last use.
     """
     valid = (
         Share.token_hash == token_hash,

@@ -6,10 +6,10 @@ from rds_certificates import BUNDLE
 
 
 def verifying_context() -> ssl.SSLContext:
-    """Checks the server's certificate and name against the system's authorities and Amazon RDS's own.
+    """A context that checks the server's certificate and name against the system's authorities and Amazon RDS's own.
 
-    RDS and Aurora sign with authorities of their own, which no system knows; RDS Proxy and most other hosts with public
-    ones.
+    The certificates of RDS and Aurora are signed by authorities of their own, which no system knows. RDS Proxy and most
+    other hosts use public authorities.
     """
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -1,4 +1,4 @@
-"""Which files wait for the clock: to be purged, to be deleted at their time, or to be freed of a dead restore."""
+"""Files that wait for the clock: to be purged, to be deleted because they expired, or to be freed of a dead restore."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -20,7 +20,7 @@ _TRASHED = (
 
 
 def files_in_trash(session: Session, scope: Scope, until: datetime, after: UUID | None, limit: int) -> Sequence[UUID]:
-    """Files that were in the trash by then, in the order of their ids, from the one after ``after`` on."""
+    """Files that have been in the trash since ``until`` or before, in the order of their ids, after the file ``after``."""
     wanted = [*_TRASHED, File.updated_at <= until]
     if isinstance(scope, Owner):
         wanted.append(File.owner_id == scope.user_id)
@@ -30,19 +30,19 @@ def files_in_trash(session: Session, scope: Scope, until: datetime, after: UUID 
 
 
 def old_trash(session: Session, until: datetime, now: datetime, limit: int) -> Sequence[UUID]:
-    """Files that have been in the trash since before ``until`` and that nobody holds, the oldest first."""
+    """Files that have been in the trash since before ``until`` and that nobody has claimed, the oldest first."""
     old = select(File.id).where(*_TRASHED, File.updated_at < until, _is_free(now)).order_by(File.updated_at)
     return session.scalars(old.limit(limit)).all()
 
 
 def expired_files(session: Session, now: datetime, limit: int) -> Sequence[UUID]:
-    """Files that were made for a time only, which is over, and that nobody holds."""
+    """Files whose time is over (``expires_at``) and that nobody has claimed, the longest expired first."""
     expired = select(File.id).where(File.expires_at < now, File.state != "deleted", _is_free(now))
     return session.scalars(expired.order_by(File.expires_at).limit(limit)).all()
 
 
 def dead_restores(session: Session, now: datetime) -> Sequence[UUID]:
-    """Files for which a restore has reserved bytes whose process has died. Their rows are locked."""
+    """Files with bytes that are reserved for a restore whose process has died. Their rows are locked."""
     jobs = select(Job.command["file_id"].astext).where(Job.kind == "restore", Job.state.in_(OPEN))
     dead = select(File.id).where(File.restoring.is_not(None), _is_free(now), cast(File.id, Text).not_in(jobs))
     return session.scalars(dead.order_by(File.id).with_for_update(key_share=True, skip_locked=True)).all()

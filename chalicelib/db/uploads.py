@@ -49,7 +49,7 @@ def add_uploads(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def find_upload(session: Session, scope: Scope, file_id: UUID) -> UploadRow | None:
-    """The upload of a file; None if there is none, or none any more."""
+    """The upload of a file; None if it never had one, or hasn't one any more."""
     found = select(Upload).where(Upload.file_id == file_id)
     if isinstance(scope, Owner):
         found = found.where(Upload.owner_id == scope.user_id)
@@ -63,7 +63,7 @@ def find_upload(session: Session, scope: Scope, file_id: UUID) -> UploadRow | No
 def find_same_pending(
     session: Session, owner: Owner, client_key: str, size: int | None, media_type: str | None, sha256: str | None
 ) -> UUID | None:
-    """The owner's pending file that was begun with the same proposed key, and as the very same thing."""
+    """The owner's newest pending file with the same proposed key and the same announced size, type and SHA-256."""
     same = (
         Upload.owner_id == owner.user_id,
         Upload.client_key == client_key,
@@ -87,8 +87,10 @@ def save_parts(session: Session, file_id: UUID, parts: Sequence[Part]) -> None:
 
 
 def give_up_uploads(session: Session, file_ids: Collection[UUID]) -> None:
-    """Free what was reserved for these files. Should their bytes come after all, by a link that still lasts, they are judged as
-    if nobody had announced them."""
+    """Forget the sizes that were announced for these files.
+
+    Their bytes may still come, by a link that is still valid. They are then judged as if no size had been announced.
+    """
     session.execute(update(Upload).where(Upload.file_id.in_(file_ids), Upload.closed_at.is_(None)).values(size=None))
 
 

@@ -78,5 +78,5 @@ def change_user(session: Session, user: User, changes: Mapping[str, Any]) -> Non
 
 
 def delete_user(session: Session, user_id: UUID) -> None:
-    """Delete a user. The foreign keys refuse it while anything is the user's, also what is being added right now."""
+    """Delete a user. The foreign keys refuse it while anything belongs to the user, also what is being added right now."""
     session.execute(delete(User).where(User.id == user_id))

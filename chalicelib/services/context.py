@@ -82,7 +82,8 @@ class Context:
     def in_transaction(self, do: Callable[[Transaction], _T]) -> _T:
         """Do the database's half of something, and return what ``do`` returns.
 
-        If the server ends it because of a deadlock, it is done once more: S3 has done its half already.
+        If the server ends the transaction because of a deadlock, it is done once more, because S3 has done its half
+        already.
         """
 
         def in_one() -> _T:

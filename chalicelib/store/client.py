@@ -43,7 +43,7 @@ class ObjectStore:
     def put(self, bucket: str, key: str, body: bytes, media_type: str) -> StoredObject:
         """Store an object, and have S3 verify and keep its SHA-256.
 
-        Repeating it does no harm but, in a versioned bucket, a further version.
+        Repeating it does no harm, except that a versioned bucket gets a further version.
         """
         checksum = b64encode(sha256(body).digest()).decode()
         with translating(f"store an object in {bucket}", missing=StoreUnavailable):
@@ -53,7 +53,7 @@ class ObjectStore:
         return StoredObject(_version_id(answer), answer["ETag"].strip('"'), len(body), _date(answer), checksum)
 
     def delete(self, bucket: str, key: str, version_id: str | None = None) -> Deletion:
-        """Delete an object: the current one, or with ``version_id`` that version for good. A missing key is no error.
+        """Delete the current object, or with ``version_id`` that version permanently. A missing key is no error.
 
         Raises:
             NotFound: there is no such bucket.
@@ -73,7 +73,7 @@ class ObjectStore:
             with translating(f"delete an object of {bucket}"):
                 answer = self._client.delete_object(Bucket=bucket, Key=key, IfMatch=f'"{etag}"')
         except NotSupported:
-            # LocalStack 4.14. What comes between these two requests would be hidden.
+            # LocalStack 4.14. An object that comes between these two requests would be deleted, too.
             if self.head(bucket, key).etag != etag:
                 raise PreconditionFailed(f"The object of {bucket} is another one by now.") from None
             return self.delete(bucket, key)
@@ -85,8 +85,8 @@ class ObjectStore:
         """Delete up to 1,000 objects, each named by key and version id (None: the current one). Returns for each of them a
         `Deletion`, or S3's error code if it was not deleted.
 
-        ``etags``, one for each name, "" for none: where another object is there by now, AWS says so in the error code. Other
-        stores may not ask, and an old botocore can't.
+        ``etags`` has one ETag for each name, or "". AWS deletes only an object with that ETag; if another one is there
+        by now, the error code says so. Other stores may ignore the ETag, and an old botocore can't send it.
         """
         request = self._client.meta.service_model.operation_model("DeleteObjects").input_shape
         can_ask = "ETag" in request.members["Delete"].members["Objects"].member.members
@@ -134,10 +134,10 @@ class ObjectStore:
         )
 
     def hiding_marker(self, bucket: str, key: str) -> str | None:
-        """The version id of the delete marker that hides the objects of a key; None if one of them is there to be read.
+        """The version id of the delete marker that hides the objects of a key; None if an object is current.
 
         Raises:
-            NotFound: there is neither.
+            NotFound: there is neither an object nor a delete marker.
         """
         try:
             self.head(bucket, key)
@@ -151,10 +151,11 @@ class ObjectStore:
     def read_range(self, bucket: str, key: str, version_id: str | None, etag: str, start: int, stop: int) -> bytes:
         """The bytes from ``start`` until before ``stop`` of a version that has this ETag.
 
-        Asked for as the current object first, as it mostly is: an emulator ignores ranges of versions, and sends all of it.
+        It is read as the current object first, which it mostly is. An emulator ignores ranges when a version is named,
+        and sends the whole object.
 
         Raises:
-            NotFound: there is no such object or version any more, or its bytes are others by now.
+            NotFound: there is no such object or version any more, or it has other bytes by now.
         """
         bounds = {"Bucket": bucket, "Key": key, "Range": f"bytes={start}-{stop - 1}"}
         try:
@@ -173,7 +174,7 @@ class ObjectStore:
                 return bytes(stream.read(stop - start))
 
     def check_bucket(self, bucket: str) -> None:
-        """Say whether the bucket is there and ours to use.
+        """Check that the bucket exists and that we may use it.
 
         Raises:
             NotFound: there is no such bucket.

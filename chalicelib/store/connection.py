@@ -10,18 +10,18 @@ _EMULATOR_KEYS = ("test", "test")
 def connect(region: str, endpoint: str | None) -> Any:
     """A client of S3 at ``endpoint`` (None: AWS). Nothing is sent yet.
 
-    With an endpoint of its own and no credentials in the environment or the AWS configuration, the emulators' customary
-    ``test`` is used; an instance's role is not asked for there.
+    If there is an endpoint, and no credentials in the environment or the AWS configuration, the emulators' customary
+    ``test`` is used. An instance's role is not asked for then.
     """
-    # Saves 48 ms. botocore alone: boto3 adds nothing that is used here but time to import. Created with a session of its own
-    # for each client, since sessions, unlike clients, must not be shared between threads.
+    # Importing it here saves 48 ms. boto3 would add nothing that is used here, and take time to import. Each client
+    # gets a session of its own, because sessions, unlike clients, must not be shared between threads.
     import botocore.session
     from botocore.config import Config
 
     session = botocore.session.get_session()
     options: dict[str, Any] = {}
     if endpoint:
-        # Nobody's instance role signs for an emulator, and asking for one takes seconds where there is none.
+        # An emulator needs no instance role, and asking for one takes seconds where there is none.
         session.get_component("credential_provider").remove("iam-role")
         if session.get_credentials() is None:
             options = dict(zip(("aws_access_key_id", "aws_secret_access_key"), _EMULATOR_KEYS, strict=True))
@@ -33,8 +33,8 @@ def connect(region: str, endpoint: str | None) -> Any:
         max_pool_connections=32,
         # Emulators' buckets have no host names of their own.
         s3={"addressing_style": "path" if endpoint else "virtual"},
-        # Not every S3 that isn't AWS's knows the newer default checksums, and a link must ask for none of its own accord:
-        # what is to be verified is said in each request.
+        # Not every other S3 than AWS's knows the newer default checksums, and a link must not ask for one by default.
+        # Each request says itself what is to be verified.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         # A company's proxy does not know the way to an emulator on this machine.

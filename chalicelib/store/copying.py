@@ -13,7 +13,7 @@ from chalicelib.errors import LandfallError, NotFound, PreconditionFailed
 from chalicelib.store.failures import translating
 from chalicelib.store.multipart import Multipart
 
-# S3 itself would copy 5 GiB in one request; that takes longer than anybody waits for an answer.
+# S3 itself would copy 5 GiB in one request, but that takes longer than we wait for an answer.
 _PART_BYTES = 256 * MIB
 _COPIERS = 8
 _HEADERS = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType", "Metadata",
@@ -37,14 +37,16 @@ class Copier:
         foretell: Callable[[str], None] = lambda _: None,
         over: Over | None = None,
     ) -> Copied:
-        """Copy one object, in parts if it is large; says what was made.
+        """Copy one object, in parts if it is large; returns what was made.
 
-        Its headers, user metadata, tags and storage class come along, but for the type if ``media_type`` says another one.
-        ``on_part`` is called after each part: to tell that the work goes on, or to end it by raising. ``foretell`` is called
-        before an object is made of parts, with the ETag that it will have, which is not its source's: so that whoever dies right
-        after that is known by it.
-        ``over``: what may be at the destination; None: whatever is. It is asked for first, for a store that knows no such
-        condition, and left to the store then: `PreconditionFailed` if it is something else.
+        Its headers, user metadata, tags and storage class come along. ``media_type``, if given, replaces its type.
+
+        ``on_part`` is called after each part: to tell that the work goes on, or to end it by raising. ``foretell`` is
+        called before an object is made of parts, with the ETag that it will have, which is not its source's. So the
+        copy can be recognised even if this process dies right after it was made.
+
+        ``over`` is what may be at the destination; None: anything. It is checked first, because some stores know no
+        such condition, and then also left to the store. If something else is there, `PreconditionFailed` is raised.
         """
         if over is not None:
             self._check(bucket, key, over)
@@ -60,7 +62,7 @@ class Copier:
 
     @property
     def _takes_conditions(self) -> bool:
-        """Whether this botocore knows S3's conditional copies: that of a Lambda runtime may be older."""
+        """Whether this botocore knows S3's conditional copies: the botocore of a Lambda runtime may be older."""
         return "IfNoneMatch" in self._client.meta.service_model.operation_model("CopyObject").input_shape.members
 
     def _check(self, bucket: str, key: str, over: Over) -> None:
@@ -73,7 +75,7 @@ class Copier:
             raise PreconditionFailed(f"There is another object at its destination in {bucket}.")
 
     def _headers(self, source: Source) -> dict[str, Any]:
-        """The source's headers: parts don't bring them along, nor does a copy for which one of them is replaced."""
+        """The source's headers. A copy in parts doesn't bring them along, nor does a copy that replaces one of them."""
         with translating(f"read an object of {source.bucket}"):
             head = self._client.head_object(Bucket=source.bucket, Key=source.key, **_version(source))
         return {name: head[name] for name in _HEADERS if head.get(name)}
@@ -103,7 +105,7 @@ class Copier:
             answer = self._multipart.complete(bucket, key, upload_id, parts, _condition(over) if over else {})
             return _copied(answer, answer)
         except BaseException:
-            with suppress(LandfallError):  # why it failed is what the caller must know
+            with suppress(LandfallError):  # the caller must learn why the copy failed
                 self._multipart.abort(bucket, key, upload_id)
             raise
 
@@ -151,8 +153,11 @@ def _copied(answer: dict[str, Any], result: dict[str, Any]) -> Copied:
 
 
 def _etag_of(parts: Sequence[Part]) -> str:
-    """The ETag of an object made of parts: the MD5 of theirs and their number. S3 promises none, all stores keep to it; where
-    the parts' own are no MD5, as under a KMS key, a copy may not be known by it."""
+    """The ETag of an object made of parts: the MD5 of the parts' ETags, and their number.
+
+    S3 doesn't promise it, but all stores do it so. If the parts' ETags are no MD5, as with a KMS key, the copy may get
+    another.
+    """
     try:
         joined = b"".join(bytes.fromhex(part.etag.strip('"')) for part in parts)
     except ValueError:

@@ -1,6 +1,7 @@
 """Logging in to RDS and Aurora with an IAM identity in place of a password.
 
-A token is a presigned request, made here without asking anybody: "IAM database authentication" of the Amazon RDS user guide.
+A token is a presigned request. It is made here, without a request to AWS: see "IAM database authentication" in the
+Amazon RDS user guide.
 """
 
 from collections.abc import Callable
@@ -9,15 +10,16 @@ from botocore.auth import SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.session import get_session
 
-# The longest RDS takes. It counts when a connection is made; one that is open may stay.
+# The longest that RDS accepts. A token must be valid when a connection is made; an open connection may stay.
 _SECONDS = 900
 _SCHEME = "https://"
 
 
 def token_signer(host: str, port: int, user: str, region: str) -> Callable[[], str]:
-    """Makes passwords for ``user``, each good for 15 minutes, with this process's own AWS credentials.
+    """A function that makes passwords for ``user`` with this process's AWS credentials, each valid for 15 minutes.
 
-    The same as ``boto3.client("rds").generate_db_auth_token``, whose client alone takes longer to make than a query.
+    It does the same as ``boto3.client("rds").generate_db_auth_token``, whose client takes longer to make than a query
+    takes.
     """
     credentials = get_session().get_credentials()
 

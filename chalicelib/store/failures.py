@@ -21,11 +21,11 @@ _PRECONDITION_FAILED = 412
 
 @contextmanager
 def translating(doing: str, missing: type[NotFound] | type[StoreUnavailable] = NotFound) -> Iterator[None]:
-    """Raise Landfall's errors for botocore's. Their texts stay inside, as causes: they may hold keys and hosts.
+    """Raise Landfall's errors for botocore's. Botocore's texts stay in the causes, because they may hold keys and hosts.
 
-    ``missing`` is what the lack of an object, version or upload means.
+    ``missing`` is the error to raise if there is no such object, version or upload.
     """
-    # Saves 3 ms where no link is signed and nothing is asked of S3.
+    # Importing it here saves 3 ms where no link is signed and S3 isn't asked for anything.
     from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError, ReadTimeoutError
 
     try:
@@ -33,9 +33,7 @@ def translating(doing: str, missing: type[NotFound] | type[StoreUnavailable] = N
     except ClientError as error:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         code = str(error.response.get("Error", {}).get("Code"))
-        if (
-            code == "NoSuchBucket"
-        ):  # a whole bucket that is gone says nothing of an object: it was renamed, or we are elsewhere
+        if code == "NoSuchBucket":  # says nothing about an object: the bucket was renamed, or this is another store
             raise StoreUnavailable(f"The object store could not {doing}: there is no such bucket.") from error
         if code == "NotImplemented":
             raise NotSupported(f"The object store cannot {doing} so.", code) from error

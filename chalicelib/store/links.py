@@ -1,6 +1,6 @@
 """Presigned requests: what a client may do at S3 without credentials of its own, and for how long.
 
-Whatever is signed is enforced by S3: a PUT with another length, type or checksum than the signed one is refused (403).
+S3 enforces what is signed: it refuses a PUT with another length, type or checksum than the signed one (403).
 """
 
 from typing import Any
@@ -44,10 +44,10 @@ class Links:
         seconds: int,
         overwrite: bool = False,
     ) -> SignedRequest:
-        """One PUT that stores the object, unless the key holds one already and ``overwrite`` isn't said.
+        """One PUT that stores the object. If the key holds one already, S3 refuses it, unless ``overwrite`` is set.
 
-        ``size`` (bytes), ``media_type`` and ``sha256`` (base64) are signed where they are given. A browser sends the
-        length by itself, and lets no script do it.
+        ``size`` (bytes), ``media_type`` and ``sha256`` (base64) are signed if they are given. A browser sends the
+        length by itself, and lets no script set it.
         """
         options: dict[str, Any] = {} if overwrite else {"IfNoneMatch": "*"}
         headers = {} if overwrite else {"If-None-Match": "*"}
@@ -80,34 +80,34 @@ class Links:
         return SignedRequest("POST", signed["url"], fields=signed["fields"])
 
     def create_multipart(self, bucket: str, key: str, media_type: str | None, seconds: int) -> SignedRequest:
-        """Begin a multipart upload."""
+        """A POST that begins a multipart upload."""
         options = {"ContentType": media_type} if media_type else {}
         headers = {"Content-Type": media_type} if media_type else {}
         url = self._sign("create_multipart_upload", seconds, Bucket=bucket, Key=key, **options)
         return SignedRequest("POST", url, headers)
 
     def part(self, bucket: str, key: str, upload_id: str, number: int, size: int | None, seconds: int) -> SignedRequest:
-        """Store one part; ``size`` bytes, if given."""
+        """A PUT that stores one part, of ``size`` bytes if given."""
         options: dict[str, Any] = {} if size is None else {"ContentLength": size}
         place = {"Bucket": bucket, "Key": key, "UploadId": upload_id, "PartNumber": number}
         return SignedRequest("PUT", self._sign("upload_part", seconds, **place, **options))
 
     def list_parts(self, bucket: str, key: str, upload_id: str, seconds: int) -> SignedRequest:
-        """List the parts that are there."""
+        """A GET that lists the parts that S3 holds."""
         return SignedRequest("GET", self._sign("list_parts", seconds, Bucket=bucket, Key=key, UploadId=upload_id))
 
     def complete_multipart(self, bucket: str, key: str, upload_id: str, seconds: int) -> SignedRequest:
-        """Make an object of the parts that the client names."""
+        """A POST that makes an object of the parts that the client names."""
         url = self._sign("complete_multipart_upload", seconds, Bucket=bucket, Key=key, UploadId=upload_id)
         return SignedRequest("POST", url)
 
     def abort_multipart(self, bucket: str, key: str, upload_id: str, seconds: int) -> SignedRequest:
-        """Throw away all parts."""
+        """A DELETE that throws away all parts."""
         url = self._sign("abort_multipart_upload", seconds, Bucket=bucket, Key=key, UploadId=upload_id)
         return SignedRequest("DELETE", url)
 
     def delete(self, bucket: str, key: str, seconds: int) -> SignedRequest:
-        """Delete the current object."""
+        """A DELETE of the current object."""
         return SignedRequest("DELETE", self._sign("delete_object", seconds, Bucket=bucket, Key=key))
 
     def location(self, bucket: str, key: str) -> str:

@@ -43,11 +43,13 @@ class Multipart:
         parts: Sequence[Part],
         condition: Mapping[str, str] = _NOTHING_THERE,
     ) -> dict[str, Any]:
-        """Make an object of ``parts`` and return S3's answer, unless the key holds one already, or as ``condition`` has it.
+        """Make an object of ``parts``; returns S3's answer.
+
+        ``condition`` says what the key may hold; by default it must not hold an object.
 
         Raises:
-            PreconditionFailed: the key holds an object, or another one than it should.
-            Refused: a part is not there, or one but the last is smaller than 5 MiB.
+            PreconditionFailed: the key holds something else.
+            Refused: a part is not there, or a part before the last one is smaller than 5 MiB.
         """
         numbered = [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
         with translating(f"finish an upload to {bucket}"):

@@ -1,11 +1,11 @@
-"""What a presigned download tells S3 to answer: under which name, as which type, shown or saved."""
+"""What a presigned download has S3 answer: under which name, as which type, and whether a browser shows or saves it."""
 
 from urllib.parse import quote
 
 DEFAULT_MEDIA_TYPE = "application/octet-stream"
 
-# Only what a browser shows without running anything of it. A list of what is dangerous (HTML, SVG, XML, JavaScript,
-# XHTML, ...) would never be complete, so whatever is not here is saved, not shown.
+# Only types that a browser shows without running anything in them. A list of dangerous types (HTML, SVG, XML,
+# JavaScript, XHTML, ...) would never be complete, so what is not in this list is saved, not shown.
 _SHOWN_FAMILIES = ("audio/", "image/", "video/")
 _SHOWN = {"application/json", "application/pdf", "text/csv", "text/plain"}
 _RUNS = "+xml"  # image/svg+xml

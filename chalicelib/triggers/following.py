@@ -1,4 +1,4 @@
-"""What follows recording, right after it and by the clock: indexing and inspecting. Neither ever fails what it follows."""
+"""What follows recording, right after it and by the clock: indexing and inspecting. If they fail, recording still counts."""
 
 from chalicelib import runtime, telemetry
 from chalicelib.services.ingest import indexing

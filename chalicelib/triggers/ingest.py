@@ -1,4 +1,4 @@
-"""The queue's and the buckets' way in: object notifications become rows, then the new objects are inspected."""
+"""Notifications from the queue or straight from their emitters: they become rows, then new objects are inspected."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -31,11 +31,14 @@ def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
         event: what Lambda's event source mapping hands over: ``{"Records": [{"messageId", "body", ...}]}``.
 
     Returns:
-        ``{"batchItemFailures": [{"itemIdentifier": message id}]}`` with the poison messages alone; all others are
-        committed. Their reasons are in the log, and after their tries they lie in the dead-letter queue.
+        ``{"batchItemFailures": [{"itemIdentifier": message id}]}`` with the messages that were not recorded: those that
+            are
+        poison, those that the database refuses, and those whose keys others held for too long. The log says why. They
+            come
+        again, and after their last try they go to the dead-letter queue. All other messages are committed.
 
     Raises:
-        DatabaseUnavailable: nothing was recorded, so that the whole batch comes again.
+        DatabaseUnavailable: the whole batch comes again. If a part of it was recorded, recording it again does no harm.
     """
     request_id = _request_id(context)
     messages, poison = _parse_all(event.get("Records") or [], request_id)
@@ -52,7 +55,8 @@ def handle_direct(event: dict[str, Any], context: Any) -> dict[str, Any]:
         ``{"recorded": number of distinct changes}``.
 
     Raises:
-        MalformedNotification: the event is none; Lambda retries it, then hands it to the function's failure destination.
+        MalformedNotification: the event is no notification. Lambda retries it, then hands it to the function's failure
+            destination.
         DatabaseUnavailable: as `handle`.
     """
     request_id = _request_id(context)
@@ -87,11 +91,11 @@ def _wanted(events: Iterable[Event], request_id: str) -> Iterable[Event]:
 
 
 def _record(messages: Sequence[Message], request_id: str) -> tuple[list[Recorded], list[str]]:
-    """All messages in one transaction or, if the database refuses something in them, one half after the other.
+    """Record all messages in one transaction. If the database refuses something in them, record one half after the other.
 
-    Parsing has checked everything the database is known to refuse; this is for what nobody thought of, so that one
-    message can't keep its neighbours out for ever. Where somebody else stands in the way, those that he doesn't concern are
-    recorded, and the others come again.
+    Parsing has checked everything that the database is known to refuse. This is for what nobody has foreseen: one
+    message must not keep its neighbours out forever. If other transactions hold some of the keys, the messages without
+    those keys are recorded, and the others come again.
     """
     try:
         return _record_together(messages, _PATIENCE_MS), []
@@ -104,7 +108,7 @@ def _record(messages: Sequence[Message], request_id: str) -> tuple[list[Recorded
 
 
 def _record_halves(messages: Sequence[Message], error: Exception, request_id: str) -> tuple[list[Recorded], list[str]]:
-    """One half after the other, until the one message is alone that the database refuses."""
+    """Record one half after the other, until the message that the database refuses is alone."""
     if len(messages) <= 1:
         return [], _refused(messages, error, request_id)
     half = len(messages) // 2
@@ -113,10 +117,11 @@ def _record_halves(messages: Sequence[Message], error: Exception, request_id: st
 
 
 def _record_what_can_be(messages: Sequence[Message], request_id: str) -> tuple[list[Recorded], list[str]]:
-    """First the messages whose keys nobody holds, then the others, if they are to be had in time.
+    """Record first the messages whose keys nobody holds, then the others, if their keys become free in time.
 
     Raises:
-        DatabaseUnavailable: somebody holds a file of theirs, or the database is gone. Nothing was recorded, and all come again.
+        DatabaseUnavailable: another transaction holds one of the files for too long, or the database is gone. All
+            messages come again.
     """
     try:
         recorded, blocked = _record_free(messages)
@@ -139,7 +144,7 @@ def _record_what_can_be(messages: Sequence[Message], request_id: str) -> tuple[l
 
 
 def _record_free(messages: Sequence[Message]) -> tuple[list[Recorded], list[Message]]:
-    """Record the messages whose keys nobody holds, and say which are the others."""
+    """Record the messages whose keys nobody holds; also returns the other messages."""
     names = {(event.bucket, event.key) for _, events in messages for event in events}
     try:
         with runtime.context().transaction() as tx:

@@ -1,4 +1,4 @@
-"""What an operator, or a deployment, has done inside the cloud, where the database can be reached."""
+"""What an operator or a deployment starts inside the cloud, where the database can be reached."""
 
 from dataclasses import asdict
 from typing import Any
@@ -13,7 +13,7 @@ from chalicelib.services.upkeep import schema
 
 
 def migrate(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Look after the schema.
+    """Look after the database: its schema, its roles, and what waits in it.
 
     Args:
         event: one of::
@@ -21,7 +21,7 @@ def migrate(event: dict[str, Any], context: Any) -> dict[str, Any]:
             {"action": "status"}
             {"action": "upgrade", "expected": revision}     # `expected` may be left out
             {"action": "roles", "user": ..., "password": ...}   # of the database's master user; never logged
-            {"action": "find", "bucket": ..., "key": ...}   # has a file landed? for a deployment to try itself
+            {"action": "find", "bucket": ..., "key": ...}   # has a file landed? a deployment tests itself with this
             {"action": "backlog"}   # what waits, and what has failed
             {"action": "inspect"}   # inspect again what inspection has given up
 

@@ -1,4 +1,4 @@
-"""What runs by the clock: inspecting what is left, giving up abandoned uploads, making next month's partitions."""
+"""What runs by the clock: indexing and inspecting what is left, jobs, uploads, the trash, and new partitions."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -22,7 +22,8 @@ _MAX_UPLOADS = 200
 _MAX_JUDGED = 2000  # in a minute or two, one after the other
 _MAX_FILES = 500
 _MAX_JOBS = 50
-# A job gives way to the next after so long, and none is begun when less is left than its longest step may take.
+# A job gives way to the next one after `_JOB_SECONDS`. None is begun if less time is left than its longest step may
+# take.
 _JOB_SECONDS = 120.0
 _SPARE_SECONDS = 240.0
 
@@ -72,7 +73,7 @@ def work(event: dict[str, Any], context: Any) -> dict[str, int]:
 
 
 class WorkFailed(Exception):
-    """One of the tasks of `work` failed for a reason that nobody thought of; it is in the log."""
+    """One of the tasks of `work` failed for a reason that nobody has foreseen; the log has it."""
 
 
 def _carefully(task: Callable[[], int]) -> int:
@@ -106,7 +107,7 @@ def _reap_uploads(ctx: Context) -> int:
 
 
 def _run_jobs(ctx: Context, context: Any) -> int:
-    """Jobs in turn, until all have been worked on or the time is up."""
+    """Work on due jobs in turn, until all have had their turn or the time is up."""
     remaining = getattr(context, "get_remaining_time_in_millis", lambda: 600_000)
     with ctx.transaction() as tx:
         due = find_due_jobs(tx, _MAX_JOBS)

@@ -76,7 +76,7 @@ class StepwiseCall(Request[PathT, QueryT, BodyT]):
 
 @dataclass(frozen=True, slots=True)
 class RequestHeader:
-    """A header that a route reads, as the OpenAPI document tells of it."""
+    """A header that a route reads, as the OpenAPI document describes it."""
 
     name: str
     description: str
@@ -84,8 +84,10 @@ class RequestHeader:
 
 @dataclass(frozen=True, slots=True)
 class JsonText:
-    """A body that is JSON already, in the response's shape to the letter: it is sent as it is. Postgres writes lists so, and the
-    tests hold every answer against its schema."""
+    """A body that is JSON already, exactly in the response's shape. It is sent as it is.
+
+    Postgres writes lists in this way, and the tests check every answer against its schema.
+    """
 
     text: str
 
@@ -100,20 +102,20 @@ class Reply:
 
 
 class Options(TypedDict, total=False):
-    """What a route tells of itself.
+    """What a route says about itself.
 
     Attributes:
-        response: schema of a successful answer; None if it is empty, or text of ``media_type``. The function returns anything
-            that it can validate from, attributes included, or a `Reply` with such a body. What the function raises becomes a
-            problem document.
+        response: schema of a successful answer; None if it is empty, or text of ``media_type``. The function returns
+            what this schema can validate, by members or attributes, or a `Reply` with such a body. What the function
+            raises becomes a problem document.
         status, also: the status of a successful answer, and others that it may have.
         path, query, body: models of the request's parts. Without a model no parameter is accepted, and the body is
             not read. Unknown fields are refused.
         errors: what it may raise beyond what every route may: see `chalicelib.api.http.openapi`.
         content_types: media types that the body may have. A route that reads ``call.exchange.raw_body`` names its own.
         anonymous: answer everyone, identified or not.
-        raw_body, headers: describe, in the OpenAPI document alone, a body and headers that the function reads from
-            ``call.exchange``.
+        raw_body, headers: a body and headers that the function itself reads from ``call.exchange``. They are described
+            in the OpenAPI document, and used nowhere else.
     """
 
     response: Required[Any]
@@ -157,11 +159,11 @@ class Endpoint:
 
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:
-        """Built at the first answer: building all of them at import would cost every cold start."""
+        """The response's adapter, built at the first answer: building all of them at import would cost every cold start."""
         return TypeAdapter(self.response)
 
     def serialise(self, body: Any) -> str:
-        """``body`` as text: through the response schema, or as it is where it is text already."""
+        """``body`` as text: by the response schema, or unchanged if it is text already."""
         if isinstance(body, JsonText):
             return body.text
         if self.response is None or body is None:
@@ -193,7 +195,7 @@ def _view(spec: Endpoint, answering: _Answering) -> View:
 
 
 def answer(exchange: Exchange, work: Callable[[Exchange], Response]) -> Response:
-    """What ``work`` answers, or the problem it ran into, with the headers and the log line that every answer has."""
+    """Answer with what ``work`` returns, or with the problem that it raises. Every answer gets some headers and a log line."""
     try:
         response = work(exchange)
     except Exception as error:  # noqa: BLE001 - the outermost edge: Chalice would answer in a shape of its own
@@ -224,13 +226,13 @@ def _in_one_transaction(spec: Endpoint, exchange: Exchange, path_values: dict[st
     try:
         return attempt()
     except Contention:
-        # The other one has won and gone on: the second try rarely meets it again.
+        # The other transaction has won and gone on, so the second try rarely meets it again.
         return attempt()
 
 
 def _in_steps(spec: Endpoint, exchange: Exchange, path_values: dict[str, str]) -> Response:
     with meaningful_refusals():
-        # A session takes a connection at its first query only: for the demo user, never.
+        # A session takes a connection only at its first query, and the demo user needs no query.
         if spec.anonymous:
             principal = ANYBODY
         else:
@@ -248,7 +250,7 @@ def _identify(spec: Endpoint, exchange: Exchange, session: Session) -> Principal
 
 
 def _read(spec: Endpoint, exchange: Exchange, path_values: dict[str, str]) -> tuple[Any, Any, Any]:
-    """The request's parts as their models have them."""
+    """The request's path, query and body, each as its model."""
     path = reading.read_path(spec.path, path_values)
     query = reading.read_query(spec.query, exchange.query_values)
     if spec.reads_body:

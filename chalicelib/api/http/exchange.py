@@ -62,8 +62,10 @@ class Exchange:
 
     @property
     def base_url(self) -> str:
-        """Where the API is, for links: as `LANDFALL_PUBLIC_URL` says or, behind API Gateway, by the name that it was called by.
-        Without a last slash. No header says so: anyone may send any ``Host``.
+        """Where the API is, for links, without a last slash.
+
+        `LANDFALL_PUBLIC_URL` says it or, behind API Gateway, the name that API Gateway was called by. The ``Host``
+        header doesn't count, because anyone may send any.
         """
         if public := runtime.settings().public_url:
             return public.rstrip("/")

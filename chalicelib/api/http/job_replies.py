@@ -1,4 +1,4 @@
-"""Answers of routes that make a job: they begin it themselves, for a few seconds, and tell how far it has come."""
+"""Answers of routes that create a job. They work on it for a few seconds, and tell how far it has come."""
 
 from uuid import UUID
 
@@ -10,8 +10,8 @@ from chalicelib.services.files.reading import visible_file
 from chalicelib.services.jobs.kinds import run_job
 from chalicelib.services.jobs.queue import get_job
 
-# How long a request works on a job that it has made. A larger object than this is left to the clock from the start: nobody
-# knows how long S3 copies it, and the gateway waits for 29 seconds.
+# How long a request works on a job that it has created. If the job copies more than `INLINE_BYTES`, it is left to the
+# clock from the start: nobody knows how long S3 takes for it, and the gateway waits for 29 seconds.
 _INLINE_SECONDS = 5.0
 INLINE_BYTES = 1024**3
 
@@ -44,7 +44,7 @@ def file_reply(call: StepwiseCall, file_id: UUID, job_id: UUID, size: int, statu
     if job.state == "failed":
         raise Conflict(job.problem or "It could not be done.")
     with call.ctx.transaction() as tx:
-        # Also a deleted one, while a version of it is still being restored.
+        # The file may still be deleted, if a version of it is being restored.
         file = visible_file(tx, file_id)
     headers = {"Location": f"{call.base_url}/api/files/{file_id}"} if status == 201 else {}
     if job.state == "done":

@@ -12,7 +12,8 @@ from multipart import MultipartError, MultipartParser, ParserLimitReached, parse
 
 from chalicelib.errors import FieldProblem, InvalidInput, MalformedBody, TooLarge
 
-# A Lambda takes 6 MiB with the body in base64, which makes 4/3 of it: 6,000,000 bytes, and room for the headers.
+# A Lambda function takes 6 MiB, with the body in base64, which makes 4/3 of it: 6,000,000 bytes. The rest is for the
+# headers.
 MAX_BODY_BYTES = 4_500_000
 MAX_PARTS = 100
 _MAX_FIELD_BYTES = 64 * 1024
@@ -111,7 +112,7 @@ def _text(part: Any) -> str:
 
 def _media_type(part: Any, name: str) -> str:
     told = part.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    # What curl says of every file whose ending it doesn't know says nothing.
+    # curl sends the default type for every file whose ending it doesn't know, so that type says nothing.
     if _MEDIA_TYPE.fullmatch(told) and told != DEFAULT_MEDIA_TYPE:
         return str(told)
     return _types().guess_type(name)[0] or DEFAULT_MEDIA_TYPE
@@ -119,5 +120,5 @@ def _media_type(part: Any, name: str) -> str:
 
 @cache
 def _types() -> Any:
-    """Python's own table: the machine's would answer differently here and in the cloud."""
+    """Python's own table of types. The machine's would differ between a laptop and the cloud."""
     return MimeTypes()

@@ -27,16 +27,17 @@ _ABOUT = {
     "uploads": "Sending files: straight to S3, or small ones through the API.",
     "management": "Copy, move, restore; many files at once; folders, trash, zips, and the jobs behind them.",
     "shares": "Links for people without an account.",
-    "companion": "The same for Uppy: its Companion's routes, and the one that `signRequest` asks.",
+    "companion": "Sending files with Uppy: its Companion's routes, and the one that `signRequest` calls.",
     "health": "Whether it works.",
     "docs": "This document.",
 }
 # Generators of clients name classes after tags, so these stay as they are.
 _TAG_OF = dict.fromkeys(("file_jobs", "bulk", "folders", "trash", "zips", "jobs"), "management") | {"uppy": "companion"}
-_INTRODUCTION = """Lists answer `{"items": [...], "next_cursor": ...}`; pass `next_cursor` as `cursor`, or follow the `Link`
-header, for the next page. Errors are problem details (RFC 9457): `detail` says what went wrong, `errors` which fields, and
-`request_id` finds the log. A file uploaded through the API can be read at once; an object put into the bucket appears about a
-second later. Soon after, inspection may refine `media_type`, and S3's own event `stored_at`."""
+_INTRODUCTION = """Lists answer `{"items": [...], "next_cursor": ...}`; pass `next_cursor` as `cursor`, or follow the
+`Link` header, for the next page. Errors are problem details (RFC 9457): `detail` says what went wrong, `errors` names
+the wrong fields, and `request_id` finds the log lines. A file uploaded through the API can be read at once; an object
+put into the bucket appears about a second later. Soon after, inspection may refine `media_type`, and S3's own event may
+refine `stored_at`."""
 
 
 def document(routes: Mapping[str, Mapping[str, Any]]) -> Schema:
@@ -84,7 +85,7 @@ def _operations(routes: Mapping[str, Mapping[str, Any]]) -> Iterator[Operation]:
 
 
 def _operation_ids(operations: list[Operation]) -> dict[tuple[str, str], str]:
-    """The function's name; of a function that serves two paths, the second gets a number."""
+    """The id of each operation: its function's name. If a function serves two paths, the second id gets a number."""
     names: dict[tuple[str, str], str] = {}
     for path, method, endpoint in sorted(operations, key=lambda operation: -len(operation[0])):
         name, number = endpoint.function.__name__, 2
@@ -135,7 +136,7 @@ def _tag(endpoint: Endpoint) -> str:
 
 
 def _unwrapped(text: str) -> str:
-    """Markdown keeps source line breaks in some viewers: one line for each paragraph."""
+    """``text`` with one line for each paragraph: some viewers of Markdown keep the line breaks of the source."""
     return re.sub(r"(?<!\n)\n(?![\n\-*])", " ", text)
 
 
@@ -159,7 +160,7 @@ def _header_parameter(name: str, description: str) -> Schema:
 
 
 def _without_null(schema: Schema) -> Schema:
-    """A schema of what is left out or there: neither a parameter nor a field of a form can be null."""
+    """``schema`` without null: a parameter or a field of a form may be left out, but it can't be null."""
     choices: list[Schema] = [choice for choice in schema.get("anyOf", ()) if choice != {"type": "null"}]
     rest = {key: part for key, part in schema.items() if key != "anyOf" and not (key == "default" and part is None)}
     if len(choices) == 1:
@@ -172,10 +173,10 @@ def _make_form(schema: Schema) -> None:
 
 
 def _drop_defaults(schema: Schema) -> None:
-    """Take the defaults of a body's fields into their descriptions.
+    """Move the defaults of a body's fields into their descriptions.
 
-    Generators take a field with a default for one that is always there; then whoever changes a file's tags alone is made to
-    say `"session_id": null`, too, which means something.
+    Generators of clients take a field with a default for one that is always there. A client that changes only a file's tags
+    would then also have to say `"session_id": null`, which means something.
     """
     for name, field in schema.get("properties", {}).items():
         default = field.pop("default", None)
@@ -185,7 +186,7 @@ def _drop_defaults(schema: Schema) -> None:
 
 
 def _kinds_of_problems() -> Schema:
-    """The values of a problem's type, and names for them, for generators that would make them up."""
+    """The values of a problem's type, and names for them: generators of clients would make up names otherwise."""
     names = sorted(kind.name for kind in (*KINDS.values(), INTERNAL))
     return {
         "enum": [f"/problems/{name}" for name in names],
@@ -197,14 +198,14 @@ def _request_body(endpoint: Endpoint, schemas: dict[Any, Schema]) -> Schema:
     model = endpoint.body or endpoint.raw_body
     media: Schema = {"schema": schemas[model, "validation"]} if model else {}
     if endpoint.raw_body is not None:
-        # A part for each value of a list; otherwise Swagger UI sends them as one, and an empty list as an empty one.
+        # Each value of a list is a part. Otherwise Swagger UI sends a list as one part, and an empty list as an empty part.
         lists = [name for name, field in endpoint.raw_body.model_fields.items() if get_origin(field.annotation) is list]
         media["encoding"] = {name: {"style": "form", "explode": True} for name in lists if name != "file"}
     return {"required": True, "content": dict.fromkeys(endpoint.content_types, media)}
 
 
 _USER = "LocalUser"
-_USER_DESCRIPTION = "In the `local` stage only: the id of the user to be. Without it, the demo operator."
+_USER_DESCRIPTION = "The id of the user to act as, in the `local` stage only. Left out: the demo operator."
 
 
 def _user_parameter() -> Schema:

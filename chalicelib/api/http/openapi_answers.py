@@ -22,7 +22,7 @@ from chalicelib.api.schemas.users import UserOut
 
 Schema = dict[str, Any]
 
-_REQUEST_ID = {"description": "Find the request's log lines by it.", "schema": {"type": "string"}}
+_REQUEST_ID = {"description": "Finds the request's log lines.", "schema": {"type": "string"}}
 _HEADERS_OF_STATUS = {
     201: {"Location": {"description": "Where it is.", "schema": {"type": "string"}}},
     202: {"Location": {"description": "Where its job is.", "schema": {"type": "string"}}},
@@ -30,7 +30,7 @@ _HEADERS_OF_STATUS = {
     405: {"Allow": {"description": "The methods that the path takes.", "schema": {"type": "string"}}},
     503: {"Retry-After": {"description": "Seconds.", "schema": {"type": "string"}}},
 }
-_ETAG = {"ETag": {"description": "Stands for this state of it.", "schema": {"type": "string"}}}
+_ETAG = {"ETag": {"description": "Identifies this state of the file.", "schema": {"type": "string"}}}
 # What to do next with what was answered: operation, its parameter, and where in the answer its value is.
 _NEXT: Mapping[type[BaseModel], tuple[tuple[str, str, str], ...]] = {
     FileOut: tuple((name, "file_id", "/id") for name in ("get_file", "download_file", "patch_file", "delete_file")),

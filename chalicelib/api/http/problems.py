@@ -1,4 +1,4 @@
-"""Every error's one shape, RFC 9457 problem details, and the one table from meaning to status."""
+"""Problem details (RFC 9457), the one shape of every error, and the one table from meaning to status."""
 
 import json
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Kind:
 
 INTERNAL = Kind(500, "internal-error", "Something went wrong on our side")
 
-# An error without an entry takes that of its nearest ancestor; without any, it is ours to fix: 500.
+# An error without an entry takes that of its nearest ancestor. Without any, it is our fault: 500.
 KINDS: dict[type[Exception], Kind] = {
     errors.InvalidInput: Kind(400, "invalid-input", "The request has wrong fields"),
     errors.InvalidCursor: Kind(400, "invalid-cursor", "The cursor is not usable"),
@@ -59,7 +59,7 @@ def kind_of(error_type: type[BaseException]) -> Kind:
 
 
 def response_to(error: Exception, exchange: Exchange) -> Response:
-    """The answer to a request that ended in ``error``. What is our fault is told to the log alone."""
+    """The answer to a request that ended in ``error``. If it is our fault, only the log says what it was."""
     kind = kind_of(type(error))
     if kind.status >= 500:
         telemetry.log("error", "request failed", error=error, request_id=exchange.request_id, route=exchange.route)

@@ -1,6 +1,6 @@
-"""From bytes and strings to validated models. Whatever a client can send wrong ends here, as one clear `InvalidInput`.
+"""From bytes and strings to validated models. Everything that a client can send wrong ends here, as a clear `InvalidInput`.
 
-Some of it pydantic would pass on and Postgres refuse: NUL characters, lone surrogates, NaN, integers beyond 64 bits.
+That includes what pydantic accepts and Postgres refuses: NUL characters, lone surrogates, NaN, integers beyond 64 bits.
 """
 
 import json
@@ -46,7 +46,7 @@ def read_path(model: type[BaseModel] | None, values: Mapping[str, str]) -> Any:
 
 
 def read_query(model: type[BaseModel] | None, values: Mapping[str, list[str]]) -> Any:
-    """The query's parameters: each known, each at most once unless the model has a list of it.
+    """The query's parameters. Each must be known, and may be given only once unless the model has a list of it.
 
     Parameters like ``metadata.camera.make`` go into the model's dictionary ``metadata``, if it has one; so do those of
     OpenAPI's ``deepObject`` style, ``metadata[camera.make]`` and ``metadata[camera][make]``, under the same names.
@@ -79,7 +79,7 @@ def _dotted(parameter: re.Match[str]) -> str:
 
 
 def require_media_type(content_type: str, accepted: tuple[str, ...], has_body: bool) -> None:
-    """Refuse a body of another type, or of none: a page of another site may send such a one without asking first.
+    """Refuse a body of another type, or of none: a page of another site may send one without a preflight.
 
     Raises:
         UnsupportedMediaType: another media type, or JSON in another charset than UTF-8.
@@ -108,7 +108,7 @@ def read_document(model: type[ModelT], document: Any, where: str) -> ModelT:
     """A decoded document, or a part of one, as ``model``.
 
     Raises:
-        InvalidInput: wrong fields; ``where`` says of what.
+        InvalidInput: wrong fields; ``where`` says in which part of the request.
     """
     if isinstance(document, dict):
         _refuse_unknown(model, document, where)
@@ -128,8 +128,9 @@ def _refuse_unknown(model: type[BaseModel], document: dict[str, Any], where: str
 
 
 def _ill_typed(kind: Any, value: Any, field: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted path and complaint of each text, number or truth value where one of the others is due: pydantic takes ``"5"`` for 5,
-    1 for true. JSON knows no integers, so 5.0 is one.
+    """Dotted path and complaint of each text, number or truth value where another one of these is due.
+
+    Pydantic would take ``"5"`` for 5, and 1 for true. JSON knows no integers, so 5.0 counts as one.
     """
     kinds = set(_plain_kinds(kind))
     if str not in kinds:
@@ -235,7 +236,8 @@ def _validate_strings(model: type[BaseModel], where: str, values: dict[str, Any]
         if name in values and (complaint := _ill_written(info.annotation, values[name])):
             _refuse([FieldProblem(where, name, complaint)])
     try:
-        # Not `model_validate_strings`, which knows no lists; every type that a parameter may have reads itself from text.
+        # `model_validate_strings` knows no lists, and isn't needed: all types that a parameter may have are read from
+        # text.
         return model.model_validate(values)
     except ValidationError as error:
         _refuse_validation(error, where)
@@ -254,7 +256,7 @@ def _refuse_validation(error: ValidationError, where: str) -> NoReturn:
 
 
 def _ill_written(annotation: Any, text: Any) -> str | None:
-    """Pydantic also takes ``1_0`` for ten and ``on`` for true."""
+    """What is wrong with a number or truth value, or None. Pydantic would also take ``1_0`` for ten and ``on`` for true."""
     kinds = set(_plain_kinds(annotation))
     if bool in kinds and text not in ("true", "false"):
         return "Must be true or false."

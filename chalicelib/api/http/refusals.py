@@ -1,4 +1,4 @@
-"""Routes that only refuse: methods that a path doesn't take, and paths that nothing has.
+"""Routes that only refuse: methods that a path doesn't take, and unknown paths.
 
 Chalice 1.34 and API Gateway answer both in shapes of their own: see `complete_routes`.
 """

@@ -1,4 +1,4 @@
-"""Everything Landfall does only because Chalice is as it is. Each one names its cause.
+"""Workarounds for Chalice. Each one names its cause.
 
 Sources are those of Chalice 1.34: https://github.com/aws/chalice/blob/1.34.0/chalice/
 """

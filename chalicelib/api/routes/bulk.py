@@ -19,7 +19,7 @@ routes = Blueprint(__name__)
 def bulk_delete(call: StepwiseCall[None, None, BulkFiles]) -> dict[str, Any]:
     """Delete up to 1,000 files.
 
-    200 also if some or all of them fail: see each one's `status`.
+    The answer is 200 even if some or all of them fail: see the `status` of each.
     """
     return _results(call, bulk.delete_files(call.ctx, call.body.distinct_ids()))
 
@@ -27,9 +27,10 @@ def bulk_delete(call: StepwiseCall[None, None, BulkFiles]) -> dict[str, Any]:
 @routes.route("/api/files/bulk-restore", methods=["POST"], **JSON)
 @stepwise_endpoint(body=BulkFiles, response=BulkOut)
 def bulk_restore(call: StepwiseCall[None, None, BulkFiles]) -> dict[str, Any]:
-    """Bring up to 1,000 deleted files back.
+    """Restore up to 1,000 deleted files.
 
-    200 also if some or all of them fail: see each one's `status`. A file that is there already is left as it is.
+    The answer is 200 even if some or all of them fail: see the `status` of each. A file that is there already is left
+    as it is.
     """
     return _results(call, bulk.restore_files(call.ctx, call.body.distinct_ids()))
 

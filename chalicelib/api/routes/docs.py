@@ -125,8 +125,8 @@ def docs_page(call: StepwiseCall[None, None, None]) -> Reply:
 def docs_asset(call: StepwiseCall[AssetPath, None, None]) -> Reply:
     """Read a file of the documentation page.
 
-    As plain text: API Gateway compresses it for clients that accept that, and couldn't pass compressed bytes through to
-    a browser that accepts anything (it takes only the first type of an `Accept` header for a binary one).
+    It is sent as plain text, and API Gateway compresses it for clients that accept that. API Gateway couldn't pass
+    compressed bytes through to a browser, because it takes only the first type of an `Accept` header for a binary one.
     """
     asset = call.path.asset
     if asset not in _TYPES:

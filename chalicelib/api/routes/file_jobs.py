@@ -1,4 +1,4 @@
-"""Routes that have S3 copy a file's bytes: copy, move, restore. Each makes a job, and mostly it is done when the answer comes."""
+"""Routes that have S3 copy a file's bytes: copy, move, restore. Each creates a job, which is mostly done with the answer."""
 
 from chalice.app import Blueprint
 
@@ -34,9 +34,10 @@ routes = Blueprint(__name__)
     errors=(NotFound, Conflict, AgainstPolicy, OverQuota, Unprocessable),
 )
 def copy_file(call: StepwiseCall[FilePath, None, FileCopy]) -> Reply:
-    """Copy a file, without its bytes coming here.
+    """Copy a file within S3.
 
-    201 with the new file, the caller's own; 202 with the pending file and its `job` if copying takes longer.
+    201 with the new file, which belongs to the caller. If copying takes longer, 202 with the pending file and its
+    `job`.
     """
     with call.ctx.transaction() as tx:
         job, command = begin_copy(tx, call.path.file_id, call.body.changes())
@@ -54,8 +55,8 @@ def copy_file(call: StepwiseCall[FilePath, None, FileCopy]) -> Reply:
 def move_file(call: StepwiseCall[FilePath, None, FileMove]) -> Reply:
     """Give a file another key.
 
-    It keeps its id, its history and what is said of it; its bytes are copied by S3. 202 with the `job` if that takes longer;
-    until it is done, and if it fails, the file is where it was. A change of the name alone is a PATCH.
+    The file keeps its id, its history and what its owner says about it. S3 copies its bytes. If that takes longer, 202
+    with the `job`: until it is done, and if it fails, the file has its old key. To change only the name, use PATCH.
     """
     with call.ctx.transaction() as tx:
         job, file = begin_move(tx, call.path.file_id, call.body.key, call.body.name)
@@ -71,10 +72,10 @@ def move_file(call: StepwiseCall[FilePath, None, FileMove]) -> Reply:
     errors=(NotFound, Conflict, AgainstPolicy, OverQuota, StoreUnavailable),
 )
 def restore_file(call: StepwiseCall[FilePath, None, FileRestore]) -> Reply:
-    """Bring a deleted file back, or an earlier version of a file.
+    """Restore a deleted file, or an earlier version of a file.
 
-    409 if S3 holds nothing of it any more. Versions that came later stay in the history. 202 with the `job` if copying a
-    large version takes longer.
+    409 if S3 holds no version of it any more. Versions that came later stay in the history. If copying a large version
+    takes longer, 202 with the `job`.
     """
     file_id, version_id = call.path.file_id, call.body.version_id
     if version_id is not None:

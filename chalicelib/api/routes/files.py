@@ -69,8 +69,9 @@ _FILTERS = {field.name for field in fields(FileFilters)}
 def list_files(call: StepwiseCall[None, FileQuery, None]) -> Reply:
     """List files.
 
-    The caller's own; an operator's list holds everyone's. A file that was put into the bucket a moment ago appears as
-    soon as its event is recorded: ask with `key` and `wait` to wait for one. What `q` finds is a moment behind the list.
+    Members see their own files, operators see everyone's. An object that was put into the bucket a moment ago appears
+    as soon as its event is recorded. With `key` and `wait`, the answer waits for it. The search with `q` is a moment
+    behind the list.
     """
     listing = _listing(call.query)
 
@@ -89,7 +90,8 @@ def list_files(call: StepwiseCall[None, FileQuery, None]) -> Reply:
 def count_files(call: Call[None, FacetsQuery, None]) -> Reply:
     """Count files by what they have in common.
 
-    By each facet, its hundred most frequent values with the files and bytes that have them. Filters are those of the list.
+    For each facet, up to a hundred values, with how many files and bytes have them: the most frequent values, or the
+    latest months. The filters are those of the list.
     """
     return Reply(JsonText(reading.count_files(call.tx, _filters(call.query), call.query.by.split(","))))
 
@@ -101,7 +103,7 @@ def count_files(call: Call[None, FacetsQuery, None]) -> Reply:
 def list_session_files(call: Call[SessionFilesPath, SessionFilesQuery, None]) -> Reply:
     """List the files of a session.
 
-    The session is the caller's own; filters and orders are those of all files.
+    The session belongs to the caller. Filters and orders are those of the list of all files.
     """
     return page_reply(call, reading.list_session_files(call.tx, call.path.session_id, _listing(call.query)))
 
@@ -118,8 +120,9 @@ def list_session_files(call: Call[SessionFilesPath, SessionFilesQuery, None]) ->
 def get_file(call: StepwiseCall[FilePath, WaitQuery, None]) -> Reply:
     """Read a file.
 
-    A deleted one is not found; its versions and events still are. The `ETag` stands for this state of it: with
-    `If-None-Match`, 304 as long as nothing has changed; with `If-Match`, a change is refused (412) if something has.
+    A deleted file is not found, but its versions and events still are. The `ETag` identifies the file's present state.
+    With `If-None-Match`, the answer is 304 as long as nothing has changed. With `If-Match`, a change is refused (412)
+    if something has.
     """
 
     def look() -> File:
@@ -137,7 +140,7 @@ def get_file(call: StepwiseCall[FilePath, WaitQuery, None]) -> Reply:
 def list_versions(call: Call[FilePath, PageQuery, None]) -> Reply:
     """List the versions of a file.
 
-    The newest first, delete markers and removed versions among them; of a deleted file, too.
+    The newest come first. Delete markers and removed versions are included. The file may be deleted.
     """
     return page_reply(call, reading.list_versions(call.tx, call.path.file_id, call.query.limit, call.query.cursor))
 
@@ -147,7 +150,7 @@ def list_versions(call: Call[FilePath, PageQuery, None]) -> Reply:
 def list_events(call: Call[FilePath, PageQuery, None]) -> Reply:
     """List what happened to a file.
 
-    Each change that S3 told of, once, in S3's order; of a deleted file, too.
+    Each change that S3 told of comes once, in S3's order. The file may be deleted.
     """
     return page_reply(call, reading.list_events(call.tx, call.path.file_id, call.query.limit, call.query.cursor))
 
@@ -163,7 +166,8 @@ def list_events(call: Call[FilePath, PageQuery, None]) -> Reply:
 def download_file(call: Call[FilePath, DownloadQuery, None]) -> Reply:
     """Download a file.
 
-    302 to a presigned link, which the body names too; with `redirect=false`, 200. 409 while its bytes haven't arrived.
+    302 to a presigned link, which is also in the body; with `redirect=false`, 200. 409 as long as the bytes haven't
+    arrived.
     """
     query = call.query
     link = downloads.download_link(call.tx, call.path.file_id, query.version_id, query.inline)
@@ -181,7 +185,8 @@ def download_file(call: Call[FilePath, DownloadQuery, None]) -> Reply:
 def replace_file(call: Call[FilePath, None, FileReplace]) -> Reply:
     """Replace a file's name, session, metadata and tags.
 
-    What is left out falls back to its default. With `If-Match`, only if the file is as the caller knows it.
+    Fields that are left out get their defaults. With `If-Match`, this is done only if the file is as the caller knows
+    it.
     """
     changes = FileChanges(**call.body.model_dump())  # type: ignore[typeddict-item]
     return _changed(call, changes)
@@ -198,8 +203,8 @@ def replace_file(call: Call[FilePath, None, FileReplace]) -> Reply:
 def patch_file(call: Call[FilePath, None, FilePatch]) -> Reply:
     """Change a file's name, session, metadata or tags.
 
-    What is left out stays. `"session_id": null` takes it out of its session; metadata and tags are replaced as a
-    whole. With `If-Match`, only if the file is as the caller knows it.
+    Fields that are left out stay. `"session_id": null` takes the file out of its session. Metadata and tags are
+    replaced as a whole. With `If-Match`, this is done only if the file is as the caller knows it.
     """
     changes = FileChanges(**call.body.model_dump(exclude_unset=True))  # type: ignore[typeddict-item]
     return _changed(call, changes)
@@ -216,7 +221,8 @@ def patch_file(call: Call[FilePath, None, FilePatch]) -> Reply:
 def delete_file(call: StepwiseCall[FilePath, None, None]) -> None:
     """Delete a file.
 
-    Its object goes, in a versioned bucket behind a delete marker; a tombstone with its versions and events stays.
+    Its object is deleted; in a versioned bucket, a delete marker hides it. A tombstone with its versions and events
+    stays.
     """
     deletion.delete_file(call.ctx, call.path.file_id, preconditions.expected(call.exchange))
 
@@ -226,8 +232,8 @@ def delete_file(call: StepwiseCall[FilePath, None, None]) -> None:
 def inspect_file(call: StepwiseCall[FilePath, None, None]) -> File:
     """Read a file's headers and first bytes again.
 
-    Each new object is inspected by itself. This is for one whose inspection was given up because S3 did not answer for
-    too long: `/versions` tells by its `inspection_problem`.
+    Each new object is inspected without a request. This is for an object whose inspection was given up because S3 did
+    not answer for too long: its `inspection_problem` in `/versions` says so.
     """
     return inspect_again(call.ctx, call.path.file_id)
 

@@ -18,10 +18,10 @@ routes = Blueprint(__name__)
 @routes.route("/api/folders", methods=["GET"], **JSON)
 @endpoint(query=FoldersQuery, response=FoldersOut, errors=(InvalidCursor, TooBroad))
 def list_folders(call: Call[None, FoldersQuery, None]) -> Reply:
-    """List folders: what keys with slashes look like.
+    """List the folders that keys with slashes look like.
 
-    Those right below `prefix`, with the files and bytes in each at any depth. A member's hold what it owns. The files of one
-    folder are `/api/files?folder=`.
+    These are the folders right below `prefix`, with how many files and bytes are in each, at any depth. For members,
+    only their own files count. `/api/files?folder=` lists the files of one folder.
     """
     query = call.query
     page, total = folders.list_folders(call.tx, query.bucket, query.prefix, query.limit, query.cursor)
@@ -33,7 +33,8 @@ def list_folders(call: Call[None, FoldersQuery, None]) -> Reply:
 def delete_folder(call: StepwiseCall[None, FolderQuery, None]) -> Reply:
     """Delete all files whose key starts with `prefix`, at any depth.
 
-    A job; it takes those that were there when it was made. They go to the trash, and can be restored.
+    This creates a job, which deletes the files that were there when it was created. They go to the trash, and can be
+    restored.
     """
     with call.ctx.transaction() as tx:
         bucket = call.query.bucket or tx.settings.bucket

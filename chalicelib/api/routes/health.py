@@ -1,4 +1,4 @@
-"""Is the process there, and is what it needs there."""
+"""Routes that tell whether the process runs, and whether what it needs is there."""
 
 from chalice.app import Blueprint
 
@@ -15,7 +15,7 @@ routes = Blueprint(__name__)
 def health(call: StepwiseCall[None, None, None]) -> dict[str, str]:
     """Tell that the process runs.
 
-    Looks at nothing else: see `/ready`.
+    It checks nothing else: see `/ready`.
     """
     return {"status": "ok"}
 

@@ -19,7 +19,7 @@ routes = Blueprint(__name__)
 def list_jobs(call: Call[None, PageQuery, None]) -> Reply:
     """List jobs.
 
-    The caller's own, the newest first; an operator's list holds everyone's.
+    The newest come first. Members see their own jobs, operators see everyone's.
     """
     return page_reply(call, queue.list_jobs(call.tx, call.query.limit, call.query.cursor))
 
@@ -36,7 +36,7 @@ def get_job(call: Call[JobPath, None, None]) -> Job:
 def cancel_job(call: StepwiseCall[JobPath, None, None]) -> Job:
     """Stop a job before its next step.
 
-    What it has done stays done. 409 if it has ended.
+    What the job has done stays done. 409 if it has ended already.
     """
     with call.ctx.transaction() as tx:
         queue.cancel_job(tx, call.path.job_id)

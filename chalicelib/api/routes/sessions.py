@@ -27,7 +27,7 @@ routes = Blueprint(__name__)
 def list_sessions(call: Call[None, SessionQuery, None]) -> Reply:
     """List sessions.
 
-    The caller's own; an operator's list holds everyone's.
+    Members see their own sessions, operators see everyone's.
     """
     query = call.query
     return page_reply(call, sessions.list_sessions(call.tx, query.sort == "-created", query.limit, query.cursor))
@@ -39,8 +39,8 @@ def list_sessions(call: Call[None, SessionQuery, None]) -> Reply:
 def open_session(call: Call[None, None, SessionCreate]) -> Reply:
     """Open a session.
 
-    201 if it is new. If the caller has one of this id already, 200 with that one, unchanged: opening is safe to repeat.
-    Without `session_id` the server makes one up. The `Location` header says where it is.
+    201 if it is new. If the caller has a session of this id already, 200 with that session, unchanged: opening is safe
+    to repeat. Without `session_id`, the server makes one up. The `Location` header says where the session is.
     """
     body = call.body
     new = NewSession(body.session_id, body.name, body.metadata, body.limits.document())
@@ -61,7 +61,7 @@ def get_session(call: Call[SessionPath, None, None]) -> Session:
 def replace_session(call: Call[SessionPath, None, SessionReplace]) -> Session:
     """Replace a session's name, metadata and limits.
 
-    What is left out falls back to its default.
+    Fields that are left out get their defaults.
     """
     limits = call.body.limits.document()
     changes: SessionChanges = {"name": call.body.name, "metadata": call.body.metadata, "limits": limits}
@@ -73,7 +73,7 @@ def replace_session(call: Call[SessionPath, None, SessionReplace]) -> Session:
 def patch_session(call: Call[SessionPath, None, SessionPatch]) -> Session:
     """Change a session's name, metadata or limits.
 
-    What is left out stays. `"name": null` removes the name; metadata and limits are replaced as a whole.
+    Fields that are left out stay. `"name": null` removes the name; metadata and limits are replaced as a whole.
     """
     changes = SessionChanges(**call.body.model_dump(exclude_unset=True))  # type: ignore[typeddict-item]
     if "limits" in changes:

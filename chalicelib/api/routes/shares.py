@@ -20,7 +20,7 @@ routes = Blueprint(__name__)
 def create_share(call: Call[FilePath, None, ShareCreate]) -> Reply:
     """Share a file with people without an account.
 
-    `url` downloads the file's current version, for anybody who has it. It is shown this once.
+    Anybody who has the `url` can download the file's current version. The `url` is shown only this once.
     """
     new = sharing.create_share(call.tx, call.path.file_id, call.body.seconds, call.body.max_uses)
     shown = ShareOut.model_validate(new.share).model_dump()
@@ -31,7 +31,7 @@ def create_share(call: Call[FilePath, None, ShareCreate]) -> Reply:
 @routes.route("/api/files/{file_id}/shares", methods=["GET"], **JSON)
 @endpoint(path=FilePath, query=PageQuery, response=Page[ShareOut], errors=(NotFound, InvalidCursor))
 def list_shares(call: Call[FilePath, PageQuery, None]) -> Reply:
-    """List a file's share links, spent ones among them."""
+    """List a file's share links, including ended ones."""
     return page_reply(call, sharing.list_shares(call.tx, call.path.file_id, call.query.limit, call.query.cursor))
 
 
@@ -49,7 +49,8 @@ def revoke_share(call: Call[SharePath, None, None]) -> None:
 def open_share(call: Call[TokenPath, None, None]) -> Reply:
     """Download a shared file.
 
-    302 to a presigned link. A HEAD, which programs send to preview links, is no use of it, and is answered without the link.
+    302 to a presigned link. A HEAD, which programs send to preview links, doesn't count as a use, and is answered
+    without the link.
     """
     counts = call.exchange.method != "HEAD"
     link = sharing.open_share(call.tx, call.path.token, counts)

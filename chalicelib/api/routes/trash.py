@@ -18,8 +18,8 @@ routes = Blueprint(__name__)
 def empty_trash(call: StepwiseCall[None, TrashQuery, None]) -> Reply:
     """Permanently remove the caller's deleted files.
 
-    A job; versions at keys that they had before go, too. What is in the trash: `/api/files?state=deleted`. By itself it is
-    emptied after `LANDFALL_TRASH_DAYS`.
+    This creates a job. It also removes versions at earlier keys of these files. `/api/files?state=deleted` lists what
+    is in the trash. Without this request, a file is removed after `LANDFALL_TRASH_DAYS`.
     """
     if call.query.everyones:
         call.ctx.principal.require_operator("empty everyone's trash")

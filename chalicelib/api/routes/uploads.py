@@ -44,13 +44,13 @@ routes = Blueprint(__name__)
 def create_file(call: StepwiseCall[None, None, FileCreate]) -> Reply:
     """Announce a file, and learn how to send its bytes to S3.
 
-    The file is `pending`, and becomes `stored` as soon as its object is there. `plan` says how to send it: one signed PUT
-    (S3 takes the announced `size`, `media_type` and `sha256` only, and overwrites nothing), a form to POST, or parts. Send
-    the bytes, then call `/complete`, or just wait. The file counts towards quotas from now on. To send small files in one
-    request, use `/api/files/upload`.
+    The file is `pending`, and becomes `stored` as soon as its object is there. `plan` says how to send it: one signed
+    PUT (S3 takes only the announced `size`, `media_type` and `sha256`, and overwrites nothing), a form to POST, or
+    parts. Send the bytes, then call `/complete`, or just wait. The file counts towards quotas from now on. To send
+    small files in one request, use `/api/files/upload`.
 
-    If the caller has a stored file of the same `sha256`, it is offered as `duplicate`; with `dedupe` the new file becomes a
-    copy of it at once, and there is no `plan`.
+    If the caller has a stored file of the same `sha256`, it is offered as `duplicate`. With `dedupe`, the new file
+    becomes a copy of it at once, if it has at most 1 GiB. Then there is no `plan`.
     """
     body = call.body
     description = Description(body.session_id, body.metadata, body.tags)
@@ -80,8 +80,8 @@ def renew_upload(call: StepwiseCall[FilePath, None, None]) -> FileBegun:
 def sign_parts(call: StepwiseCall[FilePath, None, PartsSign]) -> dict[str, Any]:
     """Get links for parts of a multipart upload.
 
-    PUT each part to its `url`, with exactly `size` bytes. Up to 1,000 parts at once. Of an upload whose size wasn't announced,
-    what S3 holds counts towards quotas each time.
+    PUT each part to its `url`, with exactly `size` bytes. Up to 1,000 parts at once. If the upload's size wasn't
+    announced, the parts that S3 holds are counted towards quotas each time.
     """
     parts = direct.sign_parts(call.ctx, call.path.file_id, call.body.part_numbers, call.body.size)
     return {"parts": parts, "link_expires_at": call.now + timedelta(seconds=call.ctx.settings.link_seconds)}
@@ -107,8 +107,8 @@ def list_parts(call: StepwiseCall[FilePath, None, None]) -> dict[str, Any]:
 def complete_upload(call: StepwiseCall[FilePath, None, UploadComplete]) -> File:
     """Say that the bytes are sent, and read the stored file.
 
-    Of a multipart upload, this makes the object. Safe to repeat, and to leave out for a single request: S3's event tells
-    the same. 409 with the reason while the object isn't there.
+    For a multipart upload, this makes the object. It is safe to repeat. After a single request it may be left out,
+    because S3's event tells the same. 409, with the reason, as long as the object isn't there.
     """
     named = call.body.parts
     parts = None if named is None else [Part(part.number, part.etag, 0) for part in named]

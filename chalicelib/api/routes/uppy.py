@@ -1,4 +1,4 @@
-"""Routes for Uppy: those of Companion's `/s3`, and the one that `signRequest` asks. See docs/uploads.md.
+"""Routes for Uppy: those of Companion's `/s3`, and the one that `signRequest` calls. See docs/uploads.md.
 
 `batch` and `complete` are registered before the part's number, which would match them too.
 """
@@ -46,7 +46,7 @@ _PART_ERRORS = (NotFound, AgainstPolicy, OverQuota, StoreUnavailable)
 def get_form(call: StepwiseCall[None, ParamsQuery, None]) -> dict[str, Any]:
     """Get a form to send a file in one request (Uppy Companion).
 
-    The file is `pending` under `fields.key`. Its size isn't known yet: S3 takes as much as the policies leave room for.
+    The file is `pending` under `fields.key`. Its size isn't known yet, so S3 takes as many bytes as the policies allow.
     """
     query = call.query
     begun = uppy.begin(call.ctx, _upload(query.filename, query.type, query.metadata(), method="post"))
@@ -71,7 +71,7 @@ def create_multipart(call: StepwiseCall[None, None, MultipartCreate]) -> dict[st
 def list_held_parts(call: StepwiseCall[UploadPath, KeyQuery, None]) -> list[dict[str, Any]]:
     """List the parts that S3 holds (Uppy Companion).
 
-    Of a complete upload, those that it was made of.
+    If the upload is complete, these are the parts that the object was made of.
     """
     parts = uppy.list_parts(call.ctx, _key_of(call))
     return [{"PartNumber": part.number, "ETag": part.etag, "Size": part.size} for part in parts]
@@ -82,7 +82,7 @@ def list_held_parts(call: StepwiseCall[UploadPath, KeyQuery, None]) -> list[dict
 def abort_multipart(call: StepwiseCall[UploadPath, KeyQuery, None]) -> dict[str, str]:
     """Give up an upload (Uppy Companion).
 
-    A complete one stays: the client only didn't hear that it is.
+    A complete upload stays: the client just hasn't learnt that it is complete.
     """
     uppy.abort(call.ctx, _key_of(call))
     return {}
@@ -129,8 +129,9 @@ def sign_part(call: StepwiseCall[PartPath, KeyQuery, None]) -> dict[str, Any]:
 def sign_request(call: StepwiseCall[None, None, SignRequest]) -> dict[str, Any]:
     """Sign one request to S3 (Uppy's `signRequest`).
 
-    The first request of an upload (PUT or POST of a key, without `uploadId`) makes the file, under the `key` of the answer.
-    All others are for keys of the caller's own. `file` may say more than Uppy does by itself: name, size, type, meta.
+    The first request of an upload (PUT or POST of a key, without `uploadId`) makes the file, under the `key` of the
+    answer. All later requests are for keys of the caller's files. `file` may say more than Uppy does by itself: name,
+    size, type, meta.
     """
     body = call.body
     said = body.file or SaidFile()
@@ -152,7 +153,7 @@ def _key_of(call: StepwiseCall[Any, Any, Any]) -> UploadKey:
 
 
 def _upload(name: str, media_type: str | None, metadata: dict[str, Any], **more: Any) -> UploadRequest:
-    """The file that Uppy tells of, in the API's own words."""
+    """The upload request for a file, from what Uppy says about it."""
     kept = without_uppys_own(metadata)
     named = reading.read_document(SessionNamed, {"session_id": kept.pop("session_id", None)}, "metadata")
     return UploadRequest(name, media_type or None, description=Description(named.session_id, kept), **more)

@@ -20,7 +20,7 @@ routes = Blueprint(__name__)
 def list_users(call: Call[None, PageQuery, None]) -> Reply:
     """List users.
 
-    In the order of their creation. A member's list holds itself alone.
+    In the order of their creation. Members see only themselves.
     """
     return page_reply(call, users.list_users(call.tx, call.query.limit, call.query.cursor))
 
@@ -30,7 +30,7 @@ def list_users(call: Call[None, PageQuery, None]) -> Reply:
 def create_user(call: Call[None, None, UserCreate]) -> Reply:
     """Create a user.
 
-    For operators. The `Location` header says where it is.
+    Only for operators. The `Location` header says where the user is.
     """
     body = call.body
     user = users.create_user(call.tx, NewUser(body.name, body.email, body.role, body.limits.document()))
@@ -56,8 +56,8 @@ def get_user(call: Call[UserPath, None, None]) -> User:
 def replace_user(call: Call[UserPath, None, UserReplace]) -> User:
     """Replace a user's fields.
 
-    What is left out falls back to its default, except role and limits, which stay. Only operators change those, and the email
-    address; a member's stays if it is left out.
+    Fields that are left out get their defaults, except role and limits, which stay. Only operators may change role,
+    limits and email address. If the caller is a member, an address that is left out stays, too.
     """
     changes: UserChanges = {"name": call.body.name}
     if "email" in call.body.model_fields_set or call.tx.principal.is_operator:
@@ -74,7 +74,8 @@ def replace_user(call: Call[UserPath, None, UserReplace]) -> User:
 def patch_user(call: Call[UserPath, None, UserPatch]) -> User:
     """Change some fields of a user.
 
-    What is left out stays. `"email": null` removes the address. Only operators change addresses, roles and limits.
+    Fields that are left out stay. `"email": null` removes the address. Only operators may change addresses, roles and
+    limits.
     """
     changes = UserChanges(**call.body.model_dump(exclude_unset=True))  # type: ignore[typeddict-item]
     if "limits" in changes:
@@ -94,6 +95,6 @@ def get_user_usage(call: Call[UserPath, None, None]) -> UsageNow:
 def delete_user(call: Call[UserPath, None, None]) -> None:
     """Delete a user.
 
-    For operators, and not of themselves. A user who still owns files or sessions stays: 409.
+    Only for operators, who can't delete themselves. 409 if the user still owns files or sessions.
     """
     users.delete_user(call.tx, call.path.user_id)

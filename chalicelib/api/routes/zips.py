@@ -11,7 +11,7 @@ from chalicelib.services.jobs.zip import begin_zip
 
 routes = Blueprint(__name__)
 
-# The bytes of a zip come through here.
+# Lower than for copies, because the bytes of a zip come through this process.
 _INLINE_BYTES = 64 * 1024**2
 
 
@@ -20,7 +20,8 @@ _INLINE_BYTES = 64 * 1024**2
 def create_zip(call: StepwiseCall[None, None, ZipCreate]) -> Reply:
     """Zip up to 1,000 files, 2 GiB in all.
 
-    A job. The zip is a file of the caller's (`result.file_id`), to be downloaded as any other; it is deleted after a day.
+    This creates a job. The zip is a file (`result.file_id`) that belongs to the caller and is downloaded like any
+    other. It is deleted after a day.
     """
     with call.ctx.transaction() as tx:
         job, size = begin_zip(tx, list(dict.fromkeys(call.body.file_ids)), call.body.name)

@@ -22,7 +22,7 @@ class Input(BaseModel):
 class Output(BaseModel):
     """Base of everything a client receives; reads attributes, so that models can be handed over as they are."""
 
-    # What is answered holds every field, also one that has a default here.
+    # An answer has every field, even one that has a default here.
     model_config = ConfigDict(from_attributes=True, defer_build=True, json_schema_serialization_defaults_required=True)
 
 
@@ -43,7 +43,7 @@ def without_controls(text: str) -> str:
     return text
 
 
-# For the document: the same, and that something is left when blanks are taken from both ends.
+# For the OpenAPI document: the same, and that something is left when blanks are taken from both ends.
 NO_CONTROLS = {"pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"}
 SOMETHING = {"pattern": r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"}
 
@@ -55,12 +55,12 @@ class Nothing(Input):
 class PageQuery(Input):
     """Parameters of every list."""
 
-    limit: int = Field(100, ge=1, le=1000, description="Most items to answer.")
+    limit: int = Field(100, ge=1, le=1000, description="How many items the page may have.")
     cursor: str | None = Field(None, max_length=12_000, description="`next_cursor` of the page before.")
 
 
 class Page(Output, Generic[ItemT]):
-    """One page of a list. The next one is at the `Link` header's `next`, or asked for with `cursor`."""
+    """One page of a list. The `Link` header's `next` leads to the next one, or ask for it with `cursor`."""
 
     items: list[ItemT]
     next_cursor: str | None = Field(description="Cursor of the next page; null on the last one.")
@@ -77,18 +77,20 @@ class FieldProblemOut(Output):
 class Problem(Output):
     """What went wrong (RFC 9457)."""
 
-    type: str = Field(description="Which kind of problem. Stable; told about at this path.")
+    type: str = Field(description="The kind of problem, which never changes. This path tells about it.")
     title: str
     status: int
     detail: str
     instance: str = Field(description="Path of the request.")
-    request_id: str = Field(description="Find the request's log lines by it.")
-    errors: list[FieldProblemOut] = Field([], description="The wrong fields, if it is about fields.")
+    request_id: str = Field(description="Finds the request's log lines.")
+    errors: list[FieldProblemOut] = Field([], description="The wrong fields, if the problem is about fields.")
 
 
 def absent() -> Any:
-    """Default factory of a patch's field that may be left out but not be null. Nobody reads the default: patches are
-    dumped without the fields that were left out."""
+    """Default factory of a patch's field that may be left out but not be null.
+
+    The default is never read, because patches are dumped without the fields that were left out.
+    """
     return None
 
 
@@ -111,29 +113,33 @@ def _depth(value: Any) -> int:
 class LimitsBody(Input):
     """What may be uploaded. Null or left out: no limit of its own."""
 
-    max_file_bytes: int | None = Field(None, ge=0, lt=2**63, description="Of one file.")
+    max_file_bytes: int | None = Field(None, ge=0, lt=2**63, description="For each file.")
     media_types: list[MediaTypePattern] | None = Field(
-        None, max_length=100, description="Types that are taken.", examples=[["image/*", "application/pdf"]]
+        None, max_length=100, description="Types that are allowed.", examples=[["image/*", "application/pdf"]]
     )
-    max_bytes: int | None = Field(None, ge=0, lt=2**63, description="Of all files; pending ones count as announced.")
+    max_bytes: int | None = Field(
+        None, ge=0, lt=2**63, description="For all files together. Pending files count with their reservations."
+    )
     max_files: int | None = Field(None, ge=0, lt=2**63)
     refuse_mismatch: bool | None = Field(
         None, description="Delete files whose bytes are not of the type that they were declared to be."
     )
 
     def document(self) -> dict[str, Any]:
-        """As users and sessions keep it: see `chalicelib.catalog.limits.Limits`."""
+        """The limits as users and sessions keep them: see `chalicelib.catalog.limits.Limits`."""
         return self.model_dump(exclude_none=True)
 
 
 class UsageOut(Output):
-    """What is used of a quota, pending uploads with what they announced; and, beside that, what is left in S3 of deleted and
-    overwritten files until their trash is emptied."""
+    """What counts towards quotas, and what S3 still holds of deleted and overwritten files until the trash is emptied.
+
+    A pending file counts with its reservation.
+    """
 
     files: int
     bytes: int
     trash_versions: int = Field(
-        description="Versions that S3 holds of deleted files, and older ones of others. No quota counts them."
+        description="Versions of deleted files, and older versions of other files, that S3 holds. They count towards no quota."
     )
     trash_bytes: int
 

@@ -11,7 +11,7 @@ from chalicelib.services.files.editing import FileChanges
 
 
 class FileCopy(Input):
-    """What is said of the copy. Left out: what is said of the original."""
+    """What to say about the copy. What is left out is taken from the original."""
 
     model_config = example(name="A copy.pdf")
 
@@ -21,17 +21,17 @@ class FileCopy(Input):
     tags: Tags | None = None
 
     def changes(self) -> FileChanges:
-        """What is to differ from the original. Null means "as it is", but for the session: there it means none."""
+        """What is to differ from the original. Null means "as in the original", but for the session it means none."""
         said = self.model_dump(exclude_unset=True).items()
         changes: FileChanges = {name: value for name, value in said if value is not None or name == "session_id"}  # type: ignore[assignment]
         return changes
 
 
 class FileMove(Input):
-    """Where the file is to be."""
+    """The file's new key."""
 
     key: str = Field(min_length=1, max_length=1024, description="In the same bucket.", examples=["photos/2026/a.jpg"])
-    name: FileName | None = Field(None, description="Left out: as it is or, if it was the old key's, the new key's.")
+    name: FileName | None = Field(None, description="Left out: it stays, or follows the key if it was the old key's.")
 
 
 class FileInWork(FileDetail):
@@ -47,7 +47,7 @@ class FileInWork(FileDetail):
 
 
 class FileRestore(Input):
-    """What to bring back."""
+    """What to restore."""
 
     model_config = example()
 

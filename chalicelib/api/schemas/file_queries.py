@@ -35,7 +35,7 @@ Size = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class SessionFilesPath(Input):
-    """Whose session's files."""
+    """Which session."""
 
     session_id: SessionId
 
@@ -52,7 +52,7 @@ def _some_words(query: str) -> str:
     return query
 
 
-# As `parse_filter` has it, for the document.
+# The names that `parse_filter` accepts, for the OpenAPI document.
 _FILTER_NAME = r"^[^.:\x00]+(\.[^.:\x00]+){0,7}(:(gt|gte|lt|lte|ne|exists))?$"
 MetadataFilters = Annotated[dict[str, str], AfterValidator(_known_filters)]
 
@@ -62,7 +62,7 @@ class FileFilterQuery(Input):
 
     bucket: str | None = Field(None, min_length=1, max_length=255, description="Files in this bucket.")
     key: str | None = Field(None, min_length=1, max_length=1024, description="The file with exactly this key.")
-    prefix: str | None = Field(None, min_length=1, max_length=1024, description="Files whose key starts so.")
+    prefix: str | None = Field(None, min_length=1, max_length=1024, description="Files whose key starts with this.")
     state: ListedState | None = Field(None, description="Left out: all but the deleted ones.")
     media_type: str | None = Field(
         None, pattern=r"^[^/]+/.+$", max_length=255, description="`image/png` exactly, or `image/*` for the family."
@@ -73,7 +73,9 @@ class FileFilterQuery(Input):
     created_before: Moment | None = Field(None, description="Created before then, to the millisecond.")
     updated_after: Moment | None = Field(None, description="Last changed then or later.")
     updated_before: Moment | None = Field(None, description="Last changed before then.")
-    is_mismatch: bool | None = Field(None, description="Files whose bytes are, or are not, as declared.")
+    is_mismatch: bool | None = Field(
+        None, description="`true`: files whose bytes are not of the declared type; `false`: all others."
+    )
     folder: str | None = Field(
         None, min_length=1, max_length=1024, description="Files right below this prefix, not deeper."
     )
@@ -86,7 +88,7 @@ class FileFilterQuery(Input):
         description="Up to eight, written `metadata.camera.make=Leica` or `metadata[camera.make]=Leica`: files whose "
         "metadata has this value. With an operator, `metadata.iso:gte=400` or `metadata[iso:gte]=400`: "
         "`gt`, `gte`, `lt`, `lte`, `ne`, `exists` (`true` or `false`). Numbers compare as numbers, "
-        "RFC 3339 times as times, all else as text; of an array, any element may fit.",
+        "RFC 3339 times as times, all else as text. An array matches if one of its elements does.",
         json_schema_extra={"propertyNames": {"pattern": _FILTER_NAME}},
         examples=[{}],
     )
@@ -94,8 +96,8 @@ class FileFilterQuery(Input):
         None,
         min_length=1,
         max_length=200,
-        description="Search names, keys, tags and metadata: words as they are, parts of them, or nearly so. All words "
-        "must be found; the first eight count.",
+        description="Search names, keys, tags and metadata for words, beginnings of words, or similar words. All words "
+        "must be found; only the first eight count.",
     )
 
 

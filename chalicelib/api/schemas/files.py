@@ -72,12 +72,12 @@ class DownloadQuery(Input):
     )
     redirect: bool = Field(True, description="`false`: answer the link with 200 instead of redirecting to it.")
     inline: bool = Field(
-        False, description="Have browsers show it rather than save it. Never granted to types that a browser executes."
+        False, description="Have browsers show it rather than save it. Types that a browser executes are always saved."
     )
 
 
 class FileReplace(Input):
-    """All that a client may say of a file; what is left out falls back to its default."""
+    """All that a client may say about a file. Fields that are left out get their defaults."""
 
     model_config = example(name="Übersicht 1.pdf", metadata={"project": "apollo"}, tags=["holiday", "2026"])
 
@@ -99,7 +99,7 @@ class FilePatch(Input):
 
 
 class UploadFields(Input):
-    """What a multipart form says of the files in it, read from its fields."""
+    """What a multipart form says about the files in it, read from its fields."""
 
     session_id: SessionId | None = None
     metadata: Metadata = Field(default_factory=dict)
@@ -124,7 +124,7 @@ class UploadForm(Input):
 
 
 class FileOut(Output):
-    """One file: its place in S3, what its current version is, and what its owner says of it."""
+    """One file: its location in S3, its current version, and what its owner says about it."""
 
     id: UUID
     bucket: str
@@ -133,8 +133,8 @@ class FileOut(Output):
     name: str
     size: int | None = Field(description="In bytes; null unless stored.")
     etag: str | None
-    media_type: str | None = Field(description="As declared, or as detected where nobody declared it.")
-    detected_media_type: str | None = Field(description="What its first bytes say, once read.")
+    media_type: str | None = Field(description="As declared, or as detected if no type was declared.")
+    detected_media_type: str | None = Field(description="As its first bytes show, once they are read.")
     is_mismatch: bool = Field(description="Its bytes are not of the type that it was declared to be.")
     sha256: str | None = Field(description="In base64; only where S3 has verified it.")
     state: FileState
@@ -148,18 +148,18 @@ class FileOut(Output):
 
 
 class UploadStateOut(Output):
-    """How a pending file's bytes are to come, or why they did not come."""
+    """The upload of a file that isn't stored."""
 
     method: UploadMethod
     size: int | None = Field(description="Bytes that were announced.")
     media_type: str | None
     sha256: str | None
-    expires_at: datetime = Field(description="From then on it counts as abandoned.")
+    expires_at: datetime = Field(description="From then on the upload counts as abandoned.")
     problem: str | None = Field(description="What went wrong last.")
 
 
 class FileDetail(FileOut):
-    """One file, with what is known of its upload."""
+    """One file, with its upload."""
 
     upload: UploadStateOut | None = Field(None, description="Null once the bytes are there.")
 
@@ -170,13 +170,13 @@ class VersionOut(Output):
     version_id: str = Field(description="Empty in a bucket without versions.")
     is_current: bool
     is_delete_marker: bool
-    removed: bool = Field(description="It is gone from S3 for good.")
+    removed: bool = Field(description="S3 has permanently removed it.")
     size: int | None
     etag: str | None
     media_type: str | None
     inspection: dict[str, Any] | None = Field(
-        description="What S3's headers and the first bytes tell, once read: content_type, metadata (the uploader's), "
-        "storage_class, checksums, detected_media_type, and an image's width and height in pixels."
+        description="What S3's headers and the first bytes tell, once they are read: content_type, metadata (the uploader's), "
+        "storage_class, checksums, detected_media_type and more, such as an image's width and height in pixels."
     )
     inspection_problem: str | None = Field(
         None, description="Why it could not be inspected. `POST /api/files/{id}/inspect` tries it again."

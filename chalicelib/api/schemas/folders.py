@@ -9,14 +9,14 @@ class FolderQuery(Input):
     """Which folder."""
 
     prefix: str = Field(min_length=1, max_length=1024, description="What the keys start with: `photos/2026/`.")
-    bucket: str | None = Field(None, min_length=1, max_length=255, description="Left out: the one of uploads.")
+    bucket: str | None = Field(None, min_length=1, max_length=255, description="Left out: the bucket of uploads.")
 
 
 class FoldersQuery(PageQuery):
-    """Whose folders."""
+    """Which folders."""
 
     prefix: str = Field("", max_length=1024, description="What the keys start with: `photos/2026/`. Left out: all.")
-    bucket: str | None = Field(None, min_length=1, max_length=255, description="Left out: the one of uploads.")
+    bucket: str | None = Field(None, min_length=1, max_length=255, description="Left out: the bucket of uploads.")
 
 
 class FolderOut(Output):

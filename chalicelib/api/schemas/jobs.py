@@ -34,7 +34,7 @@ class JobOut(Output):
     failures: list[FailureOut] = Field(
         default_factory=list,
         validation_alias=AliasPath("progress", "failures"),
-        description="The first hundred of them.",
+        description="The first hundred failures.",
     )
     result: dict[str, Any] | None = Field(description="`file_id` of the file that was made or moved, if one was.")
     problem: str | None = Field(description="What went wrong last.")

@@ -32,7 +32,7 @@ SessionName = Annotated[
 
 
 class SessionPath(Input):
-    """Where a session is."""
+    """Which session."""
 
     session_id: SessionId
 
@@ -51,11 +51,11 @@ class SessionCreate(Input):
     session_id: SessionId | None = Field(None, description="Left out: the server makes one up.")
     name: SessionName | None = None
     metadata: Metadata = Field(default_factory=dict)
-    limits: LimitsBody = Field(default_factory=LimitsBody, description="On top of those of the session's owner.")
+    limits: LimitsBody = Field(default_factory=LimitsBody, description="They hold in addition to the owner's limits.")
 
 
 class SessionReplace(Input):
-    """All of a session; what is left out falls back to its default."""
+    """All of a session. Fields that are left out get their defaults."""
 
     model_config = example(name="Holiday", metadata={"project": "apollo"})
 
@@ -80,7 +80,7 @@ class SessionOut(Output):
     id: UUID
     session_id: str
     name: str | None
-    # The model's attribute: ``metadata`` itself belongs to SQLAlchemy there.
+    # The model's attribute has another name, because SQLAlchemy uses ``metadata`` itself.
     metadata: dict[str, Any] = Field(validation_alias=AliasChoices("metadata_", "metadata"))
     limits: LimitsBody
     owner_id: UUID

@@ -9,11 +9,11 @@ from chalicelib.api.schemas.common import Input, Output, example
 
 
 class ShareCreate(Input):
-    """For how long, and how often."""
+    """How long the link lasts, and how often it may be used."""
 
     model_config = example(max_uses=1)
 
-    seconds: int = Field(7 * 86_400, ge=1, le=365 * 86_400, description="Until it ends; a week, unless told otherwise.")
+    seconds: int = Field(7 * 86_400, ge=1, le=365 * 86_400, description="How long the link lasts; a week by default.")
     max_uses: int | None = Field(None, ge=1, le=2**31 - 1, description="1: for one download only. Left out: no limit.")
 
 

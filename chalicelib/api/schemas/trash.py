@@ -8,4 +8,4 @@ from chalicelib.api.schemas.common import Input
 class TrashQuery(Input):
     """Whose trash."""
 
-    everyones: bool = Field(False, description="Everyone's, and that of files nobody owns. For operators.")
+    everyones: bool = Field(False, description="Everyone's files, and those that belong to nobody. Only for operators.")

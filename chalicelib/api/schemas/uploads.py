@@ -53,7 +53,8 @@ class FileCreate(FileReplace):
     sha256: Sha256 | None = None
     method: UploadMethod | None = Field(None, description="Left out: `multipart` above 100 MiB, else `put`.")
     dedupe: bool = Field(
-        False, description="If the caller has a stored file of this `sha256`: copy that one, and send no bytes."
+        False,
+        description="If the caller has a stored file of this `sha256`, up to 1 GiB: copy that, and send no bytes.",
     )
 
 
@@ -72,14 +73,14 @@ class UploadPlanOut(Output):
 
     @classmethod
     def of(cls, plan: UploadPlan) -> "UploadPlanOut":
-        """A plan in which the parts of the one request stand beside the rest."""
+        """A plan, with the members of its request beside the rest."""
         fields = asdict(plan)
         request = fields.pop("request") or {}
         return cls(**fields, **{name: request[name] for name in ("url", "headers", "fields") if name in request})
 
 
 class FileBegun(FileDetail):
-    """A new file, how to send its bytes, and a file that has them already."""
+    """A new file, how to send its bytes, and a duplicate of it."""
 
     plan: UploadPlanOut | None = Field(description="Null if there are no bytes to send.")
     duplicate: FileOut | None = Field(None, description="A stored file of the caller's with the same `sha256`.")
@@ -100,7 +101,7 @@ class PartsSign(Input):
         None,
         ge=0,
         le=MAX_PART_BYTES,
-        description="Bytes of each of these, to be signed, if the upload's size wasn't announced. Left out: any.",
+        description="Bytes of each of these parts, if the upload's size wasn't announced. Left out: any number.",
     )
 
 
@@ -134,7 +135,7 @@ class PartsOut(Output):
 
 
 class PartNamed(Input):
-    """A part as S3 answered to it."""
+    """A part, with the ETag that S3 answered."""
 
     number: PartNumber
     etag: str = Field(min_length=1, max_length=256)

@@ -114,7 +114,7 @@ class PartUrlsOut(Output):
 
 
 class SentPart(Input):
-    """A part as S3 answered to it, its ETag with or without quotes."""
+    """A part, with the ETag that S3 answered, with or without quotes."""
 
     model_config = ConfigDict(extra="ignore", defer_build=True)
 
@@ -140,7 +140,7 @@ class CompletedOut(Output):
 
 
 class SaidFile(Input):
-    """What the client says of the file, if it says anything: with a size, S3 takes exactly so many bytes."""
+    """What the client says about the file, if it says anything. With a size, S3 takes exactly so many bytes."""
 
     model_config = ConfigDict(extra="ignore", defer_build=True)
 
@@ -149,7 +149,7 @@ class SaidFile(Input):
     type: MediaType | Literal[""] | None = None
     sha256: Sha256 | None = None
     partSize: int | None = Field(
-        None, ge=1, le=MAX_PART_BYTES, description="Of each part but the last, with a `getChunkSize` of one's own."
+        None, ge=1, le=MAX_PART_BYTES, description="Bytes of each part but the last, if `getChunkSize` was set."
     )
     meta: Metadata = Field(default_factory=dict)
 
@@ -168,13 +168,13 @@ class SignRequest(Input):
 
 
 class SignedOut(Output):
-    """The signed request. `key` takes the place of the one that was proposed."""
+    """The signed request. `key` replaces the one that was proposed."""
 
     method: Verb
     url: str
     key: str
     headers: dict[str, str]
-    fields: dict[str, str] | None = Field(description="Of a form to POST instead of a PUT.")
+    fields: dict[str, str] | None = Field(description="Fields of a form, if it is to be POSTed instead of a PUT.")
 
 
 class SessionNamed(Input):

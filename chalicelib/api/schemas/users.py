@@ -24,7 +24,7 @@ Email = Annotated[
 
 
 class UserPath(Input):
-    """Where a user is."""
+    """Which user."""
 
     user_id: UUID
 
@@ -37,11 +37,11 @@ class UserCreate(Input):
     name: Name
     email: Email | None = Field(None, description="Unique without regard to case.")
     role: Role = Field("member", description="An operator sees and changes what everyone owns.")
-    limits: LimitsBody = Field(default_factory=LimitsBody, description="In place of the deployment's own, one by one.")
+    limits: LimitsBody = Field(default_factory=LimitsBody, description="Each one replaces the deployment's default.")
 
 
 class UserReplace(Input):
-    """All of a user; what is left out falls back to its default, except the role, which stays."""
+    """All of a user. Fields that are left out get their defaults, except role and limits, which stay."""
 
     model_config = example(name="Ada", email="ada@example.org")
 

@@ -66,7 +66,7 @@ class Session(Base):
 class Usage(Base):
     """How many files and bytes an owner has, all in all (``session_id`` ``""``) and in each session.
 
-    Triggers on ``files`` keep it, in the transaction of each change: pending uploads count with what they announced.
+    Triggers on ``files`` keep it, in the transaction of each change. A pending file counts with its reservation.
     """
 
     __tablename__ = "usage"

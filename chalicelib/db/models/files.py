@@ -51,8 +51,8 @@ class File(Base):
         Index(None, "updated_at", "id"),
         Index(None, "name", "id"),
         Index(None, "size", "id"),
-        # Filters; each ends in the id, so that the default sort comes out of it. Rare values only, where most rows
-        # would share one: such an index costs every insert and the planner would not use it anyway.
+        # Filters; each ends in the id, so that the default sort comes out of it. Where most rows share a value, only
+        # the rare values are indexed: more would cost every insert, and the planner would not use it anyway.
         Index(None, "bucket", "id"),
         Index(None, "owner_id", "id", postgresql_where=text("owner_id IS NOT NULL")),
         Index("files_session_idx", "owner_id", "session_id", "id", postgresql_where=text("session_id IS NOT NULL")),
@@ -92,30 +92,31 @@ class File(Base):
     tags: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
     # Bytes that a pending upload may still bring.
     reserved: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
-    # Bytes that a restore is about to add; null: nobody restores it.
+    # Bytes that a restore is about to add; null: no restore is under way.
     restoring: Mapped[int | None] = mapped_column(BigInteger)
     # In base64, as S3 writes it; only where S3 itself has verified it.
     sha256: Mapped[str | None] = mapped_column(Bytewise)
     detected_media_type: Mapped[str | None] = mapped_column(Bytewise)
     is_mismatch: Mapped[bool] = mapped_column(server_default=text("false"))
-    # When the versions of a deleted file were removed for good.
+    # When the versions of a deleted file were permanently removed.
     purged_at: Mapped[datetime | None] = mapped_column(Moment)
-    # When the file is to be deleted by itself.
+    # When Landfall is to delete the file.
     expires_at: Mapped[datetime | None] = mapped_column(Moment)
-    # Until then somebody is restoring the file, or removing its versions for good: never both.
+    # Until when the file is claimed: to restore it or to purge it, never both.
     busy_until: Mapped[datetime | None] = mapped_column(Moment)
-    # Of the tombstone that a moved file leaves behind: the file.
+    # Only on the tombstone that a moved file leaves behind: the id of that file.
     moved_to: Mapped[UUID | None] = mapped_column(ForeignKey("files.id", ondelete="SET NULL"))
     created_at: Mapped[datetime] = mapped_column(Moment)
     updated_at: Mapped[datetime] = mapped_column(Moment)
 
 
 class Upload(Base):
-    """How a pending file's bytes are to come: what was promised and signed, and why they did not come, if so.
+    """How a pending file's bytes are to come: what was announced, and what S3 needs to know.
 
-    It is open until ``closed_at``, when the object was seen or the upload was given up. ``problem`` is the last thing that went
-    wrong. A closed upload stays until it expires, for clients that ask again because an answer was lost. ``judged_rank`` is the
-    rank of the version that policies were applied to; a version of another rank is judged again.
+    An upload is open until ``closed_at``, when the object was seen or the upload was given up. ``problem`` is the last
+    thing that went wrong. A closed upload stays until it expires, for clients that ask again because an answer was
+    lost. ``judged_rank`` is the rank of the version that policies were applied to; a version of another rank is judged
+    again.
     """
 
     __tablename__ = "uploads"
@@ -128,7 +129,8 @@ class Upload(Base):
 
     file_id: Mapped[UUID] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"), primary_key=True)
     owner_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
-    # The key that a client proposed, which is not the file's: asked again with it, the upload goes on.
+    # The key that a client proposed, which is not the file's. A client that asks again with it goes on with the same
+    # upload.
     client_key: Mapped[str | None] = mapped_column(Text)
     method: Mapped[UploadMethod] = mapped_column(Text)
     # S3's own id of a multipart upload.
@@ -147,7 +149,7 @@ class Upload(Base):
 
 
 class FileLocation(Base):
-    """A place that a moved file had until ``moved_at``, and the version that it left. What came later is another file's."""
+    """A location that a moved file had until ``moved_at``, and the version that it left. Later ones belong to other files."""
 
     __tablename__ = "file_places"
 
@@ -183,7 +185,7 @@ class Share(Base):
 
 
 class FileSearch(Base):
-    """The words of a file: see `chalicelib.db.search`. A moment behind the file itself."""
+    """The words of a file: see `chalicelib.db.search`. They are a moment behind the file itself."""
 
     __tablename__ = "file_search"
     __table_args__ = (

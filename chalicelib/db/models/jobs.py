@@ -18,7 +18,7 @@ from chalicelib.db.models.base import Base, Moment, one_of
 
 
 class Job(Base):
-    """Work that may take longer than a request. The table is its own queue: whoever runs one moves ``run_after`` on."""
+    """Work that may take longer than a request. The table is its own queue: see `chalicelib.db.jobs`."""
 
     __tablename__ = "jobs"
     __table_args__ = (

@@ -54,11 +54,12 @@ class ObjectVersion(Base):
     etag: Mapped[str | None] = mapped_column(Text)
     stored_at: Mapped[datetime | None] = mapped_column(Moment)
     media_type: Mapped[str | None] = mapped_column(Text)
-    # What inspection found: see chalicelib/store/inspection.py for the shape.
+    # What inspection found: see `chalicelib.store.inspection.inspect_object` for the shape.
     inspection: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     inspect_after: Mapped[datetime | None] = mapped_column(Moment)
     inspect_tries: Mapped[int] = mapped_column(server_default=text("0"))
-    # Why the last try failed. With nothing due it was the last one: see chalicelib/db/inspection_queue.py.
+    # Why the last try failed. Without `inspect_after` there won't be another one: see
+    # chalicelib/db/inspection_queue.py.
     inspect_problem: Mapped[str | None] = mapped_column(Text)
 
 

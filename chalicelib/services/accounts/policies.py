@@ -34,7 +34,7 @@ class Policies:
 
     @property
     def of_session(self) -> "Policies":
-        """The session's alone."""
+        """The session's policy alone."""
         return Policies(self.owner, [policy for policy in self.policies if policy.session_id])
 
     @property
@@ -52,15 +52,16 @@ class Policies:
         """Refuse a file that any of them doesn't allow.
 
         Raises:
-            AgainstPolicy: too large, or of a type that is not allowed; names its holder.
+            AgainstPolicy: the file is too large, or of a type that is not allowed. The message names the policy's
+                holder.
         """
         check_file([(policy.holder, policy.limits) for policy in self.policies], size, media_type)
 
     def check_quotas(self, tx: Transaction) -> None:
-        """Refuse the state that this transaction has made.
+        """Refuse what this transaction has added, if it exceeds a quota.
 
         Raises:
-            OverQuota: the owner, or the session, has too much by now.
+            OverQuota: the owner or the session would have too much.
         """
         limited = [policy for policy in self.policies if policy.limits.are_quotas]
         used = self._used(tx, limited)
@@ -68,7 +69,7 @@ class Policies:
             check_quota(policy.holder, policy.limits, *used.get(policy.session_id, (0, 0)))
 
     def bytes_left(self, tx: Transaction, limit: int) -> int:
-        """Bytes that the next file may have, beside what is used already; at most ``limit``, at least 0."""
+        """How many bytes the next file may have, after what is used already: at most ``limit``, at least 0."""
         lefts = [limit]
         used = self._used(tx, [policy for policy in self.policies if policy.limits.max_bytes is not None])
         for policy in self.policies:
@@ -79,7 +80,7 @@ class Policies:
         return max(0, min(lefts))
 
     def _used(self, tx: Transaction, policies: Sequence[Policy]) -> dict[str, tuple[int, int]]:
-        """Files and bytes that count for these. Where nobody limits anything, nobody is asked."""
+        """Files and bytes that count towards these policies. If there are none, the database isn't asked."""
         if not policies:
             return {}
         return counted_usage(tx.session, self.owner, [policy.session_id for policy in policies])
@@ -88,7 +89,7 @@ class Policies:
 def policies_for(tx: Transaction, owner: Owner, session_id: str | None) -> Policies:
     """The policies for an owner's files, in a session or in none.
 
-    What an operator set for a user replaces the deployment's defaults, one by one.
+    Each limit that an operator has set for a user replaces the deployment's default.
     """
     own = users.find_limits(tx.session, owner)
     found = [Policy("This user", "", Limits.of(_defaults(tx.settings) | own))]
@@ -99,12 +100,13 @@ def policies_for(tx: Transaction, owner: Owner, session_id: str | None) -> Polic
 
 
 def check_version(tx: Transaction, file: File, version: ObjectVersion) -> None:
-    """Keep a member from a version that isn't the file's current one if the policies in force refuse it, whether or not it was
-    judged when it came. Where they refuse files that are not what they were declared to be, also from one that was never
-    inspected.
+    """Keep a member from a version that isn't the file's current one, if the present policies refuse it.
+
+    It doesn't matter whether the version was judged when it came. If the policies refuse files that are not what they
+    were declared to be, they also refuse a version whose inspection is due or has failed.
 
     Raises:
-        AgainstPolicy: they do; says why.
+        AgainstPolicy: the policies refuse the version; the message says why.
     """
     if tx.principal.is_operator or file.owner_id is None:
         return
@@ -121,12 +123,12 @@ def check_version(tx: Transaction, file: File, version: ObjectVersion) -> None:
 
 
 def reserve_restore(tx: Transaction, file: File, more: int) -> None:
-    """Count ``more`` bytes for a file that is about to be restored, a deleted one also as a file, until `end_restores`.
+    """Reserve ``more`` bytes for a file that is about to be restored, until `end_restores`. A deleted file also counts as a file.
 
-    The look at the quota comes after the change, which has locked the owner's usage.
+    The quota is checked after the change, which has locked the owner's usage.
 
     Raises:
-        OverQuota: there is no room for it.
+        OverQuota: the owner or the session would have too much.
     """
     files.reserve_restore(tx.session, file.id, more)
     if file.owner_id is not None:
@@ -134,7 +136,7 @@ def reserve_restore(tx: Transaction, file: File, more: int) -> None:
 
 
 def end_restores(tx: Transaction, file_ids: Collection[UUID]) -> None:
-    """Free what was reserved for restoring these files, or count it as theirs."""
+    """Free what is still reserved for restoring these files."""
     files.end_restores(tx.session, file_ids)
 
 

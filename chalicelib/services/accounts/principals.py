@@ -17,7 +17,7 @@ USER_HEADER = "X-Landfall-User"
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A caller whose identity is settled. A member sees what it owns; an operator sees everything."""
+    """A caller whose identity is known. A member sees what it owns; an operator sees everything."""
 
     user_id: UUID
     role: Role
@@ -41,7 +41,7 @@ class Principal:
         """Refuse a member.
 
         Raises:
-            Forbidden: it is one.
+            Forbidden: the caller is a member.
         """
         if not self.is_operator:
             raise Forbidden(f"Only operators {doing}.")
@@ -49,9 +49,9 @@ class Principal:
 
 # Nobody has this id.
 _NO_USER = UUID(int=0)
-# Who calls a route that asks nobody for an identity: sees nothing.
+# The caller of a route that doesn't ask for an identity. It sees nothing.
 ANYBODY = Principal(_NO_USER, "member")
-# Landfall itself, when a notification or the clock calls: sees everything, and owns nothing.
+# Landfall itself, when a notification or the clock calls. It sees everything, and owns nothing.
 LANDFALL = Principal(_NO_USER, "operator")
 _DEMO = Principal(DEMO_USER_ID, "operator")
 

@@ -1,4 +1,4 @@
-"""Sessions: groups of uploads under ids that their owners choose. A session is addressed by its owner alone."""
+"""Sessions: groups of uploads under ids that their owners choose. Only its owner can address a session."""
 
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
@@ -15,7 +15,7 @@ from chalicelib.services.context import Transaction
 
 @dataclass(frozen=True, slots=True)
 class NewSession:
-    """A session to open. Without ``session_id`` its own id becomes it."""
+    """A session to open. Without ``session_id``, the id of its row is taken."""
 
     session_id: str | None
     name: str | None = None
@@ -50,7 +50,7 @@ def get_session(tx: Transaction, session_id: str) -> Session:
 
 
 def open_session(tx: Transaction, new: NewSession) -> tuple[Session, bool]:
-    """The caller's session of this id, and whether it is new. One that was there already is left as it is.
+    """The caller's session of this id, and whether it is new. A session that was there already is left as it is.
 
     Raises:
         Conflict: others keep opening and deleting the same id.

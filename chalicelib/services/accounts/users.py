@@ -1,4 +1,4 @@
-"""Users: who owns files. A member sees and changes itself; an operator everyone."""
+"""Users: who owns files. A member sees and changes itself; an operator sees and changes everyone."""
 
 from dataclasses import dataclass, field
 from datetime import UTC
@@ -86,7 +86,7 @@ def change_user(tx: Transaction, user_id: UUID, changes: UserChanges) -> User:
 
     Raises:
         NotFound: there is none, or the caller may not see it.
-        Forbidden: a member would change its role, limits or email address.
+        Forbidden: a member wants to change its role, limits or email address.
         Conflict: the email address is taken.
     """
     user = _visible(tx, user_id, lock=True)
@@ -94,7 +94,7 @@ def change_user(tx: Transaction, user_id: UUID, changes: UserChanges) -> User:
         tx.principal.require_operator("change roles")
     if changes.get("limits", user.limits) != user.limits:
         tx.principal.require_operator("change limits")
-    if changes.get("email", user.email) != user.email:  # who may try addresses learns who else is here
+    if changes.get("email", user.email) != user.email:  # a member who tries addresses would learn who else is here
         tx.principal.require_operator("change email addresses")
     users.change_user(tx.session, user, {**changes, "updated_at": tx.now} if changes else {})
     return user

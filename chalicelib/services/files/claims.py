@@ -1,4 +1,4 @@
-"""Claims on files while S3 is at work on their versions: one that is being restored must not be purged at the same time."""
+"""Claims on files while S3 works on their versions: a file that is being restored must not be purged at the same time."""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -7,23 +7,24 @@ from uuid import UUID
 from chalicelib.db import claims
 from chalicelib.services.context import Transaction
 
-# How long a claim lasts whose process died: longer than the function with the most time runs (`work`, 10 minutes).
+# How long a claim lasts if its process dies: longer than any function that claims files may run (`work`, 10 minutes).
 CLAIM = timedelta(minutes=11)
 
 
 def claim_files(tx: Transaction, file_ids: Collection[UUID], mine: datetime | None = None) -> set[UUID]:
-    """Those of these files that nobody else holds; they are the caller's until `release_files`, or for `CLAIM`.
+    """Claim those of these files that nobody else has claimed; returns which they are.
 
-    ``mine``: until when a process before this one has claimed them, for the same job.
+    The claim lasts until `release_files`, or for `CLAIM`. ``mine``: when the claim ends that an earlier process has
+    made for the same job.
     """
     return claims.claim_files(tx.session, file_ids, tx.now, tx.now + CLAIM, mine)
 
 
 def release_files(tx: Transaction, file_ids: Collection[UUID]) -> None:
-    """Give files back."""
+    """Release claimed files."""
     claims.hold_files(tx.session, file_ids, None)
 
 
 def hold_files(tx: Transaction, file_ids: Collection[UUID], until: datetime) -> None:
-    """Have nobody touch files until then: what failed a moment ago is tried again later, and keeps no others waiting."""
+    """Keep everybody from claiming files until ``until``. What has just failed then doesn't keep other files waiting."""
     claims.hold_files(tx.session, file_ids, until)

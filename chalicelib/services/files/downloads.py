@@ -22,8 +22,8 @@ class DownloadLink:
 def download_link(tx: Transaction, file_id: UUID, version_id: str | None, inline: bool) -> DownloadLink:
     """A presigned link to a file's current version, or to an earlier one that S3 still holds.
 
-    ``version_id`` ``"null"`` is the one from before the bucket was versioned. A deleted file's versions count towards no quota,
-    so a member must restore the file first; an operator need not.
+    ``version_id`` ``"null"`` is the version from before the bucket was versioned. The versions of a deleted file count
+    towards no quota, so a member must restore the file before downloading one of them. An operator need not.
 
     Raises:
         NotFound: there is no such file or version for this caller, or the file was deleted.
@@ -44,7 +44,7 @@ def download_link(tx: Transaction, file_id: UUID, version_id: str | None, inline
             raise Conflict("The file is deleted. Restore it, or this version of it, to download it.")
         check_version(tx, file, found)
         bucket, key, version, media_type = found.bucket, found.key, found.version_id, found.media_type
-    # S3 takes a link without version for the current one, whatever that is by then.
+    # A link without a version leads to whatever is current when it is used.
     signed = version or ("null" if version_id is not None and file.version_id else None)
     seconds = tx.settings.link_seconds
     url = tx.store.links.download(bucket, key, signed, file.name, media_type, seconds, inline)

@@ -1,4 +1,4 @@
-"""Changing what is said of a file."""
+"""Changing what its owner says about a file."""
 
 from collections.abc import Container
 from typing import Any, TypedDict
@@ -29,12 +29,13 @@ class FileChanges(TypedDict, total=False):
 def change_file(tx: Transaction, file_id: UUID, changes: FileChanges, revisions: Container[str] | None = None) -> File:
     """A file with ``changes`` made to it; its metadata and tags are replaced as a whole.
 
-    A file that nobody owns (somebody put it straight into the bucket) becomes the caller's with the session it gets.
+    A file that was put straight into the bucket belongs to nobody. If it gets a session, the caller becomes its owner.
 
     Raises:
         NotFound: there is no such file for this caller, or it was deleted.
-        PreconditionFailed: it is at none of these ``revisions``.
-        Unprocessable: the file's owner has no such session. OverQuota, AgainstPolicy: the session doesn't take it.
+        PreconditionFailed: the file is at none of these ``revisions``.
+        Unprocessable: the file's owner has no such session. OverQuota, AgainstPolicy: the session's policy refuses the
+            file.
     """
     session_id = changes.get("session_id")
     # The session is locked before the file: see `chalicelib.db.locks`.

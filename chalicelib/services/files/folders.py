@@ -10,9 +10,9 @@ from chalicelib.services.context import Transaction
 def list_folders(
     tx: Transaction, bucket: str | None, prefix: str, limit: int, cursor: str | None
 ) -> tuple[Page, FolderSum]:
-    """A page of the folders right below ``prefix``, with what is in each at any depth; and what is below ``prefix`` in all.
+    """A page of the folders right below ``prefix``, each with the sum of its files, and the sum of all files below ``prefix``.
 
-    A member's folders hold what it owns.
+    The sums include files at any depth. For a member, only the files that it owns count.
 
     Raises:
         InvalidCursor: the cursor is not one of this list. TooBroad: counting takes too long.

@@ -1,4 +1,4 @@
-"""Reading files. A member sees what it owns; an operator everything."""
+"""Reading files. A member sees what it owns; an operator sees everything."""
 
 from collections.abc import Container, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -71,8 +71,8 @@ def count_files(tx: Transaction, filters: FileFilters, by: Sequence[str]) -> str
         return facets.count_files(tx.session, tx.scope, filters, by)
 
 
-# Unfiltered, or one owner's or bucket's in the order of creation, a list is one walk along an index, about as long as its
-# page. The limit would cost it a round trip.
+# A list without filters is one walk along an index, about as long as its page. So is a list of one owner, key or bucket
+# in the order of creation. There a time limit would only cost a round trip.
 _ONE_WALK = FileFilters()
 
 
@@ -85,7 +85,7 @@ def _in_time(tx: Transaction, listing: Listing) -> AbstractContextManager[None]:
 
 
 def get_file(tx: Transaction, file_id: UUID) -> File:
-    """A file that is there, or waits for its object.
+    """A file that is stored or pending.
 
     Raises:
         NotFound: there is none for this caller, or it was deleted; then the message says when.
@@ -121,7 +121,7 @@ def present_file(file: File) -> File:
     """``file``, unless it was deleted.
 
     Raises:
-        NotFound: it was; says when, and why if it was never stored.
+        NotFound: it was deleted; the message says when, and why if it was never stored.
     """
     if file.state == "deleted":
         why = file.upload and file.upload.problem
@@ -133,7 +133,7 @@ def present_file(file: File) -> File:
 
 
 def check_revision(file: File, revisions: Container[str] | None) -> None:
-    """Refuse to go on if the caller knows another state of the file; None: whatever state it is in.
+    """Refuse to go on if the caller knows another state of the file. With None, every state is accepted.
 
     ``revisions`` are first parts of revisions: see `chalicelib.catalog.files.File`.
 
@@ -145,7 +145,7 @@ def check_revision(file: File, revisions: Container[str] | None) -> None:
 
 
 def list_versions(tx: Transaction, file_id: UUID, limit: int, cursor: str | None) -> Page:
-    """A page of a file's versions, delete markers among them; of a deleted file, too.
+    """A page of a file's versions, including delete markers. The file may be deleted.
 
     Raises:
         NotFound: there is no such file for this caller. InvalidCursor: the cursor is not one of this list.
@@ -154,7 +154,7 @@ def list_versions(tx: Transaction, file_id: UUID, limit: int, cursor: str | None
 
 
 def list_events(tx: Transaction, file_id: UUID, limit: int, cursor: str | None) -> Page:
-    """A page of what happened to a file's key; of a deleted file, too.
+    """A page of the events of a file. The file may be deleted.
 
     Raises:
         NotFound: there is no such file for this caller. InvalidCursor: the cursor is not one of this list.

@@ -1,4 +1,4 @@
-"""Share links: anybody who has one may download the file, until it expires, is used up, or is revoked."""
+"""Share links: anybody who has one may download the file, until the link expires, is used up, or is revoked."""
 
 import secrets
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class NewShare:
 
 
 def create_share(tx: Transaction, file_id: UUID, seconds: int, max_uses: int | None) -> NewShare:
-    """A new link to a file of the caller's.
+    """A new link to one of the caller's files.
 
     Raises:
         NotFound: there is no such file for this caller. Conflict: its bytes haven't arrived yet.
@@ -51,7 +51,7 @@ def create_share(tx: Transaction, file_id: UUID, seconds: int, max_uses: int | N
 
 
 def list_shares(tx: Transaction, file_id: UUID, limit: int, cursor: str | None) -> Page:
-    """A page of a file's links, spent ones among them, in the order of their creation.
+    """A page of a file's links, including ended ones, in the order of their creation.
 
     Raises:
         NotFound: there is no such file for this caller. InvalidCursor: the cursor is not one of this list.
@@ -70,10 +70,11 @@ def revoke_share(tx: Transaction, share_id: UUID) -> None:
 
 
 def open_share(tx: Transaction, token: str, counts: bool) -> DownloadLink:
-    """A link to the bytes, for anybody who has the token. ``counts``: it is a use.
+    """A link to the bytes, for anybody who has the token. ``counts`` says whether this is a use.
 
     Raises:
-        NotFound: the token was never given out, or is expired, used up or revoked, or the file is deleted: all alike.
+        NotFound: the token was never given out, or is expired, used up or revoked, or the file is deleted. The message
+            is the same in all cases.
     """
     share = shares.use_share(tx.session, _hash(token), tx.now, counts=counts)
     file = files.find_file(tx.session, EVERYONE, share.file_id) if share else None

@@ -30,9 +30,10 @@ def inspect_due(ctx: Context, limit: int, newest_first: bool = False) -> list[Fi
     """Inspect up to ``limit`` versions that are due, several at once, with no transaction open meanwhile.
 
     A version that can't be read is tried again after 30 s, 1 min, 2 min, … and given up after eight tries, until somebody
-    requests it again; one that is gone is not tried again: its removal is on the way. After ten seconds, or the first
-    failure of the store, no further one is begun: whoever called has other things to do, and a store that is down would cost
-    seconds for each.
+    requests it again. A version that is gone is not tried again, because its removal is on the way.
+
+    After ten seconds, or after the first failure of the store, no further version is begun: the caller has other things
+    to do, and a store that is down would cost seconds for each version.
     """
     with ctx.transaction() as tx:
         claims = claim_due(tx.session, tx.now, limit, newest_first)
@@ -89,7 +90,10 @@ def _save(ctx: Context, findings: list[Finding]) -> None:
 
 
 def _save_or_give_up(ctx: Context, finding: Finding) -> None:
-    """Parsing checks what the database is known to refuse; this is for what nobody thought of."""
+    """Save one finding; if the database refuses it, give the inspection up.
+
+    Parsing checks what the database is known to refuse. This is for what nobody has foreseen.
+    """
     try:
         _save(ctx, [finding])
     except DatabaseUnavailable:

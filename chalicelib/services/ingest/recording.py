@@ -23,7 +23,8 @@ def record_events(tx: Transaction, events: Iterable[Event]) -> list[Recorded]:
         else:
             requests.append(event)
     if requests:
-        # All locks at once: taking these after those of the changes could wait in a circle with another batch.
+        # All locks are taken at once. If these came after those of the changes, two batches could wait for each other
+        # in a circle.
         told: list[Event] = [*changes, *requests]
         lock_keys(tx.session, {(event.bucket, event.key) for event in told})
     recorded = record_changes(tx.session, changes, tx.now)

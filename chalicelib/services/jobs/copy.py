@@ -1,4 +1,4 @@
-"""Copying a file: a new file of the caller's with the same bytes."""
+"""Copying a file: the caller gets a new file with the same bytes."""
 
 from uuid import UUID
 
@@ -18,10 +18,10 @@ from chalicelib.services.uploads.reservations import Description, UploadRequest,
 
 
 def begin_copy(tx: Transaction, file_id: UUID, changes: FileChanges) -> tuple[Job, Copy]:
-    """The job that makes a new file of the caller's with the same bytes.
+    """The job that makes a new file with the same bytes, which belongs to the caller.
 
-    Name, metadata and tags are those of the original, and so is the session if that file is the caller's own; ``changes`` may say
-    otherwise.
+    Name, metadata and tags are those of the original. So is the session, if the original belongs to the caller.
+    ``changes`` may say otherwise.
 
     Raises:
         NotFound: there is no such file for this caller. Conflict: its bytes haven't arrived yet.
@@ -45,7 +45,7 @@ def copy_step(work: Work[Copy, CopyProgress]) -> bool:
     """Have S3 copy the object, and record it.
 
     Raises:
-        NotFound: the source, or the new file, is gone. PreconditionFailed: the source is another one by now.
+        NotFound: the source or the new file is gone. PreconditionFailed: the source is another object by now.
     """
     ctx, command = work.ctx, work.command
     with ctx.transaction() as tx:
@@ -53,7 +53,7 @@ def copy_step(work: Work[Copy, CopyProgress]) -> bool:
     if file is None or file.state == "deleted":
         raise NotFound("The new file was deleted meanwhile.")
     if file.state == "pending":
-        if head(ctx, file.location) is None:  # nobody but a process before this one puts anything there
+        if head(ctx, file.location) is None:  # only an earlier process of this job puts anything there
             ctx.store.copier.copy(command.source, *file.location, on_part=work.save, over=Over())
         record_if_there(ctx, file.id, file.location)
     work.result = JobResult(file.id)

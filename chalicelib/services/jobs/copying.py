@@ -1,8 +1,8 @@
-"""What copies, moves and restores have in common: S3 copies the bytes, none of them comes here.
+"""What copies, moves and restores have in common: S3 copies the bytes, and none of them comes here.
 
-Each is a job, begun at once, so that whatever breaks off in the middle is finished or taken back by the clock. A process may die
-after S3 has made a copy and before it could note so. The process after it knows that copy by its size and its ETag, and notes it
-as the job's own.
+Each of them is a job that is begun at once. If it breaks off in the middle, the clock finishes it or takes it back. A
+process may die after S3 has made a copy and before it has noted the copy. The next process recognises the copy by its
+size and its ETag, and notes it as the job's own.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from chalicelib.services.context import Context
 
 
 class CopyingProgress(Protocol):
-    """What a job that copies keeps of it: see `chalicelib.catalog.commands.MoveProgress`."""
+    """What a job that copies notes about its copies: see `chalicelib.catalog.commands.MoveProgress`."""
 
     foretold: str | None
     copies: list[Copied]
@@ -41,15 +41,16 @@ def head(ctx: Context, location: Location, version_id: str | None = None) -> Obj
 
 
 def is_unnoted_copy(there: ObjectHead, of: Source | None, progress: CopyingProgress) -> bool:
-    """Whether an object is the copy of ``of`` that a process before this one has made, and died before it could note so."""
+    """Whether an object is a copy of ``of`` that an earlier process has made, but did not live to note."""
     return of is not None and there.size == of.size and there.etag in (of.etag, progress.foretold)
 
 
 def copy_over(work: CopyingWork, source: Source, location: Location, over: str) -> ObjectHead:
-    """Have S3 copy an object over the one with the ETag ``over``, or to where nothing is (``""``), and note the copy.
+    """Have S3 copy an object over the one with the ETag ``over``, or to a location without an object (``""``). Note the copy.
 
     Raises:
-        PreconditionFailed: something else is there, or comes there before we have seen the copy; or the source is another one.
+        PreconditionFailed: something else is there, or comes there before we have seen the copy, or the source is
+            another object by now.
     """
     copy = work.ctx.store.copier.copy
     copied = copy(source, *location, on_part=work.save, foretell=_foretell(work), over=Over(over))
@@ -68,7 +69,7 @@ def note_copy(work: CopyingWork, copied: Copied) -> None:
 
 
 def _foretell(work: CopyingWork) -> Callable[[str], None]:
-    """Notes the ETag that a copy is going to have."""
+    """A function that notes the ETag that a copy will have."""
 
     def foretell(etag: str) -> None:
         work.progress.foretold = etag

@@ -2,8 +2,8 @@
 
 - Before the transaction the file is where it was; a placeholder holds the new key.
 - After it the file is at its new key, with its id, its time of creation and its history (`FileLocation`). The old key has a
-  tombstone of its own (`File.moved_to`), as every key that ever held an object has a row.
-- The old object is deleted only if it is still the one that was copied: what somebody puts there meanwhile stays.
+  tombstone (`File.moved_to`), because every key that ever held an object has a row.
+- The old object is deleted only if it is still the one that was copied. An object that somebody puts there meanwhile stays.
 """
 
 from contextlib import suppress
@@ -43,12 +43,14 @@ MoveWork = Work[Move, MoveProgress]
 
 
 def begin_move(tx: Transaction, file_id: UUID, key: str, name: str | None) -> tuple[Job, File]:
-    """The job that gives a file another key in its bucket, and another name if it is given or was the old key's; and the file.
+    """Create the job that gives a file another key in its bucket; returns the job and the file.
+
+    The file gets another name, too, if ``name`` is given, or if the file is named after its old key.
 
     Raises:
-        NotFound: there is no such file for this caller. Unprocessable: no key of S3's.
+        NotFound: there is no such file for this caller. Unprocessable: the new key is not allowed.
         Conflict: its bytes haven't arrived yet, or there is something at the new key.
-        Forbidden: a member would leave the keys that begin with its own id.
+        Forbidden: the caller is a member, and the new key doesn't begin with the caller's id.
     """
     file = get_stored_file(tx, file_id)
     _check_new_key(tx, key)
@@ -81,7 +83,7 @@ def move_step(work: MoveWork) -> bool:
     """Copy, take the new key, delete at the old one: each only if it isn't done yet.
 
     Raises:
-        NotFound: the file is gone. Conflict: it was changed again and again meanwhile; it is where it was.
+        NotFound: the file is gone. Conflict: it was changed again and again meanwhile; it keeps its old key.
     """
     if work.progress.left is None:
         work.progress.left = _take_new_key(work)
@@ -94,7 +96,7 @@ def move_step(work: MoveWork) -> bool:
 
 
 def _take_new_key(work: MoveWork) -> Left:
-    """Copy the current version, then move the row, and note with it what is left, unless another version came meanwhile."""
+    """Copy the current version, then give the row its new key, unless another version came meanwhile; returns what is left."""
     ctx, command = work.ctx, work.command
     for _ in range(_TRIES):
         with ctx.transaction() as tx:
@@ -103,13 +105,13 @@ def _take_new_key(work: MoveWork) -> Left:
         try:
             made = _copy(work, file)
         except PreconditionFailed:
-            continue  # another object at the old key, or at the new one, since we looked
+            continue  # another object has come to the old key or to the new one
         observed = observe_head(file.bucket, command.key, made, ctx.now, before)
         ours = {None, *(copied.version_id for copied in work.progress.copies)}
         with ctx.transaction() as tx:
             moved = moves.exchange(tx.session, command, file, ours, observed, tx.now)
             if moved is not None:
-                # In this transaction: whoever goes on deletes this object at the old key, and no other.
+                # Noted in the same transaction, so that whichever process goes on deletes this object and no other.
                 left = Left.by(moved)
                 work.save_with(tx, replace(work.progress, left=left))
                 return left
@@ -117,18 +119,18 @@ def _take_new_key(work: MoveWork) -> Left:
 
 
 def _copy(work: MoveWork, file: File) -> ObjectHead:
-    """Have S3 copy the object to a key where nothing is but an earlier copy of ours, and note which copy is ours.
+    """Have S3 copy the object to the new key, which may hold an earlier copy of this job, and note the copy.
 
     Raises:
-        Conflict: S3 holds another object at the new key, of which the catalogue may not know yet.
-        PreconditionFailed: something came there, or to the old key, at this moment.
+        Conflict: S3 holds another object at the new key. The catalogue may not know of it yet.
+        PreconditionFailed: something came to the new key, or to the old one, at this moment.
     """
     progress, location = work.progress, Location(file.bucket, work.command.key)
     there = head(work.ctx, location)
     if there is not None:
         made = Copied(there.version_id, there.etag)
         if is_unnoted_copy(there, progress.source, progress):
-            note_copy(work, made)  # a process before this one came as far
+            note_copy(work, made)  # an earlier process came this far
         if made not in progress.copies:
             raise Conflict(f"There is something at {location.key} already.")
         if progress.source == file.source:
@@ -142,7 +144,7 @@ def _delete_left(work: MoveWork, left: Left) -> ObjectChange | None:
     """Delete the object at the old key, if it is still the one that was copied; returns what S3 did."""
     store = work.ctx.store
     with suppress(NotFound, PreconditionFailed):
-        # With versions, the same bytes put again are somebody else's.
+        # If the same bytes were put again, as another version, that version belongs to somebody else.
         if store.head(left.bucket, left.key).version_id == left.version_id:
             deletion = store.delete_if(left.bucket, left.key, left.etag or "")
             return observe_deletion(left.bucket, left.key, left.current, deletion)
@@ -150,8 +152,10 @@ def _delete_left(work: MoveWork, left: Left) -> ObjectChange | None:
 
 
 def undo_move(work: MoveWork) -> None:
-    """Give the new key up: the very copies that were made there, and the row that held it, if nothing else has come to it. If S3
-    doesn't answer, a copy stays, and belongs to nobody."""
+    """Give the new key up: delete the copies that were made there, and the placeholder if nothing else has come to the key.
+
+    If S3 doesn't answer, a copy stays, and belongs to nobody.
+    """
     with work.ctx.transaction() as tx:
         held = find_file(tx.session, EVERYONE, work.command.placeholder)
     if held is None:
@@ -171,7 +175,7 @@ def undo_move(work: MoveWork) -> None:
 
 
 def _unnoted_copies(work: MoveWork, location: Location) -> list[Copied]:
-    """The copy that was made by a process that died before it could note so, if there is one."""
+    """The copy that an earlier process has made, but did not live to note, if there is one."""
     with suppress(StoreUnavailable):
         there = head(work.ctx, location)
         if there is not None and is_unnoted_copy(there, work.progress.source, work.progress):

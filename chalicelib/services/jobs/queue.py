@@ -1,8 +1,8 @@
-"""Jobs: what may take longer than a request. They are kept in a table, done in steps, and told about while they go on.
+"""Jobs: work that may take longer than a request. They are kept in a table and done in steps; their progress can be read.
 
-Whoever creates a job also begins it, for a few seconds, so that small ones are done when the answer comes. What is left goes on
-by the clock, each job by one process at a time; a process that dies is followed by another when its lease is up. So every
-step can be repeated.
+The request that creates a job also works on it for a few seconds, so that small jobs are done when the answer comes.
+The clock does the rest. Only one process at a time works on a job. If it dies, another one goes on when the lease is
+up. So every step can be repeated.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +33,7 @@ ProgressT = TypeVar("ProgressT", bound=Progress)
 
 @dataclass(slots=True)
 class Work(Generic[CommandT, ProgressT]):
-    """A job being done: a context whose principal is the job's owner, and the job.
+    """A job that is being done, and a context whose principal is the job's owner.
 
     A step notes in ``progress`` where the next one is to go on.
 
@@ -48,10 +48,10 @@ class Work(Generic[CommandT, ProgressT]):
     result: JobResult = field(default_factory=JobResult)
 
     def save(self) -> None:
-        """Note the progress, and go on holding the job.
+        """Note the progress, and extend the claim on the job.
 
         Raises:
-            Cancelled: its owner wants it to stop, or somebody else has ended it.
+            Cancelled: its owner wants it to stop, or another process has ended it.
         """
         with self.ctx.transaction() as tx:
             is_cancelled = jobs.save_progress(tx.session, self.job_id, self.progress, tx.now, tx.now + _LEASE)
@@ -62,13 +62,13 @@ class Work(Generic[CommandT, ProgressT]):
         """Note ``progress`` in the transaction that makes it, for a step that must not be done twice.
 
         Raises:
-            Cancelled: somebody else has ended the job.
+            Cancelled: another process has ended the job.
         """
         if jobs.save_progress(tx.session, self.job_id, progress, tx.now) is None:
             raise Cancelled("The job was cancelled.")
 
     def note_failure(self, what: UUID, error: LandfallError) -> None:
-        """Count one thing that couldn't be done; the first hundred are told in the result."""
+        """Count one thing that couldn't be done; the first hundred are kept with their reasons."""
         self.progress.failed += 1
         if len(self.progress.failures) < _MAX_FAILURES:
             self.progress.failures.append(Failure(str(what), str(error)))
@@ -79,8 +79,8 @@ class Steps:
     """How a kind of job is done.
 
     Attributes:
-        step: does a part of it; True when nothing is left.
-        undo: takes back what a job that won't go on has begun. It is called at most once, and must not need S3.
+        step: does a part of it; returns True when nothing is left.
+        undo: takes back what the job has begun, if it won't go on. It must not fail when S3 doesn't answer.
         is_tidying: whether only tidying is left: from then on the job is neither cancelled nor given up.
     """
 
@@ -90,7 +90,7 @@ class Steps:
 
 
 def create_job(tx: Transaction, command: Command) -> Job:
-    """A new job of the caller's."""
+    """A new job that belongs to the caller."""
     return jobs.add_job(tx.session, tx.principal.user_id, tx.principal.role, command, tx.now)
 
 
@@ -113,7 +113,7 @@ def get_job(tx: Transaction, job_id: UUID) -> Job:
 
 
 def cancel_job(tx: Transaction, job_id: UUID) -> None:
-    """Have a job stop before its next step: whoever runs it next ends it. What it has done stays done.
+    """Have a job stop before its next step: the process that runs it next ends it. What the job has done stays done.
 
     Raises:
         NotFound: there is none for this caller. Conflict: it has ended already.
@@ -130,14 +130,14 @@ def find_due_jobs(tx: Transaction, limit: int) -> Sequence[UUID]:
 
 
 def run_job(ctx: Context, kinds: Mapping[JobKind, Steps], job_id: UUID, seconds: float) -> None:
-    """Do a job for about so many seconds, unless somebody else is at it. Whatever becomes of it is in its row."""
+    """Do a job for about ``seconds``, unless another process is working on it. Its row says what became of it."""
     with ctx.transaction() as tx:
         job = jobs.claim_job(tx.session, job_id, tx.now, tx.now + _LEASE)
     if job is None:
         return
     try:
         command, progress = jobs.read_command(job), jobs.read_progress(job)
-    except ValueError as error:  # of a release that wrote it otherwise
+    except ValueError as error:  # another release has written it in another form
         telemetry.log("error", "job not understood", job_id=job.id, kind=job.kind, error=error)
         with ctx.transaction() as tx:
             jobs.end_job(tx.session, job.id, "failed", tx.now, problem=_OUR_FAULT)
@@ -158,7 +158,7 @@ def _do(work: Work[Any, Any], job: ClaimedJob, kind: Steps, seconds: float) -> N
             if _is_done_by(deadline, work, kind):
                 _end(work, "done", progress=work.progress, result=work.result, problem=None)
             else:
-                # Progress is no try: only failures in a row are counted.
+                # The job has made progress, so `tries` starts anew: only failures in a row are counted.
                 _end(work, "queued", run_after=work.ctx.now, tries=0, problem=None)
     except Cancelled as stop:
         _give_up(work, kind, "cancelled", str(stop))
@@ -191,8 +191,11 @@ def _give_up(work: Work[Any, Any], kind: Steps, state: JobState, problem: str) -
 
 
 def _end(work: Work[Any, Any], state: JobState, **values: Any) -> None:
-    """Note how it ended, or for how long it rests. Where something failed, the progress is left as it was last noted: whether the
-    transaction that failed has brought the job any further, only the database knows."""
+    """Note how a job ended, or when it goes on.
+
+    After a failure the progress stays as it was last noted: only the database knows whether the failed transaction has
+    brought the job any further.
+    """
     with work.ctx.transaction() as tx:
         jobs.end_job(tx.session, work.job_id, state, tx.now, **values)
 

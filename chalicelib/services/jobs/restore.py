@@ -28,7 +28,8 @@ def begin_restore(tx: Transaction, file_id: UUID, version_id: str) -> tuple[Job,
     """The job that makes an earlier version of a file its newest one again.
 
     Raises:
-        NotFound: there is no such file or version for this caller. OverQuota: there is no room for it.
+        NotFound: there is no such file or version for this caller. OverQuota: the owner or the session would have too
+            much.
         AgainstPolicy: see `check_version`.
     """
     file = visible_file(tx, file_id)
@@ -37,7 +38,7 @@ def begin_restore(tx: Transaction, file_id: UUID, version_id: str) -> tuple[Job,
         raise NotFound(f"The file {file_id} has no such version, or it holds no bytes.")
     check_version(tx, file, version)
     reserve_restore(tx, file, (version.size or 0) - (file.size or 0))
-    # What is put there later, while the job waits, is newer than this wish.
+    # An object that is put there while the job waits is newer than this request, and must stay.
     over = (file.etag or None) if file.state == "stored" else ""
     command = Restore(file_id, version.source, over)
     return create_job(tx, command), command
@@ -55,7 +56,7 @@ def restore_step(work: RestoreWork) -> bool:
         before = current_at(tx.session, *file.location)
         if not claim_files(tx, [file_id], work.progress.claimed):
             raise Conflict("The file is being restored, or permanently removed, at this moment.")
-        # In this transaction: should this process die, the one after it takes the claim over.
+        # Noted in the same transaction: if this process dies, the next one takes the claim over.
         work.progress.claimed = tx.now + CLAIM
         work.save_with(tx, work.progress)
     try:
@@ -72,15 +73,15 @@ def restore_step(work: RestoreWork) -> bool:
 
 
 def _copy(work: RestoreWork, file: File) -> ObjectHead:
-    """Have S3 copy the version over the object that was there when the caller asked for it, once.
+    """Have S3 copy the version, once, over the object that was there when the caller asked for the restore.
 
     Raises:
-        PreconditionFailed: another one is there by now.
+        PreconditionFailed: another object is there by now.
     """
     progress, command = work.progress, work.command
     there = head(work.ctx, file.location)
     if there is not None and progress.copying and is_unnoted_copy(there, command.source, progress):
-        return there  # a process before this one came as far
+        return there  # an earlier process came this far
     progress.copying = True
     work.save()
     over = command.over
@@ -96,6 +97,6 @@ def _record_restored(tx: Transaction, file_id: UUID, observed: ObjectChange) -> 
 
 
 def undo_restore(work: RestoreWork) -> None:
-    """Free what was reserved for it."""
+    """Free what was reserved for the restore."""
     with work.ctx.transaction() as tx:
         end_restores(tx, [work.command.file_id])

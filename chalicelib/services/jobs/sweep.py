@@ -14,7 +14,7 @@ _PURGED_AT_ONCE = 100
 
 
 def delete_folder_step(work: Work[DeleteFolder, SweepProgress]) -> bool:
-    """Delete some hundred of the files in a folder that were there when the job was made; the oldest first."""
+    """Delete some hundred of the files in a folder, the oldest first. Only files from before the job was made are deleted."""
     command, progress = work.command, work.progress
     with work.ctx.transaction() as tx:
         folder = Folder(command.bucket, command.prefix)
@@ -33,7 +33,7 @@ def empty_trash_step(work: Work[EmptyTrash, SweepProgress]) -> bool:
     """Purge some of the caller's files, or of everyone's, that were in the trash when the job was made.
 
     Raises:
-        Forbidden: everyone's are meant, and the caller is no operator, or not any more.
+        Forbidden: the trash of everyone is meant, and the caller is no operator (any more).
     """
     command, progress = work.command, work.progress
     if command.everyones:

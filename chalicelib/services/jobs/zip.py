@@ -1,4 +1,4 @@
-"""Many files in one zip: written straight from S3 to S3, a part at a time, as a file of the caller's that expires."""
+"""Many files in one zip. It is written straight from S3 to S3, part by part, as a file that belongs to the caller and expires."""
 
 import re
 import zipfile
@@ -27,7 +27,7 @@ MAX_BYTES = 2 * 1024 * MIB
 _PART_BYTES = 8 * MIB
 _CHUNK_BYTES = MIB
 _KEPT = timedelta(days=1)
-# What a zip writes beside an entry's bytes and, twice, its name.
+# What a zip writes for each entry, beside the entry's bytes and twice its name.
 _ENTRY_BYTES = 200
 # https://learn.microsoft.com/windows/win32/fileio/naming-a-file
 _NOT_IN_NAMES = re.compile(r'[\x00-\x1f<>:"/\\|?*]')
@@ -37,7 +37,7 @@ ZipWork = Work[Zip, ZipProgress]
 
 
 def begin_zip(tx: Transaction, file_ids: list[UUID], name: str) -> tuple[Job, int]:
-    """The job that zips these files of the caller's, and how many bytes they have.
+    """The job that zips these files, and how many bytes they have together.
 
     Raises:
         NotFound: one of them isn't there for this caller, or holds no bytes. TooLarge: they are too large together.
@@ -49,17 +49,17 @@ def begin_zip(tx: Transaction, file_ids: list[UUID], name: str) -> tuple[Job, in
 
 
 def zip_step(work: ZipWork) -> bool:
-    """Write the whole zip. What a process before this one left of it, because it died, is thrown away first.
+    """Write the whole zip. If an earlier process died and left a part of it, that is thrown away first.
 
     Raises:
-        NotFound: a file is gone. AgainstPolicy, OverQuota: see `reserve`. Cancelled: the job's owner said so.
+        NotFound: a file is gone. AgainstPolicy, OverQuota: see `reserve`. Cancelled: the job's owner has cancelled it.
     """
     ctx = work.ctx
     _discard(work)
     with ctx.transaction() as tx:
         files = _find_stored(tx, work.command.file_ids)
         (reservation,) = reserve(tx, [_request(work.command.name, files)])
-        # From the start, so that it goes also if nobody comes to tell that it is done.
+        # Set from the start, so that the file expires even if this process dies.
         expires_at = tx.now + _KEPT
         change_file(tx.session, reservation.file_id, expires_at=expires_at)
     work.progress = ZipProgress(file_id=reservation.file_id)
@@ -73,8 +73,8 @@ def zip_step(work: ZipWork) -> bool:
         _write(work, files, writer)
         ctx.store.multipart.complete(*location, upload_id, writer.finish())
     except StoreUncertain:
-        raise  # it may be there: its event, or the next try, will see
-    except Exception:  # whatever it was, nothing of the zip stays; it is raised again
+        raise  # the object may be there: its event, or the next try, will show
+    except Exception:  # nothing of the zip may stay, whatever the error is; it is raised again
         _discard(work)
         raise
     record_if_there(ctx, reservation.file_id, location)
@@ -98,7 +98,8 @@ def _discard(work: ZipWork) -> None:
         return
     if file.state == "pending":
         abort_parts(work.ctx, file)
-        # S3 may have made the object without our having heard of it: its event would find no row, and make it nobody's.
+        # S3 may have made the object without telling us. If the row were gone, its event would make a file that belongs
+        # to nobody.
         if record_if_there(work.ctx, file.id, file.location) is None:
             with work.ctx.transaction() as tx:
                 forget_pending(tx.session, [file.id])
@@ -130,7 +131,10 @@ def _write(work: ZipWork, files: Sequence[File], writer: "_Parts") -> None:
 
 
 def _names(files: Sequence[File]) -> Iterator[str]:
-    """The files' names as any system can unpack them: one may mean a folder or a drive, or differ from another by case alone."""
+    """The files' names, changed so that any system can unpack them.
+
+    As it is, a name could mean a folder or a drive, or differ from another one only by case.
+    """
     seen: set[str] = set()
     for file in files:
         wanted = name = _plain_name(file.name)
@@ -144,12 +148,12 @@ def _names(files: Sequence[File]) -> Iterator[str]:
 
 
 def _plain_name(name: str) -> str:
-    plain = _NOT_IN_NAMES.sub("_", name).rstrip(". ")  # which Windows leaves out
+    plain = _NOT_IN_NAMES.sub("_", name).rstrip(". ")  # Windows drops these at the end
     return f"_{plain}" if not plain or _DEVICE.fullmatch(plain) else plain
 
 
 class _Parts:
-    """What a zip is written to: collects bytes, and sends each full part. It can't seek, and a zip needn't."""
+    """The file that a zip is written to. It collects bytes, and sends each full part. Zips are written without seeking."""
 
     def __init__(self, ctx: Context, location: Location, upload_id: str) -> None:
         self._put_part, self._upload = ctx.store.multipart.put_part, (*location, upload_id)
@@ -165,7 +169,7 @@ class _Parts:
         return len(data)
 
     def flush(self) -> None:
-        """What is less than a part waits for more."""
+        """Do nothing: bytes that don't fill a part wait for more."""
 
     def has_sent_more(self) -> bool:
         """Whether a part was sent since this was last asked."""
@@ -173,7 +177,7 @@ class _Parts:
         return self._told > before
 
     def finish(self) -> list[Part]:
-        """Send the rest; all parts, in order."""
+        """Send the rest; returns all parts, in order."""
         if self._waiting or not self._parts:
             self._send(bytes(self._waiting))
         return self._parts

@@ -1,1 +1,1 @@
-"""Files that go: deletion, deletion of many, the trash."""
+"""Removing files: one, many, and those in the trash."""

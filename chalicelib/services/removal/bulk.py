@@ -1,4 +1,4 @@
-"""Deleting and bringing back many files at once: one answer for each, whatever becomes of the others."""
+"""Deleting and restoring many files at once: each has an outcome of its own, whatever becomes of the others."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,12 +27,12 @@ from chalicelib.services.uploads.reservations import abort_parts
 
 _MAX_AT_ONCE = 1000
 _READERS = 8
-# S3's words, in the answer to a deletion of many, for an object that is another one by now, gone, or being written.
+# S3's error codes, when it deletes many objects, for one that has been replaced, is gone, or is being written.
 _CHANGED = frozenset({"PreconditionFailed", "NoSuchKey", "ConditionalRequestConflict"})
 
-# What S3 answered to one deletion: what it did, its own word for why not, or that it did not answer.
+# What S3 answered to one deletion: what it did, its error code, or that it did not answer.
 _Answer = Deletion | str | LandfallError
-# Why each file could not be dealt with; None: it was.
+# Why it didn't work for each file; None: it worked.
 _Errors = dict[UUID, LandfallError | None]
 
 
@@ -45,9 +45,9 @@ class Outcome:
 
 
 def delete_files(ctx: Context, file_ids: Sequence[UUID]) -> list[Outcome]:
-    """Delete files as `deletion.delete_file` does; says of each, in their order, what became of it.
+    """Delete files as `deletion.delete_file` does; returns what became of each, in their order.
 
-    Those that are being moved, or turn out to be others by then, are deleted one by one.
+    Files that are being moved, or that have changed meanwhile, are deleted one by one.
     """
     with ctx.transaction() as tx:
         found = files.find_files(tx.session, tx.scope, file_ids)
@@ -55,7 +55,7 @@ def delete_files(ctx: Context, file_ids: Sequence[UUID]) -> list[Outcome]:
     errors = {file_id: _why_absent(file_id, found.get(file_id)) for file_id in file_ids}
     present = [found[file_id] for file_id, error in errors.items() if error is None]
     for file in present:
-        errors[file.id] = _try(partial(abort_parts, ctx, file))  # its own fault alone
+        errors[file.id] = _try(partial(abort_parts, ctx, file))  # an error concerns this file only
     together = [file for file in present if errors[file.id] is None and file.id not in singly]
     for bucket, group in _by_bucket(together):
         changed, refused = _delete_together(ctx, bucket, group)
@@ -68,7 +68,7 @@ def delete_files(ctx: Context, file_ids: Sequence[UUID]) -> list[Outcome]:
 
 
 def restore_files(ctx: Context, file_ids: Sequence[UUID]) -> list[Outcome]:
-    """Bring deleted files back, as they were, by removing their delete markers; says of each what became of it.
+    """Restore deleted files, as they were, by removing their delete markers; returns what became of each.
 
     A file that is there already is left as it is.
     """
@@ -82,12 +82,12 @@ def restore_files(ctx: Context, file_ids: Sequence[UUID]) -> list[Outcome]:
     finally:
         with ctx.transaction() as tx:
             release_files(tx, claimed)
-            end_restores(tx, markers.keys())  # not what a job has reserved for one of the others
+            end_restores(tx, markers.keys())  # only these: a job may have reserved bytes for one of the others
     return [Outcome(file_id, errors[file_id]) for file_id in file_ids]
 
 
 def _delete_together(ctx: Context, bucket: str, group: Sequence[File]) -> tuple[set[UUID], _Errors]:
-    """Delete files of one bucket. Returns those that are others by now, and what became of the rest."""
+    """Delete files of one bucket. Returns those that have moved or changed meanwhile, and what became of the rest."""
     etags = [(file.etag or "") if file.state == "stored" else "" for file in group]
     answers = _delete_in_batches(ctx, bucket, [(file.key, None) for file in group], etags)
     deleted = [(file, answer) for file, answer in zip(group, answers, strict=True) if isinstance(answer, Deletion)]
@@ -107,7 +107,7 @@ def _is_elsewhere(file: File, by_now: File) -> bool:
 def _restore_together(
     ctx: Context, bucket: str, group: Sequence[File], markers: Mapping[UUID, list[DeleteMarker]]
 ) -> _Errors:
-    """Remove the delete markers of files of one bucket; says of each what became of it."""
+    """Remove the delete markers of files of one bucket; returns what became of each."""
     errors: _Errors = {file.id: None for file in group}
     hidden = [(file, marker) for file in group for marker in markers[file.id]]
     names = [(file.key, marker.version_id or "null") for file, marker in hidden]
@@ -139,7 +139,7 @@ def _why_absent(file_id: UUID, file: File | None) -> LandfallError | None:
 def _reserve_all(
     tx: Transaction, found: Mapping[UUID, File], claimed: set[UUID], file_ids: Sequence[UUID]
 ) -> tuple[dict[UUID, list[DeleteMarker]], _Errors]:
-    """For each deleted file the delete markers above its newest object, after reserving its bytes; and why not, of others."""
+    """Reserve the bytes of deleted files. Returns the delete markers above the newest object of each, and what went wrong."""
     deleted = [file.location for file in found.values() if file.state == "deleted"]
     hidden = hidden_objects(tx.session, deleted)
     markers: dict[UUID, list[DeleteMarker]] = {}
@@ -151,7 +151,7 @@ def _reserve_all(
             if restorable is not None:
                 there = _require_markers(hidden.get(restorable.location))
                 check_version(tx, restorable, there.version)
-                with savepoint(tx.session):  # what has no room is not reserved
+                with savepoint(tx.session):  # a reservation that exceeds a quota is rolled back
                     reserve_restore(tx, restorable, there.version.size or 0)
                 markers[file_id] = there.markers
             errors[file_id] = None
@@ -178,9 +178,10 @@ def _require_markers(hidden: HiddenObject | None) -> HiddenObject:
 
 
 def _why_still_hidden(ctx: Context, file_ids: Sequence[UUID]) -> _Errors:
-    """Why each of these files, whose known delete markers are removed, isn't back; those that are back are left out.
+    """Why files are still hidden although their known delete markers are removed. Files that are back are left out.
 
-    One that another marker hides is recorded as deleted, whether or not the event of that one is on its way.
+    A file that another delete marker hides is recorded as deleted, whether or not the event of that marker is on its
+    way.
     """
     with ctx.transaction() as tx:
         found = list(files.find_files(tx.session, EVERYONE, file_ids).values())

@@ -1,4 +1,4 @@
-"""Deleting one file: its object, and what waits for it."""
+"""Deleting one file: its object, and the parts of an unfinished upload."""
 
 from collections.abc import Container, Sequence
 from functools import partial
@@ -23,15 +23,17 @@ _TRIES = 3
 
 
 def delete_file(ctx: Context, file_id: UUID, revisions: Container[str] | None = None) -> None:
-    """Delete a file's object, and leave a tombstone. In a versioned bucket the versions stay behind a delete marker.
-    Of a file that waits for its bytes, the parts that have come are thrown away.
+    """Delete a file's object, and leave a tombstone.
 
-    S3 comes first, with no transaction open: if S3 doesn't answer, nothing has changed; if the database doesn't
-    afterwards, the notification of the deletion records it all the same, and deleting again does no harm.
+    In a versioned bucket the versions stay behind a delete marker. If the file waits for its bytes, the parts that have
+    come are thrown away.
+
+    S3 comes first, with no transaction open. If S3 doesn't answer, nothing has changed. If the database doesn't answer
+    afterwards, the notification of the deletion still records it, and deleting again does no harm.
 
     Raises:
         NotFound: there is no such file for this caller, or it was deleted already.
-        PreconditionFailed: it is at none of these ``revisions``.
+        PreconditionFailed: the file is at none of these ``revisions``.
         StoreUnavailable, DatabaseUnavailable: see above.
     """
     with ctx.transaction() as tx:
@@ -41,7 +43,7 @@ def delete_file(ctx: Context, file_id: UUID, revisions: Container[str] | None = 
 
 
 def delete_found(ctx: Context, file_id: UUID, rank: str | None = None) -> None:
-    """The same, for Landfall itself rather than for a caller. A file that is gone already is no error.
+    """Delete a file for Landfall itself, not for a caller. A file that is gone already is no error.
 
     ``rank``: only if the file's current version still has it.
 
@@ -64,7 +66,7 @@ def record_deletions(tx: Transaction, file_ids: Sequence[UUID], changes: Sequenc
 
 
 def _delete(ctx: Context, file: File, only_this: bool) -> None:
-    """``only_this``: only if S3 holds the very object that the file is known to be."""
+    """Delete a file's object, and record it. ``only_this``: only if S3 still holds the object that the catalogue knows."""
     abort_parts(ctx, file)
     for _ in range(_TRIES):
         deletion = _delete_object(ctx, file, only_this)
@@ -88,16 +90,16 @@ def _record_what_is_there(ctx: Context, file: File) -> None:
 
 
 def _delete_object(ctx: Context, file: File, only_this: bool) -> Deletion | None:
-    """What S3 answered; None if it holds another object there by now, of which the catalogue may tell in a moment.
+    """Have S3 delete the object; returns its answer, or None if it holds another object by now.
 
     Raises:
-        PreconditionFailed: ``only_this``, and it does.
+        PreconditionFailed: S3 holds another object by now, and ``only_this`` is set.
     """
     if file.state != "stored":
         return ctx.store.delete(*file.location)
     try:
         return ctx.store.delete_if(*file.location, file.etag or "")
-    except NotFound:  # deleted already: its event tells, or this does
+    except NotFound:  # deleted already: its event records that, or this answer does
         return ctx.store.delete(*file.location)
     except PreconditionFailed:
         if only_this:

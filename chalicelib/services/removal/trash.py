@@ -22,7 +22,7 @@ _RETRY = timedelta(hours=1)
 
 
 def purge(ctx: Context, file_id: UUID) -> None:
-    """Remove every version of a deleted file, delete markers last: while one is left, nothing shows.
+    """Remove every version of a deleted file. Delete markers come last: as long as one is left, no object shows.
 
     Raises:
         Conflict: the file is being restored. StoreUnavailable: S3 did not remove every version.
@@ -49,7 +49,7 @@ def purge_old(ctx: Context, limit: int) -> int:
 
 
 def delete_expired(ctx: Context, limit: int) -> int:
-    """Delete up to ``limit`` files that were made for a time only; returns how many there were."""
+    """Delete up to ``limit`` files that have expired; returns how many there were."""
     with ctx.transaction() as tx:
         found = trash.expired_files(tx.session, tx.now, limit)
     return _count_done(ctx, found, delete_found)
@@ -64,7 +64,10 @@ def forget_restores(ctx: Context) -> int:
 
 
 def _count_done(ctx: Context, file_ids: Sequence[UUID], action: Callable[[Context, UUID], None]) -> int:
-    """For how many files it worked. One for which it didn't rests for an hour, so that it keeps no others waiting."""
+    """Do ``action`` with each file; returns for how many it worked.
+
+    A file for which it failed rests for an hour, so that it doesn't keep others waiting.
+    """
     done = 0
     for file_id in file_ids:
         try:
@@ -77,7 +80,7 @@ def _count_done(ctx: Context, file_ids: Sequence[UUID], action: Callable[[Contex
 
 
 def _purge_some(ctx: Context, file_id: UUID) -> bool:
-    """Remove up to a thousand versions; False when none is left, or somebody has brought the file back."""
+    """Remove up to a thousand versions; returns False when none is left, or when the file was restored."""
     with ctx.transaction() as tx:
         file = files.find_file(tx.session, EVERYONE, file_id)
         if file is None or file.state != "deleted":
@@ -94,7 +97,7 @@ def _purge_some(ctx: Context, file_id: UUID) -> bool:
 
 
 def _remove(ctx: Context, versions: Sequence[ObjectVersion]) -> list[ObjectChange]:
-    """Have S3 remove versions; returns what it did."""
+    """Have S3 remove versions; returns the removals that it confirmed."""
     removed: list[ObjectChange] = []
     for bucket in {version.bucket for version in versions}:
         here = [version for version in versions if version.bucket == bucket]

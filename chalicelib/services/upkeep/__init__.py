@@ -1,1 +1,1 @@
-"""What the clock, or an operator, has done."""
+"""What the clock or an operator starts."""

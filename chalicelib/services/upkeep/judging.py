@@ -1,11 +1,11 @@
-"""Judging uploads by what is known only once the bytes are there: their type, and a size that nobody had announced.
+"""Judging uploads by what is known only once the bytes are there: their type, and a size that was not announced.
 
-It runs by the clock, over uploads that have come and were inspected, until their links have ended. An object that a policy
-refuses is deleted as its owner would delete it, and the file says why. In a versioned bucket S3 still holds it. Its owner can't
-download it: members get no version that isn't shown and that a policy refuses (`policies.check_version`).
+It runs by the clock, over uploads that have come and were inspected, until their links have ended. An object that a
+policy refuses is deleted as its owner would delete it, and the file says why. In a versioned bucket S3 still holds it,
+but its owner can't download it: a member gets no earlier version that a policy refuses (`policies.check_version`).
 
-An upload whose inspection was given up is judged by what is known, and again once it is inspected after all: its bytes may turn
-out to be something else.
+An upload whose inspection was given up is judged by what is known. If it is inspected after all, it is judged again,
+because its bytes may turn out to be something else.
 """
 
 from uuid import UUID
@@ -27,7 +27,8 @@ from chalicelib.services.removal.deletion import delete_found
 def judge_uploads(ctx: Context, limit: int) -> list[tuple[UUID, str]]:
     """Judge up to ``limit`` uploads that have come; returns the ids of the refused ones, with the reasons.
 
-    The reason is committed first: an owner who asks meanwhile is told, and a deletion that fails is tried again by the next run.
+    The reason is committed first. So an owner who asks meanwhile can read it, and the next run tries a failed deletion
+    again.
     """
     refused: list[tuple[UUID, str]] = []
     with ctx.transaction() as tx:
@@ -46,7 +47,7 @@ def judge_uploads(ctx: Context, limit: int) -> list[tuple[UUID, str]]:
 
 
 def _judge(tx: Transaction, file_id: UUID) -> tuple[str | None, str]:
-    """Why the file is refused, noted for its owner to read, or None if it isn't; and the rank of what was judged."""
+    """Why the file is refused (None if it isn't), and the rank of what was judged. The reason is noted for its owner."""
     lock_files(tx.session, [file_id])  # so that nothing else comes to its key meanwhile
     file, upload = find_file(tx.session, EVERYONE, file_id), uploads.find_upload(tx.session, EVERYONE, file_id)
     if file is None or upload is None or file.state != "stored" or file.owner_id is None:
@@ -61,7 +62,7 @@ def _judge(tx: Transaction, file_id: UUID) -> tuple[str | None, str]:
 
 
 def _unfit(file: File, policies: Policies) -> str | None:
-    """Why the file may never be there, whatever else is."""
+    """Why a policy refuses the file, whatever other files there are."""
     if file.is_mismatch and policies.refuse_mismatch:
         return f"It was declared to be {file.media_type}, but its bytes are {file.detected_media_type}."
     try:
@@ -72,7 +73,7 @@ def _unfit(file: File, policies: Policies) -> str | None:
 
 
 def _too_much(tx: Transaction, file: File, upload: UploadRow, policies: Policies) -> str | None:
-    """Why there is no room for the file. It may be restored when there is."""
+    """Why the file exceeds a quota. It may be restored once it doesn't."""
     try:
         if upload.size != file.size:
             _check_with_older(tx, file, policies)
@@ -84,10 +85,10 @@ def _too_much(tx: Transaction, file: File, upload: UploadRow, policies: Policies
 def _check_with_older(tx: Transaction, file: File, policies: Policies) -> None:
     """Refuse a file that exceeds a quota together with the older ones.
 
-    Together with all of them, of two files that came at the same time each could be refused on account of the other.
+    If all files counted, each of two files that came at the same time could be refused because of the other.
 
     Raises:
-        OverQuota: it does.
+        OverQuota: the file exceeds it.
     """
     try:
         policies.check_quotas(tx)

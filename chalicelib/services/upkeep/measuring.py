@@ -1,4 +1,4 @@
-"""Measuring multipart uploads that go on and whose size nobody has announced, or nobody has signed."""
+"""Measuring multipart uploads that go on, if their size was not announced, or not signed."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -19,7 +19,8 @@ from chalicelib.services.uploads.reservations import abort_parts
 def measure_unfinished(ctx: Context, limit: int) -> list[tuple[UUID, str]]:
     """Measure up to ``limit`` uploads whose parts may be larger than was announced, each owner's in turn.
 
-    An upload that is too large by now is aborted, and its file given up. If the file is stored, its further uploads are aborted.
+    An upload that is too large by now is aborted, and its file given up. If the file is stored already, all uploads to
+    its key are aborted.
 
     Returns:
         The ids of the files that were given up, with the reasons.
@@ -37,7 +38,7 @@ def measure_unfinished(ctx: Context, limit: int) -> list[tuple[UUID, str]]:
             if reason := _measure(ctx, file, upload):
                 aborted.append((file_id, reason))
         except LandfallError:
-            continue  # S3 doesn't answer: the next time
+            continue  # S3 doesn't answer: it is measured the next time
     return aborted
 
 
@@ -51,7 +52,7 @@ def _measure(ctx: Context, file: File, upload: UploadRow) -> str | None:
         reserve_parts(ctx, file, upload)
     except (AgainstPolicy, OverQuota) as error:
         abort_parts(ctx, file)
-        # Only now: an upload that was completed in this moment is either seen, or too late.
+        # S3 is asked only now. An upload that a client completes at this moment is either seen, or it comes too late.
         if record_if_there(ctx, file.id, file.location) is None:
             give_up(ctx, file.id, str(error))
             return str(error)

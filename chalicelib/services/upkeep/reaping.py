@@ -1,4 +1,4 @@
-"""Uploads that nobody finished: asked for at S3 once more, then given up."""
+"""Uploads that nobody finished: S3 is asked once more for their objects, then they are given up."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -33,8 +33,9 @@ class Reaped:
 def reap_uploads(ctx: Context, limit: int) -> Reaped:
     """Judge up to ``limit`` uploads whose time is up, the oldest first.
 
-    A multipart upload that got a part since its time began anew is given as much time again. Otherwise its parts are thrown
-    away, and only then S3 is asked for the object: a client that completes it in that moment is either seen, or too late.
+    The time of a multipart upload counts from its latest part, so an upload that still gets parts goes on. Otherwise
+    its parts are thrown away. S3 is asked for the object only after that: a client that completes the upload at this
+    moment is either seen, or comes too late.
     """
     with ctx.transaction() as tx:
         due_uploads.forget_stored(tx.session, tx.now)
@@ -44,7 +45,7 @@ def reap_uploads(ctx: Context, limit: int) -> Reaped:
 
 
 def give_up(ctx: Context, file_id: UUID, problem: str) -> None:
-    """Make a pending file a tombstone that says why. An event that comes after all stores it under the same id."""
+    """Make a pending file a tombstone that says why. If an event comes after all, the file is stored under the same id."""
     with ctx.transaction() as tx:
         files.mark_deleted(tx.session, [file_id], tx.now)
         uploads.change_upload(tx.session, file_id, closed_at=tx.now, size=None, problem=problem)
@@ -55,7 +56,7 @@ def _reap(ctx: Context, file_id: UUID) -> _Outcome:
         return _judge(ctx, file_id)
     except LandfallError:
         with ctx.transaction() as tx:
-            uploads.change_upload(tx.session, file_id, expires_at=tx.now + _RETRY)  # others first
+            uploads.change_upload(tx.session, file_id, expires_at=tx.now + _RETRY)  # others come first
         return "failed"
 
 
@@ -67,7 +68,7 @@ def _judge(ctx: Context, file_id: UUID) -> _Outcome:
         )
         if file is None or upload is None:
             return "abandoned"
-        if file.state == "stored":  # its event came; it is kept to be judged
+        if file.state == "stored":  # its event came; the upload is kept to be judged
             uploads.close_uploads(tx.session, [file_id], tx.now)
             return "found"
     if _goes_on(ctx, file, upload):
@@ -81,7 +82,7 @@ def _judge(ctx: Context, file_id: UUID) -> _Outcome:
 
 
 def _goes_on(ctx: Context, file: File, upload: UploadRow) -> bool:
-    """Whether a part came within the time of an upload; if so, it is given as much time again."""
+    """Whether an upload still has time, counted from its latest part; if so, note until when."""
     if not upload.multipart_id:
         return False
     try:

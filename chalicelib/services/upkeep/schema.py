@@ -22,7 +22,7 @@ def migrate(engine: Engine, expected: str | None = None, *, with_demo_user: bool
     Raises:
         SchemaMismatch: this code's revision is not ``expected`` (an old function was asked, or a new one too early), or
             newer code has migrated the database.
-        Conflict: locks were not to be had in time.
+        Conflict: locks were not granted in time.
     """
     if expected not in (None, newest_revision()):
         raise SchemaMismatch(

@@ -22,7 +22,7 @@ from chalicelib.services.files.reading import get_file, present_file, visible_fi
 from chalicelib.services.uploads.reservations import settle_size
 
 _NO_UPLOAD = "The file does not wait for bytes: it is stored already."
-# Errors of S3 that mean: these parts don't make an object. Its own words for why are the best there are.
+# Errors of S3 that mean: these parts don't make an object. The client gets S3's code, since nothing explains it better.
 _BAD_PARTS = {"InvalidPart", "InvalidPartOrder", "EntityTooSmall", "MalformedXML", "InvalidRequest", "InvalidArgument"}
 
 
@@ -49,18 +49,19 @@ class OpenUpload:
 
 
 def complete(ctx: Context, file_id: UUID, parts: Sequence[Part] | None) -> File:
-    """The stored file, once its object is there. Repeating it does no harm, and it makes no difference whether the event
-    of the same object comes before or after.
+    """Complete an upload; returns the stored file, once its object is there.
+
+    Repeating it does no harm, and it makes no difference whether the object's event comes before or after.
 
     ``parts``: which ones make the object of a multipart upload; None takes those that S3 holds.
 
     Raises:
         NotFound: there is no such file for this caller, or it was deleted.
-        AgainstPolicy, OverQuota: no size was announced, and this one is too much.
-        NotArrived: the object is not there, or the parts don't make what was announced; says why. Nothing has changed.
+        AgainstPolicy, OverQuota: no size was announced, and the object is too large.
+        NotArrived: the object is not there, or the parts don't make what was announced; the message says why.
     """
     with ctx.transaction() as tx:
-        # Locked, so that its event doesn't come between this look and the next.
+        # Locked, so that its event isn't recorded between these two reads.
         file = present_file(visible_file(tx, file_id, lock=True))
         upload = uploads.find_upload(tx.session, tx.scope, file.id)
         if file.state == "stored":
@@ -112,7 +113,7 @@ def open_upload(tx: Transaction, file_id: UUID) -> OpenUpload:
 
 
 def _assemble(ctx: Context, found: OpenUpload, named: Sequence[Part] | None) -> None:
-    """Have S3 make the object of its parts. If it has done so already, or has made another one, the HEAD will tell."""
+    """Have S3 make the object of its parts. If S3 has done so already, or holds another object, the next HEAD shows it."""
     upload, location = found.upload, found.file.location
     try:
         held = ctx.store.multipart.list_parts(*location, found.multipart_id)
@@ -135,7 +136,7 @@ def _assemble(ctx: Context, found: OpenUpload, named: Sequence[Part] | None) -> 
 
 
 def _admit(ctx: Context, found: OpenUpload, held: Sequence[Part], parts: Sequence[Part]) -> None:
-    """Keep what the object is made of, for a client that asks again; and refuse a size that nobody had announced."""
+    """Save what the object is made of, for a client that asks again. A size that was not announced is checked first."""
     upload, sizes = found.upload, {part.number: part.size for part in held}
     measured = [replace(part, size=sizes.get(part.number, 0)) for part in parts]
     with ctx.transaction() as tx:
@@ -145,7 +146,7 @@ def _admit(ctx: Context, found: OpenUpload, held: Sequence[Part], parts: Sequenc
 
 
 def _incomplete(upload: UploadRow, held: Sequence[Part], parts: Sequence[Part]) -> str | None:
-    """Why these parts are not the announced object; None if they can be."""
+    """Why these parts are not the announced object; None if they may be."""
     if not parts:
         return "S3 holds no part of it yet."
     if upload.size is None:

@@ -1,7 +1,8 @@
 """Uploads that go straight to S3: the API signs, S3 enforces what was signed, and its events tell what came.
 
-The row comes first (``pending``), and holds the owner's quota. After that every step can be repeated, in any order with the
-event, and can be left out: a client that never calls `complete` still has its file as soon as the event is recorded.
+The row comes first (``pending``), with a reservation of the bytes. Every later step can be repeated or left out, and
+may come before or after the event. A client that never calls `complete` still has its file as soon as the event is
+recorded.
 """
 
 from collections.abc import Sequence
@@ -54,7 +55,7 @@ class UploadPlan:
 
 @dataclass(frozen=True, slots=True)
 class PlannedUpload:
-    """A file, and how to send its bytes; None: it has them. ``duplicate`` is a stored file with the same bytes."""
+    """A file, and how to send its bytes; None if it has them already. ``duplicate`` is a stored file with the same bytes."""
 
     file: File
     plan: UploadPlan | None
@@ -62,12 +63,13 @@ class PlannedUpload:
 
 
 def begin(ctx: Context, request: UploadRequest, dedupe: bool = False) -> PlannedUpload:
-    """A ``pending`` file, how to send its bytes, and a stored file of the caller's with the same SHA-256, if it has one.
+    """A new ``pending`` file, how to send its bytes, and a duplicate of it, if the caller has one.
 
-    ``dedupe``: make the file a copy of that one instead, if there is one, and have no bytes sent.
+    ``dedupe``: if there is a duplicate, make the file a copy of it, so that no bytes need to be sent.
 
     Raises:
-        AgainstPolicy, OverQuota: see `reserve`. StoreUnavailable: a multipart upload could not be begun; nothing is left.
+        AgainstPolicy, OverQuota: see `reserve`. StoreUnavailable: a multipart upload could not be begun; no file was
+            made.
     """
     if request.chosen_method != "multipart" and (request.size or 0) > MAX_SINGLE_BYTES:
         problem = FieldProblem("body", "method", "S3 takes more than 5 GiB in parts only.")
@@ -108,7 +110,7 @@ def sign_parts(ctx: Context, file_id: UUID, numbers: Sequence[int], bytes_each: 
 
     Raises:
         NotFound: there is no such file for this caller. Conflict: it doesn't wait for parts.
-        InvalidInput: the plan has no part of such a number. AgainstPolicy, OverQuota: there is no room for them.
+        InvalidInput: the plan has no part of such a number. AgainstPolicy, OverQuota: the parts would be too much.
     """
     found = _open_multipart(ctx, file_id)
     if found.upload.size is None:
@@ -133,13 +135,13 @@ def list_parts(ctx: Context, file_id: UUID) -> list[Part]:
 
 
 def _copy(ctx: Context, reservation: Reservation, duplicate: File) -> File | None:
-    """The pending file, stored as a copy of ``duplicate``; None if that one has changed in this moment."""
+    """Store the pending file as a copy of ``duplicate``; returns None if that has changed at this moment."""
     try:
         ctx.store.copier.copy(duplicate.source, *reservation.location, reservation.request.media_type)
     except (NotFound, PreconditionFailed):
         return None
     except StoreUncertain:
-        raise  # it may be there: the row waits for its event, or for the clock
+        raise  # the copy may be there: the row waits for its event, or for the clock
     except StoreUnavailable:
         _forget(ctx, reservation)
         raise
@@ -149,7 +151,7 @@ def _copy(ctx: Context, reservation: Reservation, duplicate: File) -> File | Non
 def _begin_multipart(ctx: Context, reservation: Reservation) -> None:
     try:
         multipart_id = ctx.store.multipart.create(*reservation.location, reservation.request.media_type)
-    except Exception:  # whatever it was, no row waits for an upload that was never begun; it is raised again
+    except Exception:  # no row may wait for an upload that was never begun; the error is raised again
         _forget(ctx, reservation)
         raise
     with ctx.transaction() as tx:
@@ -162,7 +164,7 @@ def _forget(ctx: Context, reservation: Reservation) -> None:
 
 
 def _begin_again_if_lost(ctx: Context, found: OpenUpload) -> None:
-    """A lifecycle rule, or somebody else, may have thrown the parts away."""
+    """Begin the multipart upload again if S3 has lost it: a lifecycle rule, or somebody else, may have aborted it."""
     upload_id, location = found.upload.multipart_id, found.file.location
     try:
         if upload_id is not None:
@@ -198,7 +200,7 @@ def _plan(tx: Transaction, found: OpenUpload) -> UploadPlan:
 
 
 def _bounds(tx: Transaction, found: OpenUpload) -> tuple[int, int]:
-    """The least and the most bytes that a form may bring."""
+    """How many bytes a form may bring: at least, and at most."""
     if found.upload.size is not None:
         return found.upload.size, found.upload.size
     policies = policies_for(tx, tx.principal.itself, found.file.session_id)

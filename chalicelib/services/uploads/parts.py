@@ -1,7 +1,7 @@
-"""The parts of multipart uploads: what S3 holds of them counts before they are complete, and links to send further ones.
+"""The parts of multipart uploads: links to send them, and reservations for what S3 holds of them.
 
-Where a size was announced, it is reserved from the beginning, and the parts' lengths are signed. Otherwise nothing but S3 knows
-how large the parts are. So they are measured: when further ones are signed, and by the clock.
+If a size was announced, it is reserved from the beginning, and the parts' lengths are signed. Otherwise only S3 knows
+how large the parts are. So they are measured: when further parts are signed, and by the clock.
 """
 
 from collections.abc import Collection, Sequence
@@ -20,7 +20,7 @@ from chalicelib.services.uploads.reservations import owner_of, settle_size
 
 @dataclass(frozen=True, slots=True)
 class SignedPart:
-    """One part for the client to PUT. ``size`` in bytes is signed where the plan sets it."""
+    """One part for the client to PUT. ``size``, in bytes, is signed; with None, the client may send any size."""
 
     number: int
     size: int | None
@@ -30,7 +30,7 @@ class SignedPart:
 def sign_parts(
     ctx: Context, location: Location, upload: UploadRow, numbers: Sequence[int], bytes_each: int | None = None
 ) -> list[SignedPart]:
-    """Links to PUT these parts. Where the file's size was announced each part's length is signed, else ``bytes_each``.
+    """Links to PUT these parts. If the file's size was announced, each part's length is signed, else ``bytes_each``.
 
     Raises:
         InvalidInput: the file has no part of such a number.
@@ -56,9 +56,10 @@ def _part_bytes(number: int, upload: UploadRow, bytes_each: int | None) -> int |
 def reserve_parts(
     ctx: Context, file: File, upload: UploadRow, numbers: Collection[int] = (), bytes_each: int = 0
 ) -> None:
-    """Reserve what S3 holds of an upload if anybody limits its owner's bytes, and the parts ``numbers`` that are about to come.
+    """Reserve what S3 holds of an upload, and the parts ``numbers`` that are about to come.
 
-    This bounds what one call asks for, not what several sign before anything comes: that is measured afterwards.
+    If no policy limits bytes, nothing is reserved. The check is for one call alone: several calls may sign too much
+    before any part has come. That is found out when the parts are measured later.
 
     Raises:
         AgainstPolicy, OverQuota: it is too much by now.
@@ -68,13 +69,13 @@ def reserve_parts(
             return
     size = _held(ctx, file.location, without=numbers) + len(numbers) * bytes_each
     with ctx.transaction() as tx:
-        # What is reserved stays so: parts that were counted a moment ago may be an object by now.
+        # A reservation never shrinks: parts that were counted a moment ago may be an object by now.
         if size > reserved_for(tx.session, file.id):
             settle_size(tx, file, size, upload.media_type)
 
 
 def _held(ctx: Context, location: Location, without: Collection[int]) -> int:
-    """Bytes of all parts of all multipart uploads to a key, without those of these numbers: they are sent again."""
+    """Bytes of all parts of all multipart uploads to a key. Parts ``without`` don't count, because they are sent again."""
     held = 0
     for upload_id in ctx.store.multipart.list_ids(*location):
         try:

@@ -21,7 +21,7 @@ from chalicelib.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What is said of a file before its bytes come. A session that isn't there yet is opened."""
+    """What a client says about a file before its bytes come. A session that doesn't exist yet is opened."""
 
     session_id: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -33,10 +33,10 @@ class UploadRequest:
     """A file that a client wants to upload.
 
     Attributes:
-        size, media_type, sha256: what is announced, in bytes and base64; None: nothing is.
+        size (bytes), media_type, sha256 (base64): what the client announces; None: it announces nothing.
         method: None takes what fits the size.
         client_key: the key that the client proposed.
-        part_bytes: how the client cuts the file, if not as we would.
+        part_bytes: the part size that the client has chosen; None: we choose it.
     """
 
     name: str
@@ -55,8 +55,10 @@ class UploadRequest:
 
     @property
     def part_size(self) -> int | None:
-        """Bytes of each part but the last. It is chosen once: a client that could cut a file anew at each part could send each
-        part at its largest."""
+        """Bytes of each part but the last.
+
+        It is chosen once. If a client could choose it anew for each part, it could send every part at the largest size.
+        """
         return (self.part_bytes or part_size(self.size or 0)) if self.chosen_method == "multipart" else None
 
     def patience(self, settings: Settings) -> timedelta:
@@ -74,13 +76,14 @@ class Reservation:
 
 
 def reserve(tx: Transaction, requests: Sequence[UploadRequest]) -> list[Reservation]:
-    """Add ``pending`` files of the caller's, all with the first one's description, if its policies allow them.
+    """Add ``pending`` files that belong to the caller, if the policies allow them. All get the first one's description.
 
-    First the rows, then the look at the quota: the rows' trigger has added them to the owner's usage and locked that row,
-    so that of uploads at the same time each sees all that were let in before it.
+    The quota is checked after the rows are added. By then their trigger has added them to the owner's usage and locked
+    that row. So each of several uploads at the same time sees all those that were let in before it.
 
     Raises:
-        AgainstPolicy: a file is too large or of a type that isn't allowed. OverQuota: there is no room.
+        AgainstPolicy: a file is too large or of a type that isn't allowed.
+        OverQuota: the owner or the session would have too much.
     """
     description = requests[0].description
     reservations = [_new(tx, request) for request in requests]
@@ -138,10 +141,11 @@ def _upload_row(tx: Transaction, reservation: Reservation) -> dict[str, Any]:
 
 
 def time_for_bytes(settings: Settings, method: UploadMethod, size: int | None) -> timedelta:
-    """How long the bytes may take to come: at least as long as the last link lasts that was signed for them.
+    """How long the bytes may take to come: at least until the last link that was signed for them has ended.
 
-    What is to come in one request and of no announced size is Uppy's as a rule, which doesn't say when S3 has refused it as
-    too large: so it counts as abandoned soon after its link has ended. Should its bytes come all the same, the file is stored.
+    An upload in one request, of no announced size, is usually one of Uppy's. Uppy doesn't tell us when S3 has refused
+    the bytes as too large. So such an upload counts as abandoned soon after its link has ended. If its bytes come
+    nevertheless, the file is stored.
     """
     patience = settings.upload_seconds
     if method != "multipart" and size is None:
@@ -150,7 +154,7 @@ def time_for_bytes(settings: Settings, method: UploadMethod, size: int | None) -
 
 
 def settle_size(tx: Transaction, file: File, size: int, media_type: str | None) -> None:
-    """Refuse a pending file whose size turns out only now; if it is let in, the size is reserved.
+    """Check a pending file whose size is known only now against the policies, and reserve the size.
 
     Raises:
         AgainstPolicy, OverQuota: see `reserve`.
@@ -169,6 +173,6 @@ def owner_of(file: File) -> Owner:
 
 
 def abort_parts(ctx: Context, file: File) -> None:
-    """Throw away the parts of a pending file's multipart uploads: a client that signs for itself may have begun several."""
+    """Throw away the parts of a pending file's multipart uploads. A client that begins them itself may have begun several."""
     if file.upload and file.upload.method == "multipart":
         ctx.store.multipart.abort_all(*file.location)

@@ -22,7 +22,7 @@ _Outcome = StoredObject | StoreUnavailable | None
 
 @dataclass(frozen=True, slots=True)
 class IncomingFile:
-    """A file as it came: the client's own name for it, of any characters that Postgres takes."""
+    """A file as it came. ``name`` is the client's own, with any characters that Postgres takes."""
 
     name: str
     media_type: str
@@ -32,15 +32,15 @@ class IncomingFile:
 def upload_files(ctx: Context, incoming: Sequence[IncomingFile], description: Description) -> list[File]:
     """Store files and record them at once, all or none; returns them in their order.
 
-    The rows come first, as ``pending``, in a transaction of their own: none is open while S3 takes the bytes, and an
-    event that comes before we are done finds owner, name and session there. Then:
+    The rows come first, as ``pending``, in a transaction of their own. So no transaction is open while S3 takes the
+    bytes, and an event that comes before we are done finds owner, name and session there. Then:
 
     - S3 fails: the objects that it stored are deleted again, and the pending rows are deleted. If S3 didn't say whether it stored
       an object, that file stays ``pending``: if the object is there, its event finds the row and its owner.
     - The database fails after S3 took the bytes: the objects' own events record the files, under the same ids.
-    - This process dies: as before; a row whose object never came stays ``pending``.
+    - This process dies: the objects' own events record the files, too. A row whose object never came stays ``pending``.
 
-    What is recorded here carries no sequencer, so the event of the same put merges into it and doubles nothing.
+    What is recorded here has no sequencer, so the event of the same put merges into it, and nothing is recorded twice.
 
     Raises:
         AgainstPolicy, OverQuota: see `reserve`. Nothing was stored.
@@ -75,7 +75,7 @@ def _record(tx: Transaction, reservations: Sequence[Reservation], stored: Sequen
 
 
 def _put_all(ctx: Context, reservations: Sequence[Reservation], incoming: Sequence[IncomingFile]) -> list[_Outcome]:
-    """Put every file, several at once; what came of each. If one fails, no further one is begun (None)."""
+    """Put every file, several at once; returns what came of each. If one fails, no further one is begun (None)."""
     put = ctx.store.put
     with ThreadPoolExecutor(min(_WRITERS, len(incoming))) as pool:
         puts = [
@@ -100,9 +100,9 @@ def _outcome(put: Future[StoredObject]) -> _Outcome:
 def _certainly_gone(
     ctx: Context, reservations: Sequence[Reservation], outcomes: Sequence[_Outcome]
 ) -> list[Reservation]:
-    """Those of which S3 holds nothing: it never took it, or what it took is deleted again.
+    """The files of which S3 holds no object: it never took one, or the object that it took is deleted again.
 
-    It is the very version that is deleted, so that no delete marker is left behind.
+    The deletion names the version, so that no delete marker is left behind.
     """
     gone = []
     for one, outcome in zip(reservations, outcomes, strict=True):

@@ -1,8 +1,8 @@
 """Uploads by clients that speak Uppy's two protocols: Companion's `/s3`, and `signRequest`.
 
-Both know a file by its key alone, and begin without saying a size. So every request is judged by the file's row, and what
-can't be judged at the beginning is judged at the end: see `settle_size` and `chalicelib/services/upkeep/judging.py`.
-Contracts, checked against @uppy/aws-s3 5.1 and 6.3: docs/uploads.md.
+Both know a file only by its key, and begin without saying a size. So every request is checked against the file's row.
+What can't be checked at the beginning is checked at the end: see `settle_size` and
+`chalicelib/services/upkeep/judging.py`. Contracts, checked against @uppy/aws-s3 5.1 and 6.3: docs/uploads.md.
 """
 
 import re
@@ -40,7 +40,7 @@ class UploadKey:
 
 @dataclass(frozen=True, slots=True)
 class RequestToSign:
-    """One `signRequest`. ``upload`` is what the client says of the file, which it need not."""
+    """One `signRequest`. ``upload`` is what the client says about the file, if it says anything."""
 
     verb: Verb
     key: str
@@ -67,7 +67,7 @@ def name_in(proposed_key: str) -> str:
 
 
 def begin(ctx: Context, request: UploadRequest) -> PlannedUpload:
-    """A new upload. Its ``client_key``, if it has one, leads back to it as long as its bytes haven't come.
+    """A new upload, or the one that was begun with the same ``client_key``, as long as its bytes haven't come.
 
     Raises: see `direct.begin`.
     """
@@ -80,7 +80,7 @@ def begin(ctx: Context, request: UploadRequest) -> PlannedUpload:
 
 
 def list_parts(ctx: Context, upload: UploadKey) -> list[Part]:
-    """The parts of an upload that S3 holds; of a complete one, those that it was made of.
+    """The parts of an upload that S3 holds. If the upload is complete, the parts that the object was made of.
 
     Raises:
         NotFound: the caller has no such upload.
@@ -124,7 +124,7 @@ def complete(ctx: Context, upload: UploadKey, named: Sequence[Part]) -> File:
 
 
 def abort(ctx: Context, upload: UploadKey) -> None:
-    """Throw an upload away, and its file. A stored file stays: the client only didn't hear that it is.
+    """Throw away an upload and its file. A stored file stays: the client just hasn't learnt that it is stored.
 
     Raises:
         NotFound: the caller has no such upload.
@@ -134,7 +134,7 @@ def abort(ctx: Context, upload: UploadKey) -> None:
     if file.state != "pending":
         return
     abort_parts(ctx, file)
-    # S3 may have made the object without our having heard of it.
+    # S3 may have made the object without telling us.
     if completion.record_if_there(ctx, file.id, file.location) is None:
         with ctx.transaction() as tx:
             forget_pending(tx.session, [file.id])
@@ -143,7 +143,7 @@ def abort(ctx: Context, upload: UploadKey) -> None:
 def sign(ctx: Context, asked: RequestToSign) -> SignedForKey:
     """Sign one request of a client that talks to S3 itself.
 
-    The first request of an upload makes the file. Every other one is for a key that is the caller's.
+    The first request of an upload makes the file. Every later one must be for the key of one of the caller's files.
 
     Raises:
         AgainstPolicy, OverQuota: see `reserve`. NotFound: the caller has no such file.
@@ -168,9 +168,10 @@ def sign(ctx: Context, asked: RequestToSign) -> SignedForKey:
 
 
 def _sign_put(ctx: Context, asked: RequestToSign) -> SignedForKey:
-    """One PUT, or a form where the length must be bounded and isn't known: no PUT can be signed for "at most".
+    """Sign one PUT, or a form if the size must be limited and isn't known: a PUT can't be signed for "at most".
 
-    Without `If-None-Match`: after a lost answer Uppy sends the same request again, and would take 412 for a failure.
+    The PUT has no `If-None-Match`: after a lost answer Uppy sends the same request again, and would take 412 for a
+    failure.
     """
     request = replace(asked.upload, method="put", client_key=asked.key)
     begun = begin(ctx, request)
@@ -186,7 +187,7 @@ def _sign_put(ctx: Context, asked: RequestToSign) -> SignedForKey:
 
 
 def _sign_create(ctx: Context, asked: RequestToSign) -> SignedForKey:
-    """The client begins the multipart upload itself, so its id is learnt from the next request."""
+    """Sign the beginning of a multipart upload. The client sends it itself, so we learn the id from its next request."""
     part_bytes = asked.upload.part_bytes or uppys_part_size(asked.upload.size or 0)
     request = replace(asked.upload, method="multipart", client_key=asked.key, part_bytes=part_bytes)
     with ctx.transaction() as tx:
@@ -204,7 +205,7 @@ def _sign_delete(ctx: Context, key: str) -> SignedForKey:
 
 
 def _known(tx: Transaction, request: UploadRequest) -> UUID | None:
-    """The caller's pending file that was begun with the same proposed key, and as the very same thing."""
+    """The caller's pending file with the same proposed key and the same announced size, type and SHA-256."""
     announced = request.size, request.media_type, request.sha256
     return uploads.find_same_pending(tx.session, tx.principal.itself, request.client_key or "", *announced)
 
@@ -225,9 +226,9 @@ def _own(tx: Transaction, upload: UploadKey) -> tuple[File, UploadRow]:
 
 
 def _note_upload(ctx: Context, upload: UploadKey) -> tuple[File, UploadRow]:
-    """Note the id of the upload that the client began. S3 itself refuses an id of another key.
+    """Note the id of the multipart upload that the client began. S3 itself refuses the id of an upload to another key.
 
-    Once the file is there, only the upload that made it is signed for: another one, begun before, would overwrite it.
+    Once the file is stored, requests are signed only for the upload that made it: another one would overwrite the file.
     """
     with ctx.transaction() as tx:
         file = _own_file(tx, upload.key)

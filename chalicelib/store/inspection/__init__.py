@@ -16,9 +16,9 @@ _UNREADABLE = {"GLACIER", "DEEP_ARCHIVE"}
 def inspect_object(
     store: "ObjectStore", bucket: str, key: str, version_id: str, keep_place: bool = False
 ) -> Inspection:
-    """HEAD an object, and read up to 1 MiB of it in ranges, unless its storage class would refuse.
+    """HEAD an object, and read up to 1 MiB of it in ranges, unless its storage class doesn't allow it.
 
-    ``keep_place``: where a picture was taken is kept, too.
+    ``keep_place``: also keep where a picture was taken.
 
     Returns:
         Its facts are ``content_type``, ``metadata`` (user metadata), ``storage_class``, ``checksums`` by algorithm, ``size`` in
@@ -30,7 +30,7 @@ def inspect_object(
     """
     head = store.head(bucket, key, version_id or None)
     if not version_id and head.version_id:
-        version_id = "null"  # the key got versions later, and the current one was answered
+        version_id = "null"  # the key got versions later, and S3 answered with the current one
         head = store.head(bucket, key, version_id)
     media_type = storable_media_type(head.media_type)
     found: dict[str, Any] = {
@@ -56,7 +56,7 @@ def inspect_object(
 
 
 def storable_media_type(text: str | None) -> str | None:
-    """``text`` if it can be a media type that is worth keeping: anyone may send anything, thousands of bytes of it."""
+    """``text`` if it can be a media type, else None: a client may send anything, even thousands of bytes."""
     return text if text and len(text) <= 255 and text.isprintable() else None
 
 
@@ -72,5 +72,5 @@ def _stored(value: Any) -> Any:
 
 
 def _storable(text: str) -> str:
-    """Without what PostgreSQL text cannot hold."""
+    """``text`` without what PostgreSQL text cannot hold."""
     return text.replace("\x00", "").encode(errors="replace").decode()

@@ -1,6 +1,7 @@
 """What is in archives, without unpacking a byte of them: the directory of a zip, the headers of a tar, the name in a gzip.
 
-Python's own modules read the whole directory of a zip at once, and of a hostile tar take seconds; both formats are simple.
+Python's own modules read the whole directory of a zip at once, and take seconds for a hostile tar. Both formats are
+simple.
 """
 
 import struct
@@ -32,7 +33,7 @@ def zip_of(file: RangedFile) -> dict[str, Any]:
     end = start + found
     if count == 0xFFFF or 0xFFFFFFFF in (length, offset):
         count, length, offset, end = _zip64(file, end) or (count, length, offset, end)
-    # What stands before the zip (a program that unpacks it) shifts everything.
+    # Bytes before the zip, such as a program that unpacks it, shift all offsets.
     place = end - length
     if not 0 <= place <= file.size:
         return {}
@@ -61,7 +62,7 @@ def _zip_entries(directory: bytes) -> list[dict[str, Any]]:
         flags = struct.unpack_from("<H", directory, position + 8)[0]
         size, name_length, extra, comment = struct.unpack_from("<IHHH", directory, position + 24)
         name = directory[position + 46 : position + 46 + name_length]
-        # Bit 11: UTF-8; without it the format knows the character set of the IBM PC alone.
+        # Bit 11 means UTF-8. Without it, the format knows only the character set of the IBM PC.
         entries.append(_entry(name.decode("utf-8" if flags & 0x800 else "cp437", "replace"), size))
         position += 46 + name_length + extra + comment
     return entries

@@ -12,7 +12,7 @@ _PAGE_HEAD = 27
 def tracks_of(file: RangedFile, media_type: str) -> dict[str, Any]:
     """``duration`` in seconds, ``bitrate`` in bit/s, and one track with channels and sample rate.
 
-    Tags are left out: of a hostile file they take tinytag minutes.
+    Tags are left out: tinytag may take minutes for those of a hostile file.
     """
     from tinytag import TinyTag  # saves 1 ms
 
@@ -35,7 +35,7 @@ def _codec(tag: Any, media_type: str) -> str:
 
 
 def _ends_of_ogg(file: RangedFile) -> io.BytesIO:
-    """The first pages and the last one: the length is in the last, and tinytag would read all between."""
+    """The first pages and the last one, which has the length. tinytag would read everything between them."""
     if file.size <= 2 * _SPAN:
         return io.BytesIO(file.at(0, file.size))
     head, tail = file.at(0, _SPAN), file.at(file.size - _SPAN, _SPAN)

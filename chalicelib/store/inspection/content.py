@@ -20,7 +20,7 @@ Facts = dict[str, Any]
 def examine(fetch: Fetch, size: int, keep_place: bool = False) -> Facts:
     """What an object of ``size`` bytes tells of itself; ``fetch`` as of `RangedFile`, at most 1 MiB in all.
 
-    Bytes are anyone's: whatever a reader makes of hostile ones, what it found is at worst left out.
+    Anyone may have written the bytes. If a reader fails on hostile ones, at worst its findings are left out.
 
     Returns:
         ``detected_media_type`` and, by type: ``width``, ``height``, ``orientation``, ``exif`` of an image; ``document`` of a

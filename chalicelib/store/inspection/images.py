@@ -50,11 +50,11 @@ def exif_of(file: RangedFile, keep_place: bool) -> dict[str, Any]:
     """``orientation`` (1 to 8, as EXIF counts) and ``exif``: camera, lens, exposure, time; the place only if asked for."""
     import exifread  # saves 7 ms
 
-    logging.getLogger("exifread").disabled = True  # it tells of broken pictures on stderr
+    logging.getLogger("exifread").disabled = True  # it writes to stderr about broken pictures
     chunk = _webp_chunk(file)
     file.seek(0)
     source = file if chunk is None else io.BytesIO(chunk)
-    # Without `details` it leaves maker notes and thumbnails alone, which are large and of no use here.
+    # Without `details`, exifread skips maker notes and thumbnails, which are large and of no use here.
     tags = exifread.process_file(cast(BinaryIO, source), details=False, extract_thumbnail=False)
     kept = _KEPT | _PLACE if keep_place else _KEPT
     exif = {name: _plain(tags[tag]) for tag, name in kept.items() if tag in tags}

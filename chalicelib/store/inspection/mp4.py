@@ -1,6 +1,6 @@
 """Length and tracks of MP4, M4A and QuickTime files: ISO/IEC 14496-12, boxes within boxes.
 
-No small library tells codec and size of the pictures; what is wanted of the format is little.
+No small library tells the codec and the size of the pictures, and only little of the format is needed here.
 """
 
 import struct
@@ -84,7 +84,7 @@ class _Walk:
             track["seconds"] = ticks / scale
 
     def handler(self, leaf: bytes, track: dict[str, Any] | None) -> None:
-        # Of the two in a QuickTime track the first is the media's; the other says where the data is.
+        # A QuickTime track has two handlers. The first is the media's; the other says where the data is.
         if track is not None:
             track.setdefault("kind", _KINDS.get(leaf[8:12], "other"))
 

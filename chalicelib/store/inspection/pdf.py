@@ -14,7 +14,7 @@ def document_of(file: RangedFile) -> dict[str, Any]:
     """``pages`` as the file claims, ``is_encrypted``, and unless it is: ``title`` and ``author``."""
     import pypdf  # saves 47 ms
 
-    # Everything that a stream may swell to is limited: a kilobyte can promise a gigabyte.
+    # The unpacked size of everything is limited: a kilobyte can unpack to a gigabyte.
     limits: dict[str, Any] = {
         "zlib_maximum_output_length": _MAX_STREAM_BYTES,
         "zlib_maximum_recovery_input_length": 1,
@@ -30,7 +30,7 @@ def document_of(file: RangedFile) -> dict[str, Any]:
         "disable_legacy_handling": True,
     }
     with pypdf.apply_configuration(**limits):
-        # Not strict, pypdf looks at every object of the file for mistakes that it could mend.
+        # Without `strict`, pypdf looks at every object of the file for mistakes that it could mend.
         reader = _reader()(
             cast(IO[bytes], file), strict=True, root_object_recovery_limit=0, xref_stream_maximum_entries=200_000
         )
@@ -61,12 +61,12 @@ def _reader() -> Any:
     from pypdf.errors import PdfReadError
 
     class Reader(pypdf.PdfReader):
-        """Never scans the whole file for what it has lost, and never tries to decrypt."""
+        """A reader that never scans the whole file for lost objects, and never tries to decrypt."""
 
         def _rebuild_xref_table(self, stream: IO[Any]) -> None:
             raise PdfReadError("The table of objects is broken.")
 
         def _handle_encryption(self, password: Any) -> None:
-            """The count of pages can be read without; titles can't."""
+            """Do nothing: the count of pages can be read without decrypting. Titles can't, and are left out."""
 
     return Reader

@@ -1,4 +1,4 @@
-"""An object as a file that is read in ranges, on demand, within limits that no hostile object can talk it out of."""
+"""An object as a file that is read in ranges, on demand, within limits that even a hostile object can't exceed."""
 
 import io
 import os
@@ -13,14 +13,14 @@ _SECONDS = 5.0
 
 
 class Exhausted(BaseException):
-    """A limit is reached. No `Exception`: parsers catch those, and would go on in a loop that this is to end."""
+    """A limit is reached. It isn't an `Exception`: parsers catch those, and would go on with the loop that this must end."""
 
 
 class RangedFile(io.RawIOBase):
-    """Fetches blocks of an object as they are read, each once; many in a row in one request.
+    """Fetches blocks of an object as they are read, each once; adjacent blocks come in one request.
 
-    Limited are bytes and requests, since they cost, and calls and seconds, since a loop over blocks that are here costs too.
-    Whatever would exceed a limit raises `Exhausted` before anything is fetched or allocated.
+    Bytes and requests are limited because they cost. Calls and seconds are limited because a loop over blocks that are
+    here costs, too. What would exceed a limit raises `Exhausted` before anything is fetched or allocated.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class RangedFile(io.RawIOBase):
         self._deadline = monotonic() + _SECONDS
 
     def in_smaller_blocks(self, block: int, most_fetches: int) -> "RangedFile":
-        """The same object with what is left of the bytes, for who reads little here and there."""
+        """The same object, with the bytes that are left, for a reader that reads a little here and there."""
         return RangedFile(self._fetch, self.size, block, self._bytes_left, most_fetches)
 
     def readable(self) -> bool:
@@ -85,7 +85,7 @@ class RangedFile(io.RawIOBase):
         return self.read(size)
 
     def _get(self, first: int, last: int) -> None:
-        """Have the blocks from ``first`` to ``last`` here; runs of missing ones come in one request each."""
+        """Fetch the missing ones of the blocks from ``first`` to ``last``; adjacent blocks come in one request."""
         if (last - first) * self._block > BUDGET_BYTES:
             raise Exhausted("bytes")
         run: list[int] = []

@@ -1,4 +1,4 @@
-"""What the first bytes of an object say it is."""
+"""The media type of an object, as its first bytes show it."""
 
 import codecs
 import re
@@ -9,7 +9,8 @@ from chalicelib.store.inspection.texts import is_utf8
 # Enough for every signature puremagic knows but a few of archives, and for the headers of all common image formats.
 FIRST_BYTES = 8192
 
-# Signatures that nothing else has, so that they decide. puremagic, for all others, weighs many short ones and wants footers.
+# Signatures that nothing else has, so they decide. For all other types we ask puremagic, which weighs many short
+# signatures and wants footers.
 _CERTAIN = (
     (rb"%PDF-\d", "application/pdf"),
     (rb"\x89PNG\r\n\x1a\n", "image/png"),
@@ -40,9 +41,9 @@ _EBML, _WEBM = b"\x1aE\xdf\xa3", b"webm"
 
 
 def detect_type(data: bytes, size: int) -> str | None:
-    """The media type of an object of ``size`` bytes that begins so; None if nothing is known of it.
+    """The media type of an object of ``size`` bytes that begins with ``data``; None if it can't be told.
 
-    Bytes are anyone's: whatever the libraries make of hostile ones, the answer is at worst None.
+    Anyone may have written the bytes. If a library fails on hostile ones, the answer is at worst None.
     """
     return _certain(data) or _by_puremagic(data) or ("text/plain" if _is_text(data, len(data) == size) else None)
 
@@ -69,7 +70,7 @@ def _by_puremagic(data: bytes) -> str | None:
 
 
 def _is_text(data: bytes, is_whole: bool) -> bool:
-    """UTF-8 without a NUL, which is in no text; or UTF-16, which says so."""
+    """Whether ``data`` is text: UTF-8 without a NUL, which no text has, or UTF-16 with its mark."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return True
     return bool(data) and b"\0" not in data and is_utf8(data, is_whole)

@@ -16,7 +16,7 @@ _MARKS = (
 
 
 def encoding_of(file: RangedFile) -> dict[str, Any]:
-    """``encoding`` by Python's name, ``is_guess`` where the bytes fit it but prove nothing, and ``line_ends``."""
+    """``encoding`` by Python's name, ``is_guess`` if the bytes fit it but don't prove it, and ``line_ends``."""
     data = file.at(0, _BYTES)
     found = _encoding(data, is_whole=len(data) == file.size)
     ends = {"crlf": data.count(b"\r\n"), "lf": data.count(b"\n"), "cr": data.count(b"\r")}

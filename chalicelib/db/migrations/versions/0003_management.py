@@ -1,4 +1,4 @@
-"""Jobs, share links, the places a moved file had before, and when trash was emptied.
+"""Jobs, share links, earlier locations of moved files, and when a file was purged.
 
 Revision ID: 0003
 """

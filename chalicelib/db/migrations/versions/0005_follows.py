@@ -1,9 +1,10 @@
-"""What follows a version is found by an index of its own.
+"""An index to find what follows a version.
 
 Revision ID: 0005
 
-Of versions that Landfall saw made, or made itself, `follows` says which came before; their ranks may lie anywhere once events of
-some of them have come. Few rows have it, so the index is small and costs an event nothing.
+`follows` names the version before. Only versions that Landfall made itself, or saw being made, have it. Their ranks may
+lie anywhere once the events of some of them have come. Few rows have `follows`, so the index is small and costs an
+event nothing.
 """
 
 from alembic import op

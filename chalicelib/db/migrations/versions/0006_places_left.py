@@ -1,9 +1,9 @@
-"""What a file left at a place that it had: the last version there that was its own.
+"""What a file left at an earlier location: the last version there that belonged to it.
 
 Revision ID: 0006
 
-A time tells it only nearly: another client may put an object there while the file is being moved, and its event comes later.
-Places of earlier moves have none, and are bounded by time as before.
+A time alone isn't exact: another client may put an object there while the file is being moved, and the event of that
+comes later. The locations of earlier moves don't have such a version, and are bounded by time as before.
 """
 
 from alembic import op

@@ -2,7 +2,7 @@
 
 Revision ID: 0007
 
-The driver wrote a tag `null`, in any case, as NULL; rows that have one are cleaned.
+The driver wrote a tag `null`, in upper or lower case, as NULL. Rows that have a NULL are cleaned.
 """
 
 from alembic import op

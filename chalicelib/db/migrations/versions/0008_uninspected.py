@@ -2,8 +2,9 @@
 
 Revision ID: 0008
 
-It reads `object_versions` once (0.3 s for half a million rows) while ingestion waits. The release before this one, as long as
-it is at work beside it, leaves the problem of a version that is put again; its next inspection clears it.
+It reads `object_versions` once (0.3 s for half a million rows) while ingestion waits. As long as the previous release
+works beside this one, it doesn't clear the problem of a version that is put again. The next inspection of that version
+does.
 """
 
 from alembic import op
