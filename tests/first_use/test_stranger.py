@@ -13,8 +13,9 @@ import pytest
 
 from dev.configuration import API_PORT_VARIABLE, EMULATOR_PORT_VARIABLE, POSTGRES_PORT_VARIABLE, PROJECT, Configuration
 from dev.environments import Environment, ensure_environment
-from dev.ports import answers, free_port
+from dev.ports import answers
 from tests.first_use.stranger import Stranger
+from tests.support.ports import free_ports
 from tests.support.waiting import eventually
 
 _USUAL_PORTS = {
@@ -28,7 +29,7 @@ _USUAL_PORTS = {
 def ports() -> dict[str, int]:
     """The usual ones, unless somebody's own stack has them."""
     taken = any(answers(port) for port in _USUAL_PORTS.values())
-    return {name: free_port() if taken else port for name, port in _USUAL_PORTS.items()}
+    return dict(zip(_USUAL_PORTS, free_ports(len(_USUAL_PORTS)), strict=True)) if taken else _USUAL_PORTS
 
 
 @pytest.fixture(scope="module")
