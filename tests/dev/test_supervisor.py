@@ -106,6 +106,7 @@ def test_a_taken_port_is_named_with_the_variable_that_changes_it(new_instance: N
         port, variable = str(listener.getsockname()[1]), f"LANDFALL_{service}_PORT"
         instance = new_instance(command="run", **{variable: port})
         assert instance.process.wait(20) == 1
+
     assert _one_sentence(instance.errors, f"Port {port}")
     assert variable in instance.errors
     assert instance.remains() == []
