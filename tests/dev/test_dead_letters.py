@@ -1,4 +1,4 @@
-"""Events that failed all their tries: listed with the reason, tried again, thrown away, by one command for every queue."""
+"""Events that failed all their tries: listed with the reason, tried again, thrown away."""
 
 import argparse
 import json

@@ -186,7 +186,7 @@ def test_a_port_kept_for_the_superuser_is_named_in_a_sentence(new_instance: NewI
 
 
 def test_a_machine_without_loopback_is_explained_in_a_sentence() -> None:
-    """A network namespace that nobody has set up has none; where we may not make one, the address is one that isn't ours."""
+    """A new network namespace has none. Where we may not make one, the address is one that isn't ours."""
     program = "import dev.ports as p; p.HOST = {host!r}; p.require_loopback()"
     lonely = ["unshare", "--user", "--map-root-user", "--net"]
     can_unshare = subprocess.run([*lonely, "true"], capture_output=True).returncode == 0

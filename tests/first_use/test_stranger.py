@@ -1,6 +1,7 @@
 """The README, followed by a stranger: its commands in its order, in a clean clone and a bare environment.
 
-``.ci/run`` has this run twice: as root in a folder that only root may enter, as in a fresh container, and as an ordinary user.
+``.ci/run`` has this run twice: as an ordinary user, and as root in a folder that only root may enter, as in a fresh
+container.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The rest of what the README tells a stranger: the services alone, and packages. Nothing else of the stack is running."""
+"""What else the README tells a stranger to type, while no stack is running: the services alone, and packages."""
 
 import shutil
 

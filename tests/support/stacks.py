@@ -83,7 +83,7 @@ def local(home: Path, localstack_python: str | None = None) -> Iterator[Stack]:
 
 @contextmanager
 def deployed(home: Path) -> Iterator[tuple[Stack, Deployment]]:
-    """The packaged template as a stack of the emulator's CloudFormation: its API Gateway, its event source, its zips."""
+    """The packaged template as a stack of the emulator: its API Gateway, its event source, its zips."""
     with _services(home) as (options, postgres, emulator):
         parameters = {
             "DatabaseUrl": options.database_url,

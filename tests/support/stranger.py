@@ -38,7 +38,7 @@ class Stranger:
     """Types commands into shells, in a clone of its own."""
 
     def __init__(self, folder: Path, ports: dict[str, int], tools: Path) -> None:
-        """``ports`` are the stack's by the variables that set them; ``tools`` is a folder of programs that it has installed."""
+        """``ports`` are the stack's by the variables that set them; ``tools`` is a folder of its programs."""
         self.clone, self._ports = folder / "landfall", ports
         account = pwd.getpwuid(os.geteuid())
         self.environment = {
