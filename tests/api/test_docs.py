@@ -46,6 +46,7 @@ def test_an_asset_is_whole_and_of_its_type_for_every_client(
 ) -> None:
     for accept in ("*/*", "text/css,*/*;q=0.1", "application/json"):
         answer = api("GET", f"/docs/{asset}", Accept=accept)
+
         assert answer.status == 200
         assert answer.headers["Content-Type"] == content_type
         assert answer.headers["Cache-Control"] == "max-age=3600"

@@ -15,12 +15,15 @@ from tests.support.recording import deliver
 
 def test_a_deleted_file_is_restored_as_it_was(owner: Api) -> None:
     file = upload(owner, b"hello", "a.txt", tags="t")
+
     for _ in range(2):
         assert owner("DELETE", f"/api/files/{file['id']}").status == 204
+
         back = act(owner, file, "restore")
         assert {name: back[name] for name in ("id", "version_id", "size", "etag", "tags", "state")} == {
             name: file[name] for name in ("id", "version_id", "size", "etag", "tags", "state")
         }
+
         assert read(owner, back) == b"hello"
         assert act(owner, file, "restore") == back
 

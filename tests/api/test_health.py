@@ -57,6 +57,7 @@ def test_readiness_accepts_a_schema_that_newer_code_has_migrated(
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     engine.dispose()
+
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         with serve(url, **_store(taken.getsockname()[1])) as api:

@@ -42,6 +42,7 @@ def test_the_document_has_every_route_and_no_other(api: Api, document: Document)
     for path, method, _ in operations(document):
         answer = api(method.upper(), re.sub(r"\{\w+\}", "%20", path), body=b"", Content_Type="text/none")
         assert answer.status != 405, (method, path)
+
     for path, item in document["paths"].items():
         for method in {"get", "post", "put", "patch", "delete"} - set(item):
             assert api(method.upper(), re.sub(r"\{\w+\}", "%20", path)).status == 405, (method, path)
@@ -59,6 +60,7 @@ def test_the_alias_of_sessions_is_documented(document: Document) -> None:
 def test_every_error_has_an_example_that_fits_the_schema(document: Document) -> None:
     schema = {"$ref": "#/components/schemas/Problem", "components": document["components"]}
     names = {kind.name for kind in KINDS.values()} | {"internal-error"}
+
     for path, _, operation in operations(document):
         failures = {status: answer for status, answer in operation["responses"].items() if int(status) >= 400}
         assert {"400", "405", "500"} <= set(failures)
@@ -74,10 +76,12 @@ def test_every_error_has_an_example_that_fits_the_schema(document: Document) -> 
 
 def test_every_operation_has_a_summary_and_declares_its_parameters(document: Document) -> None:
     tags = {tag["name"] for tag in document["tags"]}
+
     for path, method, operation in operations(document):
         assert operation["summary"], (path, method)
         assert set(operation["tags"]) <= tags
         assert method == "post" or ("requestBody" in operation) == (method in ("put", "patch")), (path, method)
+
         named = {p["name"] for p in operation["parameters"] if p.get("in") == "path"}
         assert named == set(re.findall(r"\{(\w+)\}", path))
 

@@ -59,6 +59,7 @@ def test_a_database_that_does_not_answer_is_503_until_it_returns(
 def test_a_missing_database_server_is_503(serve: Serve) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
+
         with serve(f"postgresql+pg8000://nobody@127.0.0.1:{taken.getsockname()[1]}/none") as api:
             assert_problem(api("GET", "/api/users"), 503, "unavailable")
             assert_problem(api("POST", "/api/sessions", {}), 503, "unavailable")
@@ -68,6 +69,7 @@ def test_a_missing_database_server_is_503(serve: Serve) -> None:
 def test_a_statement_that_takes_too_long_is_503(serve: Serve, new_migrated_database: NewDatabase) -> None:
     url = new_migrated_database()
     engine = create_engine(url)
+
     with serve(url, LANDFALL_STATEMENT_TIMEOUT_MS="200") as api, engine.begin() as connection:
         connection.execute(text("LOCK TABLE users"))
         assert_problem(api("GET", "/api/users"), 503, "unavailable")
@@ -90,6 +92,7 @@ def test_a_deadlock_is_tried_once_more(
         api_database_copy,
         "CREATE TRIGGER refuse BEFORE INSERT ON sessions FOR EACH ROW EXECUTE FUNCTION refuse()",
     )
+
     with serve(api_database_copy) as api:
         answer = api("POST", "/api/sessions", {"session_id": "s"})
         assert answer.status == status

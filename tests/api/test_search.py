@@ -211,8 +211,10 @@ def test_facets_count_the_filtered_files(photos: Api) -> None:
 def test_a_query_that_keeps_the_database_busy_is_refused_in_time(api_database_url: str, serve: Any) -> None:
     """Held up here by a lock: what takes long on a large catalogue."""
     holder = create_engine(api_database_url)
+
     with serve(api_database_url, LANDFALL_QUERY_SECONDS="0.3") as api, holder.begin() as connection:
         connection.execute(text("LOCK TABLE files"))
+
         lists = [f"/api/files?{query}" for query in ("min_size=1", "q=a", "tag=a&sort=size")]
         for path in (*lists, "/api/files/facets", "/api/folders"):
             problem = assert_problem(api("GET", path), 400, "too-broad")

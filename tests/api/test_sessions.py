@@ -164,8 +164,10 @@ def test_a_wrong_field_is_named(member: Api, document: dict[str, object], field:
 def test_values_at_the_limits_are_allowed(member: Api) -> None:
     deepest = {"1": {"2": {"3": {"4": {"5": {"6": {"7": {"8": -(2**63)}}}}}}}}
     longest = {"a": "x" * (65_536 - len('{"a":""}'))}
+
     for number, metadata in enumerate((deepest, longest, {"é": "𝄞", "f": 1.5, "t": True})):
         identifier = f"{number}" * 128
+
         answer = member("POST", "/api/sessions", {"session_id": identifier, "name": "n" * 200, "metadata": metadata})
         assert answer.status == 201, answer.body
         assert member("GET", f"/api/sessions/{identifier}").json["metadata"] == metadata

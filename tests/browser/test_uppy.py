@@ -1,4 +1,4 @@
-"""Both generations of Uppy, as npm has them, in a real browser against the running stack, with no code of ours between."""
+"""Both generations of Uppy, as npm has them, in a real browser against the running stack."""
 
 import hashlib
 import json

@@ -1,7 +1,9 @@
 """Whatever dies between two steps, nothing is lost, nothing stays behind, and the catalogue is the bucket.
 
-Each operation is killed at its steps; then another client puts an object at a key of it, events come, and the clock works on.
-By default each test takes every twelfth step, beginning at another one; ``LANDFALL_CRASHES=all`` takes each step in each test.
+Each operation is killed at its steps. Then another client puts an object at a key of it, events come, and the clock
+works on.
+By default each test takes every twelfth step, beginning at another one. ``LANDFALL_CRASHES=all`` takes each step in
+each test.
 """
 
 import os

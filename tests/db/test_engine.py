@@ -81,8 +81,10 @@ def test_a_connection_that_died_while_idle_is_replaced(tmp_path: Path) -> None:
         engine = create_catalog_engine(postgres.url)
         with transaction(engine) as session:
             session.execute(text("SELECT 1"))
+
         postgres.restart()
         time.sleep(1.1)
+
         with transaction(engine) as session:
             assert session.execute(text("SELECT 2")).scalar_one() == 2
 
@@ -90,6 +92,7 @@ def test_a_connection_that_died_while_idle_is_replaced(tmp_path: Path) -> None:
 def test_a_parameter_that_cannot_be_sent_spoils_no_later_answer(database_url: str) -> None:
     engine = create_catalog_engine(database_url)
     too_early = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))
+
     for number in range(20):
         with pytest.raises(OverflowError), transaction(engine) as session:
             session.execute(text("SELECT CAST(:moment AS timestamptz)"), {"moment": too_early})

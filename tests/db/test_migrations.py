@@ -48,6 +48,7 @@ def test_every_foreign_key_is_indexed(empty_engine: Engine) -> None:
     for table in Base.metadata.sorted_tables:
         indexed = [tuple(index["column_names"]) for index in inspector.get_indexes(table.name)]
         indexed.append(tuple(inspector.get_pk_constraint(table.name)["constrained_columns"]))
+
         for key in inspector.get_foreign_keys(table.name):
             columns = tuple(key["constrained_columns"])
             assert any(index[: len(columns)] == columns for index in indexed), (table.name, columns)

@@ -114,6 +114,7 @@ def test_an_unconfigured_stage_is_refused_before_anything_is_changed(stage: str,
     assert result.returncode == 1
     assert "to deploy; .chalice/config.json has dev, prod" in result.stderr
     assert not (tmp_path / "out").exists()
+
     with pytest.raises(DeployProblem, match="There is no stage"):
         Deployment(Cloud("000000000000", "us-east-1", "http://127.0.0.1:1"), stage).up()
 

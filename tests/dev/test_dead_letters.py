@@ -1,4 +1,4 @@
-"""Events that failed all their tries: listed with the reason, tried again, thrown away, by one command for every queue."""
+"""Events that failed all their tries: listed with the reason, tried again, thrown away."""
 
 import argparse
 import json
@@ -91,6 +91,7 @@ def test_a_letter_is_driven_back_by_the_beginning_of_its_id(stack: Stack, sqs: A
     assert dead("redrive", identifier) == "1 dead letter back in the queue.\n"
     assert _bodies(sqs, stack.deployed.queue_url) == {GOOD}
     assert _bodies(sqs, stack.deployed.dead_queue_url) == {POISON, OTHER}
+
     with pytest.raises(StackProblem, match=f"no dead letter {identifier}"):
         dead("redrive", identifier)
 
@@ -98,9 +99,11 @@ def test_a_letter_is_driven_back_by_the_beginning_of_its_id(stack: Stack, sqs: A
 def test_all_letters_of_a_kind_are_driven_back_or_thrown_away(stack: Stack, sqs: Any, dead: Run) -> None:
     assert dead("discard", "--reason", "no S3, SNS") == "1 dead letter thrown away.\n"
     assert dead.questions == ["Throw 1 dead letter away for ever?"]
+
     assert dead("redrive", "--older-than", "1h") == "0 dead letters back in the queue.\n"
     assert dead("redrive", "--about", "b.txt") == "1 dead letter back in the queue.\n"
     assert dead("redrive", "--all") == "1 dead letter back in the queue.\n"
+
     assert _bodies(sqs, stack.deployed.queue_url) == {GOOD, OTHER}
     assert _bodies(sqs, stack.deployed.dead_queue_url) == set()
 

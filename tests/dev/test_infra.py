@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from chalicelib.catalog.notifications import parse_message
 from dev.emulator import Emulator
 from dev.infra import Deployed, client, deploy
 from dev.stack import ephemeral_emulator
@@ -41,7 +42,8 @@ def test_the_bucket_is_versioned_private_and_open_to_browsers(emulator: Emulator
 def test_objects_queues_and_notifications_survive_a_restart(emulator: Emulator) -> None:
     deployed = deploy(emulator.url)
     versions = [_put(emulator, deployed, "a.txt") for _ in range(2)]
-    _drain(emulator, deployed)
+    assert _take_keys(emulator, deployed) == ["a.txt", "a.txt"]
+
     emulator.stop()
     emulator.start()
 
@@ -49,19 +51,19 @@ def test_objects_queues_and_notifications_survive_a_restart(emulator: Emulator) 
     assert {item["VersionId"] for item in listed} == set(versions)
 
     _put(emulator, deployed, "b.txt")
-    assert len(_drain(emulator, deployed)) == 1
+    assert _take_keys(emulator, deployed) == ["b.txt"]
+
     assert deploy(emulator.url) == deployed
-    assert _drain(emulator, deployed) == []
+    assert _take_keys(emulator, deployed) == []
 
 
 def test_undelivered_events_survive_a_restart(emulator: Emulator) -> None:
     deployed = deploy(emulator.url)
-    _drain(emulator, deployed)
     _put(emulator, deployed, "a.txt")
     emulator.stop()
     emulator.start()
 
-    assert len(_drain(emulator, deployed)) == 1
+    assert _take_keys(emulator, deployed) == ["a.txt"]
 
 
 def test_a_bucket_whose_stack_was_lost_is_adopted_with_its_objects(emulator: Emulator) -> None:
@@ -75,9 +77,8 @@ def test_a_bucket_whose_stack_was_lost_is_adopted_with_its_objects(emulator: Emu
     assert s3_client(emulator.url).get_bucket_versioning(Bucket=deployed.bucket)["Status"] == "Enabled"
     assert s3_client(emulator.url).get_object(Bucket=deployed.bucket, Key="kept.txt")["Body"].read() == b"x"
 
-    _drain(emulator, deployed)
     _put(emulator, deployed, "new.txt")
-    assert len(_drain(emulator, deployed)) == 1
+    assert _take_keys(emulator, deployed).count("new.txt") == 1
 
 
 @pytest.mark.parametrize("lost", ["bucket", "queue"])
@@ -90,25 +91,23 @@ def test_a_stack_that_lost_a_part_is_made_whole(emulator: Emulator, lost: str) -
 
     assert deploy(emulator.url) == deployed
 
-    _drain(emulator, deployed)
     _put(emulator, deployed, "new.txt")
-    assert len(_drain(emulator, deployed)) == 1
+    assert _take_keys(emulator, deployed) == ["new.txt"]
 
 
 def test_two_stacks_share_an_emulator(emulator: Emulator) -> None:
     deploy(emulator.url)
     other = deploy(emulator.url, "other-bucket", queue_name="other-events", stack="other")
-    _drain(emulator, other)
     _put(emulator, other, "a.txt")
 
-    assert len(_drain(emulator, other)) == 1
+    assert _take_keys(emulator, other) == ["a.txt"]
 
 
 def _put(emulator: Emulator, deployed: Deployed, key: str) -> str:
     return str(s3_client(emulator.url).put_object(Bucket=deployed.bucket, Key=key, Body=b"x")["VersionId"])
 
 
-def _drain(emulator: Emulator, deployed: Deployed) -> list[str]:
-    """Take everything out of the queue; the bodies that are events."""
+def _take_keys(emulator: Emulator, deployed: Deployed) -> list[str]:
+    """Take everything out of the queue; the keys that its events are about. S3's test events are about none."""
     bodies = take_messages(client("sqs", emulator.url), deployed.queue_url, wait_seconds=1)
-    return [body for body in bodies if "Records" in body]
+    return [notice.key for body in bodies for notice in parse_message(body)]

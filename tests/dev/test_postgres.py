@@ -49,6 +49,7 @@ def test_a_login_without_a_password_has_no_rights_of_the_server(postgres: Postgr
     for statement in ("COPY (SELECT 1) TO PROGRAM 'true'", "SELECT pg_read_file('/etc/hostname')", "SET ROLE postgres"):
         with pytest.raises(pg8000.exceptions.DatabaseError, match="permission denied"):
             _run(postgres, statement)
+
     with pytest.raises(pg8000.exceptions.Error):
         pg8000.native.Connection("postgres", password="", host="127.0.0.1", port=postgres.port)
     assert (postgres.home / "postgres-password").stat().st_mode & 0o777 == 0o600
@@ -61,6 +62,7 @@ def test_data_of_an_earlier_release_whose_role_is_superuser_still_works(tmp_path
         link.run("ALTER ROLE landfall SUPERUSER")
     postgres.stop()
     (tmp_path / "postgres-password").unlink()
+
     try:
         postgres.start()
         assert _run(postgres, "SELECT 1") == [[1]]
@@ -85,6 +87,7 @@ def test_a_stale_pid_file_that_names_a_stranger_is_ignored(postgres: Postgres) -
 
 def test_a_server_that_outlived_its_owner_is_replaced(postgres: Postgres) -> None:
     successor = Postgres(postgres.home, free_port(), durable=False)
+
     successor.start()
     try:
         assert not postgres.child.is_running

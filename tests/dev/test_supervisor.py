@@ -15,10 +15,9 @@ import psutil
 import pytest
 
 from dev.configuration import PROJECT, Configuration
-from dev.ports import free_port
 from dev.put import put
 from tests.support.aws import s3_client
-from tests.support.instances import Instance, NewInstance
+from tests.support.instances import Instance, NewInstance, stack_ports
 from tests.support.waiting import eventually
 
 
@@ -47,8 +46,7 @@ def test_every_stop_signal_stops_everything(new_instance: NewInstance, number: s
 
 def test_stopping_in_the_middle_of_a_start_leaves_nothing(new_instance: NewInstance) -> None:
     instance = new_instance()
-    while not (instance.home / "run" / "emulator.json").exists():
-        time.sleep(0.01)
+    instance.wait_for(instance.home / "run" / "emulator.json")
 
     assert instance.end() < 6
 
@@ -108,6 +106,7 @@ def test_a_taken_port_is_named_with_the_variable_that_changes_it(new_instance: N
         port, variable = str(listener.getsockname()[1]), f"LANDFALL_{service}_PORT"
         instance = new_instance(command="run", **{variable: port})
         assert instance.process.wait(20) == 1
+
     assert _one_sentence(instance.errors, f"Port {port}")
     assert variable in instance.errors
     assert instance.remains() == []
@@ -155,9 +154,8 @@ def test_a_terminal_that_closes_stops_everything_also_behind_make(tmp_path: Path
     """`make` as the leader of a terminal's session gets the signal of its end, and waits for us."""
     master, slave = os.openpty()
     home = tmp_path / "home"
-    ports = {f"LANDFALL_{name}_PORT": str(free_port()) for name in ("POSTGRES", "EMULATOR", "API")}
     command = ["sh", "-c", f"trap '' HUP; {sys.executable} -m dev services; true"]
-    environment = os.environ | ports | {"LANDFALL_HOME": str(home)}
+    environment = os.environ | stack_ports() | {"LANDFALL_HOME": str(home)}
     with subprocess.Popen(
         command, cwd=PROJECT, env=environment, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
     ) as process:
@@ -188,7 +186,7 @@ def test_a_port_kept_for_the_superuser_is_named_in_a_sentence(new_instance: NewI
 
 
 def test_a_machine_without_loopback_is_explained_in_a_sentence() -> None:
-    """A network namespace that nobody has set up has none; where we may not make one, the address is one that isn't ours."""
+    """A new network namespace has none. Where we may not make one, the address is one that isn't ours."""
     program = "import dev.ports as p; p.HOST = {host!r}; p.require_loopback()"
     lonely = ["unshare", "--user", "--map-root-user", "--net"]
     can_unshare = subprocess.run([*lonely, "true"], capture_output=True).returncode == 0
@@ -202,8 +200,7 @@ def test_a_machine_without_loopback_is_explained_in_a_sentence() -> None:
 
 def test_a_stop_during_an_installation_ends_the_installation(new_instance: NewInstance, tmp_path: Path) -> None:
     instance = new_instance(LANDFALL_EMULATOR_VENV=str(tmp_path / "venv"))
-    while not (tmp_path / "venv").exists():
-        time.sleep(0.01)
+    instance.wait_for(tmp_path / "venv")
     family = psutil.Process(instance.process.pid).children(recursive=True)
 
     assert instance.end(signal.SIGINT) < 2
@@ -215,8 +212,7 @@ def test_a_stop_during_an_installation_by_another_process_is_obeyed(new_instance
     with (tmp_path / "venv.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         instance = new_instance(LANDFALL_EMULATOR_VENV=str(tmp_path / "venv"))
-        while not (instance.home / "lock").exists():
-            time.sleep(0.01)
+        instance.wait_for(instance.home / "lock")
         time.sleep(0.5)
 
         assert instance.end(signal.SIGINT) < 2

@@ -25,7 +25,7 @@ POISON = '{"no": "notification"}'
 
 @pytest.fixture(scope="module", autouse=True)
 def poison(stack: Stack) -> None:
-    """A message that nobody can read comes first. All its tries take ten seconds, in which other tests do their work."""
+    """A message that nobody can read comes first. Its tries take ten seconds, in which other tests do their work."""
     if stack.queue_url:
         stack.sqs.send_message(QueueUrl=stack.queue_url, MessageBody=POISON)
 

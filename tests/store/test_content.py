@@ -46,6 +46,7 @@ def test_a_broken_picture_writes_nothing_into_the_log(caplog: pytest.LogCaptureF
         for _ in range(20):
             broken[chance.randrange(len(broken))] = chance.randrange(256)
         examine_bytes(bytes(broken[: chance.randrange(len(broken))]))
+
     assert caplog.records == []
 
 
@@ -131,6 +132,7 @@ def test_a_zip_lists_its_entries(count: int) -> None:
     assert told["count"] == count if count else True
     assert [entry["size"] for entry in told.get("entries", [])] == list(range(min(count, 200)))
     assert told["is_complete"] == (count <= 200)
+
     if count:
         assert told["entries"][1] == {"name": "ordner/ü1.txt", "size": 1}
 

@@ -27,6 +27,7 @@ def test_damaged_objects_cost_no_more_than_the_budget(name: str) -> None:
             )
         if random.random() < 0.3:
             del data[random.randrange(len(data)) :]
+
         assert_cheap(bytes(data))
 
 

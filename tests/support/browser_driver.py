@@ -1,4 +1,4 @@
-"""Drives a headless Chromium for tests that run under another Python: one JSON command a line in, one answer a line out.
+"""Drives a headless Chromium for tests under another Python: one JSON command a line in, one answer a line out.
 
 Run as ``browser_driver.py <chromium>`` in the environment of ``dev/browser-requirements.txt``. Commands::
 

@@ -211,7 +211,7 @@ class World:
 
 @dataclass(frozen=True)
 class Ground:
-    """What worlds are made on. Its clients are used in this process; forks use those of `runtime`, which it does not."""
+    """What worlds are made on. Its clients are those of this process; forks have their own."""
 
     s3: Any
     sqs: Any

@@ -11,7 +11,13 @@ from pathlib import Path
 import psutil
 
 from dev.configuration import PROJECT
-from dev.ports import free_port
+from tests.support.ports import free_ports
+
+
+def stack_ports() -> dict[str, str]:
+    """Free ports for all parts of a stack, by the variables that set them."""
+    names = ("POSTGRES", "EMULATOR", "API")
+    return {f"LANDFALL_{name}_PORT": str(port) for name, port in zip(names, free_ports(len(names)), strict=True)}
 
 
 class Instance:
@@ -19,8 +25,7 @@ class Instance:
 
     def __init__(self, home: Path, command: str = "services", **environment: str) -> None:
         self.home = home
-        ports = {f"LANDFALL_{name}_PORT": str(free_port()) for name in ("POSTGRES", "EMULATOR", "API")}
-        self.environment = ports | {"LANDFALL_HOME": str(home)} | environment
+        self.environment = stack_ports() | {"LANDFALL_HOME": str(home)} | environment
         self._output, self._errors = home.with_name(f"{home.name}.out"), home.with_name(f"{home.name}.err")
         with self._output.open("w") as output, self._errors.open("w") as errors:
             self.process = subprocess.Popen(
@@ -49,6 +54,14 @@ class Instance:
             assert time.monotonic() < deadline, self.output
             time.sleep(0.05)
         return self
+
+    def wait_for(self, path: Path) -> None:
+        """Wait until there is something at ``path``."""
+        deadline = time.monotonic() + 60
+        while not path.exists():
+            assert self.process.poll() is None, self.errors
+            assert time.monotonic() < deadline, self.output
+            time.sleep(0.01)
 
     def end(self, number: signal.Signals = signal.SIGINT) -> float:
         """Send a signal and wait for the end; how many seconds that took."""

@@ -1,4 +1,7 @@
-"""Builds notifications as S3 writes them. Chalice's own generators hide size, ETag and sequencer, and don't encode keys."""
+"""Builds notifications as S3 writes them.
+
+Chalice's own generators hide size, ETag and sequencer, and don't encode keys.
+"""
 
 import json
 from datetime import UTC, datetime

@@ -22,7 +22,7 @@ class Packages:
         self.folder, self._node = folder, node
 
     def run(self, program: str, *arguments: str, below: str = "") -> "subprocess.CompletedProcess[str]":
-        """Run one of the packages' programs, ``npm`` or ``node``, in the folder or one below; returns however it ends."""
+        """Run a program of the packages, ``npm`` or ``node``, in the folder or below; returns however it ends."""
         own = program in ("npm", "node")
         path = self._node / program if own else self.folder / "node_modules" / ".bin" / program
         environment = os.environ | {"PATH": f"{self._node}{os.pathsep}{os.environ['PATH']}"}

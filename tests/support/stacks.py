@@ -26,8 +26,8 @@ from dev.event_source import ACCOUNT
 from dev.infra import client, deploy
 from dev.localstack import LocalStack
 from dev.minio import make_bucket
-from dev.ports import free_port
 from dev.postgres import Postgres
+from tests.support.ports import free_ports
 from tests.support.servers import chalice_local, running
 from tests.support.waiting import eventually
 
@@ -83,7 +83,7 @@ def local(home: Path, localstack_python: str | None = None) -> Iterator[Stack]:
 
 @contextmanager
 def deployed(home: Path) -> Iterator[tuple[Stack, Deployment]]:
-    """The packaged template as a stack of the emulator's CloudFormation: its API Gateway, its event source, its zips."""
+    """The packaged template as a stack of the emulator: its API Gateway, its event source, its zips."""
     with _services(home) as (options, postgres, emulator):
         parameters = {
             "DatabaseUrl": options.database_url,
@@ -130,7 +130,8 @@ def minio(home: Path) -> Iterator[Stack]:
     ``LANDFALL_WEBHOOK_SECRET``. The bucket is emptied first.
     """
     given = Configuration.from_environment({**os.environ, "LANDFALL_STACK": "minio"})
-    options = replace(given, home=home, postgres_port=free_port(), api_port=free_port(), bucket="landfall-end-to-end")
+    postgres_port, api_port = free_ports(2)
+    options = replace(given, home=home, postgres_port=postgres_port, api_port=api_port, bucket="landfall-end-to-end")
     postgres = Postgres(home, options.postgres_port, durable=True)
     with ExitStack() as services:
         services.callback(postgres.stop)
@@ -175,7 +176,8 @@ def made_up_credentials() -> Iterator[None]:
 def _services(
     home: Path, localstack_python: str | None = None
 ) -> Iterator[tuple[Configuration, Postgres, Emulator | LocalStack]]:
-    options = Configuration(home=home, postgres_port=free_port(), emulator_port=free_port(), api_port=free_port())
+    postgres_port, emulator_port, api_port = free_ports(3)
+    options = Configuration(home=home, postgres_port=postgres_port, emulator_port=emulator_port, api_port=api_port)
     postgres = Postgres(home, options.postgres_port, durable=True)  # it will be killed
     port = options.emulator_port
     emulator = LocalStack(home, port, localstack_python) if localstack_python else Emulator(home, port)

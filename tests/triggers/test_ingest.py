@@ -26,19 +26,34 @@ PUT = "ObjectCreated:Put"
 _numbers = count()
 
 
-@pytest.fixture(autouse=True)
-def process(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """A process with settings of its own; called with variables, it starts over with them."""
+@pytest.fixture(scope="module", autouse=True)
+def usual_process(database_url: str) -> Iterator[None]:
+    """This process with the settings that most tests need."""
+    usual = {
+        "LANDFALL_DATABASE_URL": database_url,
+        "LANDFALL_ANY_BUCKET": "true",
+        "LANDFALL_INSPECTION": "schedule",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in usual.items():
+            patch.setenv(name, value)
+        start_over()
+        yield
+    start_over()
+
+
+@pytest.fixture
+def process(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Called with variables, it starts this process over with them, for one test."""
 
     def start(**environment: str) -> None:
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         start_over()
 
-    start(LANDFALL_DATABASE_URL=database_url, LANDFALL_ANY_BUCKET="true", LANDFALL_INSPECTION="schedule")
     yield start
     monkeypatch.undo()
-    start()
+    start_over()
 
 
 @pytest.fixture
@@ -208,6 +223,7 @@ def test_a_vanished_client_that_holds_a_key_blocks_only_that_key(
 def test_a_held_key_and_a_refused_message_fail_alone(
     bucket: str, stuck: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(ingest, "LOCK_TIMEOUT_MS", 500)  # the test above waits as long as the function does
     keys = [f"{number}.txt" for number in range(20)]
     stuck(bucket, keys[0])
     record = ingest.record_events

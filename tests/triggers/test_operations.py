@@ -76,8 +76,10 @@ def test_a_second_migration_waits_for_the_first_and_gives_up_in_time(
 def test_a_migration_that_fails_leaves_the_schema_as_it_was(runtime_engine: Engine) -> None:
     with runtime_engine.begin() as connection:
         connection.execute(text("CREATE TABLE file_events (already int)"))
+
     with pytest.raises(ProgrammingError, match="already exists"):
         _migrate(action="upgrade")
+
     with runtime_engine.connect() as connection:
         assert connection.execute(text("SELECT to_regclass('users')")).scalar_one() is None
         assert migrate.current_revision(connection) is None

@@ -28,7 +28,7 @@ def test_bytes_of_another_type_than_declared_are_flagged_and_refused_by_policy(b
 
 
 def test_a_policy_that_reads_bytes_waits_for_the_inspection(backend: Backend) -> None:
-    """An upload that was not inspected is neither passed nor refused, and it is kept until it is inspected after all."""
+    """An upload that was not inspected is neither passed nor refused. It is kept until it is inspected after all."""
     backend.limit(refuse_mismatch=True)
     begun = backend.begin(size=len(PDF), media_type="image/png")
     backend.put(begun, PDF, ContentType="image/png")

@@ -1,5 +1,6 @@
 """A machine of somebody who has never seen Landfall: a clean clone, and the environment of a fresh login."""
 
+import json
 import os
 import pwd
 import shutil
@@ -10,8 +11,13 @@ from pathlib import Path
 
 import psutil
 
-from dev.configuration import PROJECT
+from dev.configuration import API_PORT_VARIABLE, EMULATOR_PORT_VARIABLE, POSTGRES_PORT_VARIABLE, PROJECT, Configuration
 
+USUAL_PORTS = {
+    API_PORT_VARIABLE: Configuration.api_port,
+    EMULATOR_PORT_VARIABLE: Configuration.emulator_port,
+    POSTGRES_PORT_VARIABLE: Configuration.postgres_port,
+}
 # What a company's network needs is there after a login; nothing else of ours is.
 _OF_THE_NETWORK = (
     *(
@@ -32,8 +38,8 @@ class Stranger:
     """Types commands into shells, in a clone of its own."""
 
     def __init__(self, folder: Path, ports: dict[str, int], tools: Path) -> None:
-        """``ports`` are the stack's by the variables that set them; ``tools`` is a folder of programs that it has installed."""
-        self.clone = folder / "landfall"
+        """``ports`` are the stack's by the variables that set them; ``tools`` is a folder of its programs."""
+        self.clone, self._ports = folder / "landfall", ports
         account = pwd.getpwuid(os.geteuid())
         self.environment = {
             "HOME": account.pw_dir,
@@ -66,6 +72,13 @@ class Stranger:
         )
         assert result.returncode == 0, f"{script}\n{result.stdout}"
         return result.stdout
+
+    def keys(self, prefix: str) -> set[str]:
+        """The keys of the files below a prefix, asked of the API."""
+        # `chalice local` by hand may restart once more at its first start: see `watch_sources_only`.
+        patient = "curl --retry 5 --retry-all-errors --retry-delay 1"
+        answer = self.run(f"{patient} 'http://localhost:{self._ports[API_PORT_VARIABLE]}/api/files?prefix={prefix}'")
+        return {item["key"] for item in json.loads(answer)["items"]}
 
     def start(self, command: str) -> "Terminal":
         """Start a command in a terminal of its own."""
