@@ -60,3 +60,10 @@ def test_a_server_without_tls_is_refused(tls: ssl.SSLContext, postgres_url: str)
     engine = create_catalog_engine(postgres_url, tls=tls)
     with pytest.raises(DatabaseUnavailable), transaction(engine) as session:
         session.execute(text("SELECT 1"))
+
+
+def test_without_tls_no_encryption_is_tried(guest_url: str) -> None:
+    """Encryption without a check of the server is no option of ours."""
+    engine = create_catalog_engine(guest_url, password=lambda: "token-1")
+    with pytest.raises(DatabaseUnavailable), transaction(engine) as session:
+        session.execute(text("SELECT 1"))

@@ -18,7 +18,7 @@ from chalicelib.db.jobs import ClaimedJob
 from chalicelib.db.models import Job
 from chalicelib.db.pages import Page
 from chalicelib.db.refusals import meaningful_refusals
-from chalicelib.errors import Cancelled, Conflict, LandfallError, NotFound, Refused, Unavailable
+from chalicelib.errors import Cancelled, Conflict, DatabaseUnavailable, LandfallError, NotFound, Refused, Unavailable
 from chalicelib.services.accounts.principals import Principal
 from chalicelib.services.context import Context, Transaction
 
@@ -186,7 +186,12 @@ def _is_done_by(deadline: datetime, work: Work[Any, Any], kind: Steps) -> bool:
 
 
 def _give_up(work: Work[Any, Any], kind: Steps, state: JobState, problem: str) -> None:
-    kind.undo(work)
+    try:
+        kind.undo(work)
+    except DatabaseUnavailable:
+        raise  # whoever takes the job over gives it up, too
+    except Exception as error:  # noqa: BLE001 - the job has ended all the same, and must not keep the others waiting
+        telemetry.log("error", "job not taken back", job_id=work.job_id, error=error)
     _end(work, state, problem=problem)
 
 

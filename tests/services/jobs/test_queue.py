@@ -9,7 +9,7 @@ from chalicelib.catalog.commands import EmptyTrash
 from chalicelib.db.models import User
 from chalicelib.ids import uuid7
 from chalicelib.services.accounts.principals import Principal
-from chalicelib.services.jobs.queue import create_job, find_due_jobs
+from chalicelib.services.jobs.queue import Steps, create_job, find_due_jobs, run_job
 from chalicelib.services.removal.deletion import delete_found
 from tests.support.backend import Backend
 
@@ -25,6 +25,17 @@ def test_a_job_that_nobody_understands_fails_and_is_not_tried_again(backend: Bac
     assert "on our side" in ended.problem
     with backend.context(hours=24).transaction() as tx:
         assert job.id not in find_due_jobs(tx, 100)
+
+
+def test_a_job_that_cannot_be_taken_back_ends_all_the_same(backend: Backend) -> None:
+    with backend.context().transaction() as tx:
+        job = create_job(tx, EmptyTrash(tx.now, everyones=False))
+
+    def fail(_: object) -> bool:
+        raise ZeroDivisionError
+
+    run_job(backend.context(), {"empty_trash": Steps(fail, undo=fail)}, job.id, 5.0)
+    assert backend.run(job.id).state == "failed"
 
 
 def test_everyones_trash_is_emptied_only_while_its_owner_is_an_operator(backend: Backend) -> None:
