@@ -1,9 +1,9 @@
 """What the local queue lost, read from the bucket.
 
-The emulator writes objects to disk at once, but its queue only when it is stopped in order. If it is killed right after a PUT, it
-has the object and never tells of it. S3 and SQS keep both, and need none of this. At each start the bucket's versions are compared
-with the catalogue's, a range of keys at a time, and differences are recorded as observations. Events that are still in the queue,
-or that come meanwhile, merge with those.
+The emulator writes objects to disk at once, but its queue only when it is stopped in order. If it is killed right after
+a PUT, it has the object and never tells of it. S3 and SQS keep both, and need none of this. At each start the bucket's
+versions are compared with the catalogue's, a range of keys at a time, and differences are recorded as observations.
+Events that are still in the queue, or that come meanwhile, merge with those.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,8 +1,9 @@
 """Dead letters: events that failed all their tries. Listed with the reason, tried again, or thrown away.
 
-The command is the same for the local stack, ``python -m dev dead``, and for a stage, ``python -m deploy dead``. SQS has a redrive
-of its own, but that takes all or nothing, and no emulator offers it. This does the same in the same order: send, then delete.
-If it is interrupted, an event comes twice at worst, and ingestion takes an event any number of times.
+The command is the same for the local stack, ``python -m dev dead``, and for a stage, ``python -m deploy dead``. SQS has
+a redrive of its own, but that takes all or nothing, and no emulator offers it. This does the same in the same order:
+send, then delete. If it is interrupted, an event comes twice at worst, and ingestion takes an event any number of
+times.
 """
 
 import argparse

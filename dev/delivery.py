@@ -32,8 +32,8 @@ Message = dict[str, Any]
 class DeliveryLoop:
     """Lambda's SQS event source mapping: receive, call the handler, delete what succeeded.
 
-    A message that failed reappears after the queue's visibility timeout, until the queue's redrive policy moves it to the
-    dead-letter queue. The loop survives an emulator that goes away and comes back.
+    A message that failed reappears after the queue's visibility timeout, until the queue's redrive policy moves it to
+    the dead-letter queue. The loop survives an emulator that goes away and comes back.
     """
 
     def __init__(

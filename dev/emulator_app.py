@@ -1,12 +1,14 @@
 """ministack, with four things mended: what the disk can't hold is refused, a form's answer says where the object is, versions of
 keys with control characters can be listed, and a copy's conditions on its destination count.
 
-ministack 1.5 keeps an object that it can't write in its memory, logs a warning and answers 200; at its next start the object is
-gone (services/s3.py, `_persist_object`). Here a request is refused before anything is done if its bytes would leave less free
-than ``LANDFALL_DISK_RESERVE_BYTES``. If a write fails nevertheless, the version that was made is removed again, its events tell
-so, and the answer is a refusal. (Without versions, the object that it replaced is back at the next start.)
+ministack 1.5 keeps an object that it can't write in its memory, logs a warning and answers 200; at its next start the
+object is gone (services/s3.py, `_persist_object`). Here a request is refused before anything is done if its bytes would
+leave less free than ``LANDFALL_DISK_RESERVE_BYTES``. If a write fails nevertheless, the version that was made is
+removed again, its events tell so, and the answer is a refusal. (Without versions, the object that it replaced is back
+at the next start.)
 
-ministack answers a form with a ``Location`` at a host of AWS (`_post_object`), and Uppy 5 hands that on as ``uploadURL``.
+ministack answers a form with a ``Location`` at a host of AWS (`_post_object`), and Uppy 5 hands that on as
+``uploadURL``.
 
 A listing of versions writes keys as they are, whatever ``encoding-type`` asks for: one control character spoils all of it.
 

@@ -3,7 +3,8 @@
 Run as a script (``python guard.py PARENT SIGNAL USER COMMAND...``), because a freshly started process can safely do
 between fork and exec what a threaded parent can't. Standard library only; nothing of the project is imported.
 
-PARENT is the process to die with, SIGNAL is what the command gets then, and USER is an account name, or ``-`` for the present one.
+PARENT is the process to die with, SIGNAL is what the command gets then, and USER is an account name, or ``-`` for the
+present one.
 """
 
 import ctypes
@@ -50,8 +51,9 @@ def _become(user: str) -> None:
     account = pwd.getpwnam(user)
     if sys.platform.startswith("linux"):
         _prctl(_PR_SET_KEEPCAPS, 1)
-        # initdb looks for postgres by access(2). Without this bit, access(2) disregards the process's rights, because its real
-        # user is not root, and says no where open(2) would say yes. Source: access_override_creds in the kernel's fs/open.c.
+        # initdb looks for postgres by access(2). Without this bit, access(2) disregards the process's rights, because
+        # its real user is not root, and says no where open(2) would say yes. Source: access_override_creds in the
+        # kernel's fs/open.c.
         _prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP)
     os.setgroups([])
     os.setgid(account.pw_gid)
@@ -62,8 +64,8 @@ def _become(user: str) -> None:
 def _may_pass(command: list[str]) -> bool:
     """Whether this account can reach the command, and read the files and folders that the command names.
 
-    An ordinary account can't enter a private folder such as /root, and we don't want to open other people's folders for it. So
-    of all of root's rights we keep the one to pass through closed folders, and only if a folder is closed.
+    An ordinary account can't enter a private folder such as /root, and we don't want to open other people's folders for
+    it. So of all of root's rights we keep the one to pass through closed folders, and only if a folder is closed.
     """
 
     def passes() -> bool:

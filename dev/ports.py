@@ -63,6 +63,7 @@ def _refusal(port: int) -> str | None:
         except PermissionError:
             return "is kept for the superuser by this system; become that"
         except OSError:
-            # A high port may also be the local end of any connection, and stays in use for a minute after that has closed.
+            # A high port may also be the local end of any connection, and stays in use for a minute after that has
+            # closed.
             return "is in use, or was a moment ago; try again in a minute"
     return None

@@ -20,8 +20,8 @@ from dev.processes import Child, kill_tree
 
 USER = DATABASE = "landfall"
 _SUPERUSER = "postgres"
-# Everybody on this machine may log in as the ordinary role that owns the database. The superuser needs a password, because it may
-# run programs and read files with the server's rights.
+# Everybody on this machine may log in as the ordinary role that owns the database. The superuser needs a password,
+# because it may run programs and read files with the server's rights.
 _RULES = f"host all {_SUPERUSER} all scram-sha-256\nhost all all {HOST}/32 trust\n"
 _MAJOR_VERSION = "18"
 # Postgres refuses to run as root; every Unix has this account.
@@ -133,7 +133,8 @@ class Postgres:
         record = self.data / "postmaster.pid"
         with contextlib.suppress(OSError, ValueError, IndexError, psutil.NoSuchProcess):
             process = psutil.Process(int(record.read_text().splitlines()[0]))
-            # The number may belong to another process by now. It is our server if its command line names our data folder.
+            # The number may belong to another process by now. It is our server if its command line names our data
+            # folder.
             if str(self.data) in process.cmdline():
                 process.send_signal(signal.SIGINT)
                 psutil.wait_procs([process], timeout=4)

@@ -125,8 +125,8 @@ class Child:
 def run_to_end(command: list[str], **options: Any) -> "subprocess.CompletedProcess[str]":
     """Like `subprocess.run`, but the program ends when we are asked to stop. It gets no input.
 
-    ``options`` are those of ``Popen``. The program runs in a session of its own: if a Ctrl-C in the terminal ended it, that
-    would look like a failure.
+    ``options`` are those of ``Popen``. The program runs in a session of its own: if a Ctrl-C in the terminal ended it,
+    that would look like a failure.
     """
     options = {"stdin": subprocess.DEVNULL, "text": True, "start_new_session": True} | options
     with subprocess.Popen(command, **options) as process:

@@ -1,7 +1,8 @@
 """Ctrl-C and similar signals: noted whenever they come, obeyed only where nothing is half done.
 
-An exception from a signal handler may come up between any two instructions: for example after a child was started and before we
-know its process id, or in a destructor, where Python drops it. So the handler only notes the signal; code that waits calls `obey`.
+An exception from a signal handler may come up between any two instructions: for example after a child was started and
+before we know its process id, or in a destructor, where Python drops it. So the handler only notes the signal; code
+that waits calls `obey`.
 """
 
 import signal
