@@ -75,8 +75,8 @@ def bucket_name(cloud: Cloud) -> str:
 def _ensure_bucket(cloud: Cloud) -> str:
     """Make sure that the bucket of the packages exists; returns its name.
 
-    It is outside the stack, so that it is there before the stack is, and keeps earlier releases to go back to. Its name can be
-    guessed, so each request says which account must own it: code is not sent to, or taken from, anybody else.
+    It is outside the stack, so that it is there before the stack is, and keeps earlier releases to go back to. Its name
+    can be guessed, so each request says which account must own it: code is not sent to, or taken from, anybody else.
     """
     s3, name = cloud.client("s3"), bucket_name(cloud)
     try:

@@ -1,8 +1,8 @@
 """Brings the schema to what the new code needs, before that code gets a request.
 
-Migrations only expand: they add what the new code needs and leave what the old code uses, which a later release may then
-contract. So first only the migrate function gets the new code, and migrates. Then the stack follows. In between, the old code
-works on the new schema.
+Migrations only expand: they add what the new code needs and leave what the old code uses, which a later release may
+then contract. So first only the migrate function gets the new code, and migrates. Then the stack follows. In between,
+the old code works on the new schema.
 """
 
 import base64
@@ -91,8 +91,8 @@ class Migrator:
     def _ensure_roles(self) -> None:
         """Make the roles that the functions log in as, if the stack has a database of its own that lacks them.
 
-        The master user's password is read here and handed over in the invocation. The function couldn't read it, because its
-        subnet has no way to Secrets Manager, and an endpoint there would cost by the hour.
+        The master user's password is read here and handed over in the invocation. The function couldn't read it,
+        because its subnet has no way to Secrets Manager, and an endpoint there would cost by the hour.
         """
         secret = self._stack.outputs().get("DatabaseSecret")
         if secret and not self._can_log_in():

@@ -1,8 +1,8 @@
 """From this checkout to what Lambda runs: two zips and a template, the same bytes from the same commit.
 
-Chalice makes them. It works on a copy that holds only what belongs into a package. It gets its wheels from a folder of files
-whose hashes were checked against ``requirements.lock``. Afterwards the zips are written anew, because Chalice's depend on the
-order in which a disk lists its files.
+Chalice makes them. It works on a copy that holds only what belongs into a package. It gets its wheels from a folder of
+files whose hashes were checked against ``requirements.lock``. Afterwards the zips are written anew, because Chalice's
+depend on the order in which a disk lists its files.
 """
 
 import json
@@ -182,8 +182,8 @@ def _run_chalice(stage: str, project: Path, folder: Path, architecture: str) -> 
     command += ["--project-dir", str(project), "package", "--stage", stage]
     command += ["--merge-template", str(folder / "infra.json"), str(folder)]
     environment = os.environ | {
-        # Chalice has pip fetch wheels for this machine first, and fetches those that don't fit once more for Lambda. With
-        # these variables pip sees only the checked wheels, and takes those for Lambda at once, on any machine.
+        # Chalice has pip fetch wheels for this machine first, and fetches those that don't fit once more for Lambda.
+        # With these variables pip sees only the checked wheels, and takes those for Lambda at once, on any machine.
         "PIP_NO_INDEX": "1",
         "PIP_FIND_LINKS": str(folder / "wheels"),
         "PIP_ONLY_BINARY": ":all:",

@@ -45,8 +45,8 @@ class Release:
 class Releases:
     """The releases of one stack, the oldest first.
 
-    A release is noted before CloudFormation is told to put it in place, and forgotten if that fails. So it is known even if the
-    command is interrupted in between.
+    A release is noted before CloudFormation is told to put it in place, and forgotten if that fails. So it is known
+    even if the command is interrupted in between.
     """
 
     def __init__(self, cloud: Cloud, stack: str, stack_id: str) -> None:
