@@ -1,7 +1,7 @@
 """The packaged template on the emulator: what a request costs cold and warm, beside a function that does nothing.
 
-The emulator runs functions as processes of this machine, so the absolute times say nothing about Lambda. What Landfall adds to
-an empty function does.
+The emulator runs functions as processes of this machine, so the absolute times say nothing about Lambda. What Landfall
+adds to an empty function does.
 """
 
 import io
