@@ -1,7 +1,7 @@
 """The packaged template on the emulator: what a request costs cold and warm, beside a function that does nothing.
 
-The emulator runs functions as processes of this machine, so the absolute times are no promise about Lambda; what Landfall
-adds to an empty function is.
+The emulator runs functions as processes of this machine, so the absolute times say nothing about Lambda. What Landfall
+adds to an empty function does.
 """
 
 import io
@@ -77,7 +77,7 @@ def _invoking(functions: Any, name: str, event: dict[str, Any]) -> Callable[[], 
 
 
 def _cool(functions: Any, name: str) -> None:
-    """A changed environment has the next invocation start a process anew."""
+    """Change the function's environment, so that the next invocation starts a new process."""
     variables = functions.get_function_configuration(FunctionName=name).get("Environment", {}).get("Variables", {})
     functions.update_function_configuration(
         FunctionName=name, Environment={"Variables": variables | {"COOLED": str(time.time_ns())}}

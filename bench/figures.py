@@ -1,4 +1,4 @@
-"""What a benchmark yields, and how it is measured: the candidate and its baseline in turn, so that drift meets both."""
+"""What a benchmark yields, and how it is measured: the candidate and its baseline in turn, so that drift affects both."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The whole `ingest` handler, from the dictionary of SQS messages to committed rows, against what else one could do."""
+"""The whole `ingest` handler, from the dictionary of SQS messages to committed rows, against other ways to do it."""
 
 import contextlib
 import io
@@ -68,7 +68,7 @@ def _handle(ingest: Any, event: dict[str, Any]) -> None:
 
 
 def _against_the_server(ingest: Any, engine: Engine, size: int) -> Figure:
-    """The same rows once more, by the server's own INSERT … SELECT … ON CONFLICT from tables beside: its limit."""
+    """Against the server's limit: its own INSERT … SELECT … ON CONFLICT of the same rows, from staged tables."""
     rounds = ROUNDS[size]
     events = [_messages(size) for _ in range(rounds + 1)]
     waiting = iter(events)
@@ -122,7 +122,7 @@ def _insert_select(engine: Engine, batch: int) -> None:
 
 
 def _against_orm(ingest: Any, engine: Engine) -> Figure:
-    """What people write first: for each event an ORM merge and a commit; into one table only."""
+    """Against what people write first: an ORM merge and a commit for each event, into one table only."""
     size = 1000
 
     def merge_each(event: dict[str, Any]) -> None:

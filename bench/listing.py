@@ -18,7 +18,7 @@ DEPTH = 10_000
 ROUNDS = 60
 SORTS = ("created", "updated", "name", "size")
 
-# Ids that sort by creation, as UUIDv7 does; names, sizes and times in no order of it.
+# Ids sort by creation, as UUIDv7 does. Names, sizes and times have an order of their own.
 _FILL = """
 INSERT INTO files (id, bucket, key, name, state, version_id, rank, size, etag, media_type, stored_at, created_at, updated_at)
 SELECT CAST(lpad(to_hex(1763900000000 + n), 12, '0') || '70008' || lpad(to_hex(n), 15, '0') AS uuid),
@@ -56,7 +56,7 @@ def _measure(engine: Engine, name: str, query: dict[str, str]) -> Figure:
 
 
 def _bare(engine: Engine, query: dict[str, str]) -> Callable[[], object]:
-    """The very statement of that request, run on the driver alone with every row fetched."""
+    """The statement of that request, run on the driver alone with every row fetched."""
     seen: list[tuple[str, Any]] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:

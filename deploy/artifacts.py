@@ -24,7 +24,7 @@ class Artifacts:
     Attributes:
         code, layer: ``s3://`` URIs.
         runtime, architecture: of its functions.
-        parameters: the names of the template's.
+        parameters: the names of the template's parameters.
         template_url: "" if it was not uploaded just now.
     """
 
@@ -37,7 +37,7 @@ class Artifacts:
 
     @classmethod
     def of(cls, template: dict[str, Any], template_url: str = "") -> "Artifacts":
-        """What a template refers to, be it SAM's or expanded."""
+        """What a template refers to, whether it is SAM's or expanded."""
         code, layer, runtime, architecture = "", "", "", ""
         for resource in template.get("Resources", {}).values():
             properties = resource.get("Properties", {})
@@ -68,14 +68,15 @@ def _uri(place: Any) -> str:
 
 
 def bucket_name(cloud: Cloud) -> str:
-    """The bucket of the packages, there or not."""
+    """The name of the bucket of the packages, which may not exist yet."""
     return f"landfall-artifacts-{cloud.account}-{cloud.region}"
 
 
 def _ensure_bucket(cloud: Cloud) -> str:
-    """A bucket outside the stack, so that it is there before, and what ran before can be gone back to.
+    """Make sure that the bucket of the packages exists; returns its name.
 
-    Its name can be guessed, so each request says whose it must be: code is not handed to, or taken from, anybody else.
+    It is outside the stack, so that it is there before the stack is, and keeps earlier releases to go back to. Its name
+    can be guessed, so each request says which account must own it: code is not sent to, or taken from, anybody else.
     """
     s3, name = cloud.client("s3"), bucket_name(cloud)
     try:

@@ -24,8 +24,8 @@ class Cloud:
     def client(self, service: str) -> Any:
         """A boto3 client, with the credentials that boto3 finds."""
         addressing = {"addressing_style": "path"} if self.endpoint else {}
-        # A migration may take a quarter of an hour, over connections that routers forget when nothing is said; and a call
-        # that seemed lost must not be made twice.
+        # A migration may take a quarter of an hour, and routers forget a connection without traffic. And a call that
+        # seems lost must not be made twice.
         retries = {"total_max_attempts": 1} if service == "lambda" else {"mode": "standard"}
         config = Config(s3=addressing, connect_timeout=10, read_timeout=910, retries=retries, tcp_keepalive=True)
         return boto3.client(service, region_name=self.region, endpoint_url=self.endpoint, config=config)
@@ -47,7 +47,7 @@ def connect() -> Cloud:
         DeployProblem: no region, no credentials, or ones that AWS does not take.
     """
     try:
-        # Lambda and most tools call it AWS_REGION; boto3 alone does not listen to that.
+        # Lambda and most tools call it AWS_REGION, which boto3 doesn't read.
         session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
         region, credentials = session.region_name, session.get_credentials()
     except BotoCoreError as error:

@@ -66,7 +66,7 @@ class Deployment:
         else:
             self._execute(change_set, artifacts.template_url, revision)
         try:
-            # Also after a migration ahead: the change may have been to another database.
+            # Also after a migration ahead, because the change may have led to another database.
             migrator.upgrade(revision)
         except DeployProblem as problem:
             raise DeployProblem(f"The stack {stack.name} has the new version, but: {problem}") from None
@@ -146,7 +146,7 @@ class Deployment:
             self.report("The tables in the database of DatabaseUrl are kept; drop them by hand if you don't need them.")
 
     def _delete(self, bucket: str | None, database: str | None) -> None:
-        """Delete the stack, then what stays when a stack goes, so that no slip of the hand takes it along."""
+        """Delete the stack, then what stays when a stack is deleted, so that nobody deletes it by mistake."""
         stack, cloud = self.stack, self.cloud
         dead_queue = stack.physical_id("DeadEventsQueue")
         buckets = [name for name in (bucket, stack.physical_id("SiteBucket")) if name]
@@ -176,16 +176,16 @@ class Deployment:
         return look(self.cloud, stack, migrator, release, self.addresses(), outputs)
 
     def addresses(self) -> dict[str, str]:
-        """Where things are."""
+        """The addresses of the stage's API, bucket and so on."""
         outputs = self._outputs()
         api = self.cloud.api_url(outputs["RestAPIId"], "v1", outputs["ApiUrl"])
         found = {"API": api, "Docs": f"{api}/docs", "Bucket": outputs["FilesBucketName"]}
         return found | {name: outputs[key] for name, key in _OPTIONAL.items() if key in outputs}
 
     def _environment(self, parameters: Mapping[str, str]) -> dict[str, str]:
-        """The variables of a function that these parameters set, as far as they say which database it is.
+        """The variables of a function that these parameters set, as far as they say which database it uses.
 
-        None if it is the stack's own: what that needs is known once it is made.
+        There are none for the stack's own database: what that needs is known only once it is made.
         """
         is_own = (
             parameters["DatabaseUrl"] == "" if "DatabaseUrl" in parameters else self.stack.physical_id(_OWN_DATABASE)
@@ -201,7 +201,7 @@ class Deployment:
         return Releases(self.cloud, self.stack.name, self.stack.id)
 
     def _execute(self, change_set: str, template_url: str, revision: str, *, is_rollback: bool = False) -> None:
-        """Carry a change set out. Noted first: who loses patience, while CloudFormation goes on, finds it among the releases."""
+        """Carry a change set out. The release is noted first, so that it is known even if this command is interrupted."""
         self._releases.note(template_url, revision, is_rollback=is_rollback)
         try:
             self.stack.execute(change_set, self.report)
@@ -232,7 +232,7 @@ class Deployment:
         return addresses
 
     def _own_url(self) -> str:
-        """Where the API answers whether or not anybody has entered a domain name of ours anywhere yet."""
+        """Where the API answers, even if its domain name was not entered in any zone yet."""
         outputs = self._outputs()
         return self.cloud.api_url(outputs["RestAPIId"], "v1", outputs["EndpointURL"].rstrip("/"))
 
@@ -243,7 +243,7 @@ class Deployment:
         return outputs
 
     def _packaged(self) -> tuple[Artifacts, str]:
-        """Package and upload; where it lies, and the schema's revision that it was written for."""
+        """Package and upload; returns where it lies, and the schema's revision that it was written for."""
         self.report(f"Packaging {self.stage} …")
         # An emulator runs functions right here, whatever architecture they are said to have.
         architecture = own_architecture() if self.cloud.endpoint else None

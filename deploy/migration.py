@@ -1,8 +1,8 @@
-"""The schema, brought to what the new code needs before that code gets a request.
+"""Brings the schema to what the new code needs, before that code gets a request.
 
-Migrations only expand: they add what the new code needs and leave what the old code uses, which a later release may then
-contract. So the order is: the migrate function alone gets the new code, migrates, and only then the stack follows, with the
-old code at work on the new schema in between.
+Migrations only expand: they add what the new code needs and leave what the old code uses, which a later release may
+then contract. So first only the migrate function gets the new code, and migrates. Then the stack follows. In between,
+the old code works on the new schema.
 """
 
 import base64
@@ -59,7 +59,7 @@ class Migrator:
             began = True
             yield
         except BaseException:
-            # Somebody lost patience, say, while CloudFormation goes on: then the function is CloudFormation's.
+            # If this command is interrupted while CloudFormation goes on, CloudFormation takes care of the function.
             if not began or self._stack.status == "UPDATE_ROLLBACK_COMPLETE":
                 self._switch(old, layers, variables)
             raise
@@ -91,8 +91,8 @@ class Migrator:
     def _ensure_roles(self) -> None:
         """Make the roles that the functions log in as, if the stack has a database of its own that lacks them.
 
-        Its master user's password is read here and handed over in the invocation: a function in a subnet without a way
-        to Secrets Manager couldn't read it, and a way costs by the hour.
+        The master user's password is read here and handed over in the invocation. The function couldn't read it,
+        because its subnet has no way to Secrets Manager, and an endpoint there would cost by the hour.
         """
         secret = self._stack.outputs().get("DatabaseSecret")
         if secret and not self._can_log_in():

@@ -1,7 +1,7 @@
 """From this checkout to what Lambda runs: two zips and a template, the same bytes from the same commit.
 
-Chalice makes them. Around it: it works on a copy that holds only what belongs into a package; it gets its wheels from a
-folder of files whose hashes were checked against ``requirements.lock``; and the zips are written anew, since Chalice's
+Chalice makes them. It works on a copy that holds only what belongs into a package. It gets its wheels from a folder of
+files whose hashes were checked against ``requirements.lock``. Afterwards the zips are written anew, because Chalice's
 depend on the order in which a disk lists its files.
 """
 
@@ -58,7 +58,7 @@ class Package:
 
 
 def own_architecture() -> str:
-    """This machine's architecture by Lambda's name: what an emulator has to be given, which runs functions right here."""
+    """This machine's architecture by Lambda's name. An emulator needs it, because it runs functions on this machine."""
     return _MACHINES.get(platform.machine(), "x86_64")
 
 
@@ -157,7 +157,7 @@ def _configured_architecture(project: Path) -> str:
 
 
 def _fingerprint(project: Path, architecture: str) -> str:
-    """Of all that decides what a layer holds."""
+    """A hash of everything that decides what a layer holds."""
     parts = [LOCK.read_bytes(), architecture.encode(), f"{sys.version_info[:2]}".encode()]
     for path in sorted((project / "vendor").rglob("*")):
         if path.is_file():
@@ -166,7 +166,7 @@ def _fingerprint(project: Path, architecture: str) -> str:
 
 
 def _keep(layer: Path, name: str, folder: Path) -> None:
-    """Whole or not at all: another packaging may be looking."""
+    """Keep a layer for later, whole or not at all: another packaging may read it at this moment."""
     unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
     unfinished.mkdir(parents=True)
     shutil.copy(layer, unfinished / name)
@@ -182,8 +182,8 @@ def _run_chalice(stage: str, project: Path, folder: Path, architecture: str) -> 
     command += ["--project-dir", str(project), "package", "--stage", stage]
     command += ["--merge-template", str(folder / "infra.json"), str(folder)]
     environment = os.environ | {
-        # Chalice has pip fetch for this machine first, and what doesn't fit once more for Lambda. With these pip sees
-        # nothing but the checked wheels, and takes those for Lambda at once, whatever machine this is.
+        # Chalice has pip fetch wheels for this machine first, and fetches those that don't fit once more for Lambda.
+        # With these variables pip sees only the checked wheels, and takes those for Lambda at once, on any machine.
         "PIP_NO_INDEX": "1",
         "PIP_FIND_LINKS": str(folder / "wheels"),
         "PIP_ONLY_BINARY": ":all:",
@@ -196,7 +196,7 @@ def _run_chalice(stage: str, project: Path, folder: Path, architecture: str) -> 
 
 
 def _rewrite(archive: Path) -> None:
-    """The same files in the order of their names, all of one time and mode."""
+    """Write an archive anew: the same files, in the order of their names, with one time and one mode."""
     with zipfile.ZipFile(archive) as old:
         files = {info.filename: old.read(info) for info in old.infolist() if not info.is_dir()}
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as new:

@@ -1,6 +1,6 @@
 """What a stage ran before: a list in the bucket of the packages, where each release still lies under its hash.
 
-CloudFormation keeps no earlier template, so what to go back to is noted here once a release is in place.
+CloudFormation keeps no earlier template, so each release is noted here, to go back to.
 """
 
 import json
@@ -23,9 +23,9 @@ class Release:
     """A template that a stack was to run, from then on.
 
     Attributes:
-        stack_id: CloudFormation's, which another stack of the same name has not.
+        stack_id: CloudFormation's id; another stack of the same name has another one.
         template_url: where it lies; its name is its hash.
-        revision: the schema's, that its code was written for.
+        revision: the schema's revision that its code was written for.
         deployed_at: ISO 8601, UTC.
         is_rollback: whether the stage went back to it.
     """
@@ -45,8 +45,8 @@ class Release:
 class Releases:
     """The releases of one stack, the oldest first.
 
-    A release is noted before CloudFormation is told to put it in place, and forgotten if that came to nothing: whoever is
-    interrupted in between finds it here.
+    A release is noted before CloudFormation is told to put it in place, and forgotten if that fails. So it is known
+    even if the command is interrupted in between.
     """
 
     def __init__(self, cloud: Cloud, stack: str, stack_id: str) -> None:
@@ -77,7 +77,7 @@ class Releases:
         self._write([*known, Release(self._stack_id, template_url, revision, now, is_rollback)])
 
     def forget(self, template_url: str) -> None:
-        """What was noted last was not put in place after all."""
+        """Forget a release that was noted last, because it was not put in place after all."""
         known = self.all()
         if known and known[-1].template_url == template_url:
             self._write(known[:-1])
@@ -94,9 +94,9 @@ class Releases:
 
 
 def before(history: list[Release]) -> Release | None:
-    """The release that the one in place has followed; None if that isn't known.
+    """The release before the one in place; None if that isn't known.
 
-    Whoever goes back twice gets to the one before that, and not forward again to what was left.
+    Going back twice leads to the release before that, and not forward again to the one that was left.
 
     >>> a, b, c = (Release("", name, "1", "") for name in "abc")
     >>> before([a, b, Release("", "a", "1", "", True), c]).template_url

@@ -32,10 +32,11 @@ def main() -> None:
 
 
 def _suit_ministack(template: dict[str, Any]) -> None:
-    """Say two things so that ministack 1.5 understands them.
+    """Say two things in a way that ministack 1.5 understands.
 
-    It overlooks in an API's definition which bodies are binary, and reads that as a property only. And what a parameter
-    says is text to it: its event source compares the greatest concurrency with a number, fails, and delivers nothing.
+    It reads which bodies are binary from a property only, and overlooks it in an API's definition. And it takes the
+    value of a parameter for text: its event source compares the maximum concurrency with a number, fails, and delivers
+    nothing.
     """
     for resource in template["Resources"].values():
         properties = resource.get("Properties", {})

@@ -13,7 +13,7 @@ from deploy.cloud import Cloud
 from deploy.migration import Migrator
 from deploy.problem import DeployProblem
 
-# Always the same one, so that the catalogue gets one row of it and not one for each deployment.
+# Always the same key, so that the catalogue gets one row, and not one for each deployment.
 KEY = "landfall-smoke-test"
 # A paused database needs 15 s to wake up, functions start cold, and a new bucket takes a while to send its events.
 _PATIENCE_SECONDS = 120.0
@@ -60,7 +60,7 @@ def _listed(url: str) -> list[str] | None:
 
 
 def _recorded(migrator: Migrator, bucket: str) -> list[str]:
-    """The same, asked of the database."""
+    """ETags of the file as the database has it."""
     found = migrator.invoke({"action": "find", "bucket": bucket, "key": KEY})
     return [found["etag"]] if found["state"] == "stored" else []
 
@@ -71,7 +71,7 @@ def _until(holds: Callable[[], bool], problem: str, details: Callable[[], str] =
         if time.monotonic() > deadline:
             raise DeployProblem(
                 f"The smoke test failed: {problem}, after {_PATIENCE_SECONDS:.0f} s. {details()} The new version is in "
-                "place; deploy the previous commit to go back, or see docs/operations.md for where to look."
+                "place; `python -m deploy rollback` goes back, and docs/operations.md says where to look."
             )
         time.sleep(0.25)
 

@@ -200,7 +200,7 @@ class Stack:
         while True:
             status = self.status
             for event in self._events(seen):
-                # What is skipped stays for now; who deletes the stack says what becomes of it.
+                # A resource whose deletion is skipped stays for now; `Deployment.down` says what becomes of it.
                 if not event["ResourceStatus"].endswith(("_IN_PROGRESS", "DELETE_SKIPPED")):
                     report(f"  {event['ResourceStatus'].lower().replace('_', ' '):<28}{event['LogicalResourceId']}")
             if not status.endswith("_IN_PROGRESS") or time.monotonic() > deadline:
@@ -221,7 +221,7 @@ class Stack:
                 yield from page["StackEvents"]
 
     def _reasons(self) -> str:
-        """What failed of itself in the last change, not because something else had."""
+        """What failed by itself in the last change, and not because something else had failed."""
         reasons: list[str] = []
         for event in self._history():
             if event["LogicalResourceId"] == self.name and event["ResourceStatus"] in _BEGINNINGS:

@@ -1,4 +1,4 @@
-"""How a stage stands: what an operator looks at first, and a monitor by the exit code."""
+"""How a stage stands: what an operator looks at first. A monitor looks at the exit code."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -53,7 +53,7 @@ def look(
     addresses: dict[str, str],
     outputs: dict[str, str],
 ) -> Status:
-    """Ask everything that knows something of a stage. What doesn't answer is not known, and stops nothing."""
+    """Ask everything that knows something about a stage. If something doesn't answer, the rest is still asked."""
     status, state, parameters = Status(), stack.status, stack.parameters()
     worry = "" if state in GOOD else f"The stack is {state}."
     status.add("Stack", "stack", state, f"{stack.name}: {state}", worry)
@@ -98,7 +98,7 @@ def _messages(cloud: Cloud, queue_url: str) -> int | None:
 
 
 def _oldest_age(cloud: Cloud, queue_url: str) -> float | None:
-    """Seconds, as the queue's metric had it last: to look into the queue itself would cost each event a try."""
+    """Seconds, from the queue's latest metric: looking into the queue itself would cost each event a try."""
     now = datetime.now(UTC)
     answer = _ask(
         lambda: cloud.client("cloudwatch").get_metric_statistics(
@@ -130,7 +130,7 @@ def _add_backlog(status: Status, migrator: Migrator) -> None:
     status.add("Pending uploads", "pending_uploads", found["pending_uploads"])
     late = "Uploads that should have been given up hours ago are still pending: is the function Work running?"
     status.add("Overdue uploads", "overdue_uploads", overdue, worry=late if overdue else "")
-    given_up = found.get("uninspected_versions")  # a release before this one doesn't know
+    given_up = found.get("uninspected_versions")  # an earlier release doesn't answer this
     again = "Inspection has given up: python -m deploy inspect" if given_up else ""
     status.add("Not inspected", "uninspected_versions", given_up, worry=again)
 

@@ -1,7 +1,7 @@
 """The CloudFormation of ``infra/``, merged into one template for ``chalice package --merge-template``.
 
-A merge template is one file to Chalice; ours are several, one for each concern. Anchors and merge keys of YAML are
-resolved on the way, CloudFormation's short forms (``!Ref``) become their long ones.
+Chalice takes one file to merge; we have several, one for each concern. On the way, anchors and merge keys of YAML are
+resolved, and CloudFormation's short forms (``!Ref``) become their long ones.
 """
 
 import json
@@ -47,7 +47,7 @@ def merged(source: Path = PROJECT) -> Template:
 
 
 def _open_endpoint(whole: Template) -> None:
-    """Let through S3's endpoint what the functions' roles may ask of S3: without a way there, a right is worth nothing."""
+    """Let S3's endpoint pass everything that the functions' roles may do: they have no other way to S3."""
     roles = [resource for name, resource in whole["Resources"].items() if name.endswith("Role")]
     asked = {
         action

@@ -1,6 +1,7 @@
 """``python -m dev run | services | put FILE [KEY] | dead …``; see `dev.cli`.
 
-Plain enough for a Python of any age to parse: it has to say that it is too old, not fail on newer syntax.
+A Python of any age must be able to parse this file, so that it can say that it is too old instead of failing on newer
+syntax.
 """
 
 import sys

@@ -1,9 +1,9 @@
 """What the local queue lost, read from the bucket.
 
-The emulator writes objects at once and its queue only when it is stopped in order: killed right after a PUT, it has the object
-and never tells of it. S3 and SQS keep both, and need none of this. At each start the bucket's versions are compared with the
-catalogue's, a range of keys at a time, and what differs is recorded as an observation. Events that are still in the queue, or
-come meanwhile, merge with that.
+The emulator writes objects to disk at once, but its queue only when it is stopped in order. If it is killed right after
+a PUT, it has the object and never tells of it. S3 and SQS keep both, and need none of this. At each start the bucket's
+versions are compared with the catalogue's, a range of keys at a time, and differences are recorded as observations.
+Events that are still in the queue, or that come meanwhile, merge with those.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ _Rows = dict[str, Any]
 
 
 def catch_up(transaction: Callable[[], AbstractContextManager[Session]], s3: Any, bucket: str, now: datetime) -> int:
-    """Record what the catalogue doesn't know of a bucket; returns how many changes that were.
+    """Record what the catalogue doesn't know about a bucket; returns how many changes it recorded.
 
     Raises:
         BotoCoreError, ClientError: the bucket can't be read.
@@ -56,7 +56,7 @@ def catch_up(transaction: Callable[[], AbstractContextManager[Session]], s3: Any
 def _listing(s3: Any, bucket: str) -> Iterator[_History]:
     """Every key's history, in the order of keys."""
     pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket)
-    # S3 lists newest first, objects and markers apart. Times may be equal; which is the latest is said.
+    # S3 lists the newest first, objects and markers apart. Times may be equal, so `IsLatest` decides.
     entries = (
         [_listed(entry) for name in ("Versions", "DeleteMarkers") for entry in page.get(name, [])] for page in pages
     )
@@ -81,7 +81,7 @@ def _listed(entry: dict[str, Any]) -> ListedVersion:
 
 
 def _batches(histories: Iterator[_History]) -> Iterator[dict[str, _History]]:
-    """Histories by key, some at a time; an empty batch last, for keys beyond the last that is listed."""
+    """Histories by key, some at a time. The last batch is empty: it stands for keys after the last listed one."""
     while batch := {history[0].key: history for history in islice(histories, _KEYS_AT_ONCE)}:
         yield batch
     yield {}
@@ -127,7 +127,7 @@ def _is_as_listed(row: Any, listed: ListedVersion) -> bool:
 
 
 def _is_there(s3: Any, bucket: str, key: str, version_id: str) -> bool:
-    """Whether S3 holds a version. Only its own word that there is none counts: what was removed by its id is never back."""
+    """Whether S3 holds a version. It must say itself that there is none: a removal by version id can't be taken back."""
     try:
         s3.head_object(Bucket=bucket, Key=key, VersionId=version_id or "null")
     except ClientError as error:

@@ -19,7 +19,7 @@ EMULATOR_PORT_VARIABLE = "LANDFALL_EMULATOR_PORT"
 API_PORT_VARIABLE = "LANDFALL_API_PORT"
 WEBHOOK_PORT_VARIABLE = "LANDFALL_WEBHOOK_PORT"
 
-# Below the home of a running stack: where it is to be found, as variables.
+# The file in the home of a running stack that says where the stack is to be found, as variables.
 _RECORD = "running.json"
 
 # What stands in for AWS: our own embedded emulator, or a container.
@@ -99,7 +99,7 @@ class Configuration:
         (self.home / _RECORD).write_text(json.dumps({name: str(value) for name, value in known.items()}))
 
     def forget_running(self) -> None:
-        """It is no more."""
+        """Forget where this stack is to be found: it has ended."""
         (self.home / _RECORD).unlink(missing_ok=True)
 
     @property

@@ -1,8 +1,9 @@
 """Dead letters: events that failed all their tries. Listed with the reason, tried again, or thrown away.
 
-The command is the same for the local stack, ``python -m dev dead``, and for a stage, ``python -m deploy dead``. SQS has a redrive
-of its own, which takes all or nothing, and which no emulator offers; this does the same in the same order: send, then delete.
-Whatever interrupts it doubles an event at worst, and ingestion takes an event any number of times.
+The command is the same for the local stack, ``python -m dev dead``, and for a stage, ``python -m deploy dead``. SQS has
+a redrive of its own, but that takes all or nothing, and no emulator offers it. This does the same in the same order:
+send, then delete. If it is interrupted, an event comes twice at worst, and ingestion takes an event any number of
+times.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from chalicelib.errors import MalformedNotification
 from dev.problem import StackProblem, first_line
 
 _AT_ONCE = 10  # as many as SQS takes in a request
-_HOLD_SECONDS = 300  # how long a message is ours while we look at it
+_HOLD_SECONDS = 300  # how long a message is hidden from others while we look at it
 _READABLE = "It can be read: the database was away, or refused it."
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -49,7 +50,7 @@ class DeadLetter:
 
     @classmethod
     def of(cls, identifier: str, sent_at: datetime, body: str, error: str = "") -> "DeadLetter":
-        """``error`` is what the function said, where Lambda kept that."""
+        """The letter of a message. ``error`` is what the function said, if Lambda kept that."""
         about, reason = body[:100], error or _READABLE
         try:
             notices = parse_message(body)
@@ -86,7 +87,7 @@ class DeadLetters(Protocol):
     """Where dead letters lie."""
 
     def each(self, selection: Selection, act: Callable[["Held"], None]) -> int:
-        """Do something with each letter that is there now and selected; returns how many that were."""
+        """Do ``act`` with each selected letter that is there now; returns how many there were."""
         ...
 
 
@@ -106,7 +107,7 @@ class DeadQueue:
         self._sqs, self._queue_url, self._dead_queue_url = sqs, queue_url, dead_queue_url
 
     def each(self, selection: Selection, act: Callable[[Held], None]) -> int:
-        """See `DeadLetters.each`. What is left alone can be taken by others again at the end."""
+        """See `DeadLetters.each`. At the end, others can take the letters that are left."""
         now, count, seen = datetime.now(UTC), 0, set[str]()
         held: dict[str, str] = {}  # receipt by message id
         try:
@@ -116,7 +117,7 @@ class DeadQueue:
                 seen.update(message["MessageId"] for message in fresh)
                 for message in fresh:
                     letter = _letter(message)
-                    # What was sent since is one that was driven back, and has died again.
+                    # A letter that was sent later is one that was redriven just now, and has died again.
                     if letter.sent_at <= now and selection.takes(letter, now):
                         act(Held(letter, partial(self._redrive, message, held), partial(self._discard, message, held)))
                         count += 1
@@ -182,7 +183,7 @@ class DeadFolder:
             raise StackProblem(
                 f"The webhook's receiver does not take {path.name} ({error}); is `make run` running?"
             ) from None
-        path.unlink()  # what still can't be recorded was kept anew, under another name
+        path.unlink()  # an event that still can't be recorded was kept anew, under another name
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -231,17 +232,17 @@ def _run(
         count = letters.each(selection, lambda held: found.append(held.letter.id))
         if count and not confirm(f"Throw {count} {_noun(count)} away for ever?"):
             raise StackProblem("Not discarded; nothing was changed.")
-        # No others, which may have come since.
+        # Only these: others may have come since.
         count = letters.each(Selection(tuple(found)), lambda held: held.discard()) if found else 0
         print(f"{count} {_noun(count)} thrown away.")
     _require_found(options.ids, count)
 
 
 def ask(question: str) -> bool:
-    """Ask whoever sits there.
+    """Ask the person at the terminal.
 
     Raises:
-        StackProblem: nobody does.
+        StackProblem: there is no terminal.
     """
     if not sys.stdin.isatty():
         raise StackProblem(f"{question} Nobody is there to answer; `--yes` says yes.")
@@ -268,7 +269,7 @@ def _require_found(ids: Sequence[str], count: int) -> None:
 
 
 def _printable(text: str) -> str:
-    """Whoever may upload, or send to the queue, chooses this text: it must not command a terminal."""
+    """``text`` with control characters escaped. Anyone who may upload chooses it, and it must not control a terminal."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
@@ -283,7 +284,7 @@ def _short(age: timedelta) -> str:
 
 
 def _id(text: str) -> str:
-    if not text:  # an empty variable of a shell, which would be how every id begins
+    if not text:  # from an empty shell variable, say: every id would begin with it
         raise argparse.ArgumentTypeError("an ID is empty")
     return text
 

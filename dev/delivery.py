@@ -1,4 +1,4 @@
-"""Delivers what the cloud would: queue messages to ``app.ingest``, the clock to scheduled functions.
+"""Delivers what the cloud would: the queue's messages to ``app.ingest``, the clock's events to scheduled functions.
 
 ``python -m dev.delivery`` runs it beside ``chalice local``, which never calls event handlers.
 """
@@ -32,8 +32,8 @@ Message = dict[str, Any]
 class DeliveryLoop:
     """Lambda's SQS event source mapping: receive, call the handler, delete what succeeded.
 
-    What failed is left to reappear after the queue's visibility timeout, and to the queue's redrive policy after
-    that. Survives an emulator that goes away and comes back.
+    A message that failed reappears after the queue's visibility timeout, until the queue's redrive policy moves it to
+    the dead-letter queue. The loop survives an emulator that goes away and comes back.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class DeliveryLoop:
                 self._pause(f"The queue cannot be reached ({first_line(error)}); trying again.")
 
     def deliver_once(self, wait_seconds: int = 0) -> int:
-        """Deliver one batch, if there is one; how many messages succeeded.
+        """Deliver one batch, if there is one; returns how many messages succeeded.
 
         Raises:
             BotoCoreError, ClientError: the queue cannot be reached.
@@ -109,7 +109,7 @@ class DeliveryLoop:
             yield from fresh
 
     def _invoke(self, messages: list[Message]) -> set[str]:
-        """Call the handler; the ids of the messages that failed."""
+        """Call the handler; returns the ids of the messages that failed."""
         everything = {message["MessageId"] for message in messages}
         began = time.monotonic()
         try:
@@ -164,7 +164,10 @@ def main() -> None:
 
 
 def _catch_up(configuration: Configuration) -> None:
-    """Beside the loop: reading a large bucket takes a while, and events need not wait for it. Tried until it works."""
+    """Catch up with the bucket, and try until it works.
+
+    It runs beside the loop: reading a large bucket takes a while, and events need not wait for it.
+    """
     s3 = client("s3", configuration.emulator_url, s3={"addressing_style": "path"})
     for pause in chain((1, 5, 30), repeat(300)):
         try:

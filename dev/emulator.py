@@ -10,7 +10,7 @@ from dev.environments import Environment, ensure_environment
 from dev.processes import Child
 
 ENVIRONMENT = Environment("emulator", "The AWS emulator")
-# Disk space that uploads leave free: Postgres, on the same disk as a rule, needs some to record them.
+# Disk space that uploads must leave free: Postgres, usually on the same disk, needs some to record them.
 DISK_RESERVE_BYTES = 128 * 1024**2
 _APPLICATION = Path(__file__).with_name("emulator_app.py")
 # Straight to the loopback interface, whatever proxy the developer's company wants for the rest.
@@ -63,11 +63,11 @@ class Emulator:
         self._child.stop()
 
     def kill(self) -> None:
-        """SIGKILL: what was not on disk is lost, queued messages among it."""
+        """Kill it (SIGKILL): what is not on disk is lost, including queued messages."""
         self._child.kill()
 
     def _environment(self) -> dict[str, str]:
-        """A short one: dozens of variables change what the emulator does."""
+        """A short environment, because dozens of variables change what the emulator does."""
         folder = self.home / "emulator"
         return {
             "PATH": os.environ.get("PATH", os.defpath),

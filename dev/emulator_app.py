@@ -1,16 +1,18 @@
 """ministack, with four things mended: what the disk can't hold is refused, a form's answer says where the object is, versions of
 keys with control characters can be listed, and a copy's conditions on its destination count.
 
-ministack 1.5 keeps an object that it can't write in its memory, logs a warning and answers 200; at its next start the object is
-gone (services/s3.py, `_persist_object`). Here a request is refused before anything is done if its bytes would leave less free
-than ``LANDFALL_DISK_RESERVE_BYTES``. If a write fails all the same, the version that was made is removed again, of which its
-events tell, and the answer is a refusal. (Without versions, what it replaced is back at the next start.)
+ministack 1.5 keeps an object that it can't write in its memory, logs a warning and answers 200; at its next start the
+object is gone (services/s3.py, `_persist_object`). Here a request is refused before anything is done if its bytes would
+leave less free than ``LANDFALL_DISK_RESERVE_BYTES``. If a write fails nevertheless, the version that was made is
+removed again, its events tell so, and the answer is a refusal. (Without versions, the object that it replaced is back
+at the next start.)
 
-The ``Location`` that it answers to a form names a host of AWS's (`_post_object`); Uppy 5 hands that on as ``uploadURL``.
+ministack answers a form with a ``Location`` at a host of AWS (`_post_object`), and Uppy 5 hands that on as
+``uploadURL``.
 
 A listing of versions writes keys as they are, whatever ``encoding-type`` asks for: one control character spoils all of it.
 
-Runs in the emulator's environment, where nothing else of ours is: ``python -I emulator_app.py``.
+This runs in the emulator's environment, without the rest of Landfall: ``python -I emulator_app.py``.
 """
 
 import os
@@ -25,7 +27,7 @@ from ministack.services import s3
 _RESERVE = int(os.environ["LANDFALL_DISK_RESERVE_BYTES"])
 _ABOUT_OBJECTS = {b"tagging", b"acl", b"retention", b"legal-hold"}
 _DRAINED_BYTES = 16 * 1024**2
-# What could not be written, by the request at hand.
+# The failed writes of the present request.
 _failures: ContextVar[list[OSError]] = ContextVar("failures")
 _emulate, _write, _list_versions, _element = ministack.app, s3._atomic_write, s3._list_object_versions, s3.SubElement
 
@@ -67,7 +69,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def _forbids_copy(scope: Any) -> bool:
-    """Whether a copy's condition on what is at its destination does not hold; ministack asks for no such condition."""
+    """Whether a copy's condition on its destination doesn't hold. ministack itself ignores such conditions."""
     headers = dict(scope["headers"])
     if scope["method"] != "PUT" or b"x-amz-copy-source" not in headers or b"partNumber=" in scope["query_string"]:
         return False
@@ -115,7 +117,7 @@ async def _take_back(scope: Any, start: Any) -> None:
 
 
 async def _drain(receive: Any) -> None:
-    """Read a body that nobody wants, as far as a client may have to send before it listens."""
+    """Read a body and drop it, because a client may have to send it before it reads the answer."""
     taken = 0
     while taken < _DRAINED_BYTES:
         message = await receive()
@@ -130,7 +132,7 @@ def _is_form(scope: Any) -> bool:
 
 
 def _brings_bytes(scope: Any) -> bool:
-    """Whether it is a request to S3 that an object is made of: not one about a bucket, nor about an object's tags."""
+    """Whether a request to S3 brings the bytes of an object, and isn't about a bucket or about an object's tags."""
     asked = {part.partition(b"=")[0] for part in scope["query_string"].split(b"&") if part}
     if scope["method"] == "PUT":
         return b"/" in scope["path"].strip("/").encode() and not asked & _ABOUT_OBJECTS
@@ -183,7 +185,7 @@ def _list_encoded_versions(bucket: str, query: Any) -> Any:
     """ministack's own listing, with its keys percent-encoded if that is asked for, as boto3 always does."""
     if query.get("encoding-type") not in ("url", ["url"]):
         return _list_versions(bucket, query)
-    s3.SubElement = _encoding_element  # nothing else runs until it is back: the listing doesn't wait for anything
+    s3.SubElement = _encoding_element  # nothing else runs meanwhile, because the listing doesn't wait for anything
     try:
         return _list_versions(bucket, query)
     finally:

@@ -19,10 +19,10 @@ from dev.stopping import obey
 
 @dataclass(frozen=True)
 class Environment:
-    """What ``dev/{name}-requirements.txt`` lists, under ``.landfall/{name}-venv``.
+    """The virtual environment ``.landfall/{name}-venv`` with what ``dev/{name}-requirements.txt`` lists.
 
     Attributes:
-        what: how messages call it.
+        what: its name in error messages.
         python: the interpreter that it needs; None for this one.
     """
 
@@ -36,7 +36,7 @@ class Environment:
 
     @property
     def folder(self) -> Path:
-        """``LANDFALL_{NAME}_VENV`` names another place."""
+        """Where the environment is; ``LANDFALL_{NAME}_VENV`` names another folder."""
         named = os.environ.get(f"LANDFALL_{self.name.upper()}_VENV")
         return Path(named) if named else PROJECT / ".landfall" / f"{self.name}-venv"
 
@@ -75,12 +75,12 @@ def _fingerprint(environment: Environment) -> str:
 
 
 def _install(environment: Environment, python: Path, log: Path) -> None:
-    """Without a pip of its own: ours installs into it, which saves seconds and keeps the environment bare.
+    """Make the environment without a pip of its own: ours installs into it, which saves seconds and keeps it bare.
 
-    Another interpreter gets its own pip: ours may be too old to run on that.
+    Another interpreter gets its own pip, because ours may be too old to run on it.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    # Each would have pip put packages elsewhere, or think that they are there already.
+    # Each of these would have pip put packages elsewhere, or think that they are there already.
     misleading = ("PYTHONPATH", "PYTHONHOME", "PIP_USER", "PIP_TARGET", "PIP_PREFIX")
     variables = {name: value for name, value in os.environ.items() if name not in misleading}
     if environment.python is None:

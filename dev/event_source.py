@@ -1,6 +1,6 @@
 """What Lambda's SQS event source gives to a function, and what it makes of the answer. Pure.
 
-After "Using Lambda with Amazon SQS" and "Handling errors for an SQS event source" of the Lambda developer guide.
+Source: "Using Lambda with Amazon SQS" and "Handling errors for an SQS event source" in the Lambda developer guide.
 """
 
 import base64

@@ -1,9 +1,10 @@
-"""Becomes another program that dies with the one who started it, and runs without the superuser's rights if asked.
+"""Becomes another program that dies with its parent process, and that runs without the superuser's rights if asked.
 
 Run as a script (``python guard.py PARENT SIGNAL USER COMMAND...``), because a freshly started process can safely do
 between fork and exec what a threaded parent can't. Standard library only; nothing of the project is imported.
 
-PARENT is the process to die with, SIGNAL what the command gets then, USER an account name or ``-`` to stay as we are.
+PARENT is the process to die with, SIGNAL is what the command gets then, and USER is an account name, or ``-`` for the
+present one.
 """
 
 import ctypes
@@ -44,14 +45,15 @@ def main(arguments: list[str]) -> int:
 
 
 def _become(user: str) -> None:
-    """Postgres refuses to run as root."""
+    """Become another account: Postgres refuses to run as root."""
     import pwd
 
     account = pwd.getpwnam(user)
     if sys.platform.startswith("linux"):
         _prctl(_PR_SET_KEEPCAPS, 1)
-        # Without it, access(2), by which initdb looks for postgres, asks as if the process had no rights (its real user is
-        # not root), and answers no where open(2) would say yes. Source: access_override_creds in the kernel's fs/open.c.
+        # initdb looks for postgres by access(2). Without this bit, access(2) disregards the process's rights, because
+        # its real user is not root, and says no where open(2) would say yes. Source: access_override_creds in the
+        # kernel's fs/open.c.
         _prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP)
     os.setgroups([])
     os.setgid(account.pw_gid)
@@ -60,10 +62,10 @@ def _become(user: str) -> None:
 
 
 def _may_pass(command: list[str]) -> bool:
-    """Whether the command can be reached, and the data that its folders' owner has made ours.
+    """Whether this account can reach the command, and read the files and folders that the command names.
 
-    An ordinary account can't enter a private folder such as /root, and opening other people's folders for it would be rude: so
-    keep, of all of root's rights, the one to pass through closed doors, and that only where a door is closed.
+    An ordinary account can't enter a private folder such as /root, and we don't want to open other people's folders for
+    it. So of all of root's rights we keep the one to pass through closed folders, and only if a folder is closed.
     """
 
     def passes() -> bool:
@@ -81,12 +83,12 @@ def _may_pass(command: list[str]) -> bool:
 
 
 def _paths(command: list[str]) -> list[str]:
-    """The files and folders that a command is told of: ``-D /data``, ``--pgdata=/data``."""
+    """The files and folders that a command names: ``-D /data``, ``--pgdata=/data``."""
     return [path for path in (word.rpartition("=")[2] for word in command[1:]) if os.path.isabs(path)]
 
 
 def _keep(effective: int, permitted: int = 0) -> None:
-    """Give up all rights but these, as far as they were there: a container may have withheld them."""
+    """Give up all rights but these. If a container has withheld them, give up all."""
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     permitted |= effective
     for rights in ((effective, permitted), (0, 0)):

@@ -89,7 +89,7 @@ class _Deployment:
         return str(self._describe().get("StackStatus", ""))
 
     def is_whole(self) -> bool:
-        """Whether what the stack says it made is there. An emulator that was killed may remember one but not all."""
+        """Whether everything is there that the stack says it made: an emulator that was killed may have lost some of it."""
         queues = [self._queue_url(name) for name in self._queue_names]
         return self._bucket_exists() and all(queues)
 
@@ -119,12 +119,12 @@ class _Deployment:
     def outputs(self) -> Deployed:
         """What the stack made."""
         outputs = {item["OutputKey"]: item["OutputValue"] for item in self._describe()["Outputs"]}
-        # The outputs name the emulator's idea of its own host; asking gives URLs on the endpoint we used.
+        # The outputs have URLs with the emulator's own host name. SQS answers with URLs at the endpoint that we used.
         queue_url, dead_queue_url = (self._queue_url(name) or "" for name in self._queue_names)
         return Deployed(outputs["FilesBucketName"], queue_url, dead_queue_url, outputs["EventsQueueArn"])
 
     def _adopt_bucket(self) -> None:
-        """CloudFormation takes in an existing resource by an import, and an import may do nothing else."""
+        """Take the existing bucket into the stack. CloudFormation does this by an import, which may do nothing else."""
         properties = {"BucketName": self._names["BucketName"]}
         bucket = {"Type": "AWS::S3::Bucket", "DeletionPolicy": "Retain", "Properties": properties}
         change = {"StackName": self._stack, "ChangeSetName": "adopt-bucket"}

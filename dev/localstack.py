@@ -52,10 +52,10 @@ class LocalStack:
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(folder),
             "LANG": "C.UTF-8",
-            # Else it takes any container for its own, and looks for folders of its image.
+            # Otherwise it takes any container for its own, and looks for folders of its image.
             "OVERRIDE_IN_DOCKER": "0",
             "FILESYSTEM_ROOT": str(folder),
-            # It ignores an IPv4 address and listens on all interfaces; of the same address in IPv6's clothes it takes note.
+            # It ignores an IPv4 address and listens on all interfaces, but heeds the same address written as IPv6.
             "GATEWAY_LISTEN": f"[::ffff:{HOST}]:{self.port}",
             "SERVICES": "s3,sqs,cloudformation,sts",
             "DNS_ADDRESS": "0",

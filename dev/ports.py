@@ -46,7 +46,7 @@ def require_loopback() -> None:
         try:
             listener.bind((HOST, 0))
             listener.listen()
-            probe.connect(listener.getsockname())  # an interface that is down takes the address, and carries nothing
+            probe.connect(listener.getsockname())  # `bind` succeeds even if the interface is down
         except OSError as error:
             raise StackProblem(
                 f"This machine can't talk to itself at {HOST} ({error.strerror or error}), where the stack listens: bring the "
@@ -63,6 +63,7 @@ def _refusal(port: int) -> str | None:
         except PermissionError:
             return "is kept for the superuser by this system; become that"
         except OSError:
-            # A high port may also be the near end of anybody's connection, and stays so for a minute after that closed.
+            # A high port may also be the local end of any connection, and stays in use for a minute after that has
+            # closed.
             return "is in use, or was a moment ago; try again in a minute"
     return None

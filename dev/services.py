@@ -1,4 +1,4 @@
-"""What the application needs beside itself, Postgres and a stand-in for AWS: our own processes, or containers."""
+"""The services that the application needs, Postgres and a stand-in for AWS: our own processes, or containers."""
 
 import os
 import secrets
@@ -54,7 +54,7 @@ class EmbeddedServices:
         require_free(self._configuration.emulator_port, EMULATOR_PORT_VARIABLE, "the AWS emulator")
 
     def start(self, step: Step) -> dict[str, str]:
-        """Start both, with bucket and queues; the environment of what runs the application."""
+        """Start both, with bucket and queues; returns the environment for the application's processes."""
         with step("AWS emulator installed"):
             emulator_environment(self._configuration.home)
         self._emulator.launch()
@@ -72,9 +72,9 @@ class EmbeddedServices:
 
 
 class ContainerServices:
-    """The containers of ``docker-compose.localstack.yml``, or whatever answers at their ports already.
+    """The containers of ``docker-compose.localstack.yml``, or services that answer at their ports already.
 
-    What was up before stays up at the end, and so do its data in any case.
+    Services that were up before stay up at the end. Their data stay in any case.
     """
 
     def __init__(self, configuration: Configuration) -> None:
@@ -94,10 +94,10 @@ class ContainerServices:
             require_free(self._configuration.webhook_port, WEBHOOK_PORT_VARIABLE, "MinIO's webhook")
 
     def start(self, step: Step) -> dict[str, str]:
-        """Start what isn't up, with bucket and queues; the environment of what runs the application.
+        """Start what isn't up, with bucket and queues; returns the environment for the application's processes.
 
         Raises:
-            StackProblem: there is no Docker, or a container does not get well.
+            StackProblem: there is no Docker, or a container does not get ready.
         """
         configuration = self._configuration
         secret = _secret(configuration.home)
@@ -124,7 +124,7 @@ class ContainerServices:
         return s3_is_up and answers(self._configuration.postgres_port)
 
     def _make_bucket(self) -> str:
-        """Make the bucket; the URL of its queue, if there are queues."""
+        """Make the bucket; returns the URL of its queue, or "" if there are no queues."""
         if self._configuration.stand_in == "minio":
             make_bucket(self._configuration)
             return ""
@@ -157,7 +157,7 @@ def services_for(configuration: Configuration) -> EmbeddedServices | ContainerSe
 
 
 def dead_letters_of(configuration: Configuration) -> DeadLetters:
-    """Where the events lie that the local stack could not record."""
+    """The events that the local stack could not record."""
     if configuration.stand_in == "minio":
         receiver = f"http://{HOST}:{configuration.webhook_port}/"
         return DeadFolder(configuration.home / DEAD_FOLDER, receiver, _secret(configuration.home))

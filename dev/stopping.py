@@ -1,7 +1,8 @@
-"""Ctrl-C and its kin: noted whenever they come, obeyed only where nothing is half done.
+"""Ctrl-C and similar signals: noted whenever they come, obeyed only where nothing is half done.
 
-An exception out of a signal handler may come up between any two instructions: after a child was started and before anybody
-knew its process id, say, or in a destructor, where Python drops it. So the handler only notes; whatever waits calls `obey`.
+An exception from a signal handler may come up between any two instructions: for example after a child was started and
+before we know its process id, or in a destructor, where Python drops it. So the handler only notes the signal; code
+that waits calls `obey`.
 """
 
 import signal
@@ -19,16 +20,16 @@ class Stopped(BaseException):
 
 @contextmanager
 def stop_signals() -> Iterator[None]:
-    """Have the signals that mean "stop" noted. A second one is obeyed at once: whatever we are at may hang."""
+    """Have the signals that mean "stop" noted. A second one is obeyed at once, because what we are doing may hang."""
     for number in _SIGNALS:
-        # `nohup` has us ignore the terminal's end. Ctrl-C is ours even where a shell's & ignores it.
+        # With `nohup` we ignore the end of the terminal. We heed Ctrl-C even if a shell's & has it ignored.
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _note)
     yield
 
 
 def stop_listening() -> None:
-    """What stops everything must not be stopped itself, neither by the signal that asked for it nor by the next one."""
+    """Ignore these signals from now on: the code that stops everything must not be stopped itself."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     _asked.clear()

@@ -24,7 +24,7 @@ class Supervisor:
     """One running instance of the stack."""
 
     def __init__(self, configuration: Configuration, *, with_api: bool) -> None:
-        """Without the API, `chalice local` is the developer's to start by hand."""
+        """Without the API, the developer starts `chalice local` by hand."""
         self._configuration, self._with_api = configuration, with_api
         self._has_terminal = sys.stdout.isatty()
         self._services = services_for(configuration)
@@ -72,7 +72,7 @@ class Supervisor:
             self._delivery.require_running()
 
     def _require_settings(self) -> None:
-        """Before anything is started, and in one sentence."""
+        """Check the settings before anything is started, and say in one sentence what is wrong."""
         try:
             Settings.from_environment(self._configuration.child_environment(""))
         except ConfigurationError as error:
@@ -89,13 +89,13 @@ class Supervisor:
         while True:
             obey()
             if self._has_terminal and not sys.stdout.isatty():
-                raise Stopped  # it was closed, and only `make`, which doesn't listen, was told
+                raise Stopped  # the terminal was closed, and only `make`, which ignores that, got the signal
             for child in watched:
                 child.require_running()
             time.sleep(0.2)
 
     def _stop(self) -> None:
-        # First who uses the services, then the services.
+        # First the processes that use the services, then the services.
         stop_listening()
         self._configuration.forget_running()
         stop_all([self._setup, self._api, self._delivery])
@@ -109,7 +109,7 @@ def _chalice_local(port: int) -> list[str]:
 
 @contextmanager
 def _one_instance(configuration: Configuration) -> Iterator[None]:
-    """Hold the folder's lock. The system gives it up for us however we end."""
+    """Hold the folder's lock. The system releases it, however this process ends."""
     with _lock_file(configuration) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -134,7 +134,7 @@ def _lock_file(configuration: Configuration) -> TextIO:
 
 @contextmanager
 def _step(name: str) -> Iterator[None]:
-    """Show what goes on, and how long it took."""
+    """Show what is going on, and how long it took."""
     obey()
     began = time.monotonic()
     if sys.stdout.isatty():

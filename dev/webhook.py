@@ -1,9 +1,9 @@
 """Takes MinIO's webhook notifications and hands each to ``app.ingest``, as the queue would.
 
-``python -m dev.webhook`` runs it beside ``chalice local`` in place of `dev.delivery`. MinIO keeps events in its queue folder and
-sends one at a time, in order, until it is answered 2xx, for ever, every three seconds. So what can't be recorded now (no
-database) is refused with 503 and comes again; and what can never be recorded must be taken, or everything behind it would wait
-for ever: it is kept in a folder of dead events.
+``python -m dev.webhook`` runs it beside ``chalice local`` in place of `dev.delivery`. MinIO keeps events in its queue
+folder and sends one at a time, in order, every three seconds until it is answered 2xx. So an event that can't be
+recorded now (no database) is refused with 503, and comes again. An event that can never be recorded must be accepted,
+or everything behind it would wait forever. It is kept in a folder of dead events.
 
 Source: MinIO RELEASE.2025-09-07T16-13-09Z, internal/event/target/webhook.go and internal/store.
 """
@@ -108,7 +108,7 @@ class WebhookReceiver:
                 self.end_headers()
 
             def log_message(self, *arguments: Any) -> None:
-                """Ingestion logs what it did."""
+                """Log nothing: ingestion logs what it did."""
 
         return RequestHandler
 

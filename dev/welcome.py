@@ -45,7 +45,7 @@ def _commands(configuration: Configuration) -> list[str]:
 
 
 def _short(path: Path) -> str:
-    """As it is called in the project's folder."""
+    """``path``, relative to the project's folder if it is in there."""
     return str(path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path)
 
 

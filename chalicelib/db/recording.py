@@ -48,7 +48,7 @@ class Recorded:
     outcome: Outcome
 
 
-# The guarded upsert: a maximum by rank, taken apart for puts and removals. Greatest-rank-wins is commutative,
+# The guarded upsert: the maximum by rank, once for puts and once for removals. Greatest-rank-wins is commutative,
 # associative and idempotent, so neither order nor repetition of batches matters. A put's payload travels with its rank.
 # A removal that arrives first stays as a tombstone: the late put is merged, but doesn't outrank it.
 # The purge's row ("*") is read here too, so that a put older than a known purge is recorded as removed.

@@ -175,8 +175,8 @@ def _make_form(schema: Schema) -> None:
 def _drop_defaults(schema: Schema) -> None:
     """Move the defaults of a body's fields into their descriptions.
 
-    Generators of clients take a field with a default for one that is always there. A client that changes only a file's tags
-    would then also have to say `"session_id": null`, which means something.
+    Generators of clients take a field with a default for one that is always there. A client that changes only a file's
+    tags would then also have to say `"session_id": null`, which means something.
     """
     for name, field in schema.get("properties", {}).items():
         default = field.pop("default", None)
@@ -198,7 +198,8 @@ def _request_body(endpoint: Endpoint, schemas: dict[Any, Schema]) -> Schema:
     model = endpoint.body or endpoint.raw_body
     media: Schema = {"schema": schemas[model, "validation"]} if model else {}
     if endpoint.raw_body is not None:
-        # Each value of a list is a part. Otherwise Swagger UI sends a list as one part, and an empty list as an empty part.
+        # Each value of a list is a part. Otherwise Swagger UI sends a list as one part, and an empty list as an empty
+        # part.
         lists = [name for name, field in endpoint.raw_body.model_fields.items() if get_origin(field.annotation) is list]
         media["encoding"] = {name: {"style": "form", "explode": True} for name in lists if name != "file"}
     return {"required": True, "content": dict.fromkeys(endpoint.content_types, media)}

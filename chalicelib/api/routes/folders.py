@@ -18,7 +18,7 @@ routes = Blueprint(__name__)
 @routes.route("/api/folders", methods=["GET"], **JSON)
 @endpoint(query=FoldersQuery, response=FoldersOut, errors=(InvalidCursor, TooBroad))
 def list_folders(call: Call[None, FoldersQuery, None]) -> Reply:
-    """List the folders that keys with slashes look like.
+    """List folders, which keys with slashes look like.
 
     These are the folders right below `prefix`, with how many files and bytes are in each, at any depth. For members,
     only their own files count. `/api/files?folder=` lists the files of one folder.

@@ -83,7 +83,7 @@ class FileBegun(FileDetail):
     """A new file, how to send its bytes, and a duplicate of it."""
 
     plan: UploadPlanOut | None = Field(description="Null if there are no bytes to send.")
-    duplicate: FileOut | None = Field(None, description="A stored file of the caller's with the same `sha256`.")
+    duplicate: FileOut | None = Field(None, description="A stored file with the same `sha256` and the same owner.")
 
     @classmethod
     def of(cls, planned: PlannedUpload) -> "FileBegun":
