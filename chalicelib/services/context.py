@@ -21,15 +21,16 @@ from chalicelib.settings import Settings
 
 if TYPE_CHECKING:
     from chalicelib.store.client import ObjectStore
+    from chalicelib.store.links import Links
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """One open transaction, and who asks for what is done in it.
+    """One open transaction, and who asks for what is done in it. ``now`` is UTC, to the millisecond.
 
-    ``now`` is UTC, to the millisecond. ``store`` may sign links, but is asked for nothing that S3 has to answer.
+    It has no object store, so that nobody asks S3 anything while a transaction is open. Signing links asks S3 nothing.
     """
 
     session: Session
@@ -44,9 +45,9 @@ class Transaction:
         return self.principal.scope
 
     @property
-    def store(self) -> "ObjectStore":
-        """The object store, connected at its first use."""
-        return self.connect_store()
+    def links(self) -> "Links":
+        """Signs links."""
+        return self.connect_store().links
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,11 @@ class Context:
     def store(self) -> "ObjectStore":
         """The object store, connected at its first use."""
         return self.connect_store()
+
+    @property
+    def links(self) -> "Links":
+        """Signs links."""
+        return self.store.links
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:

@@ -111,7 +111,7 @@ def complete_multipart(call: StepwiseCall[UploadPath, KeyQuery, MultipartComplet
     """
     parts = [Part(part.PartNumber, part.ETag, 0) for part in call.body.parts]
     file = uppy.complete(call.ctx, _key_of(call), parts)
-    location = call.ctx.store.links.location(*file.location)
+    location = call.ctx.links.location(*file.location)
     return {"location": location, "key": file.key, "bucket": file.bucket, "id": str(file.id)}
 
 

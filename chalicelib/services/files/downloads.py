@@ -47,5 +47,5 @@ def download_link(tx: Transaction, file_id: UUID, version_id: str | None, inline
     # A link without a version leads to whatever is current when it is used.
     signed = version or ("null" if version_id is not None and file.version_id else None)
     seconds = tx.settings.link_seconds
-    url = tx.store.links.download(bucket, key, signed, file.name, media_type, seconds, inline)
+    url = tx.links.download(bucket, key, signed, file.name, media_type, seconds, inline)
     return DownloadLink(url, tx.now + timedelta(seconds=seconds))

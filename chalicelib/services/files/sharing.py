@@ -81,7 +81,7 @@ def open_share(tx: Transaction, token: str, counts: bool) -> DownloadLink:
     if share is None or file is None or file.state != "stored":
         raise NotFound("This link leads nowhere, or not any more.")
     seconds = max(1, min(_LINK_SECONDS, int((share.expires_at - tx.now).total_seconds())))
-    url = tx.store.links.download(*file.location, file.version_id or None, file.name, file.media_type, seconds)
+    url = tx.links.download(*file.location, file.version_id or None, file.name, file.media_type, seconds)
     return DownloadLink(url, tx.now + timedelta(seconds=seconds))
 
 

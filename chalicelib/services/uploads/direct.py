@@ -190,11 +190,11 @@ def _plan(tx: Transaction, found: OpenUpload) -> UploadPlan:
         count = None if upload.size is None else part_count(upload.size, upload.part_size or 1)
         return replace(plan, upload_id=upload.multipart_id, part_size=upload.part_size, part_count=count)
     if upload.method == "put":
-        sign_put = tx.store.links.put
+        sign_put = tx.links.put
         signed = sign_put(*found.file.location, upload.size, upload.media_type, upload.sha256, seconds)
     else:
         min_bytes, max_bytes = _bounds(tx, found)
-        sign_post = tx.store.links.post
+        sign_post = tx.links.post
         signed = sign_post(*found.file.location, min_bytes, max_bytes, upload.media_type, upload.sha256, seconds)
     return replace(plan, request=signed, link_expires_at=tx.now + timedelta(seconds=seconds))
 

@@ -36,7 +36,7 @@ def sign_parts(
         InvalidInput: the file has no part of such a number.
     """
     sizes = [_part_bytes(number, upload, bytes_each) for number in numbers]
-    sign, seconds = ctx.store.links.part, ctx.settings.link_seconds
+    sign, seconds = ctx.links.part, ctx.settings.link_seconds
     return [
         SignedPart(number, size, sign(*location, str(upload.multipart_id), number, size, seconds).url)
         for number, size in zip(numbers, sizes, strict=True)

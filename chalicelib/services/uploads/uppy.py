@@ -161,7 +161,7 @@ def sign(ctx: Context, asked: RequestToSign) -> SignedForKey:
             return SignedForKey(SignedRequest("PUT", _sign_parts(ctx, file, row, [number])[number]), asked.key)
         case (("GET" | "POST" | "DELETE"), str(upload_id), None):
             _note_upload(ctx, UploadKey(asked.key, upload_id))
-            links, seconds = ctx.store.links, ctx.settings.link_seconds
+            links, seconds = ctx.links, ctx.settings.link_seconds
             signer = {"GET": links.list_parts, "POST": links.complete_multipart, "DELETE": links.abort_multipart}
             return SignedForKey(signer[asked.verb](ctx.settings.bucket, asked.key, upload_id, seconds), asked.key)
     raise InvalidInput(f"S3 has no operation of {asked.verb} with these parameters that is signed here.")
@@ -175,7 +175,7 @@ def _sign_put(ctx: Context, asked: RequestToSign) -> SignedForKey:
     """
     request = replace(asked.upload, method="put", client_key=asked.key)
     begun = begin(ctx, request)
-    links, location, seconds = ctx.store.links, begun.file.location, ctx.settings.link_seconds
+    links, location, seconds = ctx.links, begun.file.location, ctx.settings.link_seconds
     if request.size is None:
         with ctx.transaction() as tx:
             policies = policies_for(tx, tx.principal.itself, request.description.session_id)
@@ -194,14 +194,14 @@ def _sign_create(ctx: Context, asked: RequestToSign) -> SignedForKey:
         known = _known(tx, request)
         location = visible_file(tx, known).location if known else reserve(tx, [request])[0].location
     # Uppy sends the file's own type, which it doesn't tell here: signing another one would make S3 refuse it.
-    signed = ctx.store.links.create_multipart(*location, request.media_type, ctx.settings.link_seconds)
+    signed = ctx.links.create_multipart(*location, request.media_type, ctx.settings.link_seconds)
     return SignedForKey(signed, location.key)
 
 
 def _sign_delete(ctx: Context, key: str) -> SignedForKey:
     with ctx.transaction() as tx:
         file = _own_file(tx, key)
-    return SignedForKey(ctx.store.links.delete(*file.location, ctx.settings.link_seconds), key)
+    return SignedForKey(ctx.links.delete(*file.location, ctx.settings.link_seconds), key)
 
 
 def _known(tx: Transaction, request: UploadRequest) -> UUID | None:
