@@ -20,7 +20,6 @@ _VALUES = {
 }
 _COLUMNS = {"type": "media_type", "session": "session_id", "tag": "tags", "month": "created_at", "state": "state"}
 _FROM = {"tag": "matching CROSS JOIN LATERAL unnest(tags) AS tag"}
-FACETS = tuple(_VALUES)
 
 
 def count_files(session: Session, scope: Scope, filters: FileFilters, by: Sequence[str]) -> str:

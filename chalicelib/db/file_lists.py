@@ -78,7 +78,7 @@ def list_files(session: Session, scope: Scope, filters: FileFilters, sort: str, 
         allow_typos(session, scoped.terms)
     if sort == RELEVANCE:
         return _search(session, scoped, limit, cursor)
-    order = replace(_SORTS[sort].order, scope=f"files {scoped}")
+    order = _order(scoped, sort)
     after = order.place_in(cursor) if cursor else None
     reader = PageReader(session, limit)
     for statement, parameters in page_statements(scoped, sort, after):
@@ -86,6 +86,23 @@ def list_files(session: Session, scope: Scope, filters: FileFilters, sort: str, 
         if reader.is_full:
             break
     return reader.page(order.cursor_after)
+
+
+def _order(filters: FileFilters, sort: str) -> Order:
+    if sort == RELEVANCE:
+        return Order(f"search {filters}", "score", int, descending=True)
+    return replace(_SORTS[sort].order, scope=f"files {filters}")
+
+
+def check_cursor(scope: Scope, filters: FileFilters, sort: str, cursor: str | None) -> None:
+    """Refuse a cursor that isn't one of this list.
+
+    Raises:
+        InvalidCursor: it is none.
+    """
+    scoped = in_scope(filters, scope)
+    if cursor is not None and scoped is not None:
+        _order(scoped, sort).place_in(cursor)
 
 
 _ANY_STORED = "SELECT EXISTS (SELECT FROM files WHERE {conditions} AND state = 'stored')"
@@ -145,7 +162,7 @@ def _statement(names: tuple[str, ...], sort: str, has_value: bool | None, contin
 
 def _search(session: Session, filters: FileFilters, limit: int, cursor: str | None) -> Page:
     """A page of the best matches. Every match is scored and sorted before the page is cut."""
-    order = Order(f"search {filters}", "score", int, descending=True)
+    order = _order(filters, RELEVANCE)
     after = order.place_in(cursor) if cursor else None
     bound = bound_filters(filters)
     values = {name: value for name, value in bound.items() if value is not None}

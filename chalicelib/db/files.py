@@ -6,12 +6,13 @@ Postgres sends a file as one JSON text, because pydantic reads that faster than 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, TypedDict
 from uuid import UUID
 
 from pydantic import TypeAdapter
 from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.orm import Session
+from typing_extensions import Unpack
 
 from chalicelib.catalog.files import File, FileState
 from chalicelib.db import models
@@ -58,7 +59,7 @@ def find_files(session: Session, scope: Scope, file_ids: Sequence[UUID]) -> dict
 
 
 def read_file(session: Session, scope: Scope, file_id: UUID) -> File:
-    """A file that is known to be there: this transaction has just written it."""
+    """A file that is known to be there: this transaction has just found or written it."""
     return find_files(session, scope, [file_id])[file_id]
 
 
@@ -79,23 +80,47 @@ def find_duplicate(session: Session, owner: Owner, sha256: str, size: int | None
     return read_file(session, owner, file_id) if file_id else None
 
 
-def add_files(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add rows, with the columns of `chalicelib.db.models.File`."""
-    session.execute(
-        insert(models.File).values(
-            [{_ATTRIBUTES.get(name, name): value for name, value in row.items()} for row in rows]
-        )
-    )
+class NewFile(TypedDict):
+    """A row to add: what is said of a pending file. ``reserved``: bytes that it may still bring."""
+
+    id: UUID
+    bucket: str
+    key: str
+    name: str
+    media_type: str | None
+    reserved: int
+    owner_id: UUID
+    session_id: str | None
+    metadata: dict[str, Any]
+    tags: list[str]
 
 
-def change_file(session: Session, file_id: UUID, **values: Any) -> None:
+class FileColumns(TypedDict, total=False):
+    """Columns of a file to change."""
+
+    name: str
+    owner_id: UUID
+    session_id: str | None
+    metadata: dict[str, Any]
+    tags: list[str]
+    expires_at: datetime
+    updated_at: datetime
+
+
+def add_pending(session: Session, files: Sequence[NewFile], now: datetime) -> None:
+    """Add pending files."""
+    added = {"state": "pending", "created_at": now, "updated_at": now}
+    session.execute(insert(models.File).values([_columns(file) | added for file in files]))
+
+
+def change_file(session: Session, file_id: UUID, **columns: Unpack[FileColumns]) -> None:
     """Change columns of a file."""
-    changed = {_ATTRIBUTES.get(name, name): value for name, value in values.items()}
-    session.execute(update(models.File).where(models.File.id == file_id).values(**changed))
+    session.execute(update(models.File).where(models.File.id == file_id).values(**_columns(columns)))
 
 
-# The model's attribute has another name, because SQLAlchemy uses ``metadata`` itself.
-_ATTRIBUTES = {"metadata": "metadata_"}
+def _columns(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """By the model's attributes: ``metadata`` itself belongs to SQLAlchemy there."""
+    return {"metadata_" if name == "metadata" else name: value for name, value in columns.items()}
 
 
 def reserve(session: Session, file_id: UUID, size: int) -> None:

@@ -6,12 +6,13 @@ Commands, progress and results are kept as JSON documents of the types in `chali
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 from uuid import UUID
 
 from pydantic import TypeAdapter
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
+from typing_extensions import Unpack
 
 from chalicelib.catalog.commands import COMMANDS, PROGRESS, Command, JobKind, JobResult, JobState, Progress, kind_of
 from chalicelib.catalog.roles import Role
@@ -75,8 +76,10 @@ def list_jobs(session: Session, scope: Scope, limit: int, cursor: str | None) ->
 
 def find_job(session: Session, scope: Scope, job_id: UUID, *, lock: bool = False) -> Job | None:
     """One job; None if there is none. ``lock``: keep others from changing it until the transaction ends."""
-    job = session.get(Job, job_id, with_for_update=lock or None, populate_existing=lock)
-    return job if job is not None and (not isinstance(scope, Owner) or job.owner_id == scope.user_id) else None
+    found = select(Job).where(Job.id == job_id)
+    if isinstance(scope, Owner):
+        found = found.where(Job.owner_id == scope.user_id)
+    return session.scalar(found.with_for_update() if lock else found)
 
 
 def request_cancellation(session: Session, job: Job, now: datetime) -> None:
@@ -112,7 +115,7 @@ def read_command(job: ClaimedJob) -> Command:
     Raises:
         ValueError: the document is not of its kind.
     """
-    command: Command = _adapter(COMMANDS[job.kind]).validate_python(job.command)
+    command: Command = _adapter(COMMANDS[job.kind]).validate_python(_with_source(job.command))
     return command
 
 
@@ -122,8 +125,16 @@ def read_progress(job: ClaimedJob) -> Progress:
     Raises:
         ValueError: the document is not of its kind.
     """
-    progress: Progress = _adapter(PROGRESS[job.kind]).validate_python(job.progress)
+    progress: Progress = _adapter(PROGRESS[job.kind]).validate_python(_with_source(job.progress))
     return progress
+
+
+def _with_source(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with a whole source. The release before wrote null for a size or an ETag that no event had told."""
+    source = document.get("source")
+    if not isinstance(source, dict):
+        return document
+    return {**document, "source": {**source, "size": source.get("size") or 0, "etag": source.get("etag") or ""}}
 
 
 def save_progress(
@@ -141,21 +152,29 @@ def save_progress(
     return session.scalar(mine.returning(Job.cancel_requested))
 
 
-def end_job(
-    session: Session,
-    job_id: UUID,
-    state: JobState,
-    now: datetime,
-    *,
-    progress: Progress | None = None,
-    result: JobResult | None = None,
-    **values: Any,
-) -> None:
-    """Note how a running job ended, or when it goes on. Without ``progress``, the progress noted before stays."""
-    documents = {"progress": progress, "result": result}
-    values |= {name: written(value) for name, value in documents.items() if value is not None}
+class Ending(TypedDict, total=False):
+    """What is noted with the end of a job, or with its rest. What is left out stays."""
+
+    result: JobResult
+    problem: str | None
+    run_after: datetime
+    tries: int
+
+
+def end_job(session: Session, job_id: UUID, state: JobState, now: datetime, **ending: Unpack[Ending]) -> None:
+    """Note how a running job ended, or when it goes on."""
+    values: dict[str, Any] = dict(ending)
+    if "result" in ending:
+        values["result"] = written(ending["result"])
     mine = update(Job).where(Job.id == job_id, Job.state == "running")
     session.execute(mine.values(state=state, updated_at=now, **values))
+
+
+def merge_progress(session: Session, job_id: UUID, progress: Progress) -> None:
+    """Note how far a running job is. What the table says and this progress doesn't stays."""
+    mine = update(Job).where(Job.id == job_id, Job.state == "running")
+    merged = mine.values(progress=Job.progress.concat(written(progress)))
+    session.execute(merged.execution_options(synchronize_session=False))
 
 
 def find_moving(session: Session, file_ids: Collection[UUID]) -> set[UUID]:

@@ -1,6 +1,6 @@
 """What a move does to rows: it holds the new key with a placeholder, then exchanges the two."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -46,7 +46,12 @@ def hold_key(session: Session, file: File, key: str, name: str, now: datetime) -
 
 
 def exchange(
-    session: Session, command: Move, copied: File, ours: Collection[str | None], observed: ObjectChange, now: datetime
+    session: Session,
+    command: Move,
+    copied: File,
+    ours: Collection[str | None],
+    observed: ObjectChange,
+    clock: Callable[[], datetime],
 ) -> File | None:
     """Give a file its new key, if it is still the object that was ``copied``; returns the file as it was before, else None.
 
@@ -61,6 +66,7 @@ def exchange(
     """
     lock_keys(session, [copied.location, (copied.bucket, command.key)])
     file = find_file(session, EVERYONE, copied.id, lock=True)
+    now = clock()  # only now: changes that the locks had to wait for are earlier
     if file is None or file.state != "stored":
         raise NotFound("The file was deleted meanwhile.")
     if not file.is_same_object(copied):

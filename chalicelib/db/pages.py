@@ -61,7 +61,7 @@ SELECT count(*) AS found, count(*) FILTER (WHERE fits) AS kept, coalesce(max(byt
     (array_agg(place) FILTER (WHERE fits))[count(*) FILTER (WHERE fits)] AS place
 FROM (
     SELECT item, place, bytes,
-        number <= CAST(:room AS int) AND (bytes <= CAST(:bytes_left AS bigint) OR number <= CAST(:at_least AS int)) AS fits
+        number <= CAST(:rows_left AS int) AND (bytes <= CAST(:bytes_left AS bigint) OR number <= CAST(:at_least AS int)) AS fits
     FROM (
         SELECT item, place, row_number() OVER () AS number,
             sum(octet_length(item)) OVER (ROWS UNBOUNDED PRECEDING) AS bytes
@@ -86,8 +86,8 @@ class PageReader:
 
     def read(self, statement: TextClause, parameters: Mapping[str, Any]) -> None:
         """Add the rows of a statement. Then ``is_full`` says whether there are more, and ``count`` how many rows were added."""
-        room = self._limit - self.count
-        bounds = {"limit": room + 1, "room": room, "bytes_left": MAX_BYTES - self._bytes}
+        rows_left = self._limit - self.count
+        bounds = {"limit": rows_left + 1, "rows_left": rows_left, "bytes_left": MAX_BYTES - self._bytes}
         bounds["at_least"] = 0 if self.count else 1
         row = self._session.execute(statement, {**parameters, **bounds}).one()
         self.is_full = row.found > row.kept

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, or_, select, update
@@ -27,12 +26,10 @@ class OpenShare:
     expires_at: datetime
 
 
-def add_share(session: Session, **values: Any) -> Share:
-    """A new share."""
-    share = Share(uses=0, **values)
+def add_share(session: Session, share: Share) -> None:
+    """Add a share."""
     session.add(share)
     session.flush()
-    return share
 
 
 def list_shares(session: Session, scope: Scope, file_id: UUID, limit: int, cursor: str | None) -> Page:

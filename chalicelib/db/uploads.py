@@ -1,13 +1,14 @@
 """The uploads table: how the bytes of pending files are to come."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 from uuid import UUID
 
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
+from typing_extensions import Unpack
 
 from chalicelib.catalog.files import UploadMethod
 from chalicelib.catalog.objects import Part
@@ -43,9 +44,36 @@ class UploadRow:
     created_at: datetime
 
 
-def add_uploads(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add rows, with the columns of `chalicelib.db.models.Upload`."""
-    session.execute(insert(Upload).values(list(rows)))
+class NewUpload(TypedDict):
+    """A row to add: see `UploadRow`."""
+
+    file_id: UUID
+    owner_id: UUID
+    client_key: str | None
+    method: UploadMethod
+    size: int | None
+    media_type: str | None
+    sha256: str | None
+    part_size: int | None
+    expires_at: datetime
+    created_at: datetime
+
+
+class UploadColumns(TypedDict, total=False):
+    """Columns of an upload to change."""
+
+    multipart_id: str
+    size: int | None
+    parts: list[dict[str, Any]]
+    expires_at: datetime
+    problem: str
+    closed_at: datetime
+    judged_rank: str
+
+
+def add_uploads(session: Session, uploads: Sequence[NewUpload]) -> None:
+    """Add uploads of pending files."""
+    session.execute(insert(Upload).values([dict(upload) for upload in uploads]))
 
 
 def find_upload(session: Session, scope: Scope, file_id: UUID) -> UploadRow | None:
@@ -75,9 +103,9 @@ def find_same_pending(
     return session.scalar(waiting.order_by(File.id.desc()).limit(1))
 
 
-def change_upload(session: Session, file_id: UUID, **values: Any) -> None:
+def change_upload(session: Session, file_id: UUID, **columns: Unpack[UploadColumns]) -> None:
     """Change columns of a file's upload."""
-    session.execute(update(Upload).where(Upload.file_id == file_id).values(**values))
+    session.execute(update(Upload).where(Upload.file_id == file_id).values(**columns))
 
 
 def save_parts(session: Session, file_id: UUID, parts: Sequence[Part]) -> None:

@@ -52,16 +52,14 @@ def find_limits(session: Session, owner: Owner) -> dict[str, Any]:
     return session.scalar(select(User.limits).where(User.id == owner.user_id)) or {}
 
 
-def add_user(session: Session, **values: Any) -> User:
-    """A new user.
+def add_user(session: Session, user: User) -> None:
+    """Add a user.
 
     Raises:
         DBAPIError: the email address is taken.
     """
-    user = User(**values)
     session.add(user)
     session.flush()
-    return user
 
 
 def ensure_user(session: Session, user_id: UUID, name: str, role: Role, born: datetime) -> None:

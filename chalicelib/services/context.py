@@ -1,8 +1,10 @@
-"""What every service function takes first: a `Context`, or a `Transaction` that a context has opened.
+"""What service functions take first: a `Context`, or a `Transaction` that a context has opened.
 
 - One that takes a `Transaction` does all of its work in the transaction that its caller has opened, and commits nothing.
-- One that takes a `Context` also acts on the object store. It opens as many transactions as it needs, and none is open while S3
-  is at work.
+- One that takes a `Context` opens as many transactions as it needs. It may act on the object store, too, and then no
+  transaction is open.
+
+Whatever runs before anybody can be asked for takes less: looking after the schema, and identifying the caller.
 
 They are two types, so that neither can be handed to a function that expects the other.
 """

@@ -228,6 +228,13 @@ def test_a_waiting_request_is_answered_as_soon_as_the_file_is_stored(owner: Api)
     assert states == ["stored", "stored"]
 
 
+def test_a_wait_with_a_wrong_cursor_is_refused_at_once(owner: Api) -> None:
+    began = time.monotonic()
+    answer = owner("GET", f"/api/files?{urlencode({'key': 'no/such', 'wait': 20, 'cursor': 'wrong'})}")
+    assert_problem(answer, 400, "invalid-cursor", ("query", "cursor"))
+    assert time.monotonic() - began < 10
+
+
 def test_a_wait_in_vain_answers_the_present_state(owner: Api) -> None:
     file = begin(owner, size=5)
     assert owner("GET", f"/api/files/{file['id']}?wait=1").json["state"] == "pending"

@@ -39,6 +39,7 @@ def _json(body: str) -> dict[str, Any]:
         ("GET", "/api/files", {"multiValueQueryStringParameters": {"tag": ["x"]}}, 2),  # the first sets its time limit
         ("GET", "/api/files/{file_id}", {}, 1),
         ("GET", "/api/files/{file_id}/versions", {}, 3),
+        ("GET", "/api/sessions/{session_id}/files", {}, 2),
         # Limits, both rows, then the file and its upload as they are; quotas only where there are any.
         ("POST", "/api/files", _json('{"name": "a", "size": 5}'), 5),
         ("POST", "/api/files/{file_id}/upload", {}, 5),
@@ -50,12 +51,13 @@ def _json(body: str) -> dict[str, Any]:
 def test_a_hot_path_sends_no_more_statements_than_this(
     statements: list[str], method: str, resource: str, parts: dict[str, Any], count: int
 ) -> None:
-    made = send("POST", "/api/files", **_json('{"name": "a", "size": 5}'))
+    made = send("POST", "/api/files", **_json('{"name": "a", "size": 5, "session_id": "statements"}'))
     assert made["statusCode"] == 201
 
     file_id = made["headers"]["Location"].rpartition("/")[2]
     statements.clear()
-    parameters = {"pathParameters": {"file_id": file_id}} if "{" in resource else {}
+    named = {"file_id": file_id, "session_id": "statements"}
+    parameters = {"pathParameters": {name: value for name, value in named.items() if f"{{{name}}}" in resource}}
 
     answer = send(method, resource, **parts, **parameters)
     assert answer["statusCode"] in (200, 201), answer["body"]

@@ -118,6 +118,12 @@ def test_nothing_is_signed_for_a_key_of_somebody_else(owner: Api, files_api: Api
 # --- parts of an announced size
 
 
+def test_no_part_is_signed_of_a_file_that_comes_in_one_put(owner: Api) -> None:
+    put = sign(owner, method="PUT", key="whole", file={"name": "whole", "size": 5})
+    part = {"method": "PUT", "key": put["key"], "uploadId": "made up", "partNumber": 1}
+    assert_problem(owner("POST", "/api/uploads/sign", part), 404, "not-found")
+
+
 def test_a_part_of_an_announced_size_is_signed_with_its_length(owner: Api, clockwork: Clockwork) -> None:
     size = 11_000_000
     said = {"name": "large", "size": size, "type": "image/png"}

@@ -85,6 +85,12 @@ def test_the_whole_file_that_the_release_before_has_left_is_read() -> None:
     assert progress == MoveProgress(left=Left("b", "k", "v1", "e", "r"))
 
 
+def test_a_source_without_size_and_etag_is_read() -> None:
+    """The release before wrote null for what no event had told."""
+    document = {"source": SOURCE_DOCUMENT | {"size": None, "etag": None}, "file_id": str(ID)}
+    assert read_command(job("copy", document, {})) == Copy(Source("b", "k", "v1", "", 0), ID)
+
+
 def _with_offset(document: dict[str, Any]) -> dict[str, Any]:
     """Python reads both forms of UTC."""
     return {

@@ -77,7 +77,7 @@ def plans(connection: Connection, filters: FileFilters, sort: str, after: Any = 
     for statement, parameters in page_statements(filters, sort, after):
         explain = text(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.text}")
         plan = connection.execute(
-            explain, parameters | {"limit": 101, "room": 100, "bytes_left": 2_000_000, "at_least": 1}
+            explain, parameters | {"limit": 101, "rows_left": 100, "bytes_left": 2_000_000, "at_least": 1}
         ).scalar_one()
         plan = json.loads(plan) if isinstance(plan, str) else plan
         found.append(list(nodes(plan[0]["Plan"])))

@@ -77,7 +77,7 @@ def list_files(call: StepwiseCall[None, FileQuery, None]) -> Reply:
 
     def has_come() -> bool:
         with call.ctx.transaction() as tx:
-            return reading.is_any_stored(tx, listing.filters)
+            return reading.is_any_stored(tx, listing)
 
     if call.query.wait:
         waiting.until(bool, has_come, call.query.wait)

@@ -69,8 +69,7 @@ def create_user(tx: Transaction, new: NewUser) -> User:
         Conflict: the email address is taken, whatever its case.
     """
     tx.principal.require_operator("create users")
-    return users.add_user(
-        tx.session,
+    user = User(
         id=uuid7(tx.now),
         name=new.name,
         email=new.email,
@@ -79,6 +78,8 @@ def create_user(tx: Transaction, new: NewUser) -> User:
         created_at=tx.now,
         updated_at=tx.now,
     )
+    users.add_user(tx.session, user)
+    return user
 
 
 def change_user(tx: Transaction, user_id: UUID, changes: UserChanges) -> User:

@@ -46,8 +46,11 @@ def change_file(tx: Transaction, file_id: UUID, changes: FileChanges, revisions:
     if not changes:
         return file
     owner = _owner(tx, file)
-    owned = {"owner_id": owner.user_id} if session_id is not None else {}
-    files.change_file(tx.session, file_id, **changes, **owned, updated_at=tx.now)
+    columns = files.FileColumns(updated_at=tx.now)
+    columns.update(changes)  # type: ignore[typeddict-item]
+    if session_id is not None:
+        columns["owner_id"] = owner.user_id
+    files.change_file(tx.session, file_id, **columns)
     if session_id not in (None, file.session_id):
         policies = policies_for(tx, owner, session_id).of_session
         policies.check_file(file.size, file.media_type)

@@ -10,7 +10,7 @@ from chalicelib.db import facets, file_lists, files, history
 from chalicelib.db.deadlines import within
 from chalicelib.db.file_filters import FileFilters
 from chalicelib.db.pages import Page
-from chalicelib.db.scope import Owner, Scope
+from chalicelib.db.scope import Owner
 from chalicelib.errors import Conflict, NotFound, PreconditionFailed
 from chalicelib.services.accounts.sessions import get_session
 from chalicelib.services.context import Transaction
@@ -32,7 +32,8 @@ def list_files(tx: Transaction, listing: Listing) -> Page:
     Raises:
         InvalidCursor: the cursor is not one of this list. TooBroad: finding them takes too long.
     """
-    return _list(tx, tx.scope, listing)
+    with _in_time(tx, listing):
+        return file_lists.list_files(tx.session, tx.scope, listing.filters, listing.sort, listing.limit, listing.cursor)
 
 
 def list_session_files(tx: Transaction, session_id: str, listing: Listing) -> Page:
@@ -43,22 +44,21 @@ def list_session_files(tx: Transaction, session_id: str, listing: Listing) -> Pa
     """
     found = get_session(tx, session_id)
     filters = replace(listing.filters, session_id=found.session_id)
-    return _list(tx, Owner(found.owner_id), replace(listing, filters=filters))
-
-
-def _list(tx: Transaction, scope: Scope, listing: Listing) -> Page:
     with _in_time(tx, listing):
-        return file_lists.list_files(tx.session, scope, listing.filters, listing.sort, listing.limit, listing.cursor)
+        return file_lists.list_files(
+            tx.session, Owner(found.owner_id), filters, listing.sort, listing.limit, listing.cursor
+        )
 
 
-def is_any_stored(tx: Transaction, filters: FileFilters) -> bool:
-    """Whether one of the caller's files that match is stored.
+def is_any_stored(tx: Transaction, listing: Listing) -> bool:
+    """Whether one of the caller's files in a listing is stored, on whatever page.
 
     Raises:
-        TooBroad: finding one takes too long.
+        InvalidCursor: the cursor is not one of this list. TooBroad: finding one takes too long.
     """
-    with within(tx.session, tx.settings.query_seconds):
-        return file_lists.is_any_stored(tx.session, tx.scope, filters)
+    file_lists.check_cursor(tx.scope, listing.filters, listing.sort, listing.cursor)
+    with _in_time(tx, listing):
+        return file_lists.is_any_stored(tx.session, tx.scope, listing.filters)
 
 
 def count_files(tx: Transaction, filters: FileFilters, by: Sequence[str]) -> str:

@@ -37,16 +37,17 @@ def create_share(tx: Transaction, file_id: UUID, seconds: int, max_uses: int | N
     """
     file = get_stored_file(tx, file_id)
     token = secrets.token_urlsafe(_TOKEN_BYTES)
-    share = shares.add_share(
-        tx.session,
+    share = Share(
         id=uuid7(tx.now),
         file_id=file.id,
         created_by=tx.principal.user_id,
         token_hash=_hash(token),
         max_uses=max_uses,
+        uses=0,
         expires_at=tx.now + timedelta(seconds=seconds),
         created_at=tx.now,
     )
+    shares.add_share(tx.session, share)
     return NewShare(share, token)
 
 

@@ -107,6 +107,7 @@ class _Inspector:
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
+        self._store = ctx.store  # here, because several threads at once would each connect one
         self._deadline = ctx.now + _PATIENCE
         self._has_failed = False
 
@@ -117,7 +118,7 @@ class _Inspector:
 
         keep_place = self._ctx.settings.keep_place
         try:
-            found = inspect_object(self._ctx.store, claim.bucket, claim.key, claim.version_id, keep_place)
+            found = inspect_object(self._store, claim.bucket, claim.key, claim.version_id, keep_place)
         except NotFound:
             return Finding(claim)
         except LandfallError as error:

@@ -6,7 +6,7 @@ size and its ETag, and notes it as the job's own.
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from chalicelib.catalog.objects import Copied, Location, ObjectHead, Over, Source
 from chalicelib.errors import NotFound, PreconditionFailed
@@ -27,7 +27,7 @@ class CopyingWork(Protocol):
     def ctx(self) -> Context: ...
 
     @property
-    def progress(self) -> Any: ...
+    def progress(self) -> CopyingProgress: ...
 
     def save(self) -> None: ...
 

@@ -1,6 +1,7 @@
 """Which functions do which kind of job."""
 
 from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from chalicelib.catalog.commands import JobKind
@@ -8,7 +9,7 @@ from chalicelib.services.context import Context
 from chalicelib.services.jobs import copy, move, queue, restore, sweep, zip
 from chalicelib.services.jobs.queue import Steps
 
-KINDS: Mapping[JobKind, Steps] = {
+KINDS: Mapping[JobKind, Steps[Any, Any]] = {
     "copy": Steps(copy.copy_step, copy.undo_copy),
     "move": Steps(move.move_step, move.undo_move, move.is_tidying),
     "restore": Steps(restore.restore_step, restore.undo_restore),

@@ -109,7 +109,7 @@ def _take_new_key(work: MoveWork) -> Left:
         observed = observe_head(file.bucket, command.key, made, ctx.now, before)
         ours = {None, *(copied.version_id for copied in work.progress.copies)}
         with ctx.transaction() as tx:
-            moved = moves.exchange(tx.session, command, file, ours, observed, tx.now)
+            moved = moves.exchange(tx.session, command, file, ours, observed, ctx.clock)
             if moved is not None:
                 # Noted in the same transaction, so that whichever process goes on deletes this object and no other.
                 left = Left.by(moved)

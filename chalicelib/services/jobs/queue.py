@@ -11,10 +11,12 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
+from typing_extensions import Unpack
+
 from chalicelib import telemetry
 from chalicelib.catalog.commands import Command, Failure, JobKind, JobResult, JobState, Progress
 from chalicelib.db import jobs
-from chalicelib.db.jobs import ClaimedJob
+from chalicelib.db.jobs import ClaimedJob, Ending
 from chalicelib.db.models import Job
 from chalicelib.db.pages import Page
 from chalicelib.db.refusals import meaningful_refusals
@@ -23,7 +25,7 @@ from chalicelib.services.accounts.principals import Principal
 from chalicelib.services.context import Context, Transaction
 
 _LEASE = timedelta(minutes=3)
-_FIRST_RETRY = timedelta(seconds=30)
+_FIRST_RETRY_SECONDS = 30
 _MAX_TRIES = 5
 _MAX_FAILURES = 100
 
@@ -75,7 +77,7 @@ class Work(Generic[CommandT, ProgressT]):
 
 
 @dataclass(frozen=True, slots=True)
-class Steps:
+class Steps(Generic[CommandT, ProgressT]):
     """How a kind of job is done.
 
     Attributes:
@@ -84,9 +86,9 @@ class Steps:
         is_tidying: whether only tidying is left: from then on the job is neither cancelled nor given up.
     """
 
-    step: Callable[[Any], bool]
-    undo: Callable[[Any], None] = lambda _: None
-    is_tidying: Callable[[Any], bool] = lambda _: False
+    step: Callable[[Work[CommandT, ProgressT]], bool]
+    undo: Callable[[Work[CommandT, ProgressT]], None] = lambda _: None
+    is_tidying: Callable[[ProgressT], bool] = lambda _: False
 
 
 def create_job(tx: Transaction, command: Command) -> Job:
@@ -129,7 +131,7 @@ def find_due_jobs(tx: Transaction, limit: int) -> Sequence[UUID]:
     return jobs.find_due_jobs(tx.session, tx.now, limit)
 
 
-def run_job(ctx: Context, kinds: Mapping[JobKind, Steps], job_id: UUID, seconds: float) -> None:
+def run_job(ctx: Context, kinds: Mapping[JobKind, Steps[Any, Any]], job_id: UUID, seconds: float) -> None:
     """Do a job for about ``seconds``, unless another process is working on it. Its row says what became of it."""
     with ctx.transaction() as tx:
         job = jobs.claim_job(tx.session, job_id, tx.now, tx.now + _LEASE)
@@ -137,10 +139,11 @@ def run_job(ctx: Context, kinds: Mapping[JobKind, Steps], job_id: UUID, seconds:
         return
     try:
         command, progress = jobs.read_command(job), jobs.read_progress(job)
-    except ValueError as error:  # another release has written it in another form
+    except ValueError as error:  # another release has written it in another form, and may be deployed again
         telemetry.log("error", "job not understood", job_id=job.id, kind=job.kind, error=error)
+        state: JobState = "failed" if job.tries >= _MAX_TRIES else "queued"
         with ctx.transaction() as tx:
-            jobs.end_job(tx.session, job.id, "failed", tx.now, problem=_OUR_FAULT)
+            jobs.end_job(tx.session, job.id, state, tx.now, problem=_OUR_FAULT, run_after=tx.now + _delay(job))
         return
     principal = Principal(job.owner_id, job.role)
     work: Work[Any, Any] = Work(replace(ctx, principal=principal), job.id, command, progress)
@@ -150,13 +153,13 @@ def run_job(ctx: Context, kinds: Mapping[JobKind, Steps], job_id: UUID, seconds:
 _OUR_FAULT = "Something went wrong on our side; the job's id finds the reason in the log."
 
 
-def _do(work: Work[Any, Any], job: ClaimedJob, kind: Steps, seconds: float) -> None:
+def _do(work: Work[Any, Any], job: ClaimedJob, kind: Steps[Any, Any], seconds: float) -> None:
     deadline = work.ctx.now + timedelta(seconds=seconds)
     work.may_stop = not kind.is_tidying(work.progress)
     try:
         with meaningful_refusals():
             if _is_done_by(deadline, work, kind):
-                _end(work, "done", progress=work.progress, result=work.result, problem=None)
+                _end(work, "done", result=work.result, problem=None)
             else:
                 # The job has made progress, so `tries` starts anew: only failures in a row are counted.
                 _end(work, "queued", run_after=work.ctx.now, tries=0, problem=None)
@@ -166,8 +169,7 @@ def _do(work: Work[Any, Any], job: ClaimedJob, kind: Steps, seconds: float) -> N
         if work.may_stop and (job.tries >= _MAX_TRIES or isinstance(error, Refused)):
             _give_up(work, kind, "failed", str(error))
         else:
-            delay = _FIRST_RETRY * 2 ** (min(job.tries, _MAX_TRIES) - 1)
-            _end(work, "queued", problem=str(error), run_after=work.ctx.now + delay)
+            _end(work, "queued", problem=str(error), run_after=work.ctx.now + _delay(job))
     except LandfallError as error:
         _give_up(work, kind, "failed", str(error))
     except Exception as error:  # noqa: BLE001 - one job's fault must not keep the others waiting
@@ -175,7 +177,12 @@ def _do(work: Work[Any, Any], job: ClaimedJob, kind: Steps, seconds: float) -> N
         _give_up(work, kind, "failed", _OUR_FAULT)
 
 
-def _is_done_by(deadline: datetime, work: Work[Any, Any], kind: Steps) -> bool:
+def _delay(job: ClaimedJob) -> timedelta:
+    """How long a job rests after a failure: 30 s, 1 min, 2 min, …"""
+    return timedelta(seconds=_FIRST_RETRY_SECONDS * 2 ** (min(job.tries, _MAX_TRIES) - 1))
+
+
+def _is_done_by(deadline: datetime, work: Work[Any, Any], kind: Steps[Any, Any]) -> bool:
     """Do one step after the other, at least one, until nothing is left or the time is up."""
     work.save()
     while not kind.step(work):
@@ -185,24 +192,26 @@ def _is_done_by(deadline: datetime, work: Work[Any, Any], kind: Steps) -> bool:
     return True
 
 
-def _give_up(work: Work[Any, Any], kind: Steps, state: JobState, problem: str) -> None:
+def _give_up(work: Work[Any, Any], kind: Steps[Any, Any], state: JobState, problem: str) -> None:
     try:
-        kind.undo(work)
+        with meaningful_refusals():
+            kind.undo(work)
     except DatabaseUnavailable:
-        raise  # whoever takes the job over gives it up, too
+        raise  # the process that takes the job over does this again
     except Exception as error:  # noqa: BLE001 - the job has ended all the same, and must not keep the others waiting
         telemetry.log("error", "job not taken back", job_id=work.job_id, error=error)
     _end(work, state, problem=problem)
 
 
-def _end(work: Work[Any, Any], state: JobState, **values: Any) -> None:
-    """Note how a job ended, or when it goes on.
+def _end(work: Work[Any, Any], state: JobState, **ending: Unpack[Ending]) -> None:
+    """Note how a job ended, or for how long it rests.
 
-    After a failure the progress stays as it was last noted: only the database knows whether the failed transaction has
-    brought the job any further.
+    Its progress is merged into the one that the database has. A transaction may have noted more before its answer was
+    lost, and that stays.
     """
     with work.ctx.transaction() as tx:
-        jobs.end_job(tx.session, work.job_id, state, tx.now, **values)
+        jobs.merge_progress(tx.session, work.job_id, work.progress)
+        jobs.end_job(tx.session, work.job_id, state, tx.now, **ending)
 
 
 def _visible(tx: Transaction, job_id: UUID, lock: bool = False) -> Job:

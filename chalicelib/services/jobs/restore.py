@@ -1,5 +1,6 @@
 """Restoring an earlier version: S3 copies it over the current one, and the versions between stay."""
 
+from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
@@ -57,8 +58,9 @@ def restore_step(work: RestoreWork) -> bool:
         if not claim_files(tx, [file_id], work.progress.claimed):
             raise Conflict("The file is being restored, or permanently removed, at this moment.")
         # Noted in the same transaction: if this process dies, the next one takes the claim over.
-        work.progress.claimed = tx.now + CLAIM
-        work.save_with(tx, work.progress)
+        progress = replace(work.progress, claimed=tx.now + CLAIM)
+        work.save_with(tx, progress)
+    work.progress = progress
     try:
         made = _copy(work, file)
         observed = observe_head(*file.location, made, ctx.now, before)

@@ -22,7 +22,6 @@ from chalicelib.services.removal.deletion import delete_found
 from chalicelib.services.uploads.completion import record_if_there
 from chalicelib.services.uploads.reservations import Description, UploadRequest, abort_parts, reserve
 
-MAX_FILES = 1000
 MAX_BYTES = 2 * 1024 * MIB
 _PART_BYTES = 8 * MIB
 _CHUNK_BYTES = MIB
@@ -62,7 +61,10 @@ def zip_step(work: ZipWork) -> bool:
         # Set from the start, so that the file expires even if this process dies.
         expires_at = tx.now + _KEPT
         change_file(tx.session, reservation.file_id, expires_at=expires_at)
-    work.progress = ZipProgress(file_id=reservation.file_id)
+        # In this transaction: the process after this one throws the file away, and what is reserved for it.
+        progress = ZipProgress(file_id=reservation.file_id)
+        work.save_with(tx, progress)
+    work.progress = progress
     work.save()
     location = reservation.location
     upload_id = ctx.store.multipart.create(*location, reservation.request.media_type)

@@ -12,7 +12,7 @@ from chalicelib.catalog.objects import Current, Location, Part
 from chalicelib.catalog.observations import observe_head
 from chalicelib.catalog.parts import part_count
 from chalicelib.db import uploads
-from chalicelib.db.files import read_file
+from chalicelib.db.files import find_file
 from chalicelib.db.recording import record_changes
 from chalicelib.db.scope import EVERYONE
 from chalicelib.db.uploads import UploadRow
@@ -63,9 +63,9 @@ def complete(ctx: Context, file_id: UUID, parts: Sequence[Part] | None) -> File:
     with ctx.transaction() as tx:
         # Locked, so that its event isn't recorded between these two reads.
         file = present_file(visible_file(tx, file_id, lock=True))
-        upload = uploads.find_upload(tx.session, tx.scope, file.id)
         if file.state == "stored":
             return file
+        upload = uploads.find_upload(tx.session, tx.scope, file.id)
         if upload is None:
             raise Conflict(_NO_UPLOAD)
         found = OpenUpload(file, upload)
@@ -88,7 +88,6 @@ def record_if_there(ctx: Context, file_id: UUID, location: Location, after: Curr
         head = ctx.store.head(*location)
     except NotFound:
         return None
-
     observed = observe_head(*location, head, ctx.now, after)
     return ctx.in_transaction(partial(_record, file_id=file_id, observed=observed))
 
@@ -96,7 +95,10 @@ def record_if_there(ctx: Context, file_id: UUID, location: Location, after: Curr
 def _record(tx: Transaction, file_id: UUID, observed: ObjectChange) -> File:
     record_changes(tx.session, [observed], tx.now)
     uploads.close_uploads(tx.session, [file_id], tx.now)
-    return read_file(tx.session, EVERYONE, file_id)
+    recorded = find_file(tx.session, EVERYONE, file_id)
+    if recorded is None:
+        raise NotFound(f"There is no file {file_id} any more.")
+    return recorded
 
 
 def open_upload(tx: Transaction, file_id: UUID) -> OpenUpload:

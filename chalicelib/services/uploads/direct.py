@@ -196,7 +196,8 @@ def _plan(tx: Transaction, found: OpenUpload) -> UploadPlan:
         min_bytes, max_bytes = _bounds(tx, found)
         sign_post = tx.links.post
         signed = sign_post(*found.file.location, min_bytes, max_bytes, upload.media_type, upload.sha256, seconds)
-    return replace(plan, request=signed, link_expires_at=tx.now + timedelta(seconds=seconds))
+    until = min(tx.now + timedelta(seconds=seconds), upload.expires_at)
+    return replace(plan, request=signed, link_expires_at=until)
 
 
 def _bounds(tx: Transaction, found: OpenUpload) -> tuple[int, int]:

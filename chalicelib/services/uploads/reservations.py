@@ -94,7 +94,7 @@ def reserve(tx: Transaction, requests: Sequence[UploadRequest]) -> list[Reservat
     policies = policies_for(tx, tx.principal.itself, description.session_id)
     for request in requests:
         policies.check_file(request.size, request.media_type)
-    files.add_files(tx.session, file_rows)
+    files.add_pending(tx.session, file_rows, tx.now)
     uploads.add_uploads(tx.session, upload_rows)
     policies.check_quotas(tx)
     return reservations
@@ -106,7 +106,7 @@ def _new(tx: Transaction, request: UploadRequest) -> Reservation:
     return Reservation(file_id, Location(tx.settings.bucket, key), request)
 
 
-def _file_row(tx: Transaction, reservation: Reservation, description: Description) -> dict[str, Any]:
+def _file_row(tx: Transaction, reservation: Reservation, description: Description) -> files.NewFile:
     return {
         "id": reservation.file_id,
         "bucket": reservation.location.bucket,
@@ -114,17 +114,14 @@ def _file_row(tx: Transaction, reservation: Reservation, description: Descriptio
         "name": reservation.request.name,
         "media_type": reservation.request.media_type,
         "reserved": reservation.request.size or 0,
-        "state": "pending",
         "owner_id": tx.principal.user_id,
         "session_id": description.session_id,
         "metadata": description.metadata,
         "tags": description.tags,
-        "created_at": tx.now,
-        "updated_at": tx.now,
     }
 
 
-def _upload_row(tx: Transaction, reservation: Reservation) -> dict[str, Any]:
+def _upload_row(tx: Transaction, reservation: Reservation) -> uploads.NewUpload:
     request = reservation.request
     return {
         "file_id": reservation.file_id,

@@ -140,7 +140,7 @@ def abort(ctx: Context, upload: UploadKey) -> None:
             forget_pending(tx.session, [file.id])
 
 
-def sign(ctx: Context, asked: RequestToSign) -> SignedForKey:
+def sign(ctx: Context, to_sign: RequestToSign) -> SignedForKey:
     """Sign one request of a client that talks to S3 itself.
 
     The first request of an upload makes the file. Every later one must be for the key of one of the caller's files.
@@ -149,33 +149,35 @@ def sign(ctx: Context, asked: RequestToSign) -> SignedForKey:
         AgainstPolicy, OverQuota: see `reserve`. NotFound: the caller has no such file.
         InvalidInput: S3 has no such operation, or none that is signed here.
     """
-    match asked.verb, asked.upload_id, asked.part_number:
+    match to_sign.verb, to_sign.upload_id, to_sign.part_number:
         case "PUT", None, None:
-            return _sign_put(ctx, asked)
+            return _sign_put(ctx, to_sign)
         case "POST", None, None:
-            return _sign_create(ctx, asked)
+            return _sign_create(ctx, to_sign)
         case "DELETE", None, None:
-            return _sign_delete(ctx, asked.key)
+            return _sign_delete(ctx, to_sign.key)
         case "PUT", str(upload_id), int(number):
-            file, row = _note_upload(ctx, UploadKey(asked.key, upload_id))
-            return SignedForKey(SignedRequest("PUT", _sign_parts(ctx, file, row, [number])[number]), asked.key)
+            file, row = _note_upload(ctx, UploadKey(to_sign.key, upload_id))
+            if row.multipart_id != upload_id:
+                raise NotFound("There is no such upload.")
+            return SignedForKey(SignedRequest("PUT", _sign_parts(ctx, file, row, [number])[number]), to_sign.key)
         case (("GET" | "POST" | "DELETE"), str(upload_id), None):
-            _note_upload(ctx, UploadKey(asked.key, upload_id))
+            _note_upload(ctx, UploadKey(to_sign.key, upload_id))
             links, seconds = ctx.links, ctx.settings.link_seconds
             signer = {"GET": links.list_parts, "POST": links.complete_multipart, "DELETE": links.abort_multipart}
-            return SignedForKey(signer[asked.verb](ctx.settings.bucket, asked.key, upload_id, seconds), asked.key)
-    raise InvalidInput(f"S3 has no operation of {asked.verb} with these parameters that is signed here.")
+            return SignedForKey(signer[to_sign.verb](ctx.settings.bucket, to_sign.key, upload_id, seconds), to_sign.key)
+    raise InvalidInput(f"S3 has no operation of {to_sign.verb} with these parameters that is signed here.")
 
 
-def _sign_put(ctx: Context, asked: RequestToSign) -> SignedForKey:
+def _sign_put(ctx: Context, to_sign: RequestToSign) -> SignedForKey:
     """Sign one PUT, or a form if the size must be limited and isn't known: a PUT can't be signed for "at most".
 
     The PUT has no `If-None-Match`: after a lost answer Uppy sends the same request again, and would take 412 for a
     failure.
     """
-    request = replace(asked.upload, method="put", client_key=asked.key)
-    begun = begin(ctx, request)
-    links, location, seconds = ctx.links, begun.file.location, ctx.settings.link_seconds
+    request = replace(to_sign.upload, method="put", client_key=to_sign.key)
+    planned = begin(ctx, request)
+    links, location, seconds = ctx.links, planned.file.location, ctx.settings.link_seconds
     if request.size is None:
         with ctx.transaction() as tx:
             policies = policies_for(tx, tx.principal.itself, request.description.session_id)
@@ -186,10 +188,12 @@ def _sign_put(ctx: Context, asked: RequestToSign) -> SignedForKey:
     return SignedForKey(put, location.key)
 
 
-def _sign_create(ctx: Context, asked: RequestToSign) -> SignedForKey:
+def _sign_create(ctx: Context, to_sign: RequestToSign) -> SignedForKey:
     """Sign the beginning of a multipart upload. The client sends it itself, so we learn the id from its next request."""
-    part_bytes = asked.upload.part_bytes or uppys_part_size(asked.upload.size or 0)
-    request = replace(asked.upload, method="multipart", client_key=asked.key, part_bytes=part_bytes)
+    part_bytes = to_sign.upload.part_bytes or uppys_part_size(to_sign.upload.size or 0)
+    # S3 verifies no SHA-256 of a whole that is made of parts.
+    upload = replace(to_sign.upload, sha256=None, part_bytes=part_bytes)
+    request = replace(upload, method="multipart", client_key=to_sign.key)
     with ctx.transaction() as tx:
         known = _known(tx, request)
         location = visible_file(tx, known).location if known else reserve(tx, [request])[0].location

@@ -11,9 +11,10 @@ from sqlalchemy import text
 
 from chalicelib import runtime
 from chalicelib.db.models import User
+from chalicelib.errors import DatabaseUnavailable
 from chalicelib.ids import uuid7
 from chalicelib.services.accounts.principals import Principal
-from chalicelib.services.jobs.queue import cancel_job
+from chalicelib.services.jobs.queue import Work, cancel_job
 from chalicelib.services.jobs.zip import begin_zip
 from chalicelib.services.removal import trash
 from tests.support.backend import Backend
@@ -72,3 +73,27 @@ def test_a_zip_of_many_parts_is_whole_and_expires(backend: Backend) -> None:
 
     assert trash.delete_expired(backend.context(hours=24.1), 100) == 1
     assert backend.file(zipped).state == "deleted"
+
+
+def test_a_zip_that_goes_on_after_an_outage_reserves_its_bytes_once(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database is gone right after the zip's own file was added."""
+    files = [backend.store_file(bytes(1000))]
+    with backend.context().transaction() as tx:
+        job, _ = begin_zip(tx, files, "c.zip")
+    save, saves = Work.save, []
+
+    def fail_at_the_second(work: Any) -> None:
+        saves.append(work)
+        if len(saves) == 2:
+            raise DatabaseUnavailable("Gone.")
+        save(work)
+
+    monkeypatch.setattr(Work, "save", fail_at_the_second)
+
+    assert backend.run(job.id).state == "queued"
+    assert backend.run(job.id, minutes=5).state == "done"
+    with runtime.transaction() as session:
+        states = session.scalars(text("SELECT state FROM files WHERE name = 'c.zip'")).all()
+    assert states == ["stored"]
