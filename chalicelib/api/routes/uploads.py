@@ -55,9 +55,9 @@ def create_file(call: StepwiseCall[None, None, FileCreate]) -> Reply:
     body = call.body
     description = Description(body.session_id, body.metadata, body.tags)
     request = UploadRequest(body.name, body.media_type, body.size, body.sha256, body.method, description)
-    begun = direct.begin(call.ctx, request, body.dedupe)
-    location = {"Location": f"{call.base_url}{call.exchange.url_path}/{begun.file.id}"}
-    return Reply(FileBegun.of(begun), 201, location)
+    planned = direct.begin(call.ctx, request, body.dedupe)
+    location = {"Location": f"{call.base_url}{call.exchange.url_path}/{planned.file.id}"}
+    return Reply(FileBegun.of(planned), 201, location)
 
 
 @routes.route("/api/files/{file_id}/upload", methods=["POST"], **JSON)

@@ -49,10 +49,10 @@ def get_form(call: StepwiseCall[None, ParamsQuery, None]) -> dict[str, Any]:
     The file is `pending` under `fields.key`. Its size isn't known yet, so S3 takes as many bytes as the policies allow.
     """
     query = call.query
-    begun = uppy.begin(call.ctx, _upload(query.filename, query.type, query.metadata(), method="post"))
-    assert begun.plan is not None
-    assert begun.plan.request is not None
-    signed = begun.plan.request
+    planned = uppy.begin(call.ctx, _upload(query.filename, query.type, query.metadata(), method="post"))
+    assert planned.plan is not None
+    assert planned.plan.request is not None
+    signed = planned.plan.request
     return {"method": "POST", "url": signed.url, "fields": signed.fields, "expires": call.ctx.settings.link_seconds}
 
 
@@ -61,9 +61,9 @@ def get_form(call: StepwiseCall[None, ParamsQuery, None]) -> dict[str, Any]:
 def create_multipart(call: StepwiseCall[None, None, MultipartCreate]) -> dict[str, Any]:
     """Begin to send a file in parts (Uppy Companion)."""
     body = call.body
-    begun = uppy.begin(call.ctx, _upload(body.filename, body.type, body.metadata, method="multipart"))
-    assert begun.plan is not None
-    return {"key": begun.file.key, "uploadId": begun.plan.upload_id, "bucket": begun.file.bucket}
+    planned = uppy.begin(call.ctx, _upload(body.filename, body.type, body.metadata, method="multipart"))
+    assert planned.plan is not None
+    return {"key": planned.file.key, "uploadId": planned.plan.upload_id, "bucket": planned.file.bucket}
 
 
 @routes.route("/s3/multipart/{upload_id}", methods=["GET"], **JSON)
@@ -134,9 +134,9 @@ def sign_request(call: StepwiseCall[None, None, SignRequest]) -> dict[str, Any]:
     size, type, meta.
     """
     body = call.body
-    said = body.file or SaidFile()
-    name, media_type = said.name or uppy.name_in(body.key), said.type or body.contentType
-    upload = _upload(name, media_type, said.meta, size=said.size, sha256=said.sha256, part_bytes=said.partSize)
+    fields = body.file or SaidFile()
+    name, media_type = fields.name or uppy.name_in(body.key), fields.type or body.contentType
+    upload = _upload(name, media_type, fields.meta, size=fields.size, sha256=fields.sha256, part_bytes=fields.partSize)
     signed = uppy.sign(call.ctx, RequestToSign(body.method, body.key, upload, body.uploadId, body.partNumber))
     request = signed.request
     return {
