@@ -17,7 +17,8 @@ UploadMethod = Literal["put", "post", "multipart"]
 class UploadState:
     """The upload of a file that isn't stored. ``problem`` says why its bytes have not come, if something went wrong.
 
-    ``size`` (in bytes), ``media_type`` and ``sha256`` are what was announced.
+    ``size`` (in bytes), ``media_type`` and ``sha256`` are what was announced. ``multipart_id`` is S3's own id of a multipart
+    upload, and ``part_size`` has the bytes of each part but the last.
     """
 
     method: UploadMethod
@@ -26,6 +27,8 @@ class UploadState:
     sha256: str | None
     expires_at: datetime
     problem: str | None
+    multipart_id: str | None
+    part_size: int | None
 
 
 @dataclass(frozen=True, slots=True)

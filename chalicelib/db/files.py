@@ -28,7 +28,7 @@ SELECT row_to_json(f)::text FROM (
         left(md5(row(key, name, session_id, owner_id, metadata, tags, state, version_id)::text), 16) || '-' || xmin::text
             AS revision,
         (SELECT row_to_json(u) FROM (
-            SELECT method, size, media_type, sha256, expires_at, problem FROM uploads
+            SELECT method, size, media_type, sha256, expires_at, problem, multipart_id, part_size FROM uploads
             WHERE file_id = files.id AND files.state <> 'stored') AS u) AS upload
     FROM files
     WHERE {condition}) AS f

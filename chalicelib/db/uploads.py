@@ -1,7 +1,7 @@
 """The uploads table: how the bytes of pending files are to come."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, TypedDict
 from uuid import UUID
@@ -10,35 +10,24 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 from typing_extensions import Unpack
 
-from chalicelib.catalog.files import UploadMethod
+from chalicelib.catalog.files import UploadMethod, UploadState
 from chalicelib.catalog.objects import Part
 from chalicelib.db.models import File, Upload
 from chalicelib.db.scope import Owner, Scope
 
 
 @dataclass(frozen=True, slots=True)
-class UploadRow:
-    """One upload.
+class UploadRow(UploadState):
+    """One upload, with what only the upkeep and clients that ask again need to know.
 
     Attributes:
-        multipart_id: S3's own id of a multipart upload.
         client_key: the key that a client proposed, which is not the file's.
-        size, media_type, sha256: what was announced.
-        part_size: bytes of each part but the last.
         parts: what a complete upload was made of.
     """
 
     file_id: UUID
     client_key: str | None
-    method: UploadMethod
-    multipart_id: str | None
-    size: int | None
-    media_type: str | None
-    sha256: str | None
-    part_size: int | None
     parts: list[Part]
-    expires_at: datetime
-    problem: str | None
     closed_at: datetime | None
     judged_rank: str | None
     created_at: datetime
@@ -85,7 +74,9 @@ def find_upload(session: Session, scope: Scope, file_id: UUID) -> UploadRow | No
     if row is None:
         return None
     parts = [Part(part["number"], part["etag"], part["size"]) for part in row.parts or ()]
-    return UploadRow(parts=parts, **{name: getattr(row, name) for name in UploadRow.__slots__ if name != "parts"})
+    return UploadRow(
+        parts=parts, **{one.name: getattr(row, one.name) for one in fields(UploadRow) if one.name != "parts"}
+    )
 
 
 def find_same_pending(

@@ -7,7 +7,7 @@ from functools import partial
 from uuid import UUID
 
 from chalicelib.catalog.changes import ObjectChange
-from chalicelib.catalog.files import File
+from chalicelib.catalog.files import File, UploadState
 from chalicelib.catalog.objects import Current, Location, Part
 from chalicelib.catalog.observations import observe_head
 from chalicelib.catalog.parts import part_count
@@ -15,10 +15,9 @@ from chalicelib.db import uploads
 from chalicelib.db.files import find_file
 from chalicelib.db.recording import record_changes
 from chalicelib.db.scope import EVERYONE
-from chalicelib.db.uploads import UploadRow
 from chalicelib.errors import AgainstPolicy, Conflict, NotArrived, NotFound, OverQuota, PreconditionFailed, Refused
 from chalicelib.services.context import Context, Transaction
-from chalicelib.services.files.reading import get_file, present_file, visible_file
+from chalicelib.services.files.reading import get_file
 from chalicelib.services.uploads.reservations import settle_size
 
 _NO_UPLOAD = "The file does not wait for bytes: it is stored already."
@@ -31,7 +30,7 @@ class OpenUpload:
     """A pending file with its upload."""
 
     file: File
-    upload: UploadRow
+    upload: UploadState
 
     @property
     def multipart_id(self) -> str:
@@ -47,6 +46,16 @@ class OpenUpload:
         if not self.multipart_id:
             raise Conflict(f"The file's bytes come by {self.upload.method}, not in parts.")
 
+    def why_missing(self, now: datetime) -> str:
+        """Why S3 may hold no object of it, and what it would take."""
+        upload = self.upload
+        signed = [f"{upload.size} bytes"] if upload.size is not None else []
+        signed += [f"of type {upload.media_type}"] if upload.media_type else []
+        signed += ["of the announced SHA-256"] if upload.sha256 else []
+        expected = f" It takes exactly {' '.join(signed)}." if signed else ""
+        late = f" The upload has expired at {upload.expires_at.isoformat()}." if upload.expires_at < now else ""
+        return f"S3 holds no such object: the bytes were not sent, or S3 refused them.{expected}{late}"
+
 
 def complete(ctx: Context, file_id: UUID, parts: Sequence[Part] | None) -> File:
     """Complete an upload; returns the stored file, once its object is there.
@@ -61,11 +70,10 @@ def complete(ctx: Context, file_id: UUID, parts: Sequence[Part] | None) -> File:
         NotArrived: the object is not there, or the parts don't make what was announced; the message says why.
     """
     with ctx.transaction() as tx:
-        # Locked, so that its event isn't recorded between these two reads.
-        file = present_file(visible_file(tx, file_id, lock=True))
+        file = get_file(tx, file_id)
         if file.state == "stored":
             return file
-        upload = uploads.find_upload(tx.session, tx.scope, file.id)
+        upload = file.upload
         if upload is None:
             raise Conflict(_NO_UPLOAD)
         found = OpenUpload(file, upload)
@@ -73,7 +81,7 @@ def complete(ctx: Context, file_id: UUID, parts: Sequence[Part] | None) -> File:
         _assemble(ctx, found, parts)
     stored = record_if_there(ctx, file.id, file.location)
     if stored is None:
-        problem = _why_missing(upload, tx.now)
+        problem = found.why_missing(tx.now)
         _remember(ctx, file_id, problem)
         raise NotArrived(problem)
     return stored
@@ -108,10 +116,9 @@ def open_upload(tx: Transaction, file_id: UUID) -> OpenUpload:
         NotFound: there is no such file for this caller, or it was deleted. Conflict: it is stored already.
     """
     file = get_file(tx, file_id)
-    upload = uploads.find_upload(tx.session, tx.scope, file.id)
-    if file.state != "pending" or upload is None:
+    if file.state != "pending" or file.upload is None:
         raise Conflict(_NO_UPLOAD)
-    return OpenUpload(file, upload)
+    return OpenUpload(file, file.upload)
 
 
 def _assemble(ctx: Context, found: OpenUpload, named: Sequence[Part] | None) -> None:
@@ -127,13 +134,13 @@ def _assemble(ctx: Context, found: OpenUpload, named: Sequence[Part] | None) -> 
     except (NotFound, PreconditionFailed):
         return
     except (NotArrived, AgainstPolicy, OverQuota) as error:
-        _remember(ctx, upload.file_id, str(error))
+        _remember(ctx, found.file.id, str(error))
         raise
     except Refused as error:
         if error.code not in _BAD_PARTS:
             raise
         problem = f"S3 does not make an object of these parts: {error.code}."
-        _remember(ctx, upload.file_id, problem)
+        _remember(ctx, found.file.id, problem)
         raise NotArrived(problem) from error
 
 
@@ -144,10 +151,10 @@ def _admit(ctx: Context, found: OpenUpload, held: Sequence[Part], parts: Sequenc
     with ctx.transaction() as tx:
         if upload.size is None:
             settle_size(tx, found.file, sum(part.size for part in measured), upload.media_type)
-        uploads.save_parts(tx.session, upload.file_id, measured)
+        uploads.save_parts(tx.session, found.file.id, measured)
 
 
-def _incomplete(upload: UploadRow, held: Sequence[Part], parts: Sequence[Part]) -> str | None:
+def _incomplete(upload: UploadState, held: Sequence[Part], parts: Sequence[Part]) -> str | None:
     """Why these parts are not the announced object; None if they may be."""
     if not parts:
         return "S3 holds no part of it yet."
@@ -161,15 +168,6 @@ def _incomplete(upload: UploadRow, held: Sequence[Part], parts: Sequence[Part]) 
     missing = [str(number) for number in range(1, count + 1) if number not in {part.number for part in parts}]
     lacking = f" Missing: {', '.join(missing[:20])}{', …' if len(missing) > 20 else ''}." if missing else ""
     return f"{upload.size} bytes were announced; the parts have {total}.{lacking}"
-
-
-def _why_missing(upload: UploadRow, now: datetime) -> str:
-    signed = [f"{upload.size} bytes"] if upload.size is not None else []
-    signed += [f"of type {upload.media_type}"] if upload.media_type else []
-    signed += ["of the announced SHA-256"] if upload.sha256 else []
-    expected = f" It takes exactly {' '.join(signed)}." if signed else ""
-    late = f" The upload has expired at {upload.expires_at.isoformat()}." if upload.expires_at < now else ""
-    return f"S3 holds no such object: the bytes were not sent, or S3 refused them.{expected}{late}"
 
 
 def _remember(ctx: Context, file_id: UUID, problem: str) -> None:

@@ -7,11 +7,10 @@ how large the parts are. So they are measured: when further parts are signed, an
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from chalicelib.catalog.files import File
+from chalicelib.catalog.files import File, UploadState
 from chalicelib.catalog.objects import Location
 from chalicelib.catalog.parts import bytes_of_part, part_count
 from chalicelib.db.files import reserved_for
-from chalicelib.db.uploads import UploadRow
 from chalicelib.errors import InvalidInput, NotFound
 from chalicelib.services.accounts.policies import policies_for
 from chalicelib.services.context import Context
@@ -28,7 +27,7 @@ class SignedPart:
 
 
 def sign_parts(
-    ctx: Context, location: Location, upload: UploadRow, numbers: Sequence[int], bytes_each: int | None = None
+    ctx: Context, location: Location, upload: UploadState, numbers: Sequence[int], bytes_each: int | None = None
 ) -> list[SignedPart]:
     """Links to PUT these parts. If the file's size was announced, each part's length is signed, else ``bytes_each``.
 
@@ -43,7 +42,7 @@ def sign_parts(
     ]
 
 
-def _part_bytes(number: int, upload: UploadRow, bytes_each: int | None) -> int | None:
+def _part_bytes(number: int, upload: UploadState, bytes_each: int | None) -> int | None:
     if upload.size is None or upload.part_size is None:
         return bytes_each
     length = bytes_of_part(number, upload.size, upload.part_size)
@@ -54,7 +53,7 @@ def _part_bytes(number: int, upload: UploadRow, bytes_each: int | None) -> int |
 
 
 def reserve_parts(
-    ctx: Context, file: File, upload: UploadRow, numbers: Collection[int] = (), bytes_each: int = 0
+    ctx: Context, file: File, upload: UploadState, numbers: Collection[int] = (), bytes_each: int = 0
 ) -> None:
     """Reserve what S3 holds of an upload, and the parts ``numbers`` that are about to come.
 

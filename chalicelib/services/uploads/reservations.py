@@ -156,7 +156,8 @@ def settle_size(tx: Transaction, file: File, size: int, media_type: str | None) 
     Raises:
         AgainstPolicy, OverQuota: see `reserve`.
     """
-    policies = policies_for(tx, owner_of(file), file.session_id)
+    owner = owner_of(file)
+    policies = policies_for(tx, owner, file.session_id)
     policies.check_file(size, media_type)
     files.reserve(tx.session, file.id, size)
     policies.check_quotas(tx)

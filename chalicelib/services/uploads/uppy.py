@@ -11,12 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 from uuid import UUID
 
-from chalicelib.catalog.files import File
+from chalicelib.catalog.files import File, UploadState
 from chalicelib.catalog.objects import Part, SignedRequest
 from chalicelib.catalog.parts import MAX_PARTS, MAX_SINGLE_BYTES, uppys_part_size
 from chalicelib.db import uploads
 from chalicelib.db.files import find_file_at, forget_pending
-from chalicelib.db.uploads import UploadRow
 from chalicelib.errors import InvalidInput, NotFound
 from chalicelib.services.accounts.policies import policies_for
 from chalicelib.services.context import Context, Transaction
@@ -86,8 +85,9 @@ def list_parts(ctx: Context, upload: UploadKey) -> list[Part]:
         NotFound: the caller has no such upload.
     """
     with ctx.transaction() as tx:
-        file, row = _own(tx, upload)
-    if row.closed_at is not None or file.state != "pending":
+        file, _ = _own(tx, upload)
+        row = uploads.find_upload(tx.session, tx.scope, file.id)
+    if row is not None and (row.closed_at is not None or file.state != "pending"):
         return row.parts
     return ctx.store.multipart.list_parts(*file.location, upload.upload_id)
 
@@ -104,7 +104,7 @@ def sign_parts(ctx: Context, upload: UploadKey, numbers: Sequence[int]) -> dict[
     return _sign_parts(ctx, file, row, numbers)
 
 
-def _sign_parts(ctx: Context, file: File, row: UploadRow, numbers: Sequence[int]) -> dict[int, str]:
+def _sign_parts(ctx: Context, file: File, row: UploadState, numbers: Sequence[int]) -> dict[int, str]:
     if not all(1 <= number <= MAX_PARTS for number in numbers):
         raise InvalidInput(f"S3 numbers parts from 1 to {MAX_PARTS}.")
     if row.size is None and file.state == "pending":
@@ -221,22 +221,27 @@ def _own_file(tx: Transaction, key: str) -> File:
     return file
 
 
-def _own(tx: Transaction, upload: UploadKey) -> tuple[File, UploadRow]:
+def _own(tx: Transaction, upload: UploadKey) -> tuple[File, UploadState]:
     file = _own_file(tx, upload.key)
-    row = uploads.find_upload(tx.session, tx.scope, file.id)
+    row = _upload_of(tx, file)
     if row is None or row.multipart_id != upload.upload_id:
         raise NotFound("There is no such upload.")
     return file, row
 
 
-def _note_upload(ctx: Context, upload: UploadKey) -> tuple[File, UploadRow]:
+def _upload_of(tx: Transaction, file: File) -> UploadState | None:
+    """How the file's bytes come or have come; None if that isn't known any more."""
+    return file.upload or uploads.find_upload(tx.session, tx.scope, file.id)
+
+
+def _note_upload(ctx: Context, upload: UploadKey) -> tuple[File, UploadState]:
     """Note the id of the multipart upload that the client began. S3 itself refuses the id of an upload to another key.
 
     Once the file is stored, requests are signed only for the upload that made it: another one would overwrite the file.
     """
     with ctx.transaction() as tx:
         file = _own_file(tx, upload.key)
-        row = uploads.find_upload(tx.session, tx.scope, file.id)
+        row = _upload_of(tx, file)
         is_same = row is not None and row.multipart_id == upload.upload_id
         if row is None or (file.state != "pending" and not (file.state == "stored" and is_same)):
             raise NotFound("There is no such upload.")
