@@ -22,8 +22,10 @@ WEBHOOK_PORT_VARIABLE = "LANDFALL_WEBHOOK_PORT"
 # The file in the home of a running stack that says where the stack is to be found, as variables.
 _RECORD = "running.json"
 
-# What stands in for AWS: our own embedded emulator, or a container.
+# What stands in for AWS: our own embedded emulator, a container, or a store of its own.
 StandIn = Literal["embedded", "localstack", "minio"]
+# The variables that name a store which is up already, anywhere.
+_ENDPOINT_VARIABLES: dict[str, str] = {"minio": "MINIO_ENDPOINT"}
 
 # A developer's own AWS settings must never reach the stack, nor the stack's calls AWS.
 _FOREIGN_PREFIXES = ("AWS_", "MINISTACK_", "LANDFALL_STAGE", "LANDFALL_S3_PUBLIC_ENDPOINT", "PG")
@@ -40,7 +42,7 @@ class Configuration:
     bucket: str = "landfall-local"
     delivery_batch: int = 100
     stand_in: StandIn = "embedded"
-    minio_endpoint: str = ""
+    endpoint: str = ""  # of a store that is up already; the emulator's port does not matter then
     webhook_port: int = 8001
     access_key: str = "test"
     secret_key: str = "test"
@@ -78,7 +80,7 @@ class Configuration:
         try:
             known = json.loads(record.read_text())
         except (OSError, ValueError):
-            if not environ.get(EMULATOR_PORT_VARIABLE) and not environ.get("MINIO_ENDPOINT"):
+            if not any(environ.get(name) for name in (EMULATOR_PORT_VARIABLE, *_ENDPOINT_VARIABLES.values())):
                 raise StackProblem(
                     f"No stack is running in {record.parent}; `make run` starts one. {EMULATOR_PORT_VARIABLE} names another."
                 ) from None
@@ -94,8 +96,9 @@ class Configuration:
             WEBHOOK_PORT_VARIABLE: self.webhook_port,
             "LANDFALL_STACK": self.stand_in,
             "LANDFALL_BUCKET": self.bucket,
-            "MINIO_ENDPOINT": self.minio_endpoint,
         }
+        if self.endpoint:
+            known[_ENDPOINT_VARIABLES[self.stand_in]] = self.endpoint
         (self.home / _RECORD).write_text(json.dumps({name: str(value) for name, value in known.items()}))
 
     def forget_running(self) -> None:
@@ -115,7 +118,7 @@ class Configuration:
     @property
     def emulator_url(self) -> str:
         """AWS endpoint of the emulator."""
-        return self.minio_endpoint or f"http://{HOST}:{self.emulator_port}"
+        return self.endpoint or f"http://{HOST}:{self.emulator_port}"
 
     @property
     def api_url(self) -> str:
@@ -149,14 +152,11 @@ class Configuration:
 
 
 def _require_distinct(configuration: Configuration) -> None:
-    is_minio = configuration.stand_in == "minio"
-    ports = {
-        POSTGRES_PORT_VARIABLE: configuration.postgres_port,
-        API_PORT_VARIABLE: configuration.api_port,
-        WEBHOOK_PORT_VARIABLE if is_minio else EMULATOR_PORT_VARIABLE: (
-            configuration.webhook_port if is_minio else configuration.emulator_port
-        ),
-    }
+    ports = {POSTGRES_PORT_VARIABLE: configuration.postgres_port, API_PORT_VARIABLE: configuration.api_port}
+    if not configuration.endpoint:
+        ports[EMULATOR_PORT_VARIABLE] = configuration.emulator_port
+    if configuration.stand_in == "minio":
+        ports[WEBHOOK_PORT_VARIABLE] = configuration.webhook_port
     for one, other in combinations(ports, 2):
         if ports[one] == ports[other]:
             raise StackProblem(f"{one} and {other} are both {ports[one]}; each needs a port of its own.")
@@ -170,7 +170,7 @@ def _stand_in(environ: Mapping[str, str]) -> dict[str, Any]:
         return {"stand_in": cast(StandIn, name)}
     return {
         "stand_in": "minio",
-        "minio_endpoint": environ.get("MINIO_ENDPOINT", "").rstrip("/"),
+        "endpoint": environ.get(_ENDPOINT_VARIABLES[name], "").rstrip("/"),
         "access_key": environ.get("MINIO_ROOT_USER") or "test",
         "secret_key": environ.get("MINIO_ROOT_PASSWORD") or "testtest",
     }

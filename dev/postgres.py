@@ -31,12 +31,12 @@ _THROW_AWAY = {"fsync": "off", "full_page_writes": "off"}
 
 
 class Postgres:
-    """One server: its data in ``home/postgres``, its log in ``home/logs``."""
+    """One server: its data in ``home/postgres`` or another folder, its log in ``home/logs``."""
 
-    def __init__(self, home: Path, port: int, *, durable: bool = True) -> None:
+    def __init__(self, home: Path, port: int, *, data: Path | None = None, durable: bool = True) -> None:
         """``durable=False`` is for tests: a crash of the machine (not of the server) may lose everything."""
         self.home, self.port = home, port
-        self.data = home / "postgres"
+        self.data = data or home / "postgres"
         self._durable = durable
         self._user = _UNPRIVILEGED if os.geteuid() == 0 else None
         self._child = Child("postgres", home, signal.SIGINT)  # SIGINT: disconnect everyone, write, end.
@@ -151,7 +151,7 @@ class Postgres:
     @property
     def _password(self) -> Path:
         """The file with the superuser's password. In clusters of earlier releases, which have none, ``landfall`` is superuser."""
-        return self.home / "postgres-password"
+        return self.data.with_name("postgres-password")
 
     def _connect(self) -> pg8000.native.Connection:
         """Connect as the superuser."""

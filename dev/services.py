@@ -71,6 +71,54 @@ class EmbeddedServices:
         stop_all(self.children)
 
 
+class EndpointServices:
+    """A store that is up already, wherever its endpoint is, and Postgres: what answers at its port, or one of our own.
+
+    Our own has a folder for each kind of store, because a catalogue describes the objects of one store. The store calls a
+    webhook in place of a queue.
+    """
+
+    delivery_module = "dev.webhook"
+    # The store may be a container, which reaches this machine by the bridge's address; the secret keeps others out.
+    webhook_host = "0.0.0.0"
+
+    def __init__(self, configuration: Configuration, make_bucket: Callable[[Configuration], None]) -> None:
+        """``make_bucket`` makes the bucket and has its events sent to the webhook. It is called at every start."""
+        self._configuration, self._make_bucket = configuration, make_bucket
+        data = configuration.home / configuration.stand_in / "postgres"
+        self._postgres = Postgres(configuration.home, configuration.postgres_port, data=data)
+
+    @property
+    def children(self) -> list[Child]:
+        """Processes that must go on running, if they were started."""
+        return [self._postgres.child]
+
+    def require_ports(self) -> None:
+        """Raises:
+        StackProblem: somebody else listens where the webhook should, or Postgres can't have its port.
+        """
+        require_free(self._configuration.webhook_port, WEBHOOK_PORT_VARIABLE, "the webhook")
+        if not answers(self._configuration.postgres_port):
+            self._postgres.require_port()
+
+    def start(self, step: Step) -> dict[str, str]:
+        """Start Postgres unless one answers, and make the bucket; returns the environment for the application's processes.
+
+        Raises:
+            StackProblem: Postgres does not start, or the store refuses.
+        """
+        if not answers(self._configuration.postgres_port):
+            with step("PostgreSQL 18"):
+                self._postgres.start()
+        with step("Bucket and notification"):
+            self._make_bucket(self._configuration)
+        return self._configuration.child_environment("") | _webhook_environment(self._configuration, self.webhook_host)
+
+    def stop(self) -> None:
+        """Stop what `start` started."""
+        stop_all(self.children)
+
+
 class ContainerServices:
     """The containers of ``docker-compose.localstack.yml``, or services that answer at their ports already.
 
@@ -108,11 +156,7 @@ class ContainerServices:
         with step("Bucket and notification"):
             queue_url = self._make_bucket()
         # MinIO in a container calls the host by the address of Docker's bridge; the secret keeps others out.
-        return configuration.child_environment(queue_url) | {
-            "LANDFALL_WEBHOOK_SECRET": secret,
-            "LANDFALL_WEBHOOK_HOST": os.environ.get("LANDFALL_WEBHOOK_HOST", "0.0.0.0"),
-            WEBHOOK_PORT_VARIABLE: str(configuration.webhook_port),
-        }
+        return configuration.child_environment(queue_url) | _webhook_environment(configuration, "0.0.0.0")
 
     def stop(self) -> None:
         """Stop the containers that `start` started."""
@@ -120,8 +164,7 @@ class ContainerServices:
             self._compose("stop", secret=_secret(self._configuration.home))
 
     def _is_up(self) -> bool:
-        s3_is_up = bool(self._configuration.minio_endpoint) or answers(self._configuration.emulator_port)
-        return s3_is_up and answers(self._configuration.postgres_port)
+        return answers(self._configuration.emulator_port) and answers(self._configuration.postgres_port)
 
     def _make_bucket(self) -> str:
         """Make the bucket; returns the URL of its queue, or "" if there are no queues."""
@@ -151,9 +194,16 @@ class ContainerServices:
             raise StackProblem(f"`docker compose {arguments[0]}` failed: {reason}")
 
 
-def services_for(configuration: Configuration) -> EmbeddedServices | ContainerServices:
+Services = EmbeddedServices | EndpointServices | ContainerServices
+
+
+def services_for(configuration: Configuration) -> Services:
     """The services that ``STACK`` asks for."""
-    return EmbeddedServices(configuration) if configuration.stand_in == "embedded" else ContainerServices(configuration)
+    if configuration.stand_in == "embedded":
+        return EmbeddedServices(configuration)
+    if configuration.endpoint:
+        return EndpointServices(configuration, make_bucket)
+    return ContainerServices(configuration)
 
 
 def dead_letters_of(configuration: Configuration) -> DeadLetters:
@@ -171,6 +221,15 @@ def _has_compose() -> bool:
     return (
         subprocess.run(["docker", "compose", "version"], capture_output=True, stdin=subprocess.DEVNULL).returncode == 0
     )
+
+
+def _webhook_environment(configuration: Configuration, host: str) -> dict[str, str]:
+    """What `dev.webhook` must know; ``host`` is the address that it listens on unless the developer names another."""
+    return {
+        "LANDFALL_WEBHOOK_SECRET": _secret(configuration.home),
+        "LANDFALL_WEBHOOK_HOST": os.environ.get("LANDFALL_WEBHOOK_HOST") or host,
+        WEBHOOK_PORT_VARIABLE: str(configuration.webhook_port),
+    }
 
 
 def _secret(home: Path) -> str:

@@ -9,7 +9,7 @@ import yaml
 from dev.configuration import PROJECT, Configuration
 from dev.ports import answers
 from dev.problem import StackProblem
-from dev.services import ContainerServices, EmbeddedServices, services_for
+from dev.services import ContainerServices, EmbeddedServices, EndpointServices, services_for
 from dev.stack import ephemeral_emulator, ephemeral_postgres
 from tests.support.instances import Instance, NewInstance
 
@@ -24,6 +24,12 @@ def test_the_embedded_services_are_the_default() -> None:
         services = services_for(_configuration(LANDFALL_STACK=name))
         assert isinstance(services, ContainerServices)
         assert services.delivery_module == delivery
+
+
+def test_a_store_that_is_up_somewhere_needs_no_container() -> None:
+    services = services_for(_configuration(LANDFALL_STACK="minio", MINIO_ENDPOINT="http://nas:9000"))
+    assert isinstance(services, EndpointServices)
+    assert services.delivery_module == "dev.webhook"
 
 
 def test_an_unknown_stand_in_is_named() -> None:
