@@ -9,13 +9,11 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, repeat
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib import runtime
-from dev.catch_up import catch_up
+from dev.catch_up import start_catching_up
 from dev.configuration import REGION, Configuration
 from dev.event_source import ACCOUNT, Context, Handler, MalformedAnswer, failed_messages, sqs_event
 from dev.infra import QUEUE_NAME, client
@@ -158,26 +156,9 @@ def main() -> None:
     loop = DeliveryLoop(application.ingest, queue_url, configuration.emulator_url, batch=configuration.delivery_batch)
     schedules = ScheduleLoop(application)
     signal.signal(signal.SIGTERM, lambda *_: loop.stop())
-    threading.Thread(target=_catch_up, args=(configuration,), name="catch-up", daemon=True).start()
+    start_catching_up(configuration.bucket)
     schedules.start()
     loop.run()
-
-
-def _catch_up(configuration: Configuration) -> None:
-    """Catch up with the bucket, and try until it works.
-
-    It runs beside the loop: reading a large bucket takes a while, and events need not wait for it.
-    """
-    s3 = client("s3", configuration.emulator_url, s3={"addressing_style": "path"})
-    for pause in chain((1, 5, 30), repeat(300)):
-        try:
-            recorded = catch_up(runtime.transaction, s3, configuration.bucket, runtime.now())
-        except Exception as error:  # noqa: BLE001 - whatever it was, events must still be delivered
-            print(f"catch-up: failed, and is tried again in {pause} s: {describe(error)}", flush=True)
-            time.sleep(pause)
-        else:
-            print(f"catch-up: {recorded} changes that no event had told of", flush=True)
-            return
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
-"""Takes MinIO's webhook notifications and hands each to ``app.ingest``, as the queue would.
+"""Takes notifications that MinIO or Ceph post, and hands them to ``app.ingest`` in batches, as the queue would.
 
-``python -m dev.webhook`` runs it beside ``chalice local`` in place of `dev.delivery`. MinIO keeps events in its queue
-folder and sends one at a time, in order, every three seconds until it is answered 2xx. So an event that can't be
-recorded now (no database) is refused with 503, and comes again. An event that can never be recorded must be accepted,
-or everything behind it would wait forever. It is kept in a folder of dead events.
+``python -m dev.webhook`` runs it beside ``chalice local`` in place of `dev.delivery`.
 
-Source: MinIO RELEASE.2025-09-07T16-13-09Z, internal/event/target/webhook.go and internal/store.
+- MinIO keeps events in its queue folder and sends one at a time, in order, every three seconds until it is answered
+  2xx. It sends the secret in a header. Source: MinIO RELEASE.2025-09-07T16-13-09Z, internal/event/target/webhook.go.
+- Ceph keeps the events of a persistent topic in the cluster and sends up to 84 at once, in any order, until each is
+  answered 2xx. It sends no header of ours, so the secret is the path. Measured with 16.2.15 and 18.2.7.
+
+An event that can't be recorded now (no database) is refused with 503, and comes again. An event that can never be
+recorded must be accepted, or it would come forever, and with MinIO everything behind it would wait. It is kept in a
+folder of dead events: at once if nobody can read it, else after its tries.
 """
 
 import hashlib
@@ -14,12 +18,20 @@ import importlib
 import os
 import signal
 import threading
+import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from queue import Empty, Queue
 from typing import Any
 
+from chalicelib.catalog.notifications import parse_message
+from chalicelib.errors import MalformedNotification
+from dev.catch_up import start_catching_up
 from dev.configuration import REGION, Configuration
 from dev.event_source import ACCOUNT, Context, Handler, failed_messages, sqs_event
 from dev.problem import describe
@@ -27,11 +39,33 @@ from dev.schedule import ScheduleLoop
 
 DEAD_FOLDER = "dead-events"  # below the instance's own
 _LARGEST_BODY = 1_048_576  # SQS takes no more either
-_TARGET_ARN = f"arn:aws:sqs:{REGION}:{ACCOUNT}:minio-webhook"
+_TARGET_ARN = f"arn:aws:sqs:{REGION}:{ACCOUNT}:webhook"
+_AT_ONCE = 100
+# An event that the application refused is tried so often and so long, as by the queue, before it counts as dead.
+_TRIES = 5
+_PATIENCE_SECONDS = 60.0
+_REMEMBERED = 10_000
+# A request waits for the batches before its own.
+_LONGEST_WAIT = 60.0
+
+
+@dataclass
+class _Arrival:
+    """One notification that waits for its answer."""
+
+    body: bytes
+    message: dict[str, Any]
+    answer: "Future[int]" = field(default_factory=Future)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    # Ceph opens up to 84 connections at once, and the usual backlog of 5 would reset most of them.
+    request_queue_size = 256
 
 
 class WebhookReceiver:
-    """An HTTP server for one MinIO webhook target."""
+    """An HTTP server for the notifications of one store."""
 
     def __init__(
         self,
@@ -43,12 +77,16 @@ class WebhookReceiver:
         port: int = 0,
         log: Callable[[str], None] = lambda line: print(line, flush=True),
     ) -> None:
-        """``secret`` is MinIO's ``auth_token``; it must not be empty, for the server may be reachable by others."""
+        """``secret`` is MinIO's ``auth_token``, or the path that Ceph posts to. It must not be empty, for the server may be
+        reachable by others."""
         if not secret:
             raise ValueError("a webhook receiver without a secret would take events from anybody")
         self._handler, self._secret, self._dead_folder, self._log = handler, secret, dead_folder, log
-        self._server = ThreadingHTTPServer((host, port), self._request_handler())
-        self._server.daemon_threads = True
+        self._arrivals: Queue[_Arrival] = Queue()
+        # How often each event was refused, and when first.
+        self._refused: dict[str, tuple[int, float]] = {}
+        self._server = _Server((host, port), self._request_handler())
+        threading.Thread(target=self._work, name="webhook-batches", daemon=True).start()
 
     @property
     def port(self) -> int:
@@ -66,19 +104,50 @@ class WebhookReceiver:
         """Let the request at hand finish, then end."""
         threading.Thread(target=self._server.shutdown, daemon=True).start()
 
-    def take(self, authorization: str, body: bytes) -> int:
-        """The status to answer one notification with: 200 taken, 401 not MinIO's secret, 503 to be sent again."""
-        if not hmac.compare_digest(authorization.encode(), f"Bearer {self._secret}".encode()):
+    def take(self, path: str, authorization: str, body: bytes) -> int:
+        """The status to answer one notification with: 200 taken, 401 without the secret, 503 to be sent again."""
+        if not (_is(path, f"/{self._secret}") or _is(authorization, f"Bearer {self._secret}")):
             return 401
-        message = _message(body)
+        arrival = _Arrival(body, _message(body))
+        self._arrivals.put(arrival)
         try:
-            answer = self._handler(sqs_event([message], _TARGET_ARN, REGION), Context("ingest", 30))
-            failed = failed_messages(answer, {message["MessageId"]})
-        except Exception as error:  # noqa: BLE001 - a function may raise anything; the event must not be lost
-            self._log(f"webhook: to be sent again: {describe(error)}")
+            return arrival.answer.result(_LONGEST_WAIT)
+        except TimeoutError:
             return 503
-        if failed:
-            self._bury(message["MessageId"], body)
+
+    def _work(self) -> None:
+        """Hand over what has arrived, as many at a time as there are, for ever."""
+        while True:
+            batch = [self._arrivals.get()]
+            with suppress(Empty):
+                while len(batch) < _AT_ONCE:
+                    batch.append(self._arrivals.get_nowait())
+            self._hand_over(batch)
+
+    def _hand_over(self, batch: list[_Arrival]) -> None:
+        event = sqs_event([arrival.message for arrival in batch], _TARGET_ARN, REGION)
+        identifiers = {arrival.message["MessageId"] for arrival in batch}
+        try:
+            failed = failed_messages(self._handler(event, Context("ingest", 30)), identifiers)
+        except Exception as error:  # noqa: BLE001 - a function may raise anything; no event must be lost
+            self._log(f"webhook: {len(batch)} to be sent again: {describe(error)}")
+            for arrival in batch:
+                arrival.answer.set_result(503)
+            return
+        for arrival in batch:
+            arrival.answer.set_result(self._settle(arrival) if arrival.message["MessageId"] in failed else 200)
+
+    def _settle(self, arrival: _Arrival) -> int:
+        """What to answer to an event that the application did not record."""
+        digest = arrival.message["MD5OfBody"]
+        tries, first = self._refused.pop(digest, (0, time.monotonic()))
+        is_patient = tries + 1 < _TRIES or time.monotonic() < first + _PATIENCE_SECONDS
+        if is_patient and _is_readable(arrival.body):
+            self._refused[digest] = tries + 1, first
+            while len(self._refused) > _REMEMBERED:
+                del self._refused[next(iter(self._refused))]
+            return 503
+        self._bury(arrival.message["MessageId"], arrival.body)
         return 200
 
     def _bury(self, identifier: str, body: bytes) -> None:
@@ -100,7 +169,7 @@ class WebhookReceiver:
                 body = self.rfile.read(int(length))
                 if len(body) < int(length):
                     return self._answer(400)  # cut off; it comes again
-                self._answer(receiver.take(self.headers.get("Authorization", ""), body))
+                self._answer(receiver.take(self.path, self.headers.get("Authorization", ""), body))
 
             def _answer(self, status: int) -> None:
                 self.send_response(status)
@@ -111,6 +180,18 @@ class WebhookReceiver:
                 """Log nothing: ingestion logs what it did."""
 
         return RequestHandler
+
+
+def _is(text: str, secret: str) -> bool:
+    return hmac.compare_digest(text.encode(), secret.encode())
+
+
+def _is_readable(body: bytes) -> bool:
+    try:
+        parse_message(body)
+    except MalformedNotification:
+        return False
+    return True
 
 
 def _message(body: bytes) -> dict[str, Any]:
@@ -136,6 +217,7 @@ def main() -> None:
     )
     schedules = ScheduleLoop(application)
     signal.signal(signal.SIGTERM, lambda *_: receiver.stop())
+    start_catching_up(configuration.bucket)
     schedules.start()
     receiver.run()
 

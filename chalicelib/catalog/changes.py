@@ -69,6 +69,27 @@ class InspectionRequest:
     event_name: str
 
 
+@dataclass(frozen=True, slots=True)
+class CheckRequest:
+    """A notification that can't be believed as it is: S3 must be asked what the key holds.
+
+    Attributes:
+        told: what the notification says.
+        holds_without_versions: whether that is true in a bucket that has never kept versions.
+    """
+
+    told: ObjectChange
+    holds_without_versions: bool
+
+    @property
+    def bucket(self) -> str:
+        return self.told.bucket
+
+    @property
+    def key(self) -> str:
+        return self.told.key
+
+
 def rank(sequencer: str, event_time: datetime | None, kind: Kind, etag: str = "", size: int | None = None) -> str:
     """The change's place among the changes of its key, as text that compares byte by byte (``COLLATE "C"``).
 

@@ -1,8 +1,12 @@
 """Parsing notifications: from the body of a message to the changes that it tells of, in every envelope that emitters use.
 
-Emitters are S3, SNS and EventBridge on AWS, and MinIO, LocalStack, ministack and moto in their place. Parsing is
-lenient where emitters differ, and strict where a guess could record something wrongly: bucket, key and event name are
-required.
+Emitters are S3, SNS and EventBridge on AWS, and MinIO, Ceph's RADOS gateway, LocalStack, ministack and moto in their
+place. Parsing is lenient where emitters differ, and strict where a guess could record something wrongly: bucket, key
+and event name are required.
+
+What Ceph sends can't always be believed (16.2.15 and 18.2.7; captures in ``tests/fixtures/events``). A put that it
+refused sends an event, too, without a time. In a bucket with versions, copies, forms, bulk deletions and some others
+name no version, and a deletion on top of a delete marker makes none. `CheckRequest` stands for such events.
 """
 
 import json
@@ -10,18 +14,28 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from chalicelib.catalog.changes import InspectionRequest, Kind, ObjectChange, rank
+from chalicelib.catalog.changes import CheckRequest, InspectionRequest, Kind, ObjectChange, rank
 from chalicelib.catalog.keys import check_key, decode_key
 from chalicelib.errors import MalformedNotification
 
-Event = ObjectChange | InspectionRequest
+# What can be recorded.
+Told = ObjectChange | InspectionRequest
+Event = Told | CheckRequest
 
 # An SNS message inside an SNS message inside … is an attack on the stack, not a notification.
 _MAX_ENVELOPES = 4
 _HEX = frozenset("0123456789abcdefABCDEF")
 # MinIO files these under ObjectCreated, but they create nothing.
 _MINIO_TOUCHES = {"PutTagging", "DeleteTagging", "PutRetention", "PutLegalHold"}
-_TOUCHES = ("ObjectTagging", "ObjectAcl", "LifecycleTransition", "ObjectRestore")
+_CEPH_EXPIRATION = "ObjectLifecycle:Expiration:"
+_TOUCHES = (
+    "ObjectTagging",
+    "ObjectTransition",
+    "ObjectLifecycle:Transition",
+    "ObjectAcl",
+    "LifecycleTransition",
+    "ObjectRestore",
+)
 _EVENTBRIDGE_TOUCHES = {
     "Object ACL Updated",
     "Object Access Tier Changed",
@@ -89,14 +103,37 @@ def _record_events(record: Any, depth: int) -> list[Event]:
     event = _name(event, "event's name").removeprefix("s3:")
     if not isinstance(raw_key, str):
         raise MalformedNotification("A record's key is not text.")
-    key = check_key(decode_key(raw_key))
+    source = str(record.get("eventSource"))
+    is_ceph = "ceph" in source
+    key = check_key(raw_key if is_ceph else decode_key(raw_key))
     version_id = _version_id(entry.get("versionId"))
     kind = _record_kind(event)
     if kind is None:
         return [InspectionRequest(bucket, key, version_id, event)] if _is_touch(event) else []
-    if kind is Kind.PUT and entry.get("size") is None and "minio" in str(record.get("eventSource")):
+    if kind is Kind.PUT and entry.get("size") is None and "minio" in source:
         entry = entry | {"size": 0}  # MinIO leaves a size of zero out
-    return [_change(kind, bucket, key, version_id, event, record.get("eventTime"), entry, entry.get("eTag"))]
+    if is_ceph:
+        entry = entry | {"sequencer": _in_order(entry.get("sequencer"))}
+    change = _change(kind, bucket, key, version_id, event, record.get("eventTime"), entry, entry.get("eTag"))
+    return [_as_far_as_believed(change) if is_ceph else change]
+
+
+def _as_far_as_believed(change: ObjectChange) -> Event:
+    """A change that Ceph tells of, or the request to check it."""
+    has_happened = change.event_time is not None and not change.event_name.startswith("ObjectSynced")
+    # What a lifecycle rule did to a version is said in too many ways.
+    if change.version_id and has_happened and "Lifecycle" not in change.event_name:
+        return change
+    return CheckRequest(change, holds_without_versions=has_happened)
+
+
+def _in_order(sequencer: Any) -> Any:
+    """Ceph's sequencer as text that sorts: it is two 32-bit numbers, seconds and nanoseconds, each with its last byte first."""
+    text = _sequencer(sequencer)
+    if len(text) != 16:
+        return text
+    seconds, nanoseconds = bytes.fromhex(text[:8]), bytes.fromhex(text[8:])
+    return (seconds[::-1] + nanoseconds[::-1]).hex()
 
 
 def _record_kind(event: str) -> Kind | None:
@@ -107,6 +144,10 @@ def _record_kind(event: str) -> Kind | None:
         return {"DeleteMarkerCreated": Kind.MARKER, "DeleteAllVersions": Kind.PURGE, "NoOP": None}.get(
             detail, Kind.REMOVAL
         )
+    if event.startswith(_CEPH_EXPIRATION):
+        return None if detail.endswith("AbortMultipartUpload") else Kind.REMOVAL
+    if family == "ObjectSynced":  # Ceph: it came from another site
+        return Kind.PUT if detail == "Create" else Kind.REMOVAL
     return None
 
 

@@ -1,9 +1,9 @@
 """What S3 says about objects, as types. They are here because every package uses them, and importing them costs nothing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 
 class Location(NamedTuple):
@@ -59,6 +59,54 @@ class ListedVersion:
     modified: datetime
     size: int | None
     etag: str
+
+
+VersioningStatus = Literal["never", "enabled", "suspended"]
+
+
+@dataclass(frozen=True, slots=True)
+class Guarantees:
+    """What an object store honours of what S3 promises. A store that doesn't honour a condition ignores it.
+
+    Attributes:
+        conditional_put: ``If-None-Match: *`` of a PUT, also in a versioned bucket.
+        conditional_copy: ``If-None-Match`` and ``If-Match`` of a copy, about what is at its destination.
+        conditional_completion: the same when a multipart upload is completed.
+        conditional_delete: ``If-Match`` of a DELETE.
+        conditional_bulk_delete: the ETag of each object that a bulk deletion names.
+        copy_source: the condition of a copy that its source has a certain ETag.
+        part_source: the same when a part is copied.
+        checksums: ``x-amz-checksum-sha256`` is compared with the bytes, and kept.
+    """
+
+    conditional_put: bool = False
+    conditional_copy: bool = False
+    conditional_completion: bool = False
+    conditional_delete: bool = False
+    conditional_bulk_delete: bool = False
+    copy_source: bool = False
+    part_source: bool = False
+    checksums: bool = False
+
+    @property
+    def missing(self) -> list[str]:
+        """The names of what the store ignores."""
+        return [guarantee.name for guarantee in fields(self) if not getattr(self, guarantee.name)]
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What is known of a store's guarantees. ``problem`` says why it could not be tried; ``at`` is None for AWS."""
+
+    guarantees: Guarantees
+    at: datetime | None = None
+    problem: str | None = None
+
+
+# What AWS promises, and nobody need check.
+EVERYTHING = Guarantees(True, True, True, True, True, True, True, True)
+# What is assumed of a store that could not be tried.
+NOTHING = Guarantees()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,14 @@ from hashlib import md5
 from typing import Any
 from urllib.parse import urlencode
 
-from chalicelib.catalog.objects import Copied, Over, Part, Source
+from chalicelib.catalog.objects import Copied, Guarantees, Over, Part, Source
 from chalicelib.catalog.parts import MIB, part_size
 from chalicelib.errors import LandfallError, NotFound, PreconditionFailed
+from chalicelib.store.answers import version_argument, version_id_of
+from chalicelib.store.deleting import Deleter
 from chalicelib.store.failures import translating
 from chalicelib.store.multipart import Multipart
+from chalicelib.store.versions import Versions
 
 # S3 itself would copy 5 GiB in one request, but that takes longer than we wait for an answer.
 _PART_BYTES = 256 * MIB
@@ -23,9 +26,19 @@ _HEADERS = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLan
 class Copier:
     """Copies objects within S3. Raises `NotFound` if the source is gone, `PreconditionFailed` if it is another one by now."""
 
-    def __init__(self, client: Any, multipart: Multipart) -> None:
+    def __init__(
+        self,
+        client: Any,
+        multipart: Multipart,
+        versions: Versions,
+        deleter: Deleter,
+        guarantees: Callable[[], Guarantees],
+    ) -> None:
         self._client = client
         self._multipart = multipart
+        self._versions = versions
+        self._deleter = deleter
+        self._guarantees = guarantees
 
     def copy(
         self,
@@ -47,12 +60,27 @@ class Copier:
 
         ``over`` is what may be at the destination; None: anything. It is checked first, because some stores know no
         such condition, and then also left to the store. If something else is there, `PreconditionFailed` is raised.
+
+        If the store ignores a condition, it is checked once more after the copy. A copy of the wrong object, or over
+        the wrong one, is removed again. In a bucket without versions, an object that comes to the destination in the
+        milliseconds between is lost: no such store lets us prevent that.
         """
         if over is not None:
             self._check(bucket, key, over)
-        headers = self._headers(source) | ({"ContentType": media_type} if media_type else {})
+        head = self._head(source)
+        headers = {name: head[name] for name in _HEADERS if head.get(name)}
+        headers |= {"ContentType": media_type} if media_type else {}
         if source.size > _PART_BYTES:
-            return self._copy_in_parts(source, bucket, key, headers, on_part, foretell, over)
+            copied = self._copy_in_parts(source, bucket, key, head, headers, on_part, foretell, over)
+        else:
+            copied = self._copy_whole(source, bucket, key, headers, over)
+            if not (source.version_id or self._guarantees().copy_source):
+                self._require_unchanged(source, head, bucket, key, copied)
+        if over is not None and copied.version_id and not self._guarantees().conditional_copy:
+            self._require_above(bucket, key, copied, over)
+        return copied
+
+    def _copy_whole(self, source: Source, bucket: str, key: str, headers: dict[str, Any], over: Over | None) -> Copied:
         options = {"ChecksumAlgorithm": "SHA256", "MetadataDirective": "REPLACE", **headers}
         if over is not None and self._takes_conditions:
             options |= _condition(over)
@@ -74,17 +102,48 @@ class Copier:
         if found != over.etag:
             raise PreconditionFailed(f"There is another object at its destination in {bucket}.")
 
-    def _headers(self, source: Source) -> dict[str, Any]:
+    def _head(self, source: Source) -> dict[str, Any]:
         """The source's headers. A copy in parts doesn't bring them along, nor does a copy that replaces one of them."""
         with translating(f"read an object of {source.bucket}"):
-            head = self._client.head_object(Bucket=source.bucket, Key=source.key, **_version(source))
-        return {name: head[name] for name in _HEADERS if head.get(name)}
+            head: dict[str, Any] = self._client.head_object(
+                Bucket=source.bucket, Key=source.key, **version_argument(source.version_id)
+            )
+        return head
+
+    def _is_unchanged(self, source: Source, before: dict[str, Any]) -> bool:
+        """Whether a source without a version id is the object that was to be copied, and was so all the time."""
+        after = self._head(source)
+        same = (before["ETag"], before["LastModified"]) == (after["ETag"], after["LastModified"])
+        return same and after["ETag"].strip('"') == source.etag
+
+    def _require_unchanged(self, source: Source, before: dict[str, Any], bucket: str, key: str, copied: Copied) -> None:
+        """Remove a copy again that may be one of another object."""
+        if not self._is_unchanged(source, before):
+            self._remove(bucket, key, copied)
+            raise PreconditionFailed(f"The object of {source.bucket} is another one by now.")
+
+    def _require_above(self, bucket: str, key: str, copied: Copied, over: Over) -> None:
+        """Remove a copy again if the version below it isn't the one that it might be made over."""
+        history = self._versions.of_key(bucket, key)
+        own = next((number for number, entry in enumerate(history) if entry.version_id == copied.version_id), 0)
+        below = history[own - 1] if own > 0 else None
+        if ("" if below is None or below.is_marker else below.etag) != over.etag:
+            self._remove(bucket, key, copied)
+            raise PreconditionFailed(f"There is another object at its destination in {bucket}.")
+
+    def _remove(self, bucket: str, key: str, copied: Copied) -> None:
+        with suppress(NotFound, PreconditionFailed):
+            if copied.version_id:
+                self._deleter.delete(bucket, key, copied.version_id)
+            else:
+                self._deleter.delete_if(bucket, key, copied.etag)
 
     def _copy_in_parts(
         self,
         source: Source,
         bucket: str,
         key: str,
+        head: dict[str, Any],
         headers: dict[str, Any],
         on_part: Callable[[], None],
         foretell: Callable[[str], None],
@@ -101,6 +160,8 @@ class Copier:
                 ):
                     parts.append(part)
                     on_part()
+            if not (source.version_id or self._guarantees().part_source) and not self._is_unchanged(source, head):
+                raise PreconditionFailed(f"The object of {source.bucket} is another one by now.")
             foretell(_etag_of(parts))
             answer = self._multipart.complete(bucket, key, upload_id, parts, _condition(over) if over else {})
             return _copied(answer, answer)
@@ -112,7 +173,9 @@ class Copier:
     def _tags(self, source: Source) -> dict[str, str]:
         """The source's tags, which a copy in one request brings along by itself."""
         with translating(f"read an object of {source.bucket}"):
-            answer = self._client.get_object_tagging(Bucket=source.bucket, Key=source.key, **_version(source))
+            answer = self._client.get_object_tagging(
+                Bucket=source.bucket, Key=source.key, **version_argument(source.version_id)
+            )
         tags = urlencode({tag["Key"]: tag["Value"] for tag in answer["TagSet"]})
         return {"Tagging": tags} if tags else {}
 
@@ -131,14 +194,11 @@ class Copier:
         return Part(number, answer["CopyPartResult"]["ETag"], last - first + 1)
 
 
-def _version(source: Source) -> dict[str, str]:
-    """The version, as S3's operations on one object take it."""
-    return {"VersionId": source.version_id} if source.version_id else {}
-
-
 def _source(source: Source) -> dict[str, Any]:
     """The source, as S3's operations that copy take it."""
-    parameters: dict[str, Any] = {"CopySource": {"Bucket": source.bucket, "Key": source.key, **_version(source)}}
+    parameters: dict[str, Any] = {
+        "CopySource": {"Bucket": source.bucket, "Key": source.key, **version_argument(source.version_id)}
+    }
     return parameters if source.version_id else parameters | {"CopySourceIfMatch": f'"{source.etag}"'}
 
 
@@ -148,8 +208,7 @@ def _condition(over: Over) -> dict[str, str]:
 
 
 def _copied(answer: dict[str, Any], result: dict[str, Any]) -> Copied:
-    version_id = str(answer.get("VersionId") or "")
-    return Copied("" if version_id == "null" else version_id, str(result["ETag"]).strip('"'))
+    return Copied(version_id_of(answer), str(result["ETag"]).strip('"'))
 
 
 def _etag_of(parts: Sequence[Part]) -> str:

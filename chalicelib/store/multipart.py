@@ -1,11 +1,11 @@
 """Multipart uploads: S3's own protocol for large objects."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from chalicelib.catalog.objects import Part
-from chalicelib.errors import NotFound
+from chalicelib.catalog.objects import Guarantees, Part
+from chalicelib.errors import NotFound, PreconditionFailed
 from chalicelib.store.failures import translating
 
 _NOTHING_THERE: Mapping[str, str] = {"IfNoneMatch": "*"}
@@ -14,8 +14,9 @@ _NOTHING_THERE: Mapping[str, str] = {"IfNoneMatch": "*"}
 class Multipart:
     """S3's multipart operations. Each raises `NotFound` when there is no such upload (any more)."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, guarantees: Callable[[], Guarantees]) -> None:
         self._client = client
+        self._guarantees = guarantees
 
     def create(self, bucket: str, key: str, media_type: str | None) -> str:
         """Begin an upload; returns its id."""
@@ -45,18 +46,31 @@ class Multipart:
     ) -> dict[str, Any]:
         """Make an object of ``parts``; returns S3's answer.
 
-        ``condition`` says what the key may hold; by default it must not hold an object.
+        ``condition`` says what the key may hold; by default it must not hold an object. If the store ignores the
+        condition, it is checked right before.
 
         Raises:
             PreconditionFailed: the key holds something else.
             Refused: a part is not there, or a part before the last one is smaller than 5 MiB.
         """
+        if condition and not self._guarantees().conditional_completion:
+            self._check(bucket, key, condition.get("IfMatch", ""))
         numbered = [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
         with translating(f"finish an upload to {bucket}"):
             answer: dict[str, Any] = self._client.complete_multipart_upload(
                 Bucket=bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": numbered}, **condition
             )
         return answer
+
+    def _check(self, bucket: str, key: str, etag: str) -> None:
+        """Check that the key holds the object with this ETag, or without one that it holds none."""
+        try:
+            with translating(f"read an object of {bucket}"):
+                found = str(self._client.head_object(Bucket=bucket, Key=key)["ETag"])
+        except NotFound:
+            found = ""
+        if found.strip('"') != etag.strip('"'):
+            raise PreconditionFailed(f"There is another object in {bucket} by now.")
 
     def abort(self, bucket: str, key: str, upload_id: str) -> None:
         """Throw away all parts."""

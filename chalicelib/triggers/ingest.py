@@ -4,13 +4,16 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from chalicelib import runtime, telemetry
-from chalicelib.catalog.notifications import Event, parse_document, parse_message
+from chalicelib.catalog.changes import CheckRequest, ObjectChange
+from chalicelib.catalog.notifications import Event, Told, parse_document, parse_message
+from chalicelib.catalog.objects import Location
 from chalicelib.db.engine import LOCK_TIMEOUT_MS
 from chalicelib.db.locks import lock_free_keys, wait_at_most
 from chalicelib.db.recording import Recorded
 from chalicelib.db.refusals import is_contention
-from chalicelib.errors import DatabaseUnavailable, MalformedNotification
+from chalicelib.errors import DatabaseUnavailable, MalformedNotification, StoreUnavailable
 from chalicelib.services.ingest.recording import record_events
+from chalicelib.services.truth.checking import check
 from chalicelib.triggers.following import index_some, inspect_some
 
 # How many new objects one invocation inspects itself; the schedule takes the rest.
@@ -21,7 +24,8 @@ INDEXED_INLINE = 2000
 # A batch that waits for one key holds others back meanwhile, so it soon records what it can without that key.
 _PATIENCE_MS = 1500
 
-Message = tuple[str, list[Event]]
+_Parsed = tuple[str, list[Event]]
+Message = tuple[str, list[Told]]
 
 
 def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -32,20 +36,21 @@ def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
     Returns:
         ``{"batchItemFailures": [{"itemIdentifier": message id}]}`` with the messages that were not recorded: those that
-            are
-        poison, those that the database refuses, and those whose keys others held for too long. The log says why. They
-            come
-        again, and after their last try they go to the dead-letter queue. All other messages are committed.
+            are poison, those that the database refuses, those whose keys others held for too long, and those that only
+            S3 could confirm, and did not. The log says why. They come again, and after their last try they go to the
+            dead-letter queue. All other messages are committed.
 
     Raises:
         DatabaseUnavailable: the whole batch comes again. If a part of it was recorded, recording it again does no harm.
     """
     request_id = _request_id(context)
-    messages, poison = _parse_all(event.get("Records") or [], request_id)
+    parsed, poison = _parse_all(event.get("Records") or [], request_id)
+    messages, unchecked = _check(parsed, request_id)
     recorded, refused = _record(messages, request_id)
-    _report(recorded, request_id, len(messages), len(poison) + len(refused))
+    failed = [*poison, *unchecked, *refused]
+    _report(recorded, request_id, len(messages), len(failed))
     _follow_up(recorded)
-    return {"batchItemFailures": [{"itemIdentifier": identifier} for identifier in (*poison, *refused)]}
+    return {"batchItemFailures": [{"itemIdentifier": identifier} for identifier in failed]}
 
 
 def handle_direct(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -60,7 +65,7 @@ def handle_direct(event: dict[str, Any], context: Any) -> dict[str, Any]:
         DatabaseUnavailable: as `handle`.
     """
     request_id = _request_id(context)
-    events = list(_wanted(parse_document(event), request_id))
+    ((_, events),) = _told([("", list(_wanted(parse_document(event), request_id)))])
     with runtime.context().transaction() as tx:
         recorded = record_events(tx, events)
     _report(recorded, request_id, 1, 0)
@@ -68,8 +73,8 @@ def handle_direct(event: dict[str, Any], context: Any) -> dict[str, Any]:
     return {"recorded": len(recorded)}
 
 
-def _parse_all(records: Sequence[dict[str, Any]], request_id: str) -> tuple[list[Message], list[str]]:
-    messages: list[Message] = []
+def _parse_all(records: Sequence[dict[str, Any]], request_id: str) -> tuple[list[_Parsed], list[str]]:
+    messages: list[_Parsed] = []
     poison: list[str] = []
     for record in records:
         identifier = record["messageId"]
@@ -88,6 +93,33 @@ def _wanted(events: Iterable[Event], request_id: str) -> Iterable[Event]:
             yield event
         else:
             telemetry.log("warning", "event of an unknown bucket dropped", request_id=request_id, bucket=event.bucket)
+
+
+def _check(messages: Sequence[_Parsed], request_id: str) -> tuple[list[Message], list[str]]:
+    """The messages with S3's own word where they can't be believed. Those that S3 doesn't answer come again."""
+    try:
+        return _told(messages), []
+    except StoreUnavailable as error:
+        telemetry.log("warning", "messages come again, since S3 does not answer", request_id=request_id, error=error)
+    believed = [message for message in messages if not _doubts(message)]
+    return _told(believed), [message[0] for message in messages if _doubts(message)]
+
+
+def _told(messages: Sequence[_Parsed]) -> list[Message]:
+    requests = [request for message in messages for request in _doubts(message)]
+    found = check(runtime.context(), requests) if requests else {}
+    return [
+        (identifier, [told for event in events for told in _answer(event, found)]) for identifier, events in messages
+    ]
+
+
+def _answer(event: Event, found: dict[Location, list[ObjectChange]]) -> Sequence[Told]:
+    """What to record of an event. Of several that ask for one key, the first gets all that was found."""
+    return found.pop(Location(event.bucket, event.key), []) if isinstance(event, CheckRequest) else [event]
+
+
+def _doubts(message: _Parsed) -> list[CheckRequest]:
+    return [event for event in message[1] if isinstance(event, CheckRequest)]
 
 
 def _record(messages: Sequence[Message], request_id: str) -> tuple[list[Recorded], list[str]]:

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.orm import Session
 
+from chalicelib.catalog.objects import EVERYTHING
 from chalicelib.db.engine import create_catalog_engine
 from chalicelib.services.accounts.users import ensure_demo_user
 from chalicelib.store.client import ObjectStore
@@ -153,7 +154,7 @@ def stranger(files_api: Api) -> Api:
 @pytest.fixture
 def clockwork(engine: Engine, emulator: Emulator) -> Clockwork:
     """What runs by the clock, with a store of its own."""
-    return Clockwork(engine, ObjectStore.connect("us-east-1", emulator.url, None))
+    return Clockwork(engine, ObjectStore.connect("us-east-1", emulator.url, None, lambda: EVERYTHING))
 
 
 @pytest.fixture

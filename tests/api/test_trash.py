@@ -55,13 +55,13 @@ def test_a_file_that_is_being_removed_permanently_cannot_be_restored(
 ) -> None:
     file = upload(owner, b"hello")
     owner("DELETE", f"/api/files/{file['id']}")
-    delete_many, answers = clockwork.store.delete_many, []
+    delete_many, answers = clockwork.store.deleter.delete_many, []
 
     def meanwhile(*arguments: Any) -> Any:
         answers.append(owner("POST", f"/api/files/{file['id']}/restore", {}).status)
         return delete_many(*arguments)
 
-    monkeypatch.setattr(clockwork.store, "delete_many", meanwhile)
+    monkeypatch.setattr(clockwork.store.deleter, "delete_many", meanwhile)
     trash.purge(clockwork.context(), UUID(file["id"]))
 
     assert answers == [409]

@@ -76,7 +76,7 @@ def test_a_deletion_beside_a_move_deletes_the_file_and_nobody_elses(world: World
             put.append(_put(world, world.file.key))
 
         put: list[str] = []
-        _before_first(runtime.store(), "delete_if", meanwhile)
+        _before_first(runtime.store().deleter, "delete_if", meanwhile)
         world.delete()
         return put[0]
 
@@ -103,7 +103,7 @@ def test_a_deletion_of_many_beside_a_move_deletes_the_file_and_nobody_elses(worl
 
         put: list[str] = []
         job_id = world.begin_move() if begun else None
-        _before_first(runtime.store(), "delete_many", meanwhile)
+        _before_first(runtime.store().deleter, "delete_many", meanwhile)
         outcomes = bulk.delete_files(world.context(), [file.id for file in world.files])
         return [*put, *[outcome.error for outcome in outcomes]]
 
@@ -196,7 +196,7 @@ def test_a_deletion_in_a_missing_bucket_fails(world: World) -> None:
     def delete() -> str:
         store = runtime.store()
         try:
-            store.delete("no-such-bucket", "key")
+            store.deleter.delete("no-such-bucket", "key")
         except StoreUnavailable as error:
             return str(error)
         return "deleted"

@@ -11,11 +11,16 @@ from botocore.exceptions import ClientError
 from sqlalchemy import Engine, text
 
 from chalicelib import runtime
-from chalicelib.db.engine import create_catalog_engine, transaction
+from chalicelib.catalog.objects import EVERYTHING
+from chalicelib.db.engine import create_catalog_engine
+from chalicelib.errors import StoreUnavailable
+from chalicelib.services.context import Context
+from chalicelib.store.client import ObjectStore
 from dev.catch_up import catch_up
 from dev.infra import client
 from dev.stack import Stack
 from tests.support.aws import make_bucket, s3_client, send_events, set_versioning, take_messages
+from tests.support.contexts import context_on
 from tests.support.notifications import body, s3_record
 from tests.support.recording import deliver_messages
 
@@ -54,10 +59,10 @@ def test_the_catalogue_equals_the_bucket_whatever_events_are_lost(
     told = [message for message in messages if random.random() < 0.5]
     record(random.sample(told, len(told)))
 
-    caught = catch_up(partial(transaction, engine), s3, bucket, runtime.now())
+    caught = catch_up(_context(engine, s3), bucket)
     assert caught > 0
     assert _catalogue(engine, bucket) == _listed(s3, bucket)
-    assert catch_up(partial(transaction, engine), s3, bucket, runtime.now()) == 0
+    assert catch_up(_context(engine, s3), bucket) == 0
 
     if bucket == "catch-up-versioned":  # without version ids, an event can't be told from that of an earlier object
         there = {version_id for page in _versions(s3, bucket) for _, version_id in page}
@@ -72,8 +77,12 @@ def test_the_catalogue_equals_the_bucket_whatever_events_are_lost(
     for page in _versions(s3, bucket):
         for key, version_id in page:
             s3.delete_object(Bucket=bucket, Key=key, VersionId=version_id)
-    catch_up(partial(transaction, engine), s3, bucket, runtime.now())
+    catch_up(_context(engine, s3), bucket)
     assert _catalogue(engine, bucket) == {}
+
+
+def _context(engine: Engine, s3: Any) -> Context:
+    return context_on(engine, ObjectStore(s3, s3, lambda: EVERYTHING))
 
 
 def _act(s3: Any, bucket: str, random: Random, times: int) -> None:
@@ -140,8 +149,8 @@ def test_a_store_that_does_not_answer_removes_nothing(engine: Engine, status: in
     bucket = f"catch-up-{status}"
     _record(engine, [body(s3_record("ObjectCreated:Put", "k", bucket=bucket, version_id="v", size=1, etag="e"))])
 
-    with pytest.raises(ClientError):
-        catch_up(partial(transaction, engine), _Answers(status), bucket, runtime.now())
+    with pytest.raises(StoreUnavailable):
+        catch_up(_context(engine, _Answers(status)), bucket)
     assert _catalogue(engine, bucket) == {"k": "e"}
 
 
@@ -152,5 +161,5 @@ def test_a_listing_does_not_undo_a_later_event_of_an_unversioned_key(engine: Eng
     old = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 
     listed = {"Key": "k", "VersionId": "null", "IsLatest": True, "LastModified": old, "Size": 1, "ETag": '"old"'}
-    assert catch_up(partial(transaction, engine), _Answers(404, listed), "catch-up-old", runtime.now()) == 0
+    assert catch_up(_context(engine, _Answers(404, listed)), "catch-up-old") == 0
     assert _catalogue(engine, "catch-up-old") == {"k": "new"}

@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from chalicelib import runtime
 from chalicelib.catalog.files import File
+from chalicelib.catalog.objects import EVERYTHING
 from chalicelib.db.files import find_file
 from chalicelib.db.models import Job
 from chalicelib.db.scope import EVERYONE
@@ -135,7 +136,7 @@ class Backend:
 
 def store_away() -> ObjectStore:
     """An object store that does not answer."""
-    return ObjectStore.connect("us-east-1", "http://127.0.0.1:9", None)
+    return ObjectStore.connect("us-east-1", "http://127.0.0.1:9", None, lambda: EVERYTHING)
 
 
 @contextmanager
@@ -146,7 +147,7 @@ def emulated_store(home: Path) -> Iterator[tuple[Any, ObjectStore]]:
     try:
         s3 = s3_client(emulator.url)
         make_bucket(s3, BUCKET, versioned=True)
-        yield s3, ObjectStore.connect("us-east-1", emulator.url, None)
+        yield s3, ObjectStore.connect("us-east-1", emulator.url, None, lambda: EVERYTHING)
     finally:
         emulator.stop()
 

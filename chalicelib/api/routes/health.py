@@ -6,6 +6,7 @@ from chalicelib import runtime
 from chalicelib.api.http.endpoint import JSON, StepwiseCall, stepwise_endpoint
 from chalicelib.api.schemas.health import HealthOut, ReadyOut
 from chalicelib.errors import DatabaseUnavailable, FieldProblem, NotFound, NotReady, StoreUnavailable
+from chalicelib.services.upkeep.probing import CONSEQUENCES, probed_store
 
 routes = Blueprint(__name__)
 
@@ -27,12 +28,24 @@ def ready(call: StepwiseCall[None, None, None]) -> dict[str, object]:
 
     503 lists what is wrong: a database that doesn't answer or has an older schema than this code was written for, a
     bucket that isn't there or may not be read.
+
+    `store` says what an object store other than AWS's ignores, and what Landfall cannot promise there.
     """
     found = (("database", _database_problem()), ("bucket", _bucket_problem(call.ctx.settings.bucket)))
     problems = tuple(FieldProblem("check", name, message) for name, message in found if message)
     if problems:
         raise NotReady(problems)
-    return {"status": "ready", "checks": {"database": "ok", "bucket": "ok"}}
+    try:
+        probed = probed_store(call.ctx)
+    except StoreUnavailable as error:
+        raise NotReady((FieldProblem("check", "store", str(error)),)) from error
+    store = {
+        "ignores": probed.guarantees.missing,
+        "admits": [CONSEQUENCES[name] for name in probed.guarantees.missing],
+        "problem": probed.problem,
+        "probed_at": probed.at,
+    }
+    return {"status": "ready", "checks": {"database": "ok", "bucket": "ok"}, "store": store}
 
 
 def _database_problem() -> str | None:

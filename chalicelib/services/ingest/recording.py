@@ -3,14 +3,14 @@
 from collections.abc import Iterable
 
 from chalicelib.catalog.changes import InspectionRequest, ObjectChange
-from chalicelib.catalog.notifications import Event
+from chalicelib.catalog.notifications import Told
 from chalicelib.db.inspection_queue import request_inspection
 from chalicelib.db.locks import lock_keys
 from chalicelib.db.recording import Recorded, record_changes
 from chalicelib.services.context import Transaction
 
 
-def record_events(tx: Transaction, events: Iterable[Event]) -> list[Recorded]:
+def record_events(tx: Transaction, events: Iterable[Told]) -> list[Recorded]:
     """Record everything that notifications say; returns what became of each distinct change.
 
     Recording the same again, in any order and grouping, leaves the catalogue as it is.
@@ -25,7 +25,7 @@ def record_events(tx: Transaction, events: Iterable[Event]) -> list[Recorded]:
     if requests:
         # All locks are taken at once. If these came after those of the changes, two batches could wait for each other
         # in a circle.
-        told: list[Event] = [*changes, *requests]
+        told: list[Told] = [*changes, *requests]
         lock_keys(tx.session, {(event.bucket, event.key) for event in told})
     recorded = record_changes(tx.session, changes, tx.now)
     request_inspection(tx.session, requests, tx.now)

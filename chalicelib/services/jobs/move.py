@@ -146,7 +146,7 @@ def _delete_left(work: MoveWork, left: Left) -> ObjectChange | None:
     with suppress(NotFound, PreconditionFailed):
         # If the same bytes were put again, as another version, that version belongs to somebody else.
         if store.head(left.bucket, left.key).version_id == left.version_id:
-            deletion = store.delete_if(left.bucket, left.key, left.etag or "")
+            deletion = store.deleter.delete_if(left.bucket, left.key, left.etag or "")
             return observe_deletion(left.bucket, left.key, left.current, deletion)
     return None
 
@@ -164,10 +164,10 @@ def undo_move(work: MoveWork) -> None:
     for copied in [*work.progress.copies, *_unnoted_copies(work, held.location)]:
         with suppress(NotFound, PreconditionFailed, StoreUnavailable):
             if copied.version_id:
-                deletion = work.ctx.store.delete(*held.location, copied.version_id)
+                deletion = work.ctx.store.deleter.delete(*held.location, copied.version_id)
                 removed.append(observe_removal(*held.location, copied.version_id, "", deletion))
             else:
-                work.ctx.store.delete_if(*held.location, copied.etag)
+                work.ctx.store.deleter.delete_if(*held.location, copied.etag)
     with work.ctx.transaction() as tx:
         lock_keys(tx.session, [held.location])
         moves.drop_placeholder(tx.session, held.id)

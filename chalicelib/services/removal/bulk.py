@@ -233,7 +233,7 @@ def _delete_in_batches(
     for start in range(0, len(names), _MAX_AT_ONCE):
         batch = names[start : start + _MAX_AT_ONCE]
         try:
-            answers += ctx.store.delete_many(bucket, batch, etags[start : start + _MAX_AT_ONCE])
+            answers += ctx.store.deleter.delete_many(bucket, batch, etags[start : start + _MAX_AT_ONCE])
         except LandfallError as error:
             answers += [error] * len(batch)
     return answers

@@ -96,11 +96,11 @@ def _delete_object(ctx: Context, file: File, only_this: bool) -> Deletion | None
         PreconditionFailed: S3 holds another object by now, and ``only_this`` is set.
     """
     if file.state != "stored":
-        return ctx.store.delete(*file.location)
+        return ctx.store.deleter.delete(*file.location)
     try:
-        return ctx.store.delete_if(*file.location, file.etag or "")
+        return ctx.store.deleter.delete_if(*file.location, file.etag or "")
     except NotFound:  # deleted already: its event records that, or this answer does
-        return ctx.store.delete(*file.location)
+        return ctx.store.deleter.delete(*file.location)
     except PreconditionFailed:
         if only_this:
             raise

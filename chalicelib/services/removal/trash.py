@@ -101,7 +101,9 @@ def _remove(ctx: Context, versions: Sequence[ObjectVersion]) -> list[ObjectChang
     removed: list[ObjectChange] = []
     for bucket in {version.bucket for version in versions}:
         here = [version for version in versions if version.bucket == bucket]
-        answers = ctx.store.delete_many(bucket, [(version.key, version.version_id or "null") for version in here])
+        answers = ctx.store.deleter.delete_many(
+            bucket, [(version.key, version.version_id or "null") for version in here]
+        )
         removed += [
             observe_removal(version.bucket, version.key, version.version_id, version.put_rank, answer)
             for version, answer in zip(here, answers, strict=True)

@@ -110,7 +110,7 @@ def _certainly_gone(
             continue
         if isinstance(outcome, StoredObject):
             try:
-                ctx.store.delete(*one.location, outcome.version_id or None)
+                ctx.store.deleter.delete(*one.location, outcome.version_id or None)
             except (StoreUnavailable, NotFound):
                 continue
         gone.append(one)

@@ -29,7 +29,8 @@ def test_a_move_that_dies_anywhere_is_finished_by_the_schedule(
 
     if dies_at != "nowhere":
         with monkeypatch.context() as patch:
-            patch.setattr(backend.store.copier if dies_at == "copy" else backend.store, dies_at, die)
+            where = {"copy": backend.store.copier, "delete_if": backend.store.deleter}.get(dies_at, backend.store)
+            patch.setattr(where, dies_at, die)
             with pytest.raises(Died):
                 backend.run(job.id)
             assert backend.run(job.id).state == "running"  # somebody else holds it
@@ -47,13 +48,13 @@ def test_an_object_put_at_the_old_key_during_a_move_stays(backend: Backend, monk
     file_id, key = backend.store_file(), f"moved/{uuid4()}"
     old = backend.file(file_id).key
     job = backend.begin_move(file_id, key)
-    delete_if = backend.store.delete_if
+    delete_if = backend.store.deleter.delete_if
 
     def put_first(*arguments: Any) -> Any:
         backend.s3.put_object(Bucket=BUCKET, Key=old, Body=b"somebody else's")
         return delete_if(*arguments)
 
-    monkeypatch.setattr(backend.store, "delete_if", put_first)
+    monkeypatch.setattr(backend.store.deleter, "delete_if", put_first)
 
     assert backend.run(job.id).state == "done"
     assert backend.read(old) == b"somebody else's"

@@ -14,7 +14,7 @@ def test_a_file_that_the_bulk_request_does_not_delete_is_deleted_by_itself(
     backend: Backend, monkeypatch: pytest.MonkeyPatch, word: str
 ) -> None:
     file_id = backend.store_file()
-    monkeypatch.setattr(backend.store, "delete_many", lambda _bucket, names, _etags: [word] * len(names))
+    monkeypatch.setattr(backend.store.deleter, "delete_many", lambda _bucket, names, _etags: [word] * len(names))
 
     outcomes = bulk.delete_files(backend.context(), [file_id])
     assert [outcome.error for outcome in outcomes] == [None]

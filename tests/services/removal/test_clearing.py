@@ -29,14 +29,14 @@ def test_an_expired_file_that_cannot_be_deleted_does_not_delay_others(
     files = [backend.store_file(bytes(number)) for number in range(3)]
     with runtime.transaction() as session:
         session.execute(text("UPDATE files SET expires_at = now() - interval '1 second'"))
-    delete, refused = backend.store.delete_if, backend.file(files[0]).key
+    delete, refused = backend.store.deleter.delete_if, backend.file(files[0]).key
 
     def delete_but_one(bucket: str, key: str, *rest: Any) -> Any:
         if key == refused:
             raise StoreUnavailable("No.")
         return delete(bucket, key, *rest)
 
-    monkeypatch.setattr(backend.store, "delete_if", delete_but_one)
+    monkeypatch.setattr(backend.store.deleter, "delete_if", delete_but_one)
 
     assert trash.delete_expired(backend.context(), 100) == 2
     assert trash.delete_expired(backend.context(), 100) == 0

@@ -1,0 +1,69 @@
+"""Comparing what a bucket holds of a key with what the catalogue knows of it. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from chalicelib.catalog.changes import ObjectChange
+from chalicelib.catalog.objects import Current, ListedVersion, Location
+from chalicelib.catalog.observations import observe_listed
+
+
+@dataclass(frozen=True, slots=True)
+class KnownVersion:
+    """A version as the catalogue knows it. See `chalicelib.db.models.versions.ObjectVersion` for what each means."""
+
+    version_id: str
+    put_rank: str
+    removal_rank: str
+    alive: bool
+    etag: str | None
+    stored_at: datetime | None
+
+
+class Comparison(NamedTuple):
+    """How a key's history differs.
+
+    ``changes`` are what the catalogue doesn't know. ``unlisted`` are versions that it takes to be there and that were not
+    listed: a listing is a moment old, so each must be asked for before its removal is recorded.
+    """
+
+    changes: list[ObjectChange]
+    unlisted: list[KnownVersion]
+
+
+def compare(location: Location, history: Sequence[ListedVersion], known: Mapping[str, KnownVersion]) -> Comparison:
+    """Compare a listing of a key, the oldest version first, with the catalogue's versions by their ids.
+
+    Afterwards the catalogue's current version is the one that was listed last: a version that ranks below the one
+    before it is observed once more, above it. So it happens if two clients put a key at the same instant, and the
+    store's events are numbered in another order than it took the objects.
+    """
+    changes: list[ObjectChange] = []
+    earlier: Current | None = None  # the version before
+    for listed in history:
+        row = known.get(listed.version_id)
+        is_known = row is not None and bool(listed.version_id or _is_as_listed(row, listed))
+        if row is not None and is_known and (earlier is None or row.put_rank > earlier.rank or not row.put_rank):
+            earlier = Current(listed.version_id, row.put_rank)
+        else:
+            # Another object without a version id may have been in place of this one.
+            above = [] if row is None else [row.put_rank] if is_known else [row.put_rank, row.removal_rank]
+            change = observe_listed(location.bucket, listed, earlier, above)
+            earlier = Current(listed.version_id, change.rank)
+            changes.append(change)
+    shown = {listed.version_id for listed in history}
+    return Comparison(changes, [row for row in known.values() if row.alive and row.version_id not in shown])
+
+
+def by_version(rows: Iterable[KnownVersion]) -> dict[str, KnownVersion]:
+    """Versions by their ids, without the tombstone of a whole key."""
+    return {row.version_id: row for row in rows if row.version_id != "*"}
+
+
+def _is_as_listed(row: KnownVersion, listed: ListedVersion) -> bool:
+    """Whether a row without a version id is the object that is listed, or a later one: the listing is a moment old."""
+    return bool(row.alive and row.etag == listed.etag) or (
+        row.stored_at is not None and row.stored_at > listed.modified
+    )

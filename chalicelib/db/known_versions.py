@@ -1,0 +1,36 @@
+"""The versions that the catalogue knows, as an audit compares them with the bucket."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+
+from sqlalchemy import ColumnElement, select, tuple_
+from sqlalchemy.orm import Session
+
+from chalicelib.catalog.comparison import KnownVersion, by_version
+from chalicelib.catalog.objects import Location
+from chalicelib.db.models import ObjectVersion
+
+# Versions by their ids, at each location that has any.
+Known = dict[Location, dict[str, KnownVersion]]
+
+
+def known_at(session: Session, locations: Sequence[Location]) -> Known:
+    """The versions of these locations."""
+    return _known(session, tuple_(ObjectVersion.bucket, ObjectVersion.key).in_(locations))
+
+
+def known_between(session: Session, bucket: str, after: str, until: str | None) -> Known:
+    """The versions of a bucket's keys above ``after``, up to ``until`` (None: to the end)."""
+    wanted = [ObjectVersion.bucket == bucket, ObjectVersion.key > after]
+    return _known(session, *wanted, *([ObjectVersion.key <= until] if until is not None else []))
+
+
+def _known(session: Session, *wanted: ColumnElement[bool]) -> Known:
+    version = ObjectVersion
+    columns = (version.put_rank, version.removal_rank, version.alive, version.etag, version.stored_at)
+    rows = session.execute(select(version.bucket, version.key, version.version_id, *columns).where(*wanted))
+    found: dict[Location, list[KnownVersion]] = {}
+    for row in rows.mappings():
+        values = {field.name: row[field.name] for field in fields(KnownVersion)}
+        found.setdefault(Location(row["bucket"], row["key"]), []).append(KnownVersion(**values))
+    return {location: by_version(rows) for location, rows in found.items()}

@@ -1,0 +1,1 @@
+"""Whether the catalogue is what the bucket holds."""

@@ -1,0 +1,81 @@
+"""What a bucket holds: the versions of one key, and those of all keys."""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC
+from itertools import groupby, takewhile
+from typing import Any
+
+from chalicelib.catalog.objects import ListedVersion, VersioningStatus
+from chalicelib.store.failures import translating
+
+# The versions of one key, the oldest first.
+History = list[ListedVersion]
+
+_STATUS: dict[str | None, VersioningStatus] = {"Enabled": "enabled", "Suspended": "suspended"}
+
+
+class Versions:
+    """Lists versions. In a bucket without versioning, each object is the only version of its key, with an empty id."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def status(self, bucket: str) -> VersioningStatus:
+        """Whether the bucket keeps versions. Once it has, it is never again ``never``."""
+        with translating(f"ask for the versioning of {bucket}"):
+            status = self._client.get_bucket_versioning(Bucket=bucket).get("Status")
+        return _STATUS.get(status, "never")
+
+    def of_key(self, bucket: str, key: str) -> History:
+        """The versions and delete markers of one key; none if there is no such key."""
+        with translating(f"list the versions of an object of {bucket}"):
+            entries = self._entries(Bucket=bucket, Prefix=key)
+            # Longer keys with the same beginning come after it.
+            return _oldest_first(takewhile(lambda entry: entry.key == key, entries))
+
+    def of_bucket(self, bucket: str) -> Iterator[History]:
+        """Every key's history, in the order of keys."""
+        with translating(f"list the versions of {bucket}"):
+            for _, entries in groupby(self._entries(Bucket=bucket), key=lambda entry: entry.key):
+                yield _oldest_first(entries)
+
+    def is_there(self, bucket: str, key: str, version_id: str) -> bool:
+        """Whether S3 holds this version or delete marker. It must say itself that there is none."""
+        # Importing it here saves 3 ms where nothing is audited.
+        from botocore.exceptions import ClientError
+
+        with translating(f"read a version of an object of {bucket}"):
+            try:
+                self._client.head_object(Bucket=bucket, Key=key, VersionId=version_id or "null")
+            except ClientError as error:
+                status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+                if status not in (404, 405):  # 405: a delete marker
+                    raise
+                return bool(status == 405)
+        return True
+
+    def _entries(self, **what: str) -> Iterator[ListedVersion]:
+        """Versions and delete markers by key. A page lists the two apart, each in the order of keys."""
+        for page in self._client.get_paginator("list_object_versions").paginate(**what):
+            entries = [_listed(entry) for name in ("Versions", "DeleteMarkers") for entry in page.get(name, ())]
+            yield from sorted(entries, key=lambda entry: entry.key.encode())
+
+
+def _oldest_first(entries: Iterable[ListedVersion]) -> History:
+    """S3 lists the newest first, objects and delete markers apart. Times may be equal, so ``IsLatest`` decides."""
+    history = list(entries)
+    history.reverse()
+    return sorted(history, key=lambda entry: (entry.is_latest, entry.modified))
+
+
+def _listed(entry: dict[str, Any]) -> ListedVersion:
+    version_id = entry.get("VersionId") or "null"
+    return ListedVersion(
+        key=entry["Key"],
+        version_id="" if version_id == "null" else version_id,
+        is_marker="ETag" not in entry,
+        is_latest=entry["IsLatest"],
+        modified=entry["LastModified"].astimezone(UTC),
+        size=entry.get("Size"),
+        etag=entry.get("ETag", "").strip('"'),
+    )
