@@ -18,6 +18,15 @@ _EVENTS = ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]
 # Ceph 16 has no such event.
 _LIFECYCLE = ["s3:ObjectLifecycle:Expiration:*"]
 
+# Browsers send uploads straight to the store, as the template allows it on AWS.
+_CORS = {
+    "AllowedOrigins": ["*"],
+    "AllowedMethods": ["GET", "HEAD", "PUT", "POST", "DELETE"],
+    "AllowedHeaders": ["*"],
+    "ExposeHeaders": ["ETag", "Location", "x-amz-version-id"],
+    "MaxAgeSeconds": 3000,
+}
+
 
 def make_bucket(configuration: Configuration, receiver_url: str) -> None:
     """Have the bucket's events posted to ``receiver_url``. Doing it again changes nothing.
@@ -60,6 +69,7 @@ def _ensure_bucket(s3: Any, bucket: str) -> None:
     if bucket not in [known["Name"] for known in s3.list_buckets()["Buckets"]]:
         s3.create_bucket(Bucket=bucket)
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [_CORS]})
 
 
 def _subscribe(s3: Any, bucket: str, topic: str) -> None:

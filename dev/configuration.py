@@ -23,9 +23,9 @@ WEBHOOK_PORT_VARIABLE = "LANDFALL_WEBHOOK_PORT"
 _RECORD = "running.json"
 
 # What stands in for AWS: our own embedded emulator, a container, or a store of its own.
-StandIn = Literal["embedded", "localstack", "minio"]
+StandIn = Literal["embedded", "localstack", "minio", "ceph"]
 # The variables that name a store which is up already, anywhere.
-_ENDPOINT_VARIABLES: dict[str, str] = {"minio": "MINIO_ENDPOINT"}
+_ENDPOINT_VARIABLES: dict[str, str] = {"minio": "MINIO_ENDPOINT", "ceph": "CEPH_ENDPOINT"}
 
 # A developer's own AWS settings must never reach the stack, nor the stack's calls AWS.
 _FOREIGN_PREFIXES = ("AWS_", "MINISTACK_", "LANDFALL_STAGE", "LANDFALL_S3_PUBLIC_ENDPOINT", "PG")
@@ -155,7 +155,7 @@ def _require_distinct(configuration: Configuration) -> None:
     ports = {POSTGRES_PORT_VARIABLE: configuration.postgres_port, API_PORT_VARIABLE: configuration.api_port}
     if not configuration.endpoint:
         ports[EMULATOR_PORT_VARIABLE] = configuration.emulator_port
-    if configuration.stand_in == "minio":
+    if configuration.stand_in in _ENDPOINT_VARIABLES:
         ports[WEBHOOK_PORT_VARIABLE] = configuration.webhook_port
     for one, other in combinations(ports, 2):
         if ports[one] == ports[other]:
@@ -166,6 +166,8 @@ def _stand_in(environ: Mapping[str, str]) -> dict[str, Any]:
     name = environ.get("LANDFALL_STACK") or "embedded"
     if name not in get_args(StandIn):
         raise StackProblem(f"STACK must be one of {', '.join(get_args(StandIn))}, and is {name!r}.")
+    if name == "ceph":
+        return _ceph(environ)
     if name != "minio":
         return {"stand_in": cast(StandIn, name)}
     return {
@@ -174,6 +176,17 @@ def _stand_in(environ: Mapping[str, str]) -> dict[str, Any]:
         "access_key": environ.get("MINIO_ROOT_USER") or "test",
         "secret_key": environ.get("MINIO_ROOT_PASSWORD") or "testtest",
     }
+
+
+def _ceph(environ: Mapping[str, str]) -> dict[str, Any]:
+    """A cluster is never started here, and has no customary keys."""
+    names = {"endpoint": "CEPH_ENDPOINT", "access_key": "CEPH_ACCESS_KEY", "secret_key": "CEPH_SECRET_KEY"}
+    found = {field: environ.get(variable, "") for field, variable in names.items()}
+    if missing := [names[field] for field, value in found.items() if not value]:
+        raise StackProblem(
+            f"STACK=ceph uses a cluster that is up; set {', '.join(missing)}: the URL of its RADOS gateway, and a user's keys."
+        )
+    return {"stand_in": "ceph", **found, "endpoint": found["endpoint"].rstrip("/")}
 
 
 def _number(environ: Mapping[str, str], variable: str, default: int, largest: int) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from dev import ceph
 from dev.configuration import (
     EMULATOR_PORT_VARIABLE,
     HOST,
@@ -244,6 +245,8 @@ def services_for(configuration: Configuration) -> Services:
     """The services that ``STACK`` asks for."""
     if configuration.stand_in == "embedded":
         return EmbeddedServices(configuration)
+    if configuration.stand_in == "ceph":
+        return EndpointServices(configuration, lambda ours: ceph.make_bucket(ours, _receiver_url(ours)))
     if configuration.endpoint:
         return EndpointServices(configuration, make_bucket)
     if configuration.stand_in == "minio" and (program := find_minio()):
@@ -253,7 +256,7 @@ def services_for(configuration: Configuration) -> Services:
 
 def dead_letters_of(configuration: Configuration) -> DeadLetters:
     """The events that the local stack could not record."""
-    if configuration.stand_in == "minio":
+    if configuration.stand_in in ("minio", "ceph"):
         receiver = f"http://{HOST}:{configuration.webhook_port}/"
         return DeadFolder(configuration.home / DEAD_FOLDER, receiver, _secret(configuration.home))
     queue = f"{configuration.emulator_url}/{ACCOUNT}/{QUEUE_NAME}"
@@ -266,6 +269,12 @@ def _has_compose() -> bool:
     return (
         subprocess.run(["docker", "compose", "version"], capture_output=True, stdin=subprocess.DEVNULL).returncode == 0
     )
+
+
+def _receiver_url(configuration: Configuration) -> str:
+    """Where the store posts events to, with the secret as the path, for a store that sends no header of ours."""
+    ours = f"http://{ceph.address_towards(configuration.endpoint)}:{configuration.webhook_port}"
+    return f"{(os.environ.get('LANDFALL_WEBHOOK_URL') or ours).rstrip('/')}/{_secret(configuration.home)}"
 
 
 def _webhook_environment(configuration: Configuration, host: str) -> dict[str, str]:

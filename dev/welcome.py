@@ -25,7 +25,7 @@ def show(configuration: Configuration, *, with_api: bool, seconds: float) -> Non
 def _addresses(configuration: Configuration, with_api: bool) -> dict[str, str]:
     api = {"API": configuration.api_url, "Docs": f"{configuration.api_url}/docs"} if with_api else {}
     return api | {
-        "S3" if configuration.stand_in == "minio" else "S3, SQS": configuration.emulator_url,
+        "S3" if configuration.stand_in in ("minio", "ceph") else "S3, SQS": configuration.emulator_url,
         "Postgres": f"postgresql://landfall@{HOST}:{configuration.postgres_port}/landfall",
         "Bucket": configuration.bucket,
         "Logs": _short(configuration.logs),
@@ -33,7 +33,7 @@ def _addresses(configuration: Configuration, with_api: bool) -> dict[str, str]:
 
 
 def _commands(configuration: Configuration) -> list[str]:
-    keys = f"AWS_ACCESS_KEY_ID={configuration.access_key} AWS_SECRET_ACCESS_KEY={configuration.secret_key}"
+    keys = "AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY={}".format(*_keys(configuration))
     aws = f"{keys} AWS_REGION=us-east-1 aws"
     return [
         f"curl -X POST {configuration.api_url}/api/session -H 'Content-Type: application/json' "
@@ -42,6 +42,13 @@ def _commands(configuration: Configuration) -> list[str]:
         f"{aws} --endpoint-url {configuration.emulator_url} s3 cp README.md s3://{configuration.bucket}/  # the same",
         f"curl {configuration.api_url}/api/files",
     ]
+
+
+def _keys(configuration: Configuration) -> tuple[str, str]:
+    """What a shell is told as keys. Those of a cluster are somebody's secret, and no terminal is to show them."""
+    if configuration.stand_in == "ceph":
+        return "$CEPH_ACCESS_KEY", "$CEPH_SECRET_KEY"
+    return configuration.access_key, configuration.secret_key
 
 
 def _short(path: Path) -> str:
@@ -61,8 +68,7 @@ def _by_hand(configuration: Configuration) -> str:
         "LANDFALL_DATABASE_URL": configuration.database_url,
         "AWS_ENDPOINT_URL": configuration.emulator_url,
         "LANDFALL_BUCKET": configuration.bucket,
-        "AWS_ACCESS_KEY_ID": configuration.access_key,
-        "AWS_SECRET_ACCESS_KEY": configuration.secret_key,
+        **dict(zip(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), _keys(configuration), strict=True)),
     }
     default = Configuration(configuration.home)
     usual = {default.database_url, default.emulator_url, default.bucket, default.access_key}
