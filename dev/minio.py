@@ -5,6 +5,7 @@ import shutil
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -14,7 +15,7 @@ from dev.problem import StackProblem, first_line
 from dev.processes import Child
 
 # The part after MINIO_NOTIFY_WEBHOOK_ENABLE_ names the target.
-TARGET_ARN = "arn:minio:sqs::LANDFALL:webhook"
+_TARGET_ARN = "arn:minio:sqs::LANDFALL:webhook"
 # MinIO refuses the names of AWS's lifecycle, tagging and ACL events; tags come with ObjectCreated there.
 _EVENTS = ["s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:ObjectRestore:*"]
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -130,12 +131,19 @@ def make_bucket(configuration: Configuration) -> None:
         if bucket not in [known["Name"] for known in s3.list_buckets()["Buckets"]]:
             s3.create_bucket(Bucket=bucket)
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-        target = {"Id": "landfall", "QueueArn": TARGET_ARN, "Events": _EVENTS}
-        s3.put_bucket_notification_configuration(
-            Bucket=bucket, NotificationConfiguration={"QueueConfigurations": [target]}
-        )
+        send_events(s3, bucket)
     except (BotoCoreError, ClientError) as error:
         raise StackProblem(
             f"MinIO at {configuration.emulator_url} does not do as it should ({first_line(error)}). It needs a webhook "
             "target named LANDFALL, as docker-compose.localstack.yml sets it."
         ) from None
+
+
+def send_events(s3: Any, bucket: str) -> None:
+    """Have MinIO tell the webhook of everything in the bucket that the catalogue records.
+
+    Raises:
+        BotoCoreError, ClientError: it does not.
+    """
+    target = {"Id": "landfall", "QueueArn": _TARGET_ARN, "Events": _EVENTS}
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={"QueueConfigurations": [target]})

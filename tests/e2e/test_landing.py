@@ -11,6 +11,7 @@ import pytest
 import urllib3
 from sqlalchemy import text
 
+from tests.support.listings import listed_by_catalogue, listed_by_s3
 from tests.support.samples import PNG
 from tests.support.stacks import Stack
 from tests.support.waiting import eventually
@@ -95,31 +96,6 @@ def post(stack: Stack, key: str, data: bytes) -> None:
     assert answer.status in (200, 204), answer.data
 
 
-def listed_by_s3(stack: Stack) -> set[tuple[Any, ...]]:
-    pages = stack.s3.get_paginator("list_object_versions").paginate(Bucket=stack.bucket)
-    found: set[tuple[Any, ...]] = set()
-    for page in pages:
-        found |= {
-            (v["Key"], v["VersionId"].replace("null", ""), v["Size"], v["ETag"].strip('"'), v["IsLatest"], False)
-            for v in page.get("Versions", [])
-        }
-        found |= {(m["Key"], m["VersionId"], None, None, m["IsLatest"], True) for m in page.get("DeleteMarkers", [])}
-    return found
-
-
-_LISTED = text("""
-SELECT v.key, v.version_id, CASE WHEN NOT v.is_delete_marker THEN v.size END,
-    CASE WHEN NOT v.is_delete_marker THEN v.etag END,
-    v.put_rank = max(v.put_rank) OVER (PARTITION BY v.key), v.is_delete_marker
-FROM object_versions AS v WHERE v.bucket = :bucket AND v.alive
-""")
-
-
-def listed_by_catalogue(stack: Stack) -> set[tuple[Any, ...]]:
-    with stack.engine.connect() as connection:
-        return {tuple(row) for row in connection.execute(_LISTED, {"bucket": stack.bucket})}
-
-
 def current_files(stack: Stack) -> dict[str, tuple[Any, ...]]:
     files, cursor = {}, None
     while True:
@@ -137,11 +113,11 @@ def test_the_catalogue_equals_what_s3_lists_after_everything_clients_do(stack: S
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda pair: act(stack, pair[1], Random(pair[0])), enumerate(keys)))
 
-    expected = listed_by_s3(stack)
+    expected = listed_by_s3(stack.s3, stack.bucket)
     assert len(expected) > KEYS / 2
-    eventually(lambda: listed_by_catalogue(stack) == expected)
+    eventually(lambda: listed_by_catalogue(stack.engine, stack.bucket) == expected)
 
-    assert listed_by_catalogue(stack) == expected
+    assert listed_by_catalogue(stack.engine, stack.bucket) == expected
     latest = {
         key: (version, size, etag)
         for key, version, size, etag, is_latest, marker in expected

@@ -152,8 +152,11 @@ def _ask_often(client: Any) -> None:
 
 
 @contextmanager
-def minio(home: Path, program: str) -> Iterator[Stack]:
-    """As `make run STACK=minio` starts it: MinIO's program, the webhook receiver, ``chalice local``."""
+def minio(home: Path, program: str, **variables: str) -> Iterator[Stack]:
+    """As `make run STACK=minio` starts it: MinIO's program, the webhook receiver, ``chalice local``.
+
+    ``variables`` are further ones of the application's environment.
+    """
     ports = dict(zip(("postgres_port", "emulator_port", "api_port", "webhook_port"), free_ports(4), strict=True))
     options = Configuration(home=home, stand_in="minio", secret_key="testtest", **ports)
     server = MinIO(program, home, options.emulator_port, options.webhook_port, _WEBHOOK_SECRET)
@@ -164,7 +167,8 @@ def minio(home: Path, program: str) -> Iterator[Stack]:
         services.callback(server.stop)
         server.start()
         make_bucket(options)
-        environment = options.child_environment("") | {
+        environment = options.child_environment("") | variables
+        environment |= {
             WEBHOOK_PORT_VARIABLE: str(options.webhook_port),
             "LANDFALL_WEBHOOK_SECRET": _WEBHOOK_SECRET,
         }
