@@ -6,10 +6,12 @@ from socket import create_server
 from typing import Any
 from urllib.parse import urlencode
 
+import psutil
 import pytest
 import urllib3
+import yaml
 
-from dev.configuration import Configuration
+from dev.configuration import PROJECT, Configuration
 from dev.infra import client
 from dev.minio import MinIO
 from tests.support.instances import Instance, NewInstance
@@ -91,6 +93,22 @@ def test_a_first_use(start: Start) -> None:
     again = start(**instance.environment)
     assert catalogue(again) == bucket(again.url("EMULATOR"))
     assert len(catalogue(again)) == 2
+
+
+def test_minio_is_set_as_its_container_is(start: Start) -> None:
+    """But for addresses and folders; and it asks nobody for a newer release."""
+    instance = start()
+    pid = json.loads((instance.home / "run" / "minio.json").read_text())["pid"]
+    variables = {name: value for name, value in psutil.Process(pid).environ().items() if name.startswith("MINIO_")}
+    container = yaml.safe_load((PROJECT / "docker-compose.localstack.yml").read_text())["services"]["minio"]
+
+    def of_a_container(name: str) -> bool:
+        return not name.endswith(("_ENDPOINT_LANDFALL", "_DIR_LANDFALL", "_TOKEN_LANDFALL"))
+
+    assert variables.keys() - container["environment"].keys() == {"MINIO_BROWSER", "MINIO_UPDATE"}
+    assert container["environment"].keys() <= variables.keys()
+    same = filter(of_a_container, container["environment"])
+    assert all(variables[name] == container["environment"][name] for name in same)
 
 
 def test_the_catalogue_of_minio_is_not_that_of_the_embedded_emulator(start: Start, new_instance: NewInstance) -> None:
