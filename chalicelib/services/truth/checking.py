@@ -72,5 +72,11 @@ def _event(change: ObjectChange, waiting: list[ObjectChange]) -> ObjectChange:
     for told in waiting:
         if change.kind is told.kind and (change.kind is not Kind.PUT or change.etag == told.etag):
             waiting.remove(told)
-            return replace(change, is_observation=False, event_name=told.event_name, sequencer=told.sequencer)
+            return replace(
+                change,
+                rank=change.rank if change.version_id else max(change.rank, told.rank),
+                event_name=told.event_name,
+                sequencer=told.sequencer,
+                is_observation=False,
+            )
     return change
