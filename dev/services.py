@@ -21,7 +21,7 @@ from dev.dead_letters import DeadFolder, DeadLetters, DeadQueue
 from dev.emulator import Emulator, emulator_environment
 from dev.event_source import ACCOUNT
 from dev.infra import QUEUE_NAME, client, deploy
-from dev.minio import make_bucket
+from dev.minio import MinIO, find_minio, make_bucket
 from dev.ports import answers, require_free
 from dev.postgres import Postgres
 from dev.problem import StackProblem
@@ -120,6 +120,48 @@ class EndpointServices:
         stop_all(self.children)
 
 
+class MinioServices(EndpointServices):
+    """MinIO and PostgreSQL 18, as children of this process, their data in ``home/minio``."""
+
+    webhook_host = HOST
+
+    def __init__(self, configuration: Configuration, program: str) -> None:
+        """``program`` is MinIO's."""
+        super().__init__(configuration, make_bucket)
+        self._minio = MinIO(
+            program,
+            configuration.home,
+            configuration.emulator_port,
+            configuration.webhook_port,
+            _secret(configuration.home),
+            access_key=configuration.access_key,
+            secret_key=configuration.secret_key,
+        )
+
+    @property
+    def children(self) -> list[Child]:
+        """Processes that must go on running."""
+        return [*super().children, self._minio.child]
+
+    def require_ports(self) -> None:
+        """Raises:
+        StackProblem: somebody else listens there. A Postgres that is up already may hold the catalogue of another store.
+        """
+        super().require_ports()
+        require_free(self._configuration.postgres_port, POSTGRES_PORT_VARIABLE, "PostgreSQL")
+        require_free(self._configuration.emulator_port, EMULATOR_PORT_VARIABLE, "MinIO")
+
+    def start(self, step: Step) -> dict[str, str]:
+        """Start both, with the bucket; returns the environment for the application's processes.
+
+        Raises:
+            StackProblem: one of them does not start.
+        """
+        with step("MinIO"):
+            self._minio.start()
+        return super().start(step)
+
+
 class ContainerServices:
     """The containers of ``docker-compose.localstack.yml``, or services that answer at their ports already.
 
@@ -176,9 +218,10 @@ class ContainerServices:
 
     def _compose(self, *arguments: str, secret: str) -> None:
         if not _has_compose():
+            program = "the program `minio` on the PATH, " if self._configuration.stand_in == "minio" else ""
             raise StackProblem(
-                f"STACK={self._configuration.stand_in} needs Docker with Compose, or both services up already: Postgres on "
-                f"{HOST}:{self._configuration.postgres_port} and {self._configuration.stand_in} at "
+                f"STACK={self._configuration.stand_in} needs {program}Docker with Compose, or both services up already: "
+                f"Postgres on {HOST}:{self._configuration.postgres_port} and {self._configuration.stand_in} at "
                 f"{self._configuration.emulator_url}. `make run` alone needs neither."
             )
         command = ["docker", "compose", "--file", str(PROJECT / "docker-compose.localstack.yml")]
@@ -206,6 +249,8 @@ def services_for(configuration: Configuration) -> Services:
         return EndpointServices(configuration, lambda ours: ceph.make_bucket(ours, _receiver_url(ours)))
     if configuration.endpoint:
         return EndpointServices(configuration, make_bucket)
+    if configuration.stand_in == "minio" and (program := find_minio()):
+        return MinioServices(configuration, program)
     return ContainerServices(configuration)
 
 

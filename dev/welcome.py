@@ -25,7 +25,7 @@ def show(configuration: Configuration, *, with_api: bool, seconds: float) -> Non
 def _addresses(configuration: Configuration, with_api: bool) -> dict[str, str]:
     api = {"API": configuration.api_url, "Docs": f"{configuration.api_url}/docs"} if with_api else {}
     return api | {
-        "S3" if configuration.endpoint else "S3, SQS": configuration.emulator_url,
+        "S3" if configuration.stand_in in ("minio", "ceph") else "S3, SQS": configuration.emulator_url,
         "Postgres": f"postgresql://landfall@{HOST}:{configuration.postgres_port}/landfall",
         "Bucket": configuration.bucket,
         "Logs": _short(configuration.logs),

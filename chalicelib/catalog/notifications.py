@@ -4,9 +4,13 @@ Emitters are S3, SNS and EventBridge on AWS, and MinIO, Ceph's RADOS gateway, Lo
 place. Parsing is lenient where emitters differ, and strict where a guess could record something wrongly: bucket, key
 and event name are required.
 
-What Ceph sends can't always be believed (16.2.15 and 18.2.7; captures in ``tests/fixtures/events``). A put that it
-refused sends an event, too, without a time. In a bucket with versions, copies, forms, bulk deletions and some others
-name no version, and a deletion on top of a delete marker makes none. `CheckRequest` stands for such events.
+`CheckRequest` stands for what can't be believed (captures of it are in ``tests/fixtures/events``):
+
+- Ceph 16.2.15 and 18.2.7: a put that was refused sends an event, too, without a time. In a bucket with versions, copies,
+  forms, bulk deletions and some others name no version, and a deletion on top of a delete marker makes none.
+- MinIO RELEASE.2025-09-07: the removal of a delete marker is sent as its creation, with the same version id. A delete
+  marker that a lifecycle rule makes is sent as the removal of a version. In a bucket whose versioning is suspended, a
+  bulk deletion of nothing sends a delete marker that isn't made.
 """
 
 import json
@@ -115,7 +119,14 @@ def _record_events(record: Any, depth: int) -> list[Event]:
     if is_ceph:
         entry = entry | {"sequencer": _in_order(entry.get("sequencer"))}
     change = _change(kind, bucket, key, version_id, event, record.get("eventTime"), entry, entry.get("eTag"))
+    if "minio" in source and (kind is Kind.MARKER or _is_by_a_rule(record)):
+        return [CheckRequest(change, holds_without_versions=not version_id)]
     return [_as_far_as_believed(change) if is_ceph else change]
+
+
+def _is_by_a_rule(record: dict[str, Any]) -> bool:
+    """Whether one of MinIO's lifecycle rules did it."""
+    return "ILM-Expiry" in str(record.get("source"))
 
 
 def _as_far_as_believed(change: ObjectChange) -> Event:

@@ -7,7 +7,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from chalicelib.catalog.changes import InspectionRequest, Kind, ObjectChange
+from chalicelib.catalog.changes import CheckRequest, InspectionRequest, Kind, ObjectChange
 from chalicelib.catalog.notifications import parse_document, parse_message
 from chalicelib.errors import MalformedNotification
 from tests.support.notifications import body, s3_record
@@ -49,9 +49,11 @@ def test_a_put_carries_everything_the_notification_says() -> None:
     assert change.event_name == "ObjectCreated:Put"
 
 
-@pytest.mark.parametrize("emitter", ["ministack", "localstack"])
-def test_emitters_that_encode_keys_differently_name_the_same_key(emitter: str) -> None:
-    assert only(fixture(f"{emitter}-versioned/02-put.json")).key == "reports 2026/q1+q2 é%2F🎉.txt"
+@pytest.mark.parametrize(
+    "name", ["ministack-versioned/02-put", "localstack-versioned/02-put", "minio-versioned/01-put"]
+)
+def test_emitters_that_encode_keys_differently_name_the_same_key(name: str) -> None:
+    assert only(fixture(f"{name}.json")).key == "reports 2026/q1+q2 é%2F🎉.txt"
 
 
 @pytest.mark.parametrize("key", HOSTILE_KEYS)
@@ -79,7 +81,9 @@ def test_eventbridge_keys_are_not_decoded(key: str) -> None:
         ("aws-documented/14-eventbridge-permanently-deleted.json", Kind.REMOVAL),
         ("localstack-versioned/11-undelete-by-removing-marker.json", Kind.REMOVAL),
         ("ministack-versioned/07-delete.json", Kind.MARKER),
-        ("minio-documented/03-delete.json", Kind.REMOVAL),
+        ("minio-plain/12-delete.json", Kind.REMOVAL),
+        ("minio-versioned/11-delete-version.json", Kind.REMOVAL),
+        ("minio-versioned/15-bulk-undelete.json", Kind.REMOVAL),
     ],
 )
 def test_removals_and_delete_markers_are_told_apart(name: str, kind: Kind) -> None:
@@ -89,13 +93,30 @@ def test_removals_and_delete_markers_are_told_apart(name: str, kind: Kind) -> No
 
 
 def test_an_absent_size_means_zero_from_minio_and_unknown_from_others() -> None:
-    assert only(fixture("minio-documented/02-put-empty-no-size.json")).size == 0
+    assert only(fixture("minio-plain/03-empty-object.json")).size == 0
     assert only(body(s3_record("ObjectCreated:Put", "k"))).size is None
 
 
 def test_a_notification_of_minio_has_metadata_and_media_type() -> None:
-    change = only(fixture("minio-documented/01-put.json"))
+    change = only(fixture("minio-versioned/01-put.json"))
     assert (change.media_type, change.metadata) == ("text/plain", {"owner": "demo"})
+
+
+@pytest.mark.parametrize(
+    "name", ["07-delete", "08-delete-again", "10-bulk-delete", "13-remove-marker", "18-suspended-delete"]
+)
+def test_a_delete_marker_of_minio_is_asked_for_because_its_removal_looks_alike(name: str) -> None:
+    (request,) = parse_message(fixture(f"minio-versioned/{name}.json"))
+    assert isinstance(request, CheckRequest)
+    assert request.told.kind is Kind.MARKER
+
+
+def test_a_lifecycle_rule_of_minio_may_have_made_a_delete_marker_or_removed_the_object() -> None:
+    (versioned,) = parse_message(fixture("minio-versioned/21-lifecycle-expiration.json"))
+    (plain,) = parse_message(fixture("minio-plain/15-lifecycle-expiration.json"))
+    assert isinstance(versioned, CheckRequest)
+    assert isinstance(plain, CheckRequest)
+    assert (versioned.holds_without_versions, plain.holds_without_versions) == (False, True)
 
 
 def test_notifications_by_sns_and_by_s3_say_the_same_changes() -> None:

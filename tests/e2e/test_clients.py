@@ -29,12 +29,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def environment() -> dict[str, str]:
+def environment(stack: Stack) -> dict[str, str]:
     # rclone 1.60 does not start where a company's own certificates are named.
     inherited = {name: value for name, value in os.environ.items() if name != "AWS_CA_BUNDLE"}
     return inherited | {
         "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_SECRET_ACCESS_KEY": stack.secret_key,
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -69,13 +69,27 @@ def test_files_of_the_aws_cli_land(stack: Stack, folder: Path, tmp_path: Path) -
     python = ensure_environment(Environment("clients", "The AWS CLI"), tmp_path)
     endpoint = stack.s3.meta.endpoint_url
     run(
-        str(python.with_name("aws")), "--endpoint-url", endpoint, "s3", "sync", str(folder), f"s3://{stack.bucket}/cli/"
+        stack,
+        str(python.with_name("aws")),
+        "--endpoint-url",
+        endpoint,
+        "s3",
+        "sync",
+        str(folder),
+        f"s3://{stack.bucket}/cli/",
     )
 
     assert_landed(stack, "cli", folder)
 
     run(
-        str(python.with_name("aws")), "--endpoint-url", endpoint, "s3", "rm", "--recursive", f"s3://{stack.bucket}/cli/"
+        stack,
+        str(python.with_name("aws")),
+        "--endpoint-url",
+        endpoint,
+        "s3",
+        "rm",
+        "--recursive",
+        f"s3://{stack.bucket}/cli/",
     )
     assert eventually(lambda: stack.get("/api/files?prefix=cli/")["items"] == [])
 
@@ -86,15 +100,15 @@ def test_files_of_rclone_land(stack: Stack, folder: Path) -> None:
         f":s3,provider=Other,env_auth,force_path_style,endpoint='{stack.s3.meta.endpoint_url}':{stack.bucket}/rclone"
     )
     chunks = ["--s3-upload-cutoff", "8Mi", "--s3-chunk-size", "8Mi", "--s3-no-check-bucket"]
-    run("rclone", "--config", os.devnull, *chunks, "copy", str(folder), remote)
+    run(stack, "rclone", "--config", os.devnull, *chunks, "copy", str(folder), remote)
 
     assert_landed(stack, "rclone", folder)
 
-    run("rclone", "--config", os.devnull, "moveto", f"{remote}/small.txt", f"{remote}/moved.txt")
+    run(stack, "rclone", "--config", os.devnull, "moveto", f"{remote}/small.txt", f"{remote}/moved.txt")
     names = {path.name for path in folder.iterdir()} - {"small.txt"} | {"moved.txt"}
     assert eventually(lambda: {item["name"] for item in stack.get("/api/files?prefix=rclone/")["items"]} == names)
 
 
-def run(*command: str) -> None:
-    result = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120)
+def run(stack: Stack, *command: str) -> None:
+    result = subprocess.run(command, env=environment(stack), capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,21 @@ from chalicelib.db.engine import create_catalog_engine
 from chalicelib.settings import Settings
 from deploy.cloud import Cloud
 from deploy.deployment import Deployment
-from dev.configuration import REGION, WEBHOOK_PORT_VARIABLE, Configuration
+from dev.configuration import HOST, REGION, WEBHOOK_PORT_VARIABLE, Configuration
 from dev.database_setup import prepare
 from dev.emulator import Emulator
 from dev.event_source import ACCOUNT
 from dev.infra import client, deploy
 from dev.localstack import LocalStack
-from dev.minio import make_bucket
+from dev.minio import MinIO, make_bucket
 from dev.postgres import Postgres
+from dev.webhook import DEAD_FOLDER
+from tests.support.aws import take_messages
 from tests.support.ports import free_ports
 from tests.support.servers import chalice_local, running
 from tests.support.waiting import eventually
+
+_WEBHOOK_SECRET = "a-secret"
 
 
 @dataclass
@@ -44,6 +48,8 @@ class Stack:
     sqs: Any
     engine: Engine
     postgres: Postgres
+    secret_key: str = "test"  # the S3 client's; its access key is ``test`` in any case
+    keys_are_paths: bool = False  # the store refuses ``..``, and names of more than 255 bytes between slashes
 
     def get(self, path: str) -> Any:
         """The JSON at ``path``, which must answer 200; while the database restarts, asks again."""
@@ -53,6 +59,14 @@ class Stack:
         answer = urllib3.request("GET", self.api_url + path, retries=retry)
         assert answer.status == 200, answer.data
         return json.loads(answer.data)
+
+    def send_event(self, body: str) -> None:
+        """Send a notification that the store didn't make."""
+        self.sqs.send_message(QueueUrl=self.queue_url, MessageBody=body)
+
+    def take_dead_events(self) -> list[str]:
+        """The notifications that have failed all their tries."""
+        return take_messages(self.sqs, self.dead_queue_url, wait_seconds=1)
 
     def dead_events(self) -> int:
         """How many messages have failed all their tries."""
@@ -64,6 +78,21 @@ class Stack:
         answer = urllib3.request("POST", self.api_url + path, json=document)
         assert answer.status == status, answer.data
         return json.loads(answer.data)
+
+
+@dataclass
+class WebhookStack(Stack):
+    """A stack whose store calls a webhook: there are no queues."""
+
+    webhook_url: str = ""
+    dead_folder: Path = Path()
+
+    def send_event(self, body: str) -> None:
+        headers = {"Authorization": f"Bearer {_WEBHOOK_SECRET}"}
+        assert urllib3.request("POST", self.webhook_url, body=body, headers=headers).status == 200
+
+    def take_dead_events(self) -> list[str]:
+        return [path.read_text() for path in self.dead_folder.glob("*.json")]
 
 
 @contextmanager
@@ -123,34 +152,33 @@ def _ask_often(client: Any) -> None:
 
 
 @contextmanager
-def minio(home: Path) -> Iterator[Stack]:
-    """MinIO at ``MINIO_ENDPOINT``, calling the webhook receiver, as ``docker-compose.localstack.yml`` sets it up.
+def minio(home: Path, program: str, **variables: str) -> Iterator[Stack]:
+    """As `make run STACK=minio` starts it: MinIO's program, the webhook receiver, ``chalice local``.
 
-    Its target must be named LANDFALL, reach this machine at ``LANDFALL_WEBHOOK_PORT`` and have the secret
-    ``LANDFALL_WEBHOOK_SECRET``. The bucket is emptied first.
+    ``variables`` are further ones of the application's environment.
     """
-    given = Configuration.from_environment({**os.environ, "LANDFALL_STACK": "minio"})
-    postgres_port, api_port = free_ports(2)
-    options = replace(given, home=home, postgres_port=postgres_port, api_port=api_port, bucket="landfall-end-to-end")
+    ports = dict(zip(("postgres_port", "emulator_port", "api_port", "webhook_port"), free_ports(4), strict=True))
+    options = Configuration(home=home, stand_in="minio", secret_key="testtest", **ports)
+    server = MinIO(program, home, options.emulator_port, options.webhook_port, _WEBHOOK_SECRET)
     postgres = Postgres(home, options.postgres_port, durable=True)
     with ExitStack() as services:
         services.callback(postgres.stop)
         postgres.start()
-        environment = options.child_environment("") | {WEBHOOK_PORT_VARIABLE: str(options.webhook_port)}
+        services.callback(server.stop)
+        server.start()
+        make_bucket(options)
+        environment = options.child_environment("") | variables
+        environment |= {
+            WEBHOOK_PORT_VARIABLE: str(options.webhook_port),
+            "LANDFALL_WEBHOOK_SECRET": _WEBHOOK_SECRET,
+        }
         prepare(Settings.from_environment(environment))
         services.enter_context(_module("dev.webhook", home, environment))
-        make_bucket(options)
-        stack = _stack(options, postgres, options.api_url, options.bucket, "", "")
-        _empty(stack)
         services.enter_context(chalice_local(options.api_port, home / "api.log", environment))
         _wait_until_ready(options)
-        yield stack
-
-
-def _empty(stack: Stack) -> None:
-    for page in stack.s3.get_paginator("list_object_versions").paginate(Bucket=stack.bucket):
-        for version in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
-            stack.s3.delete_object(Bucket=stack.bucket, Key=version["Key"], VersionId=version["VersionId"])
+        found = _stack(options, postgres, options.api_url, options.bucket, "", "")
+        url = f"http://{HOST}:{options.webhook_port}/"
+        yield WebhookStack(**vars(found) | {"keys_are_paths": True}, webhook_url=url, dead_folder=home / DEAD_FOLDER)
 
 
 @contextmanager
@@ -202,6 +230,7 @@ def _stack(
         sqs=client("sqs", options.emulator_url),
         engine=create_catalog_engine(options.database_url),
         postgres=postgres,
+        secret_key=options.secret_key,
     )
 
 

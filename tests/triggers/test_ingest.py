@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session
 
 import app
 from chalicelib import runtime
+from chalicelib.catalog.changes import CheckRequest
+from chalicelib.catalog.notifications import parse_message
 from chalicelib.db.locks import lock_keys
 from chalicelib.errors import DatabaseUnavailable, MalformedNotification
 from chalicelib.services.context import Transaction
@@ -21,6 +23,7 @@ from tests.support.notifications import body, s3_record, sqs_event
 from tests.support.process import start_over
 
 FIXTURES = sorted((Path(__file__).parent.parent / "fixtures" / "events").glob("*/*.json"))
+DOUBTED = [path for path in FIXTURES if any(isinstance(e, CheckRequest) for e in parse_message(path.read_text()))]
 CONTEXT = SimpleNamespace(aws_request_id="request-1")
 PUT = "ObjectCreated:Put"
 _numbers = count()
@@ -73,16 +76,18 @@ def logged(capsys: pytest.CaptureFixture[str], message: str) -> list[dict[str, A
 
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_every_captured_notification_is_handled_once_and_again(path: Path) -> None:
+    """Where S3 must be asked, and is not here, it is to come again."""
     event = sqs_event(path.read_text())
-    assert app.ingest(event, CONTEXT) == {"batchItemFailures": []}
-    assert app.ingest(event, CONTEXT) == {"batchItemFailures": []}
+    failed = [{"itemIdentifier": "m0"}] if path in DOUBTED else []
+    assert app.ingest(event, CONTEXT) == {"batchItemFailures": failed}
+    assert app.ingest(event, CONTEXT) == {"batchItemFailures": failed}
 
 
 @pytest.mark.parametrize(
-    "emitter", ["ministack-versioned", "localstack-versioned", "ministack-plain", "localstack-plain"]
+    "emitter", ["ministack-versioned", "localstack-versioned", "ministack-plain", "localstack-plain", "minio-plain"]
 )
 def test_a_capture_ends_the_same_forwards_backwards_and_twice(emitter: str) -> None:
-    bodies = [path.read_text() for path in FIXTURES if path.parent.name == emitter]
+    bodies = [path.read_text() for path in FIXTURES if path.parent.name == emitter and path not in DOUBTED]
     states = []
     for number, order in enumerate([bodies, bodies[::-1], bodies + bodies]):
         renamed = [text.replace("landfall-", f"capture-{emitter}-{number}-") for text in order]

@@ -70,7 +70,7 @@ def _as_told(changes: Sequence[ObjectChange], told: Sequence[ObjectChange]) -> l
 
 def _event(change: ObjectChange, waiting: list[ObjectChange]) -> ObjectChange:
     for told in waiting:
-        if change.kind is told.kind and (change.kind is not Kind.PUT or change.etag == told.etag):
+        if _is_told_by(change, told):
             waiting.remove(told)
             return replace(
                 change,
@@ -80,3 +80,9 @@ def _event(change: ObjectChange, waiting: list[ObjectChange]) -> ObjectChange:
                 is_observation=False,
             )
     return change
+
+
+def _is_told_by(change: ObjectChange, told: ObjectChange) -> bool:
+    if change.version_id and change.version_id == told.version_id:
+        return True  # MinIO confuses delete markers that come with removals
+    return change.kind is told.kind and (change.kind is not Kind.PUT or change.etag == told.etag)
