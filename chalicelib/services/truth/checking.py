@@ -72,7 +72,13 @@ def _event(change: ObjectChange, waiting: list[ObjectChange]) -> ObjectChange:
     for told in waiting:
         if _is_told_by(change, told):
             waiting.remove(told)
-            return replace(change, is_observation=False, event_name=told.event_name, sequencer=told.sequencer)
+            return replace(
+                change,
+                rank=change.rank if change.version_id else max(change.rank, told.rank),
+                event_name=told.event_name,
+                sequencer=told.sequencer,
+                is_observation=False,
+            )
     return change
 
 
