@@ -10,7 +10,7 @@ import pytest
 from dev.configuration import PROJECT
 
 
-@pytest.mark.parametrize(("without", "ends"), [("", 1), ("minio", 1), ("compose", 0), ("minio compose", 0)])
+@pytest.mark.parametrize(("without", "ends"), [("minio", 1), ("minio compose", 0)])
 def test_in_ci_only_what_it_lacks_may_be_skipped(tmp_path: Path, without: str, ends: int) -> None:
     environment = os.environ | {"PATH": str(tmp_path), "LANDFALL_TEST_ALL": "1", "LANDFALL_TEST_WITHOUT": without}
     command = [
