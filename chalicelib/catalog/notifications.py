@@ -120,7 +120,7 @@ def _record_events(record: Any, depth: int) -> list[Event]:
         entry = entry | {"sequencer": _in_order(entry.get("sequencer"))}
     change = _change(kind, bucket, key, version_id, event, record.get("eventTime"), entry, entry.get("eTag"))
     if "minio" in source and (kind is Kind.MARKER or _is_by_a_rule(record)):
-        return [CheckRequest(change, holds_without_versions=not version_id)]
+        return [CheckRequest(change, holds_without_versions=not version_id, is_of_marker=True)]
     return [_as_far_as_believed(change) if is_ceph else change]
 
 

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
-from chalicelib.catalog.changes import CheckRequest, Kind, ObjectChange
+from chalicelib.catalog.changes import CheckRequest, Kind, ObjectChange, is_of_an_event, rank
 from chalicelib.catalog.comparison import KnownVersion, compare
 from chalicelib.catalog.objects import Location
 from chalicelib.catalog.observations import observe_unlisted
@@ -18,9 +18,9 @@ _READERS = 8
 def check(ctx: Context, requests: Sequence[CheckRequest]) -> dict[Location, list[ObjectChange]]:
     """What became of the keys that these notifications name: the changes to record, at each location that has any.
 
-    In a bucket that has never kept versions, what most of them say is believed. Otherwise the key's versions are listed,
-    and compared with the catalogue. The catalogue is read first: what is recorded meanwhile is then newer than all that
-    is found.
+    In a bucket that has never kept versions, what most of them say is believed. Of a delete marker S3 is asked whether it
+    is there. Otherwise the key's versions are listed, and compared with the catalogue. The catalogue is read first: what is
+    recorded meanwhile is then newer than all that is found.
 
     Raises:
         StoreUnavailable: S3 doesn't answer. DatabaseUnavailable.
@@ -29,16 +29,48 @@ def check(ctx: Context, requests: Sequence[CheckRequest]) -> dict[Location, list
     plain = {bucket for bucket in buckets if ctx.store.versions.status(bucket) == "never"}
     found: dict[Location, list[ObjectChange]] = {}
     doubtful: dict[Location, list[CheckRequest]] = {}
+    of_markers: list[CheckRequest] = []
     for request in requests:
         location = Location(request.bucket, request.key)
         if request.holds_without_versions and request.bucket in plain:
             found.setdefault(location, []).append(request.told)
+        elif request.is_of_marker:
+            of_markers.append(request)
         else:
             doubtful.setdefault(location, []).append(request)
     for location, changes in _look(ctx, list(doubtful)):
         told = _as_told(changes, [request.told for request in doubtful[location]])
         found.setdefault(location, []).extend(told)
+    for change in _settle(ctx, of_markers):
+        found.setdefault(Location(change.bucket, change.key), []).append(change)
     return found
+
+
+def _settle(ctx: Context, requests: list[CheckRequest]) -> Iterable[ObjectChange]:
+    """What came of delete markers: each that is there was made. Each that isn't was removed, before or by what is told.
+
+    If no event has told of the marker before, this one tells that it was made.
+    """
+    if not requests:
+        return []
+    with ctx.transaction() as tx:
+        known = known_at(tx.session, [Location(request.bucket, request.key) for request in requests])
+    versions = ctx.store.versions
+
+    def settled(told: ObjectChange) -> list[ObjectChange]:
+        row = known.get(Location(told.bucket, told.key), {}).get(told.version_id)
+        if versions.is_there(told.bucket, told.key, told.version_id):
+            return [_as(Kind.MARKER, told)]
+        if not told.version_id or (row is not None and row.put_rank != told.rank and is_of_an_event(row.put_rank)):
+            return [_as(Kind.REMOVAL, told)]
+        return [_as(Kind.MARKER, told), observe_unlisted(told.bucket, told.key, told.version_id, told.rank)]
+
+    with ThreadPoolExecutor(min(_READERS, len(requests))) as pool:
+        return [change for changes in pool.map(settled, [request.told for request in requests]) for change in changes]
+
+
+def _as(kind: Kind, told: ObjectChange) -> ObjectChange:
+    return replace(told, kind=kind, rank=rank(told.sequencer, told.event_time, kind))
 
 
 def _look(ctx: Context, locations: list[Location]) -> Iterable[tuple[Location, list[ObjectChange]]]:
@@ -70,7 +102,7 @@ def _as_told(changes: Sequence[ObjectChange], told: Sequence[ObjectChange]) -> l
 
 def _event(change: ObjectChange, waiting: list[ObjectChange]) -> ObjectChange:
     for told in waiting:
-        if _is_told_by(change, told):
+        if change.kind is told.kind and (change.kind is not Kind.PUT or change.etag == told.etag):
             waiting.remove(told)
             return replace(
                 change,
@@ -80,9 +112,3 @@ def _event(change: ObjectChange, waiting: list[ObjectChange]) -> ObjectChange:
                 is_observation=False,
             )
     return change
-
-
-def _is_told_by(change: ObjectChange, told: ObjectChange) -> bool:
-    if change.version_id and change.version_id == told.version_id:
-        return True  # MinIO confuses delete markers that come with removals
-    return change.kind is told.kind and (change.kind is not Kind.PUT or change.etag == told.etag)
