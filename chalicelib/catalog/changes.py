@@ -1,5 +1,6 @@
 """One change of one object, and the total order of the changes of a key."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -76,10 +77,12 @@ class CheckRequest:
     Attributes:
         told: what the notification says.
         holds_without_versions: whether that is true in a bucket that has never kept versions.
+        sequencer_at: how the emitter's sequencers begin for what happens at a moment. Those of Ceph and MinIO are clocks.
     """
 
     told: ObjectChange
     holds_without_versions: bool
+    sequencer_at: Callable[[datetime], str]
 
     @property
     def bucket(self) -> str:
