@@ -128,20 +128,13 @@ class MinioServices(EndpointServices):
     def __init__(self, configuration: Configuration, program: str) -> None:
         """``program`` is MinIO's."""
         super().__init__(configuration, make_bucket)
-        self._minio = MinIO(
-            program,
-            configuration.home,
-            configuration.emulator_port,
-            configuration.webhook_port,
-            _secret(configuration.home),
-            access_key=configuration.access_key,
-            secret_key=configuration.secret_key,
-        )
+        self._program = program
+        self._minio: MinIO | None = None
 
     @property
     def children(self) -> list[Child]:
         """Processes that must go on running."""
-        return [*super().children, self._minio.child]
+        return [*super().children, *([self._minio.child] if self._minio else [])]
 
     def require_ports(self) -> None:
         """Raises:
@@ -157,6 +150,10 @@ class MinioServices(EndpointServices):
         Raises:
             StackProblem: one of them does not start.
         """
+        ours = self._configuration
+        keys = {"access_key": ours.access_key, "secret_key": ours.secret_key}
+        secret = _secret(ours.home)
+        self._minio = MinIO(self._program, ours.home, ours.emulator_port, ours.webhook_port, secret, **keys)
         with step("MinIO"):
             self._minio.start()
         return super().start(step)
@@ -218,11 +215,11 @@ class ContainerServices:
 
     def _compose(self, *arguments: str, secret: str) -> None:
         if not _has_compose():
-            program = "the program `minio` on the PATH, " if self._configuration.stand_in == "minio" else ""
+            program = ", or MinIO's program as `minio` on the PATH" if self._configuration.stand_in == "minio" else ""
             raise StackProblem(
-                f"STACK={self._configuration.stand_in} needs {program}Docker with Compose, or both services up already: "
-                f"Postgres on {HOST}:{self._configuration.postgres_port} and {self._configuration.stand_in} at "
-                f"{self._configuration.emulator_url}. `make run` alone needs neither."
+                f"STACK={self._configuration.stand_in} needs Docker with Compose, or both services up already: Postgres on "
+                f"{HOST}:{self._configuration.postgres_port} and {self._configuration.stand_in} at "
+                f"{self._configuration.emulator_url}{program}. `make run` alone needs neither."
             )
         command = ["docker", "compose", "--file", str(PROJECT / "docker-compose.localstack.yml")]
         command += ["--profile", self._configuration.stand_in, *arguments]

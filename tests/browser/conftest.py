@@ -6,13 +6,14 @@ import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from dev.environments import ensure_environment
 from tests.support import npm, stacks
 from tests.support.browser import Browser, open_browser
+from tests.support.lacking import minio_program
 from tests.support.stacks import Stack
 
 HERE = Path(__file__).parent
@@ -21,10 +22,24 @@ _ESBUILD = ("--bundle", "--format=iife", "--minify", "--target=es2022", "--defin
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def local_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The whole local stack: S3, queue, delivery, database and API."""
     with stacks.local(tmp_path_factory.mktemp("browser-stack")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def minio_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The same on MinIO, whose answers to browsers (CORS) are its own."""
+    with stacks.minio(tmp_path_factory.mktemp("browser-minio"), minio_program()) as running:
+        yield running
+
+
+@pytest.fixture
+def stack(request: pytest.FixtureRequest) -> Stack:
+    """The stack that a test asks for, "local" or "minio"; if it doesn't, the local one. Both stay up to the end."""
+    kind = getattr(request, "param", "local")
+    return cast(Stack, request.getfixturevalue(f"{kind}_stack"))
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,19 @@ from tests.support.stacks import Stack
 from tests.support.waiting import eventually
 
 MIB = 1024 * 1024
-KINDS = ["uppy 5", "uppy 6", "uppy 6 sign"]
+UPPYS = ["uppy 5", "uppy 6", "uppy 6 sign"]
 PART = "s3-multipart:part-uploaded"
+
+
+def combined(*uppys: str) -> list[tuple[str, str]]:
+    """Stack and Uppy. On MinIO runs the Uppy that asks most of S3: it begins, lists, completes and aborts uploads itself."""
+    return [*(("local", uppy) for uppy in uppys), ("minio", "uppy 6 sign")]
+
+
+every_kind = pytest.mark.parametrize(("stack", "kind"), combined(*UPPYS), indirect=True)
+no_companion_6 = pytest.mark.parametrize(
+    ("stack", "kind"), combined("uppy 5", "uppy 6 sign"), indirect=True, scope="session"
+)
 
 
 def content(size: int) -> bytes:
@@ -26,7 +37,7 @@ def content(size: int) -> bytes:
     return bytes(data)
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -77,6 +88,7 @@ def assert_completed(browser: Browser) -> None:
     assert [values[0] for name, values in events if name == "complete"] == [{"successful": 1, "failed": 0}], events
 
 
+@every_kind
 @pytest.mark.parametrize("size", [0, 1234], ids=["empty", "small"])
 @pytest.mark.parametrize("name", ["plain.txt", "Übersicht 日本 🎉 (1)&+%.txt"])
 def test_a_file_arrives_under_its_own_name(
@@ -95,7 +107,7 @@ def test_a_file_arrives_under_its_own_name(
         assert event[1]["uploadURL"] == f"{endpoint}/{file['bucket']}/{quote(file['key'])}"
 
 
-@pytest.mark.parametrize("kind", ["uppy 5", "uppy 6 sign"], indirect=True)
+@no_companion_6
 def test_a_refusal_says_why(uppy: Callable[..., None], browser: Browser, stack: Stack, kind: str) -> None:
     """Uppy 6 hides it behind `companionEndpoint`, and sends no header there that would name a user."""
     user = stack.post("/api/users", {"name": "Ada", "limits": {"media_types": ["image/*"]}}, 201)["id"]
@@ -107,6 +119,7 @@ def test_a_refusal_says_why(uppy: Callable[..., None], browser: Browser, stack: 
     assert "text/plain" in json.dumps(event), event
 
 
+@every_kind
 def test_sixty_megabytes_arrive_in_parts(uppy: Callable[..., None], browser: Browser, stack: Stack, kind: str) -> None:
     name, size = f"{uuid4()} film.mp4", 60 * MIB + 7
     uppy()
@@ -121,6 +134,7 @@ def test_sixty_megabytes_arrive_in_parts(uppy: Callable[..., None], browser: Bro
         assert event[1]["body"]["id"] == named(stack, name)[0]["id"]
 
 
+@every_kind
 def test_a_paused_upload_is_resumed(uppy: Callable[..., None], browser: Browser, stack: Stack, kind: str) -> None:
     name, size = f"{uuid4()} paused.mp4", 40 * MIB
     uppy()
@@ -136,6 +150,7 @@ def test_a_paused_upload_is_resumed(uppy: Callable[..., None], browser: Browser,
     assert_stored(stack, name, size, "video/mp4", **album(kind))
 
 
+@every_kind
 def test_an_upload_survives_a_reload_of_the_page(
     uppy: Callable[..., None], browser: Browser, stack: Stack, kind: str
 ) -> None:
@@ -162,6 +177,7 @@ def test_an_upload_survives_a_reload_of_the_page(
     assert sent, "the rest of the parts was sent by the second page"
 
 
+@every_kind
 def test_a_cancelled_upload_leaves_nothing(
     uppy: Callable[..., None], browser: Browser, stack: Stack, kind: str
 ) -> None:
@@ -184,7 +200,7 @@ def test_a_cancelled_upload_leaves_nothing(
     assert stack.s3.list_object_versions(Bucket=stack.bucket, Prefix=file["key"]).get("Versions", []) == []
 
 
-@pytest.mark.parametrize("kind", ["uppy 5", "uppy 6 sign"], indirect=True)
+@no_companion_6
 def test_another_user_cannot_continue_an_upload(
     uppy: Callable[..., None], browser: Browser, stack: Stack, kind: str
 ) -> None:
@@ -202,6 +218,7 @@ def test_another_user_cannot_continue_an_upload(
     assert stack.s3.list_object_versions(Bucket=stack.bucket, Prefix=file["key"]).get("Versions", []) == []
 
 
+@pytest.mark.parametrize("stack", ["local", "minio"], indirect=True)
 def test_the_catalogue_holds_exactly_what_s3_holds_afterwards(stack: Stack) -> None:
     def in_s3() -> dict[str, Any]:
         pages = stack.s3.get_paginator("list_objects_v2").paginate(Bucket=stack.bucket)

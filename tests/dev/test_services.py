@@ -9,7 +9,7 @@ import yaml
 from dev.configuration import PROJECT, Configuration
 from dev.ports import answers
 from dev.problem import StackProblem
-from dev.services import ContainerServices, EmbeddedServices, EndpointServices, services_for
+from dev.services import ContainerServices, EmbeddedServices, EndpointServices, MinioServices, services_for
 from dev.stack import ephemeral_emulator, ephemeral_postgres
 from tests.support.instances import Instance, NewInstance
 
@@ -18,7 +18,8 @@ def _configuration(**environ: str) -> Configuration:
     return Configuration.from_environment(environ)
 
 
-def test_the_embedded_services_are_the_default() -> None:
+def test_the_embedded_services_are_the_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # with no MinIO
     assert isinstance(services_for(_configuration()), EmbeddedServices)
     for name, delivery in (("localstack", "dev.delivery"), ("minio", "dev.webhook")):
         services = services_for(_configuration(LANDFALL_STACK=name))
@@ -32,8 +33,17 @@ def test_a_store_that_is_up_somewhere_needs_no_container() -> None:
     assert services.delivery_module == "dev.webhook"
 
 
+def test_a_program_of_minio_needs_no_container_either(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "minio").touch(mode=0o755)
+    assert isinstance(services_for(_configuration(LANDFALL_STACK="minio")), MinioServices)
+
+    up = _configuration(LANDFALL_STACK="minio", MINIO_ENDPOINT="http://nas:9000")
+    assert not isinstance(services_for(up), MinioServices)
+
+
 def test_an_unknown_stand_in_is_named() -> None:
-    with pytest.raises(StackProblem, match="one of embedded, localstack, minio, and is 'azure'"):
+    with pytest.raises(StackProblem, match="one of embedded, localstack, minio, ceph, and is 'azure'"):
         _configuration(LANDFALL_STACK="azure")
 
 

@@ -14,6 +14,8 @@ import pytest
 class Lacking(pytest.skip.Exception):
     """Skips a test because this machine has no ``what``."""
 
+    __module__ = "builtins"  # as pytest does with its own, so that the reason stands there without a module's name
+
     def __init__(self, what: str, reason: str) -> None:
         super().__init__(reason)
         self.what = what
