@@ -1,5 +1,6 @@
 """One change of one object, and the total order of the changes of a key."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -76,13 +77,12 @@ class CheckRequest:
     Attributes:
         told: what the notification says.
         holds_without_versions: whether that is true in a bucket that has never kept versions.
-        is_of_marker: a delete marker of this version id came or went, and the notification doesn't say which. The version
-            alone has to be asked for.
+        sequencer_at: how the emitter's sequencers begin for what happens at a moment. Those of Ceph and MinIO are clocks.
     """
 
     told: ObjectChange
     holds_without_versions: bool
-    is_of_marker: bool = False
+    sequencer_at: Callable[[datetime], str]
 
     @property
     def bucket(self) -> str:
@@ -107,11 +107,6 @@ def rank(sequencer: str, event_time: datetime | None, kind: Kind, etag: str = ""
 def rank_after(earlier: str) -> str:
     """The rank of an observation that follows the rank ``earlier``: just above it, and below any later event."""
     return (earlier or _END) + _AFTER
-
-
-def is_of_an_event(known_rank: str) -> bool:
-    """Whether an event has this rank, and no observation. Only of emitters that send sequencers can that be told."""
-    return known_rank != "" and not known_rank.startswith(_END) and not known_rank.endswith(_AFTER)
 
 
 def rank_of_removal(version_id: str, put_rank: str) -> str:

@@ -1,11 +1,11 @@
 """Comparing what a bucket holds of a key with what the catalogue knows of it. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from chalicelib.catalog.changes import ObjectChange
+from chalicelib.catalog.changes import Kind, ObjectChange, rank
 from chalicelib.catalog.objects import Current, ListedVersion, Location
 from chalicelib.catalog.observations import observe_listed
 
@@ -22,6 +22,10 @@ class KnownVersion:
     stored_at: datetime | None
 
 
+# Listings give times to the millisecond, rounded down. An earlier version may be of the same millisecond.
+_LISTED_WITHIN = timedelta(microseconds=999)
+
+
 class Comparison(NamedTuple):
     """How a key's history differs.
 
@@ -33,12 +37,20 @@ class Comparison(NamedTuple):
     unlisted: list[KnownVersion]
 
 
-def compare(location: Location, history: Sequence[ListedVersion], known: Mapping[str, KnownVersion]) -> Comparison:
+def compare(
+    location: Location,
+    history: Sequence[ListedVersion],
+    known: Mapping[str, KnownVersion],
+    sequencer_at: Callable[[datetime], str] | None = None,
+) -> Comparison:
     """Compare a listing of a key, the oldest version first, with the catalogue's versions by their ids.
 
     Afterwards the catalogue's current version is the one that was listed last: a version that ranks below the one
     before it is observed once more, above it. So it happens if two clients put a key at the same instant, and the
     store's events are numbered in another order than it took the objects.
+
+    ``sequencer_at``: see `chalicelib.catalog.changes.CheckRequest`. If it is known, versions also rank where their own events
+    would, so that they stand in the right order to other events that are still on their way.
     """
     changes: list[ObjectChange] = []
     earlier: Current | None = None  # the version before
@@ -50,6 +62,8 @@ def compare(location: Location, history: Sequence[ListedVersion], known: Mapping
         else:
             # Another object without a version id may have been in place of this one.
             above = [] if row is None else [row.put_rank] if is_known else [row.put_rank, row.removal_rank]
+            if sequencer_at is not None:
+                above.append(rank(sequencer_at(listed.modified + _LISTED_WITHIN), None, Kind.REMOVAL))
             change = observe_listed(location.bucket, listed, earlier, above)
             earlier = Current(listed.version_id, change.rank)
             changes.append(change)

@@ -104,6 +104,8 @@ class ObjectStore:
     def hiding_marker(self, bucket: str, key: str) -> str | None:
         """The version id of the delete marker that hides the objects of a key; None if an object is current.
 
+        Ceph's answer to a HEAD doesn't tell of delete markers, so the versions are listed, too.
+
         Raises:
             NotFound: there is neither an object nor a delete marker.
         """
@@ -111,9 +113,12 @@ class ObjectStore:
             self.head(bucket, key)
         except NotFound as error:
             headers = getattr(error.__cause__, "response", {}).get("ResponseMetadata", {}).get("HTTPHeaders", {})
-            if headers.get("x-amz-delete-marker") != "true":
+            if headers.get("x-amz-delete-marker") == "true":
+                return str(headers.get("x-amz-version-id") or "")
+            history = self.versions.of_key(bucket, key)
+            if not history or not history[-1].is_marker:
                 raise
-            return str(headers.get("x-amz-version-id") or "")
+            return history[-1].version_id
         return None
 
     def read_range(self, bucket: str, key: str, version_id: str | None, etag: str, start: int, stop: int) -> bytes:

@@ -7,14 +7,14 @@ from hashlib import md5
 from typing import Any
 from urllib.parse import urlencode
 
-from chalicelib.catalog.objects import Copied, Guarantees, Over, Part, Source
+from chalicelib.catalog.objects import Copied, Guarantees, ListedVersion, Over, Part, Source
 from chalicelib.catalog.parts import MIB, part_size
 from chalicelib.errors import LandfallError, NotFound, PreconditionFailed
 from chalicelib.store.answers import version_argument, version_id_of
 from chalicelib.store.deleting import Deleter
 from chalicelib.store.failures import translating
 from chalicelib.store.multipart import Multipart
-from chalicelib.store.versions import Versions
+from chalicelib.store.versions import History, Versions
 
 # S3 itself would copy 5 GiB in one request, but that takes longer than we wait for an answer.
 _PART_BYTES = 256 * MIB
@@ -76,9 +76,7 @@ class Copier:
             copied = self._copy_whole(source, bucket, key, headers, over)
             if not (source.version_id or self._guarantees().copy_source):
                 self._require_unchanged(source, head, bucket, key, copied)
-        if over is not None and copied.version_id and not self._guarantees().conditional_copy:
-            self._require_above(bucket, key, copied, over)
-        return copied
+        return copied if self._guarantees().conditional_copy else self._check_after(bucket, key, copied, over)
 
     def _copy_whole(self, source: Source, bucket: str, key: str, headers: dict[str, Any], over: Over | None) -> Copied:
         options = {"ChecksumAlgorithm": "SHA256", "MetadataDirective": "REPLACE", **headers}
@@ -122,14 +120,18 @@ class Copier:
             self._remove(bucket, key, copied)
             raise PreconditionFailed(f"The object of {source.bucket} is another one by now.")
 
-    def _require_above(self, bucket: str, key: str, copied: Copied, over: Over) -> None:
-        """Remove a copy again if the version below it isn't the one that it might be made over."""
+    def _check_after(self, bucket: str, key: str, copied: Copied, over: Over | None) -> Copied:
+        """The copy, with its version id, which Ceph doesn't tell. If it was made over another object, it is removed again."""
         history = self._versions.of_key(bucket, key)
-        own = next((number for number, entry in enumerate(history) if entry.version_id == copied.version_id), 0)
-        below = history[own - 1] if own > 0 else None
-        if ("" if below is None or below.is_marker else below.etag) != over.etag:
+        place = _place(history, copied)
+        if place is None:
+            return copied  # somebody has removed it already
+        below = history[place - 1] if place else None
+        copied = Copied(history[place].version_id, copied.etag)
+        if over is not None and copied.version_id and _etag(below) != over.etag:
             self._remove(bucket, key, copied)
             raise PreconditionFailed(f"There is another object at its destination in {bucket}.")
+        return copied
 
     def _remove(self, bucket: str, key: str, copied: Copied) -> None:
         with suppress(NotFound, PreconditionFailed):
@@ -192,6 +194,20 @@ class Copier:
                 **_source(source),
             )
         return Part(number, answer["CopyPartResult"]["ETag"], last - first + 1)
+
+
+def _place(history: History, copied: Copied) -> int | None:
+    """Where in a history a copy is: at its version id, or if that isn't known, where its ETag was listed last."""
+    for place in reversed(range(len(history))):
+        entry = history[place]
+        if entry.version_id == copied.version_id if copied.version_id else entry.etag == copied.etag:
+            return place
+    return None
+
+
+def _etag(listed: ListedVersion | None) -> str:
+    """The ETag of what a listing shows; empty for nothing, and for a delete marker."""
+    return "" if listed is None or listed.is_marker else listed.etag
 
 
 def _source(source: Source) -> dict[str, Any]:

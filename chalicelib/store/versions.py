@@ -40,7 +40,10 @@ class Versions:
                 yield _oldest_first(entries)
 
     def is_there(self, bucket: str, key: str, version_id: str) -> bool:
-        """Whether S3 holds this version or delete marker. It must say itself that there is none."""
+        """Whether S3 holds this version or delete marker. It must say itself that there is none.
+
+        Ceph answers the same 404 for a delete marker as for nothing. So a 404 counts only if no listing shows the version.
+        """
         # Importing it here saves 3 ms where nothing is audited.
         from botocore.exceptions import ClientError
 
@@ -49,10 +52,12 @@ class Versions:
                 self._client.head_object(Bucket=bucket, Key=key, VersionId=version_id or "null")
             except ClientError as error:
                 status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-                if status not in (404, 405):  # 405: a delete marker
+                if status not in (404, 405):
                     raise
-                return bool(status == 405)
-        return True
+                is_marker = status == 405
+            else:
+                return True
+        return is_marker or any(entry.version_id == version_id for entry in self.of_key(bucket, key))
 
     def _entries(self, **what: str) -> Iterator[ListedVersion]:
         """Versions and delete markers by key. A page lists the two apart, each in the order of keys."""

@@ -9,11 +9,11 @@ import pytest
 from deploy.deployment import Deployment
 from dev.localstack import find_python
 from tests.support import stacks
-from tests.support.lacking import minio_program
+from tests.support.lacking import ceph_variables, minio_program
 from tests.support.stacks import Stack
 
 _HERE = Path(__file__).parent
-_KINDS = ["local", "deployed", "localstack", "minio"]
+_KINDS = ["local", "deployed", "localstack", "minio", "ceph"]
 
 
 @pytest.hookimpl(trylast=True)
@@ -42,6 +42,9 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     home = tmp_path_factory.mktemp(request.param)
     if request.param == "minio":
         with stacks.minio(home, minio_program()) as running:
+            yield running
+    elif request.param == "ceph":
+        with stacks.ceph(home, ceph_variables()) as running:
             yield running
     elif request.param == "localstack":
         with stacks.local(home, _python_of_localstack()) as running:

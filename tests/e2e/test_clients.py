@@ -33,7 +33,7 @@ def environment(stack: Stack) -> dict[str, str]:
     # rclone 1.60 does not start where a company's own certificates are named.
     inherited = {name: value for name, value in os.environ.items() if name != "AWS_CA_BUNDLE"}
     return inherited | {
-        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_ACCESS_KEY_ID": stack.access_key,
         "AWS_SECRET_ACCESS_KEY": stack.secret_key,
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_CONFIG_FILE": os.devnull,

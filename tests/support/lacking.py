@@ -36,6 +36,14 @@ def minio_program() -> str:
     return found
 
 
+def ceph_variables() -> dict[str, str]:
+    """The environment of ``make run STACK=ceph``: where a cluster is up, and the keys of a user of it."""
+    names = ("CEPH_ENDPOINT", "CEPH_ACCESS_KEY", "CEPH_SECRET_KEY")
+    if not all(os.environ.get(name) for name in names):
+        raise Lacking("ceph", f"no cluster is named by {', '.join(names)}; .ci/ceph starts one")
+    return {name: os.environ[name] for name in names}
+
+
 def require_compose() -> None:
     """Skip the test where ``docker compose`` is not installed. No daemon needs to run."""
     has_docker = shutil.which("docker") is not None

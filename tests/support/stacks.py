@@ -8,9 +8,10 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import urllib3
 from sqlalchemy import Engine
@@ -19,6 +20,8 @@ from chalicelib.db.engine import create_catalog_engine
 from chalicelib.settings import Settings
 from deploy.cloud import Cloud
 from deploy.deployment import Deployment
+from dev.ceph import address_towards
+from dev.ceph import make_bucket as make_ceph_bucket
 from dev.configuration import HOST, REGION, WEBHOOK_PORT_VARIABLE, Configuration
 from dev.database_setup import prepare
 from dev.emulator import Emulator
@@ -28,7 +31,7 @@ from dev.localstack import LocalStack
 from dev.minio import MinIO, make_bucket
 from dev.postgres import Postgres
 from dev.webhook import DEAD_FOLDER
-from tests.support.aws import take_messages
+from tests.support.aws import empty_bucket, take_messages
 from tests.support.ports import free_ports
 from tests.support.servers import chalice_local, running
 from tests.support.waiting import eventually
@@ -48,7 +51,9 @@ class Stack:
     sqs: Any
     engine: Engine
     postgres: Postgres
-    secret_key: str = "test"  # the S3 client's; its access key is ``test`` in any case
+    access_key: str = "test"  # the S3 client's
+    secret_key: str = "test"
+    forms_take_emoji: bool = True  # a form's policy may name any key
     keys_are_paths: bool = False  # the store refuses ``..``, and names of more than 255 bytes between slashes
 
     def get(self, path: str) -> Any:
@@ -160,25 +165,54 @@ def minio(home: Path, program: str, **variables: str) -> Iterator[Stack]:
     ports = dict(zip(("postgres_port", "emulator_port", "api_port", "webhook_port"), free_ports(4), strict=True))
     options = Configuration(home=home, stand_in="minio", secret_key="testtest", **ports)
     server = MinIO(program, home, options.emulator_port, options.webhook_port, _WEBHOOK_SECRET)
+    with ExitStack() as services:
+        services.callback(server.stop)
+        server.start()
+        make_bucket(options)
+        running = services.enter_context(_with_webhook(options, variables))
+        running.keys_are_paths = True
+        yield running
+
+
+@contextmanager
+def ceph(home: Path, variables: dict[str, str], **others: str) -> Iterator[Stack]:
+    """As `make run STACK=ceph` starts it, with a new bucket on the cluster that ``variables`` name.
+
+    ``others`` are further variables of the application's environment.
+    """
+    named = Configuration.from_environment({**variables, "LANDFALL_STACK": "ceph", "LANDFALL_HOME": str(home)})
+    ports = dict(zip(("postgres_port", "api_port", "webhook_port"), free_ports(3), strict=True))
+    options = replace(named, bucket=f"landfall-{uuid4()}", **ports)
+    receiver = f"http://{address_towards(options.endpoint)}:{options.webhook_port}/{_WEBHOOK_SECRET}"
+    make_ceph_bucket(options, receiver)
+    with _with_webhook(options, others) as running:
+        running.forms_take_emoji = False
+        yield running
+        empty_bucket(running.s3, running.bucket)
+        running.s3.delete_bucket(Bucket=running.bucket)
+
+
+@contextmanager
+def _with_webhook(options: Configuration, variables: dict[str, str]) -> Iterator["WebhookStack"]:
+    """Postgres, the webhook receiver and the API beside a store that is up."""
+    home, host = options.home, address_towards(options.endpoint) if options.endpoint else HOST
     postgres = Postgres(home, options.postgres_port, durable=True)
     with ExitStack() as services:
         services.callback(postgres.stop)
         postgres.start()
-        services.callback(server.stop)
-        server.start()
-        make_bucket(options)
         environment = options.child_environment("") | variables
         environment |= {
             WEBHOOK_PORT_VARIABLE: str(options.webhook_port),
             "LANDFALL_WEBHOOK_SECRET": _WEBHOOK_SECRET,
+            "LANDFALL_WEBHOOK_HOST": host,
         }
         prepare(Settings.from_environment(environment))
         services.enter_context(_module("dev.webhook", home, environment))
         services.enter_context(chalice_local(options.api_port, home / "api.log", environment))
         _wait_until_ready(options)
         found = _stack(options, postgres, options.api_url, options.bucket, "", "")
-        url = f"http://{HOST}:{options.webhook_port}/"
-        yield WebhookStack(**vars(found) | {"keys_are_paths": True}, webhook_url=url, dead_folder=home / DEAD_FOLDER)
+        url = f"http://{host}:{options.webhook_port}/"
+        yield WebhookStack(**vars(found), webhook_url=url, dead_folder=home / DEAD_FOLDER)
 
 
 @contextmanager
@@ -230,6 +264,7 @@ def _stack(
         sqs=client("sqs", options.emulator_url),
         engine=create_catalog_engine(options.database_url),
         postgres=postgres,
+        access_key=options.access_key,
         secret_key=options.secret_key,
     )
 

@@ -1,16 +1,16 @@
 """Checking single keys: where a notification can't be believed, S3 is asked what its key holds."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 
-from chalicelib.catalog.changes import CheckRequest, Kind, ObjectChange, is_of_an_event, rank
+from chalicelib.catalog.changes import CheckRequest, Kind, ObjectChange
 from chalicelib.catalog.comparison import KnownVersion, compare
-from chalicelib.catalog.objects import Location
-from chalicelib.catalog.observations import observe_unlisted
+from chalicelib.catalog.objects import ListedVersion, Location
+from chalicelib.catalog.observations import observe_listed, observe_unlisted
 from chalicelib.db.known_versions import known_at
 from chalicelib.services.context import Context
+from chalicelib.store.versions import History
 
 _READERS = 8
 
@@ -18,9 +18,9 @@ _READERS = 8
 def check(ctx: Context, requests: Sequence[CheckRequest]) -> dict[Location, list[ObjectChange]]:
     """What became of the keys that these notifications name: the changes to record, at each location that has any.
 
-    In a bucket that has never kept versions, what most of them say is believed. Of a delete marker S3 is asked whether it
-    is there. Otherwise the key's versions are listed, and compared with the catalogue. The catalogue is read first: what is
-    recorded meanwhile is then newer than all that is found.
+    In a bucket that has never kept versions, what most of them say is believed. Otherwise the key's versions are listed,
+    and compared with the catalogue. The catalogue is read first: what is recorded meanwhile is then newer than all that
+    is found.
 
     Raises:
         StoreUnavailable: S3 doesn't answer. DatabaseUnavailable.
@@ -29,86 +29,96 @@ def check(ctx: Context, requests: Sequence[CheckRequest]) -> dict[Location, list
     plain = {bucket for bucket in buckets if ctx.store.versions.status(bucket) == "never"}
     found: dict[Location, list[ObjectChange]] = {}
     doubtful: dict[Location, list[CheckRequest]] = {}
-    of_markers: list[CheckRequest] = []
     for request in requests:
         location = Location(request.bucket, request.key)
         if request.holds_without_versions and request.bucket in plain:
             found.setdefault(location, []).append(request.told)
-        elif request.is_of_marker:
-            of_markers.append(request)
         else:
             doubtful.setdefault(location, []).append(request)
-    for location, changes in _look(ctx, list(doubtful)):
-        told = _as_told(changes, [request.told for request in doubtful[location]])
-        found.setdefault(location, []).extend(told)
-    for change in _settle(ctx, of_markers):
-        found.setdefault(Location(change.bucket, change.key), []).append(change)
+    for location, seen in _look(ctx, doubtful):
+        told = [request.told for request in doubtful[location]]
+        found.setdefault(location, []).extend(_as_told(seen, told))
     return found
 
 
-def _settle(ctx: Context, requests: list[CheckRequest]) -> Iterable[ObjectChange]:
-    """What came of delete markers: each that is there was made. Each that isn't was removed, before or by what is told.
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What S3 holds of a key, what the catalogue knew of it before, and the changes that the catalogue lacks."""
 
-    If no event has told of the marker before, this one tells that it was made.
-    """
-    if not requests:
+    location: Location
+    history: History
+    known: dict[str, KnownVersion]
+    changes: list[ObjectChange]
+
+
+def _look(ctx: Context, doubtful: Mapping[Location, list[CheckRequest]]) -> Iterable[tuple[Location, _Seen]]:
+    if not doubtful:
         return []
-    with ctx.transaction() as tx:
-        known = known_at(tx.session, [Location(request.bucket, request.key) for request in requests])
-    versions = ctx.store.versions
-
-    def settled(told: ObjectChange) -> list[ObjectChange]:
-        row = known.get(Location(told.bucket, told.key), {}).get(told.version_id)
-        if versions.is_there(told.bucket, told.key, told.version_id):
-            return [_as(Kind.MARKER, told)]
-        if not told.version_id or (row is not None and row.put_rank != told.rank and is_of_an_event(row.put_rank)):
-            return [_as(Kind.REMOVAL, told)]
-        return [_as(Kind.MARKER, told), observe_unlisted(told.bucket, told.key, told.version_id, told.rank)]
-
-    with ThreadPoolExecutor(min(_READERS, len(requests))) as pool:
-        return [change for changes in pool.map(settled, [request.told for request in requests]) for change in changes]
-
-
-def _as(kind: Kind, told: ObjectChange) -> ObjectChange:
-    return replace(told, kind=kind, rank=rank(told.sequencer, told.event_time, kind))
-
-
-def _look(ctx: Context, locations: list[Location]) -> Iterable[tuple[Location, list[ObjectChange]]]:
-    """How the keys at these locations differ from the catalogue."""
-    if not locations:
-        return []
+    locations = list(doubtful)
     with ctx.transaction() as tx:
         known = known_at(tx.session, locations)
     versions = ctx.store.versions  # here, because several threads at once would each connect a store
 
-    def differences(location: Location) -> list[ObjectChange]:
-        comparison = compare(location, versions.of_key(*location), known.get(location, {}))
+    def look(location: Location) -> _Seen:
+        rows, history = known.get(location, {}), versions.of_key(*location)
+        comparison = compare(location, history, rows, doubtful[location][0].sequencer_at)
         gone = [row for row in comparison.unlisted if not versions.is_there(*location, row.version_id)]
-        return [*comparison.changes, *map(partial(_removal, location), gone)]
+        removals = [observe_unlisted(*location, row.version_id, row.put_rank) for row in gone]
+        return _Seen(location, history, rows, [*comparison.changes, *removals])
 
     with ThreadPoolExecutor(min(_READERS, len(locations))) as pool:
-        return list(zip(locations, pool.map(differences, locations), strict=True))
+        return list(zip(locations, pool.map(look, locations), strict=True))
 
 
-def _removal(location: Location, row: KnownVersion) -> ObjectChange:
-    return observe_unlisted(*location, row.version_id, row.put_rank)
+def _as_told(seen: _Seen, told: Sequence[ObjectChange]) -> list[ObjectChange]:
+    """The changes to record. Those that a notification told of are events, under the notification's name.
+
+    That goes for changes that the catalogue knows already, too: Landfall may have made them itself, and nothing told of
+    them until now. Recording them again changes no version.
+    """
+    puts = [_put_again(seen, listed) for listed in reversed(seen.history) if _is_known(seen, listed)]
+    waiting, changes = list(told), []
+    for change in [*seen.changes, *puts, *_removals_again(seen)]:
+        teller = next((one for one in waiting if _is_told_by(change, one)), None)
+        if teller is not None:
+            waiting.remove(teller)
+            changes.append(_event(change, teller))
+        elif change.is_observation:
+            changes.append(change)
+    return changes
 
 
-def _as_told(changes: Sequence[ObjectChange], told: Sequence[ObjectChange]) -> list[ObjectChange]:
-    """The changes, of which those that a notification told of are events, under the notification's name."""
-    waiting = list(told)
-    return [_event(change, waiting) for change in changes]
+def _is_known(seen: _Seen, listed: ListedVersion) -> bool:
+    row = seen.known.get(listed.version_id)
+    return row is not None and row.alive and row.put_rank != "" and (bool(listed.version_id) or row.etag == listed.etag)
 
 
-def _event(change: ObjectChange, waiting: list[ObjectChange]) -> ObjectChange:
-    for told in waiting:
-        if change.kind is told.kind and (change.kind is not Kind.PUT or change.etag == told.etag):
-            waiting.remove(told)
-            return replace(
-                change,
-                rank=change.rank if change.version_id else max(change.rank, told.rank),
-                event_name=told.event_name,
-                sequencer=told.sequencer,
-                is_observation=False,
-            )
-    return change
+def _put_again(seen: _Seen, listed: ListedVersion) -> ObjectChange:
+    """The put of a version that the catalogue knows, as it knows it. It counts only if a notification told of it."""
+    change = observe_listed(seen.location.bucket, listed, None)
+    return replace(change, rank=seen.known[listed.version_id].put_rank, is_observation=False)
+
+
+def _removals_again(seen: _Seen) -> list[ObjectChange]:
+    """The removals of versions by their ids that Landfall has seen or done itself, as it knows them."""
+    removed = [row for row in seen.known.values() if row.version_id and row.put_rank and not row.alive]
+    again = [observe_unlisted(*seen.location, row.version_id, row.put_rank) for row in removed]
+    known = zip(again, removed, strict=True)
+    return [replace(change, is_observation=False) for change, row in known if change.rank == row.removal_rank]
+
+
+def _event(change: ObjectChange, told: ObjectChange) -> ObjectChange:
+    is_new_without_id = change.is_observation and not change.version_id
+    return replace(
+        change,
+        rank=max(change.rank, told.rank) if is_new_without_id else change.rank,
+        event_name=told.event_name,
+        sequencer=told.sequencer,
+        is_observation=False,
+    )
+
+
+def _is_told_by(change: ObjectChange, told: ObjectChange) -> bool:
+    if change.version_id and change.version_id == told.version_id:
+        return True  # MinIO confuses delete markers that come with removals
+    return change.kind is told.kind and (change.kind is not Kind.PUT or change.etag == told.etag)
