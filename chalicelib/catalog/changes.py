@@ -77,12 +77,14 @@ class CheckRequest:
     Attributes:
         told: what the notification says.
         holds_without_versions: whether that is true in a bucket that has never kept versions.
-        sequencer_at: how the emitter's sequencers begin for what happens at a moment. Those of Ceph and MinIO are clocks.
+        sequencer_at: how the emitter's sequencers begin for what happens at a moment. Those of Ceph are clocks.
+        is_of_marker: a delete marker of this version id came or went (MinIO doesn't say which), and is all to be asked for.
     """
 
     told: ObjectChange
     holds_without_versions: bool
-    sequencer_at: Callable[[datetime], str]
+    sequencer_at: Callable[[datetime], str] | None = None
+    is_of_marker: bool = False
 
     @property
     def bucket(self) -> str:
@@ -107,6 +109,11 @@ def rank(sequencer: str, event_time: datetime | None, kind: Kind, etag: str = ""
 def rank_after(earlier: str) -> str:
     """The rank of an observation that follows the rank ``earlier``: just above it, and below any later event."""
     return (earlier or _END) + _AFTER
+
+
+def is_of_an_event(known_rank: str) -> bool:
+    """Whether an event has this rank, and no observation. It can be told only if the emitter sends sequencers."""
+    return known_rank != "" and not known_rank.startswith(_END) and not known_rank.endswith(_AFTER)
 
 
 def rank_of_removal(version_id: str, put_rank: str) -> str:

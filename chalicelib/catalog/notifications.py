@@ -120,7 +120,7 @@ def _record_events(record: Any, depth: int) -> list[Event]:
         entry = entry | {"sequencer": _in_order(entry.get("sequencer"))}
     change = _change(kind, bucket, key, version_id, event, record.get("eventTime"), entry, entry.get("eTag"))
     if "minio" in source and (kind is Kind.MARKER or _is_by_a_rule(record)):
-        return [CheckRequest(change, holds_without_versions=not version_id, sequencer_at=_minio_sequencer)]
+        return [CheckRequest(change, holds_without_versions=not version_id, is_of_marker=True)]
     return [_as_far_as_believed(change) if is_ceph else change]
 
 
@@ -169,11 +169,6 @@ def _is_touch(event: str) -> bool:
 def _ceph_sequencer(moment: datetime) -> str:
     """Seconds and nanoseconds, in the order that `_in_order` gives them."""
     return f"{int(moment.timestamp()):08x}{moment.microsecond * 1000:08x}"
-
-
-def _minio_sequencer(moment: datetime) -> str:
-    """Nanoseconds."""
-    return f"{int(moment.timestamp()) * 10**9 + moment.microsecond * 1000:X}"
 
 
 def _eventbridge_events(document: dict[str, Any]) -> Iterator[Event]:

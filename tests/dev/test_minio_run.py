@@ -140,15 +140,16 @@ def test_objects_that_come_while_landfall_is_down_are_recorded_once(start: Start
 
     # MinIO stays up on its own, and its events wait in its folder, also while it is started anew.
     minio = alone(first)
+    unanswered = len(minio.waiting)  # 1 if all was stopped between recording the event and MinIO's hearing of that
     try:
         minio.start()
         put(minio.url, "meanwhile", "before")
         minio.stop()
-        assert len(minio.waiting) == 2
+        assert len(minio.waiting) == unanswered + 2
         minio.start()
         put(minio.url, "meanwhile too")
         s3(minio.url).delete_object(Bucket=BUCKET, Key="meanwhile")
-        assert len(minio.waiting) == 4
+        assert len(minio.waiting) == unanswered + 4
 
         second = start(**first.environment, MINIO_ENDPOINT=minio.url)
         assert eventually(lambda: minio.waiting == [])

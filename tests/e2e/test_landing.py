@@ -117,7 +117,7 @@ def test_the_catalogue_equals_what_s3_lists_after_everything_clients_do(stack: S
 
     expected = listed_by_s3(stack.s3, stack.bucket)
     assert len(expected) > KEYS / 2
-    eventually(lambda: listed_by_catalogue(stack.engine, stack.bucket) == expected)
+    eventually(lambda: listed_by_catalogue(stack.engine, stack.bucket) == expected, 90)
 
     assert listed_by_catalogue(stack.engine, stack.bucket) == expected
     latest = {

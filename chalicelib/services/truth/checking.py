@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from chalicelib.catalog.changes import CheckRequest, Kind, ObjectChange
+from chalicelib.catalog.changes import CheckRequest, Kind, ObjectChange, is_of_an_event, rank
 from chalicelib.catalog.comparison import KnownVersion, compare
 from chalicelib.catalog.objects import ListedVersion, Location
 from chalicelib.catalog.observations import observe_listed, observe_unlisted
@@ -18,9 +18,9 @@ _READERS = 8
 def check(ctx: Context, requests: Sequence[CheckRequest]) -> dict[Location, list[ObjectChange]]:
     """What became of the keys that these notifications name: the changes to record, at each location that has any.
 
-    In a bucket that has never kept versions, what most of them say is believed. Otherwise the key's versions are listed,
-    and compared with the catalogue. The catalogue is read first: what is recorded meanwhile is then newer than all that
-    is found.
+    In a bucket that has never kept versions, what most of them say is believed. Of MinIO's delete markers S3 is asked
+    whether they are there. Otherwise the key's versions are listed, and compared with the catalogue. The catalogue is read
+    first: what is recorded meanwhile is then newer than all that is found.
 
     Raises:
         StoreUnavailable: S3 doesn't answer. DatabaseUnavailable.
@@ -29,16 +29,49 @@ def check(ctx: Context, requests: Sequence[CheckRequest]) -> dict[Location, list
     plain = {bucket for bucket in buckets if ctx.store.versions.status(bucket) == "never"}
     found: dict[Location, list[ObjectChange]] = {}
     doubtful: dict[Location, list[CheckRequest]] = {}
+    of_markers: list[ObjectChange] = []
     for request in requests:
         location = Location(request.bucket, request.key)
         if request.holds_without_versions and request.bucket in plain:
             found.setdefault(location, []).append(request.told)
+        elif request.is_of_marker:
+            of_markers.append(request.told)
         else:
             doubtful.setdefault(location, []).append(request)
     for location, seen in _look(ctx, doubtful):
         told = [request.told for request in doubtful[location]]
         found.setdefault(location, []).extend(_as_told(seen, told))
+    for change in _settle(ctx, of_markers):
+        found.setdefault(Location(change.bucket, change.key), []).append(change)
     return found
+
+
+def _settle(ctx: Context, of_markers: Sequence[ObjectChange]) -> Iterable[ObjectChange]:
+    """What came of delete markers: each that is there was made. Each that isn't was removed, by what is told or later.
+
+    If no event has told of a marker before, this one tells that it was made.
+    """
+    if not of_markers:
+        return []
+    with ctx.transaction() as tx:
+        known = known_at(tx.session, [Location(told.bucket, told.key) for told in of_markers])
+    versions = ctx.store.versions
+
+    def settle(told: ObjectChange) -> list[ObjectChange]:
+        location = Location(told.bucket, told.key)
+        row = known.get(location, {}).get(told.version_id)
+        if versions.is_there(*location, told.version_id):
+            return [_as(Kind.MARKER, told)]
+        if not told.version_id or (row is not None and row.put_rank != told.rank and is_of_an_event(row.put_rank)):
+            return [_as(Kind.REMOVAL, told)]
+        return [_as(Kind.MARKER, told), observe_unlisted(*location, told.version_id, told.rank)]
+
+    with ThreadPoolExecutor(min(_READERS, len(of_markers))) as pool:
+        return [change for changes in pool.map(settle, of_markers) for change in changes]
+
+
+def _as(kind: Kind, told: ObjectChange) -> ObjectChange:
+    return replace(told, kind=kind, rank=rank(told.sequencer, told.event_time, kind))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +152,4 @@ def _event(change: ObjectChange, told: ObjectChange) -> ObjectChange:
 
 
 def _is_told_by(change: ObjectChange, told: ObjectChange) -> bool:
-    if change.version_id and change.version_id == told.version_id:
-        return True  # MinIO confuses delete markers that come with removals
     return change.kind is told.kind and (change.kind is not Kind.PUT or change.etag == told.etag)
