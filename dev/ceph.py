@@ -3,13 +3,19 @@
 Ceph 18 (reef) is the least: 16.2.15 dies when many objects are deleted at once in a bucket with notifications.
 """
 
+import re
 import socket
+import time
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.httpsession import URLLib3Session
 
-from dev.configuration import Configuration
+from dev.configuration import REGION, Configuration
 from dev.infra import client
 from dev.problem import StackProblem, first_line
 
@@ -42,10 +48,7 @@ def make_bucket(configuration: Configuration, receiver_url: str) -> None:
     sns = client("sns", configuration.emulator_url, *keys)
     try:
         _ensure_bucket(s3, configuration.bucket)
-        # A persistent topic keeps events in the cluster until they are taken, so none is lost while Landfall is down.
-        attributes = {"push-endpoint": receiver_url, "persistent": "true"}
-        topic = sns.create_topic(Name=f"{_NAME}-{configuration.bucket}", Attributes=attributes)["TopicArn"]
-        _subscribe(s3, configuration.bucket, topic)
+        _renew(configuration, s3, sns, receiver_url)
     except (BotoCoreError, ClientError) as error:
         raise StackProblem(
             f"Ceph at {configuration.emulator_url} does not do as it should ({first_line(error)}). It takes a RADOS gateway "
@@ -72,16 +75,50 @@ def _ensure_bucket(s3: Any, bucket: str) -> None:
         s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [_CORS]})
 
 
-def _subscribe(s3: Any, bucket: str, topic: str) -> None:
-    present = s3.get_bucket_notification_configuration(Bucket=bucket).get("TopicConfigurations", [])
-    others = [configured for configured in present if configured["Id"] != _NAME]
+def _renew(configuration: Configuration, s3: Any, sns: Any, receiver_url: str) -> None:
+    """Have the bucket's events posted by a new topic, and remove those of the starts before the last one.
+
+    A persistent topic keeps events in the cluster until they are taken. But if about fifty at once can't be delivered
+    because nobody listens, Ceph 18.2.7 never tries that topic again. So each start gets a topic of its own. The last
+    one's is left, to deliver what waits in it if it still can; otherwise the catch-up at the start finds what was missed.
+
+    Ceph refuses puts to a bucket that notifies a topic which is gone. So the order matters.
+    """
+    bucket = configuration.bucket
+    ours = re.compile(re.escape(f"{_NAME}-{bucket}-") + r"\d+$")
+    earlier = sorted({arn for arn in _topics(sns) if ours.match(arn.rpartition(":")[2])})
+    attributes = {"push-endpoint": receiver_url, "persistent": "true"}
+    topic = str(sns.create_topic(Name=f"{_NAME}-{bucket}-{time.time_ns()}", Attributes=attributes)["TopicArn"])
+    for configured in _subscribe(s3, bucket, topic):
+        if configured["TopicArn"] in earlier:
+            _unsubscribe(configuration, configured["Id"])
+    for arn in earlier[:-1]:
+        sns.delete_topic(TopicArn=arn)
+
+
+def _topics(sns: Any) -> list[str]:
+    return [topic["TopicArn"] for page in sns.get_paginator("list_topics").paginate() for topic in page["Topics"]]
+
+
+def _subscribe(s3: Any, bucket: str, topic: str) -> list[dict[str, Any]]:
+    """Have the bucket notify the topic; returns what it was configured to notify before."""
+    present = list(s3.get_bucket_notification_configuration(Bucket=bucket).get("TopicConfigurations", []))
     for events in ([*_EVENTS, *_LIFECYCLE], _EVENTS):
-        ours = {"Id": _NAME, "TopicArn": topic, "Events": events}
+        new = {"Id": topic.rpartition(":")[2], "TopicArn": topic, "Events": events}
         try:
             s3.put_bucket_notification_configuration(
-                Bucket=bucket, NotificationConfiguration={"TopicConfigurations": [*others, ours]}
+                Bucket=bucket, NotificationConfiguration={"TopicConfigurations": [*present, new]}
             )
-            return
+            break
         except ClientError as error:
             if events is _EVENTS or error.response["Error"]["Code"] not in ("InvalidArgument", "MalformedXML"):
                 raise
+    return present
+
+
+def _unsubscribe(configuration: Configuration, identifier: str) -> None:
+    """Remove one of the bucket's notifications. A PUT only adds to them, and boto3 doesn't know Ceph's DELETE."""
+    url = f"{configuration.endpoint}/{configuration.bucket}?notification={quote(identifier, safe='')}"
+    request = AWSRequest("DELETE", url)
+    S3SigV4Auth(Credentials(configuration.access_key, configuration.secret_key), "s3", REGION).add_auth(request)
+    URLLib3Session(proxies={}).send(request.prepare())

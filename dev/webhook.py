@@ -45,6 +45,8 @@ _AT_ONCE = 100
 _TRIES = 5
 _PATIENCE_SECONDS = 60.0
 _REMEMBERED = 10_000
+# Ceph tries again at once, hundreds of times a second.
+_PAUSE_SECONDS = 1.0
 # A request waits for the batches before its own.
 _LONGEST_WAIT = 60.0
 
@@ -169,7 +171,10 @@ class WebhookReceiver:
                 body = self.rfile.read(int(length))
                 if len(body) < int(length):
                     return self._answer(400)  # cut off; it comes again
-                self._answer(receiver.take(self.path, self.headers.get("Authorization", ""), body))
+                status = receiver.take(self.path, self.headers.get("Authorization", ""), body)
+                if status == 503:
+                    time.sleep(_PAUSE_SECONDS)
+                self._answer(status)
 
             def _answer(self, status: int) -> None:
                 self.send_response(status)

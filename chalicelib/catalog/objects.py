@@ -185,13 +185,21 @@ class HiddenObject:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The object to copy: this version. Without versions (empty id), it is copied only as long as it has this ETag."""
+    """The object to copy: this version. Without versions (empty id), it is copied only as long as it has this ETag.
+
+    The same goes for the version that S3 calls ``null``, if its ETag is known: another object may come in its place.
+    """
 
     bucket: str
     key: str
     version_id: str
     etag: str
     size: int
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether its version id can't ever name another object."""
+        return bool(self.version_id) and (self.version_id != "null" or not self.etag)
 
 
 @dataclass(frozen=True, slots=True)

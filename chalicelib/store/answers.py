@@ -12,8 +12,12 @@ def version_argument(version_id: str | None) -> dict[str, str]:
 
 def version_id_of(answer: dict[str, Any]) -> str:
     """The version that an answer tells of; ``""`` for none, and for the one that S3 calls ``null``."""
-    version_id = str(answer.get("VersionId") or "")
-    return "" if version_id == "null" else version_id
+    return plain_version_id(answer.get("VersionId"))
+
+
+def plain_version_id(version_id: str | None) -> str:
+    """A version id as Landfall has it: ``""`` for none, and for the one that S3 calls ``null``."""
+    return "" if version_id in (None, "null") else str(version_id)
 
 
 def answered_at(answer: dict[str, Any]) -> datetime:

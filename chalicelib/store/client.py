@@ -7,7 +7,7 @@ from typing import Any
 
 from chalicelib.catalog.objects import Guarantees, ObjectHead, StoredObject
 from chalicelib.errors import NotFound, PreconditionFailed, StoreUnavailable
-from chalicelib.store.answers import answered_at, version_argument, version_id_of
+from chalicelib.store.answers import answered_at, plain_version_id, version_argument, version_id_of
 from chalicelib.store.connection import connect
 from chalicelib.store.copying import Copier
 from chalicelib.store.deleting import Deleter
@@ -114,7 +114,7 @@ class ObjectStore:
         except NotFound as error:
             headers = getattr(error.__cause__, "response", {}).get("ResponseMetadata", {}).get("HTTPHeaders", {})
             if headers.get("x-amz-delete-marker") == "true":
-                return str(headers.get("x-amz-version-id") or "")
+                return plain_version_id(headers.get("x-amz-version-id"))
             history = self.versions.of_key(bucket, key)
             if not history or not history[-1].is_marker:
                 raise

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 from hashlib import md5
 from typing import Any
 from urllib.parse import urlencode
@@ -68,23 +70,27 @@ class Copier:
         if over is not None:
             self._check(bucket, key, over)
         head = self._head(source)
+        if not source.is_fixed and head["ETag"].strip('"') != source.etag:
+            raise PreconditionFailed(f"The object of {source.bucket} is another one by now.")
         headers = {name: head[name] for name in _HEADERS if head.get(name)}
         headers |= {"ContentType": media_type} if media_type else {}
+        honours = self._guarantees()
         if source.size > _PART_BYTES:
-            copied = self._copy_in_parts(source, bucket, key, head, headers, on_part, foretell, over)
+            made = self._copy_in_parts(source, bucket, key, head, headers, on_part, foretell, over)
+            is_certain = honours.conditional_completion
         else:
-            copied = self._copy_whole(source, bucket, key, headers, over)
-            if not (source.version_id or self._guarantees().copy_source):
-                self._require_unchanged(source, head, bucket, key, copied)
-        return copied if self._guarantees().conditional_copy else self._check_after(bucket, key, copied, over)
+            made = self._copy_whole(source, bucket, key, headers, over)
+            is_certain = honours.conditional_copy and (source.is_fixed or honours.copy_source)
+        return made.copied if is_certain else self._check_after(source, head, bucket, key, made, over)
 
-    def _copy_whole(self, source: Source, bucket: str, key: str, headers: dict[str, Any], over: Over | None) -> Copied:
+    def _copy_whole(self, source: Source, bucket: str, key: str, headers: dict[str, Any], over: Over | None) -> "_Made":
         options = {"ChecksumAlgorithm": "SHA256", "MetadataDirective": "REPLACE", **headers}
         if over is not None and self._takes_conditions:
             options |= _condition(over)
         with translating(f"copy an object of {source.bucket}"):
             answer = self._client.copy_object(Bucket=bucket, Key=key, **options, **_source(source))
-        return _copied(answer, answer["CopyObjectResult"])
+        result = answer["CopyObjectResult"]
+        return _Made(_copied(answer, result), result.get("LastModified"))
 
     @property
     def _takes_conditions(self) -> bool:
@@ -110,24 +116,29 @@ class Copier:
 
     def _is_unchanged(self, source: Source, before: dict[str, Any]) -> bool:
         """Whether a source without a version id is the object that was to be copied, and was so all the time."""
-        after = self._head(source)
+        try:
+            after = self._head(source)
+        except NotFound:
+            return False
         same = (before["ETag"], before["LastModified"]) == (after["ETag"], after["LastModified"])
         return same and after["ETag"].strip('"') == source.etag
 
-    def _require_unchanged(self, source: Source, before: dict[str, Any], bucket: str, key: str, copied: Copied) -> None:
-        """Remove a copy again that may be one of another object."""
-        if not self._is_unchanged(source, before):
+    def _check_after(
+        self, source: Source, head: dict[str, Any], bucket: str, key: str, made: "_Made", over: Over | None
+    ) -> Copied:
+        """The copy, with its version id, which Ceph doesn't tell. A copy that should not be there is removed again."""
+        history = self._versions.of_key(bucket, key)
+        place = _place(history, made)
+        if place is None:
+            return made.copied  # somebody has removed it already
+        copied = Copied(history[place].version_id, made.copied.etag)
+        # A copy over its own source has taken the source's place.
+        is_itself = (source.bucket, source.key) == (bucket, key)
+        is_safe = source.is_fixed or is_itself or self._guarantees().copy_source
+        if made.is_whole and not is_safe and not self._is_unchanged(source, head):
             self._remove(bucket, key, copied)
             raise PreconditionFailed(f"The object of {source.bucket} is another one by now.")
-
-    def _check_after(self, bucket: str, key: str, copied: Copied, over: Over | None) -> Copied:
-        """The copy, with its version id, which Ceph doesn't tell. If it was made over another object, it is removed again."""
-        history = self._versions.of_key(bucket, key)
-        place = _place(history, copied)
-        if place is None:
-            return copied  # somebody has removed it already
         below = history[place - 1] if place else None
-        copied = Copied(history[place].version_id, copied.etag)
         if over is not None and copied.version_id and _etag(below) != over.etag:
             self._remove(bucket, key, copied)
             raise PreconditionFailed(f"There is another object at its destination in {bucket}.")
@@ -150,7 +161,7 @@ class Copier:
         on_part: Callable[[], None],
         foretell: Callable[[str], None],
         over: Over | None,
-    ) -> Copied:
+    ) -> "_Made":
         headers = headers | self._tags(source)
         with translating(f"begin an upload to {bucket}"):
             upload_id = str(self._client.create_multipart_upload(Bucket=bucket, Key=key, **headers)["UploadId"])
@@ -162,11 +173,11 @@ class Copier:
                 ):
                     parts.append(part)
                     on_part()
-            if not (source.version_id or self._guarantees().part_source) and not self._is_unchanged(source, head):
+            if not (source.is_fixed or self._guarantees().part_source or self._is_unchanged(source, head)):
                 raise PreconditionFailed(f"The object of {source.bucket} is another one by now.")
             foretell(_etag_of(parts))
             answer = self._multipart.complete(bucket, key, upload_id, parts, _condition(over) if over else {})
-            return _copied(answer, answer)
+            return _Made(_copied(answer, answer), is_whole=False)
         except BaseException:
             with suppress(LandfallError):  # the caller must learn why the copy failed
                 self._multipart.abort(bucket, key, upload_id)
@@ -196,13 +207,27 @@ class Copier:
         return Part(number, answer["CopyPartResult"]["ETag"], last - first + 1)
 
 
-def _place(history: History, copied: Copied) -> int | None:
-    """Where in a history a copy is: at its version id, or if that isn't known, where its ETag was listed last."""
-    for place in reversed(range(len(history))):
-        entry = history[place]
-        if entry.version_id == copied.version_id if copied.version_id else entry.etag == copied.etag:
-            return place
-    return None
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What S3 says of a copy that it has made: in one request, also when."""
+
+    copied: Copied
+    modified: datetime | None = None
+    is_whole: bool = True
+
+
+def _place(history: History, made: _Made) -> int | None:
+    """Where in a history a copy is.
+
+    It is at its version id. If that isn't known, it is the one with its ETag and time. Without a time, it is where its
+    ETag was listed last.
+    """
+    copied = made.copied
+    if copied.version_id:
+        return next((place for place, entry in enumerate(history) if entry.version_id == copied.version_id), None)
+    places = [place for place, entry in enumerate(history) if entry.etag == copied.etag and not entry.is_marker]
+    at_its_time = [place for place in places if history[place].modified == made.modified]
+    return max(at_its_time or places, default=None)
 
 
 def _etag(listed: ListedVersion | None) -> str:
@@ -215,7 +240,7 @@ def _source(source: Source) -> dict[str, Any]:
     parameters: dict[str, Any] = {
         "CopySource": {"Bucket": source.bucket, "Key": source.key, **version_argument(source.version_id)}
     }
-    return parameters if source.version_id else parameters | {"CopySourceIfMatch": f'"{source.etag}"'}
+    return parameters if source.is_fixed else parameters | {"CopySourceIfMatch": f'"{source.etag}"'}
 
 
 def _condition(over: Over) -> dict[str, str]:

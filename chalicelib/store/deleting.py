@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from chalicelib.catalog.objects import Deletion, Guarantees
 from chalicelib.errors import NotFound, PreconditionFailed, Refused, StoreUnavailable
-from chalicelib.store.answers import answered_at, version_argument, version_id_of
+from chalicelib.store.answers import answered_at, plain_version_id, version_argument, version_id_of
 from chalicelib.store.failures import translating
 from chalicelib.store.versions import Versions
 
@@ -29,7 +30,10 @@ class Deleter:
         Raises:
             NotFound: there is no such bucket.
         """
-        return self._delete(bucket, key, version_id is None, **version_argument(version_id))
+        deletion = self._delete(bucket, key, version_id is None, **version_argument(version_id))
+        if version_id is not None or deletion.is_marker or self._guarantees().conditional_delete:
+            return deletion
+        return self._with_marker(bucket, key, deletion)
 
     def delete_if(self, bucket: str, key: str, etag: str) -> Deletion:
         """Delete the current object, as long as it is the one with this ETag.
@@ -77,6 +81,16 @@ class Deleter:
             answer = self._client.delete_object(Bucket=bucket, Key=key, **options)
         return Deletion(version_id_of(answer), bool(answer.get("DeleteMarker")) and is_current, answered_at(answer))
 
+    def _with_marker(self, bucket: str, key: str, deletion: Deletion) -> Deletion:
+        """A deletion of the current object whose answer tells of no delete marker, with the one that is there.
+
+        Ceph makes none if there is one already, and doesn't tell of that one. MinIO doesn't tell of the one that it makes
+        where versioning is suspended. Without it, the object below would be taken for removed.
+        """
+        history = self._versions.of_key(bucket, key)
+        marker = next((entry for entry in reversed(history) if entry.is_marker), None)
+        return deletion if marker is None else replace(deletion, version_id=marker.version_id, is_marker=True)
+
     def _require_hidden(self, bucket: str, key: str, marker: str, version_id: str) -> None:
         """Take a delete marker back if it hides another version than this one."""
         history = self._versions.of_key(bucket, key)
@@ -118,7 +132,29 @@ class Deleter:
         at = answered_at(answer)
         deleted = {(item["Key"], item.get("VersionId")): item for item in answer.get("Deleted", ())}
         errors = {item["Key"]: str(item.get("Code")) for item in answer.get("Errors", ())}
-        return [_deletion(name, deleted, errors, at) for name in names]
+        answers = [_deletion(name, deleted, errors, at) for name in names]
+        return answers if self._guarantees().conditional_bulk_delete else self._with_markers(bucket, names, answers)
+
+    def _with_markers(
+        self, bucket: str, names: Sequence[tuple[str, str | None]], answers: list[Deletion | str]
+    ) -> list[Deletion | str]:
+        """The answers to a bulk deletion, with delete markers that the store doesn't tell of; see `_with_marker`."""
+        untold = [
+            place
+            for place, (name, answer) in enumerate(zip(names, answers, strict=True))
+            if name[1] is None and isinstance(answer, Deletion) and not answer.is_marker
+        ]
+        if not untold or self._versions.status(bucket) == "never":
+            return answers
+
+        def look(place: int) -> None:
+            answer = answers[place]
+            if isinstance(answer, Deletion):
+                answers[place] = self._with_marker(bucket, names[place][0], answer)
+
+        with ThreadPoolExecutor(_DELETERS) as pool:
+            list(pool.map(look, untold))
+        return answers
 
 
 def _deletion(
@@ -131,4 +167,4 @@ def _deletion(
     if item is None:
         return errors.get(name[0], "no answer")
     marker = name[1] is None and bool(item.get("DeleteMarker"))
-    return Deletion(str(item.get("DeleteMarkerVersionId") or "") if marker else name[1] or "", marker, at)
+    return Deletion(plain_version_id(item.get("DeleteMarkerVersionId") if marker else name[1]), marker, at)

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC
 from itertools import groupby, takewhile
 from typing import Any
+from urllib.parse import unquote_plus
 
 from chalicelib.catalog.objects import ListedVersion, VersioningStatus
+from chalicelib.errors import StoreUnavailable
 from chalicelib.store.failures import translating
 
 # The versions of one key, the oldest first.
@@ -42,7 +44,8 @@ class Versions:
     def is_there(self, bucket: str, key: str, version_id: str) -> bool:
         """Whether S3 holds this version or delete marker. It must say itself that there is none.
 
-        Ceph answers the same 404 for a delete marker as for nothing. So a 404 counts only if no listing shows the version.
+        Ceph answers the same 404 for a delete marker as for nothing, and MinIO a 400 for an id that can't be one of its own.
+        So such an answer counts only if no listing shows the version.
         """
         # Importing it here saves 3 ms where nothing is audited.
         from botocore.exceptions import ClientError
@@ -52,7 +55,7 @@ class Versions:
                 self._client.head_object(Bucket=bucket, Key=key, VersionId=version_id or "null")
             except ClientError as error:
                 status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-                if status not in (404, 405):
+                if status not in (400, 404, 405):
                     raise
                 is_marker = status == 405
             else:
@@ -61,9 +64,32 @@ class Versions:
 
     def _entries(self, **what: str) -> Iterator[ListedVersion]:
         """Versions and delete markers by key. A page lists the two apart, each in the order of keys."""
-        for page in self._client.get_paginator("list_object_versions").paginate(**what):
-            entries = [_listed(entry) for name in ("Versions", "DeleteMarkers") for entry in page.get(name, ())]
+        before: set[tuple[str, str]] = set()
+        position: dict[str, str] = {}
+        while True:
+            page = self._client.list_object_versions(**what, **position)
+            listed = [_listed(entry) for name in ("Versions", "DeleteMarkers") for entry in page.get(name, ())]
+            # The emulator begins a page with the object that ended the page before.
+            entries = [entry for entry in listed if (entry.key, entry.version_id) not in before]
             yield from sorted(entries, key=lambda entry: entry.key.encode())
+            if not page.get("IsTruncated"):
+                return
+            if not entries:
+                raise StoreUnavailable("The object store lists the same versions again and again.")
+            before = {(entry.key, entry.version_id) for entry in listed}
+            position = _next_position(page, max((entry.key for entry in listed), key=str.encode))
+
+
+def _next_position(page: dict[str, Any], last_key: str) -> dict[str, str]:
+    """Where the next page begins, as a request takes it.
+
+    Ceph doesn't encode the key here, unlike the keys that it lists. Botocore decodes it nevertheless, so that a ``+`` or
+    a ``%2F`` in it would lead to another key.
+    """
+    key = str(page.get("NextKeyMarker") or "")
+    position = {"KeyMarker": last_key if key == unquote_plus(last_key) else key}
+    version_id = page.get("NextVersionIdMarker")
+    return position | {"VersionIdMarker": str(version_id)} if version_id else position
 
 
 def _oldest_first(entries: Iterable[ListedVersion]) -> History:

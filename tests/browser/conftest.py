@@ -13,7 +13,7 @@ import pytest
 from dev.environments import ensure_environment
 from tests.support import npm, stacks
 from tests.support.browser import Browser, open_browser
-from tests.support.lacking import minio_program
+from tests.support.lacking import ceph_variables, minio_program
 from tests.support.stacks import Stack
 
 HERE = Path(__file__).parent
@@ -35,9 +35,16 @@ def minio_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def ceph_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The same on Ceph, whose bucket was told what browsers may do."""
+    with stacks.ceph(tmp_path_factory.mktemp("browser-ceph"), ceph_variables()) as running:
+        yield running
+
+
 @pytest.fixture
 def stack(request: pytest.FixtureRequest) -> Stack:
-    """The stack that a test asks for, "local" or "minio"; if it doesn't, the local one. Both stay up to the end."""
+    """The stack that a test asks for, "local", "minio" or "ceph"; if it doesn't, the local one. All stay up to the end."""
     kind = getattr(request, "param", "local")
     return cast(Stack, request.getfixturevalue(f"{kind}_stack"))
 

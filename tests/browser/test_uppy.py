@@ -19,8 +19,9 @@ PART = "s3-multipart:part-uploaded"
 
 
 def combined(*uppys: str) -> list[tuple[str, str]]:
-    """Stack and Uppy. On MinIO runs the Uppy that asks most of S3: it begins, lists, completes and aborts uploads itself."""
-    return [*(("local", uppy) for uppy in uppys), ("minio", "uppy 6 sign")]
+    """Stack and Uppy. On other stores runs the Uppy that asks most of them: it begins, lists, completes and aborts uploads
+    itself."""
+    return [*(("local", uppy) for uppy in uppys), ("minio", "uppy 6 sign"), ("ceph", "uppy 6 sign")]
 
 
 every_kind = pytest.mark.parametrize(("stack", "kind"), combined(*UPPYS), indirect=True)

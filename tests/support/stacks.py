@@ -33,6 +33,7 @@ from dev.postgres import Postgres
 from dev.webhook import DEAD_FOLDER
 from tests.support.aws import empty_bucket, take_messages
 from tests.support.ports import free_ports
+from tests.support.rgw import delete_topics
 from tests.support.servers import chalice_local, running
 from tests.support.waiting import eventually
 
@@ -187,9 +188,12 @@ def ceph(home: Path, variables: dict[str, str], **others: str) -> Iterator[Stack
     make_ceph_bucket(options, receiver)
     with _with_webhook(options, others) as running:
         running.forms_take_emoji = False
-        yield running
-        empty_bucket(running.s3, running.bucket)
-        running.s3.delete_bucket(Bucket=running.bucket)
+        try:
+            yield running
+        finally:
+            empty_bucket(running.s3, running.bucket)
+            running.s3.delete_bucket(Bucket=running.bucket)
+            delete_topics(options)
 
 
 @contextmanager
