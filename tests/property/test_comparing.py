@@ -156,6 +156,21 @@ def test_after_a_comparison_the_catalogue_is_what_s3_lists(engine: Engine, seed:
     assert listed_by_catalogue(engine, bucket) == expected
 
 
+def test_events_of_what_came_before_change_nothing_where_sequencers_are_clocks(engine: Engine) -> None:
+    """The event of the object that is there was lost for ever; the earlier ones come after the comparison."""
+    bucket = f"compared-{os.getpid()}-{next(_names)}"
+    key = Key(Location(bucket, "key"), Random(1), has_clock=True)
+    for act in (key._put, key._delete, key._put):
+        act()
+        key.now += timedelta(milliseconds=2)
+    check_all(engine, [key], clock)
+
+    deliver_messages(engine, [key.events[1], key.events[0]])
+
+    assert listed_by_catalogue(engine, bucket) == key.listing
+    assert check_all(engine, [key], clock) == 0
+
+
 def test_every_event_is_understood() -> None:
     """Or the property would hold of less than it says."""
     key = Key(Location("bucket", "key"), Random(1), has_clock=True)
