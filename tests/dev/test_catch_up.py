@@ -132,11 +132,8 @@ class _Answers:
     def __init__(self, status: int, *listed: dict[str, Any]) -> None:
         self._status, self._listed = status, list(listed)
 
-    def get_paginator(self, _name: str) -> Any:
-        return self
-
-    def paginate(self, **_options: Any) -> Any:
-        return [{"Versions": self._listed}]
+    def list_object_versions(self, **_options: Any) -> dict[str, Any]:
+        return {"Versions": self._listed}
 
     def head_object(self, **_options: Any) -> None:
         raise ClientError(
