@@ -1,6 +1,6 @@
 """The bucket on a Ceph cluster that is up: a topic that posts to our receiver, and the bucket's notification to it.
 
-Ceph 18 (reef) is the least: 16.2.15 dies when many objects are deleted at once in a bucket with notifications.
+Ceph 18 (reef) is the least to recommend: 16.2.15 dies when any client deletes many objects at once in such a bucket.
 """
 
 import re

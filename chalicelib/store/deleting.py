@@ -64,11 +64,14 @@ class Deleter:
 
         ``etags`` has one ETag for each name, or "". Only an object with that ETag is deleted; if another one is there by
         now, the error code says so.
+
+        A store that ignores these ETags is not asked to delete many at once, but one by one. Ceph 16 would die of it in a
+        bucket with notifications, and Ceph 18's events would not name the versions.
         """
         wanted = list(etags) or [""] * len(names)
-        if any(wanted) and not (self._guarantees().conditional_bulk_delete and self._can_send_etags):
-            return self._delete_singly(bucket, names, wanted)
-        return self._delete_together(bucket, names, wanted)
+        if self._guarantees().conditional_bulk_delete and (self._can_send_etags or not any(wanted)):
+            return self._delete_together(bucket, names, wanted)
+        return self._delete_singly(bucket, names, wanted)
 
     @property
     def _can_send_etags(self) -> bool:
@@ -132,29 +135,7 @@ class Deleter:
         at = answered_at(answer)
         deleted = {(item["Key"], item.get("VersionId")): item for item in answer.get("Deleted", ())}
         errors = {item["Key"]: str(item.get("Code")) for item in answer.get("Errors", ())}
-        answers = [_deletion(name, deleted, errors, at) for name in names]
-        return answers if self._guarantees().conditional_bulk_delete else self._with_markers(bucket, names, answers)
-
-    def _with_markers(
-        self, bucket: str, names: Sequence[tuple[str, str | None]], answers: list[Deletion | str]
-    ) -> list[Deletion | str]:
-        """The answers to a bulk deletion, with delete markers that the store doesn't tell of; see `_with_marker`."""
-        untold = [
-            place
-            for place, (name, answer) in enumerate(zip(names, answers, strict=True))
-            if name[1] is None and isinstance(answer, Deletion) and not answer.is_marker
-        ]
-        if not untold or self._versions.status(bucket) == "never":
-            return answers
-
-        def look(place: int) -> None:
-            answer = answers[place]
-            if isinstance(answer, Deletion):
-                answers[place] = self._with_marker(bucket, names[place][0], answer)
-
-        with ThreadPoolExecutor(_DELETERS) as pool:
-            list(pool.map(look, untold))
-        return answers
+        return [_deletion(name, deleted, errors, at) for name in names]
 
 
 def _deletion(

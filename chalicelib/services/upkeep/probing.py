@@ -20,7 +20,7 @@ CONSEQUENCES = {
     "in the milliseconds between becomes an earlier version, or is lost in a bucket without versions.",
     "conditional_delete": "Deletions look at the object before and after, and take a delete marker back that hides another "
     "object. In a bucket without versions, an object that comes in the milliseconds between is lost.",
-    "conditional_bulk_delete": "Many files are deleted one by one, which takes longer.",
+    "conditional_bulk_delete": "Many files and versions are deleted one by one, which takes longer.",
     "copy_source": "In a bucket without versions, the source of a copy is looked at before and after.",
     "part_source": "In a bucket without versions, the source of a copy in parts is looked at before and after.",
     "checksums": "The SHA-256 that a client announces for an upload of its own is not compared with the bytes. Files that "
