@@ -18,8 +18,24 @@ class KnownVersion:
     put_rank: str
     removal_rank: str
     alive: bool
+    is_delete_marker: bool
+    size: int | None
     etag: str | None
     stored_at: datetime | None
+
+    def put_at(self, location: Location) -> ObjectChange:
+        """The put of this version, as the catalogue knows it. Recording it again changes no version."""
+        return ObjectChange(
+            kind=Kind.MARKER if self.is_delete_marker else Kind.PUT,
+            bucket=location.bucket,
+            key=location.key,
+            version_id=self.version_id,
+            rank=self.put_rank,
+            event_name="",
+            event_time=self.stored_at,
+            size=self.size,
+            etag=self.etag or "",
+        )
 
 
 # Listings give times to the millisecond, rounded down. An earlier version may be of the same millisecond.

@@ -27,7 +27,10 @@ def known_between(session: Session, bucket: str, after: str, until: str | None) 
 
 def _known(session: Session, *wanted: ColumnElement[bool]) -> Known:
     version = ObjectVersion
-    columns = (version.put_rank, version.removal_rank, version.alive, version.etag, version.stored_at)
+    columns = (
+        *(version.put_rank, version.removal_rank, version.alive, version.is_delete_marker),
+        *(version.size, version.etag, version.stored_at),
+    )
     rows = session.execute(select(version.bucket, version.key, version.version_id, *columns).where(*wanted))
     found: dict[Location, list[KnownVersion]] = {}
     for row in rows.mappings():

@@ -22,7 +22,7 @@ def listed(version_id: str, at: int = 0, *, etag: str = "e", is_marker: bool = F
 
 def known(version_id: str, put_rank: str, *, alive: bool = True, etag: str = "e", at: int = 0) -> KnownVersion:
     moment = NOON + timedelta(milliseconds=at)
-    return KnownVersion(version_id, put_rank, "" if alive else f"{put_rank}~", alive, etag, moment)
+    return KnownVersion(version_id, put_rank, "" if alive else f"{put_rank}~", alive, False, 1, etag, moment)
 
 
 def clock(moment: datetime) -> str:

@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 
 from chalicelib.catalog.changes import CheckRequest, Kind, ObjectChange, is_of_an_event, rank
 from chalicelib.catalog.comparison import KnownVersion, compare
-from chalicelib.catalog.objects import ListedVersion, Location
-from chalicelib.catalog.observations import observe_listed, observe_unlisted
+from chalicelib.catalog.objects import Location
+from chalicelib.catalog.observations import observe_unlisted
 from chalicelib.db.known_versions import known_at
 from chalicelib.services.context import Context
-from chalicelib.store.versions import History
 
 _READERS = 8
 
@@ -76,10 +75,9 @@ def _as(kind: Kind, told: ObjectChange) -> ObjectChange:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What S3 holds of a key, what the catalogue knew of it before, and the changes that the catalogue lacks."""
+    """What the catalogue knew of a key before S3 was asked, and the changes that it lacks."""
 
     location: Location
-    history: History
     known: dict[str, KnownVersion]
     changes: list[ObjectChange]
 
@@ -97,7 +95,7 @@ def _look(ctx: Context, doubtful: Mapping[Location, list[CheckRequest]]) -> Iter
         comparison = compare(location, history, rows, doubtful[location][0].sequencer_at)
         gone = [row for row in comparison.unlisted if not versions.is_there(*location, row.version_id)]
         removals = [observe_unlisted(*location, row.version_id, row.put_rank) for row in gone]
-        return _Seen(location, history, rows, [*comparison.changes, *removals])
+        return _Seen(location, rows, [*comparison.changes, *removals])
 
     with ThreadPoolExecutor(min(_READERS, len(locations))) as pool:
         return list(zip(locations, pool.map(look, locations), strict=True))
@@ -109,7 +107,8 @@ def _as_told(seen: _Seen, told: Sequence[ObjectChange]) -> list[ObjectChange]:
     That goes for changes that the catalogue knows already, too: Landfall may have made them itself, and nothing told of
     them until now. Recording them again changes no version.
     """
-    puts = [_put_again(seen, listed) for listed in reversed(seen.history) if _is_known(seen, listed)]
+    newest_first = sorted(seen.known.values(), key=lambda row: row.put_rank, reverse=True)
+    puts = [row.put_at(seen.location) for row in newest_first if row.put_rank]
     waiting, changes = list(told), []
     for change in [*seen.changes, *puts, *_removals_again(seen)]:
         teller = next((one for one in waiting if _is_told_by(change, one)), None)
@@ -119,17 +118,6 @@ def _as_told(seen: _Seen, told: Sequence[ObjectChange]) -> list[ObjectChange]:
         elif change.is_observation:
             changes.append(change)
     return changes
-
-
-def _is_known(seen: _Seen, listed: ListedVersion) -> bool:
-    row = seen.known.get(listed.version_id)
-    return row is not None and row.alive and row.put_rank != "" and (bool(listed.version_id) or row.etag == listed.etag)
-
-
-def _put_again(seen: _Seen, listed: ListedVersion) -> ObjectChange:
-    """The put of a version that the catalogue knows, as it knows it. It counts only if a notification told of it."""
-    change = observe_listed(seen.location.bucket, listed, None)
-    return replace(change, rank=seen.known[listed.version_id].put_rank, is_observation=False)
 
 
 def _removals_again(seen: _Seen) -> list[ObjectChange]:
