@@ -34,8 +34,8 @@ class Cluster:
         return sorted(found, key=lambda configured: str(configured["Id"]))
 
     def topics(self) -> list[str]:
-        """Also those that Ceph makes of its own, one for each notification."""
-        found = [topic["TopicArn"] for topic in self.sns.list_topics()["Topics"]]
+        """Ceph lists one once more for each notification that goes to it."""
+        found = {topic["TopicArn"] for topic in self.sns.list_topics()["Topics"]}
         return sorted(arn for arn in found if self.bucket in arn)
 
     def state(self) -> tuple[Any, ...]:
