@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
+from urllib.parse import urlsplit
 
 from dev.problem import StackProblem
 
@@ -170,9 +171,10 @@ def _stand_in(environ: Mapping[str, str]) -> dict[str, Any]:
         return _ceph(environ)
     if name != "minio":
         return {"stand_in": cast(StandIn, name)}
+    variable = _ENDPOINT_VARIABLES[name]
     return {
         "stand_in": "minio",
-        "endpoint": environ.get(_ENDPOINT_VARIABLES[name], "").rstrip("/"),
+        "endpoint": _url(variable, environ[variable]) if environ.get(variable) else "",
         "access_key": environ.get("MINIO_ROOT_USER") or "test",
         "secret_key": environ.get("MINIO_ROOT_PASSWORD") or "testtest",
     }
@@ -186,7 +188,19 @@ def _ceph(environ: Mapping[str, str]) -> dict[str, Any]:
         raise StackProblem(
             f"STACK=ceph uses a cluster that is up; set {', '.join(missing)}: the URL of its RADOS gateway, and a user's keys."
         )
-    return {"stand_in": "ceph", **found, "endpoint": found["endpoint"].rstrip("/")}
+    return {"stand_in": "ceph", **found, "endpoint": _url(names["endpoint"], found["endpoint"])}
+
+
+def _url(variable: str, text: str) -> str:
+    """A store's URL, without a slash at its end."""
+    try:
+        parts = urlsplit(text)
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port is no number, or too large
+        is_url = False
+    if not is_url:
+        raise StackProblem(f"{variable} must be a URL like http://store.example:9000, and is {text!r}.")
+    return text.rstrip("/")
 
 
 def _number(environ: Mapping[str, str], variable: str, default: int, largest: int) -> int:

@@ -143,13 +143,20 @@ class WebhookReceiver:
         """What to answer to an event that the application did not record."""
         digest = arrival.message["MD5OfBody"]
         tries, first = self._refused.pop(digest, (0, time.monotonic()))
+        self._refused[digest] = tries + 1, first
+        while len(self._refused) > _REMEMBERED:
+            del self._refused[next(iter(self._refused))]
         is_patient = tries + 1 < _TRIES or time.monotonic() < first + _PATIENCE_SECONDS
         if is_patient and _is_readable(arrival.body):
-            self._refused[digest] = tries + 1, first
-            while len(self._refused) > _REMEMBERED:
-                del self._refused[next(iter(self._refused))]
             return 503
-        self._bury(arrival.message["MessageId"], arrival.body)
+        try:
+            self._bury(arrival.message["MessageId"], arrival.body)
+        except OSError as error:
+            self._log(
+                f"webhook: an event can't be recorded, and can't be kept in {self._dead_folder}: {describe(error)}"
+            )
+            return 503
+        del self._refused[digest]
         return 200
 
     def _bury(self, identifier: str, body: bytes) -> None:
