@@ -8,6 +8,7 @@ Ceph 18 also honours the source's condition of a copy. MinIO RELEASE.2025-09-07 
 those of copies on their destination.
 """
 
+import re
 from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,6 +24,7 @@ from chalicelib.errors import LandfallError, NotFound, PreconditionFailed, Refus
 from chalicelib.store.failures import translating
 
 _PREFIX = "landfall-probe-"
+_OURS = re.compile(re.escape(_PREFIX) + "[0-9a-f]{16}")
 _LEFT_BEHIND = timedelta(hours=1)
 _ANOTHER = f'"{md5(b"another object", usedforsecurity=False).hexdigest()}"'
 _ANOTHER_SHA256 = b64encode(sha256(b"another object").digest()).decode()
@@ -141,7 +143,8 @@ def _remove_left_behind(client: Any) -> None:
     until = datetime.now(UTC) - _LEFT_BEHIND
     with suppress(LandfallError), translating("list buckets"):
         for bucket in client.list_buckets()["Buckets"]:
-            if bucket["Name"].startswith(_PREFIX) and bucket["CreationDate"] < until:
+            # No bucket of anybody else's, whatever it is called, may be emptied.
+            if _OURS.fullmatch(bucket["Name"]) and bucket["CreationDate"] < until:
                 _remove(client, bucket["Name"])
 
 
