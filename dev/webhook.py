@@ -137,7 +137,15 @@ class WebhookReceiver:
                 arrival.answer.set_result(503)
             return
         for arrival in batch:
-            arrival.answer.set_result(self._settle(arrival) if arrival.message["MessageId"] in failed else 200)
+            arrival.answer.set_result(self._try_to_settle(arrival) if arrival.message["MessageId"] in failed else 200)
+
+    def _try_to_settle(self, arrival: _Arrival) -> int:
+        """As `_settle`. An event that can't be kept, because the disk is full, comes again, and the next are taken."""
+        try:
+            return self._settle(arrival)
+        except OSError as error:
+            self._log(f"webhook: to be sent again, since it can't be kept: {describe(error)}")
+            return 503
 
     def _settle(self, arrival: _Arrival) -> int:
         """What to answer to an event that the application did not record."""
@@ -166,7 +174,8 @@ class WebhookReceiver:
                 length = self.headers.get("Content-Length", "")
                 if not length.isdecimal():
                     return self._answer(411)
-                if int(length) > _LARGEST_BODY:
+                # Python refuses to read a number of thousands of digits.
+                if len(length) > len(str(_LARGEST_BODY)) or int(length) > _LARGEST_BODY:
                     return self._answer(413)
                 body = self.rfile.read(int(length))
                 if len(body) < int(length):

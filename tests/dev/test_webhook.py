@@ -104,6 +104,16 @@ def test_an_unreadable_event_is_kept_and_does_not_hold_up_others(
     assert database("SELECT count(*) FROM file_events") == [(1,)]
 
 
+def test_an_event_that_cannot_be_kept_comes_again_and_does_not_hold_up_others(
+    receiver: WebhookReceiver, database: Callable[[str], list[Any]], tmp_path: Path
+) -> None:
+    (tmp_path / "dead").write_text("a file in place of the folder")
+    assert _post(receiver, b"{") == 503
+
+    assert _post(receiver, (FIXTURES / "01-put.json").read_bytes()) == 200
+    assert database("SELECT count(*) FROM file_events") == [(1,)]
+
+
 def test_an_event_without_a_database_is_refused_and_recorded_when_it_comes_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, receiver: WebhookReceiver
 ) -> None:
@@ -124,8 +134,9 @@ def test_other_requests_are_refused(receiver: WebhookReceiver) -> None:
     url = f"http://127.0.0.1:{receiver.port}/"
     assert urllib3.request("GET", url, retries=False).status == 501
 
-    headers = {"Authorization": f"Bearer {SECRET}", "Content-Length": "2000000"}
-    assert urllib3.request("POST", url, headers=headers, body=b"", retries=False).status == 413
+    for length in ("2000000", "9" * 5000):
+        headers = {"Authorization": f"Bearer {SECRET}", "Content-Length": length}
+        assert urllib3.request("POST", url, headers=headers, body=b"", retries=False).status == 413
 
     headers = {"Authorization": f"Bearer {SECRET}", "Transfer-Encoding": "chunked"}
     assert urllib3.request("POST", url, headers=headers, body=iter([b"{}"]), retries=False).status == 411
