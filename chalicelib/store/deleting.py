@@ -51,8 +51,11 @@ class Deleter:
             found = self._client.head_object(Bucket=bucket, Key=key)
         if found["ETag"].strip('"') != etag:
             raise PreconditionFailed(f"The object of {bucket} is another one by now.")
-        deletion = self.delete(bucket, key)
-        if deletion.is_marker and deletion.version_id:
+        deletion = self._delete(bucket, key, True)
+        if not deletion.is_marker:
+            # A marker that is there is another client's. Whatever it hides, it is not ours to take back.
+            return self._with_marker(bucket, key, deletion)
+        if deletion.version_id:
             self._require_hidden(bucket, key, deletion.version_id, version_id_of(found))
         return deletion
 

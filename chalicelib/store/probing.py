@@ -8,6 +8,7 @@ Ceph 18 also honours the source's condition of a copy. MinIO RELEASE.2025-09-07 
 those of copies on their destination.
 """
 
+import re
 from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
@@ -141,7 +142,8 @@ def _remove_left_behind(client: Any) -> None:
     until = datetime.now(UTC) - _LEFT_BEHIND
     with suppress(LandfallError), translating("list buckets"):
         for bucket in client.list_buckets()["Buckets"]:
-            if bucket["Name"].startswith(_PREFIX) and bucket["CreationDate"] < until:
+            # No bucket of anybody else's, whatever it is called, may be emptied.
+            if re.fullmatch(re.escape(_PREFIX) + "[0-9a-f]{16}", bucket["Name"]) and bucket["CreationDate"] < until:
                 _remove(client, bucket["Name"])
 
 

@@ -4,6 +4,8 @@ One case is left out, because nothing can be promised: a bucket without versions
 and an object that comes in the milliseconds between our look and our deletion.
 """
 
+from contextlib import suppress
+
 import pytest
 
 from chalicelib.catalog.objects import Deletion
@@ -84,6 +86,21 @@ def test_a_deletion_of_another_client_that_comes_right_before_ours_is_no_harm(pl
 
     assert place.read(key) is None
     assert place.history(key)[:1] == ([(etag, False)] if place.is_versioned else [])
+
+
+def test_a_delete_marker_of_another_client_is_not_taken_back(place: Place) -> None:
+    """Where ours makes none (Ceph), the one that is there hides an object that its owner has deleted."""
+    key = place.new_key()
+    etag = place.put(key, b"mine")
+
+    def put_and_delete() -> None:
+        place.put(key, b"another")
+        place.delete(key)
+
+    with just_before(place.client, "DeleteObject", put_and_delete), suppress(NotFound, PreconditionFailed):
+        place.store.deleter.delete_if(place.bucket, key, etag)
+
+    assert place.read(key) is None
 
 
 def test_many_are_deleted_by_their_etags_and_others_are_named(place: Place) -> None:

@@ -37,7 +37,7 @@ def probes(server: Server) -> set[str]:
 @pytest.fixture
 def left_behind(server: Server, prefix: str) -> Iterator[str]:
     """What a probe leaves that died in the middle: objects, versions, an upload."""
-    bucket = f"{prefix}died"
+    bucket = f"{prefix}{uuid4().hex[:16]}"
     server.s3.create_bucket(Bucket=bucket)
     server.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     for _ in range(2):
@@ -68,12 +68,16 @@ def test_what_a_dead_probe_left_is_removed_after_an_hour(
 
 
 def test_a_bucket_of_somebody_else_is_never_removed(
-    server: Server, client: Any, monkeypatch: pytest.MonkeyPatch
+    server: Server, client: Any, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probing, "_LEFT_BEHIND", timedelta(seconds=-5))
+    nearly = f"{prefix}notes"
+    server.s3.create_bucket(Bucket=nearly)
     with server.bucket("plain") as bucket:
         probe(client, versioned=False)
-        assert bucket in [found["Name"] for found in server.s3.list_buckets()["Buckets"]]
+        names = {found["Name"] for found in server.s3.list_buckets()["Buckets"]}
+    server.s3.delete_bucket(Bucket=nearly)
+    assert {bucket, nearly} <= names
 
 
 def test_a_probe_that_fails_in_the_middle_leaves_nothing(server: Server, client: Any) -> None:
