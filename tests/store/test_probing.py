@@ -29,7 +29,6 @@ def prefix(monkeypatch: pytest.MonkeyPatch) -> str:
     return name
 
 
-<<<<<<< HEAD
 def probes(server: Server) -> set[str]:
     found = server.s3.list_buckets()["Buckets"]
     return {bucket["Name"] for bucket in found if bucket["Name"].startswith(probing._PREFIX)}
@@ -121,28 +120,3 @@ def test_what_a_store_ignores_has_a_name() -> None:
         "part_source",
         "checksums",
     ]
-=======
-    names = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
-    assert theirs in names
-    assert s3.get_object(Bucket=theirs, Key="key")["Body"].read() == b"hello"
-    assert left not in names
-    s3.delete_object(Bucket=theirs, Key="key")
-    s3.delete_bucket(Bucket=theirs)
-
-
-class _Failing:
-    """A client whose bulk deletions fail, for a reason that has nothing to do with their conditions."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
-
-    def delete_objects(self, Delete: dict[str, Any], **_: Any) -> dict[str, Any]:
-        return {"Errors": [{"Key": item["Key"], "Code": "InternalError"} for item in Delete["Objects"]]}
-
-
-def test_an_error_of_another_kind_is_not_taken_for_an_honoured_condition(client: Any) -> None:
-    assert not probing.probe(_Failing(client), versioned=False).conditional_bulk_delete
->>>>>>> review
