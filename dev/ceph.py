@@ -92,17 +92,23 @@ def _renew(configuration: Configuration, s3: Any, sns: Any, receiver_url: str) -
     for configured in _subscribe(s3, bucket, topic):
         if configured["TopicArn"] in earlier:
             _unsubscribe(configuration, configured["Id"])
+    left = {configured["TopicArn"] for configured in _notified(s3, bucket)}
     for arn in earlier[:-1]:
-        sns.delete_topic(TopicArn=arn)
+        if arn not in left:
+            sns.delete_topic(TopicArn=arn)
 
 
 def _topics(sns: Any) -> list[str]:
     return [topic["TopicArn"] for page in sns.get_paginator("list_topics").paginate() for topic in page["Topics"]]
 
 
+def _notified(s3: Any, bucket: str) -> list[dict[str, Any]]:
+    return list(s3.get_bucket_notification_configuration(Bucket=bucket).get("TopicConfigurations", []))
+
+
 def _subscribe(s3: Any, bucket: str, topic: str) -> list[dict[str, Any]]:
     """Have the bucket notify the topic; returns what it was configured to notify before."""
-    present = list(s3.get_bucket_notification_configuration(Bucket=bucket).get("TopicConfigurations", []))
+    present = _notified(s3, bucket)
     for events in ([*_EVENTS, *_LIFECYCLE], _EVENTS):
         new = {"Id": topic.rpartition(":")[2], "TopicArn": topic, "Events": events}
         try:
