@@ -120,6 +120,21 @@ class EndpointServices:
         stop_all(self.children)
 
 
+class CephServices(EndpointServices):
+    """A Ceph cluster that is up, and PostgreSQL 18 as a child of this process."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        super().__init__(configuration, lambda ours: ceph.make_bucket(ours, _receiver_url(ours)))
+
+    def require_ports(self) -> None:
+        """Raises:
+        StackProblem: somebody else listens there. A Postgres that is up already may hold the catalogue of another store,
+            whose files would all be found to be gone.
+        """
+        super().require_ports()
+        require_free(self._configuration.postgres_port, POSTGRES_PORT_VARIABLE, "PostgreSQL")
+
+
 class MinioServices(EndpointServices):
     """MinIO and PostgreSQL 18, as children of this process, their data in ``home/minio``."""
 
@@ -243,7 +258,7 @@ def services_for(configuration: Configuration) -> Services:
     if configuration.stand_in == "embedded":
         return EmbeddedServices(configuration)
     if configuration.stand_in == "ceph":
-        return EndpointServices(configuration, lambda ours: ceph.make_bucket(ours, _receiver_url(ours)))
+        return CephServices(configuration)
     if configuration.endpoint:
         return EndpointServices(configuration, make_bucket)
     if configuration.stand_in == "minio" and (program := find_minio()):

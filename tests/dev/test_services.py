@@ -1,6 +1,7 @@
 """Which services a stack uses, and what is said when they can't be had."""
 
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from dev.problem import StackProblem
 from dev.services import ContainerServices, EmbeddedServices, EndpointServices, MinioServices, services_for
 from dev.stack import ephemeral_emulator, ephemeral_postgres
 from tests.support.instances import Instance, NewInstance
+from tests.support.ports import free_ports
 
 
 def _configuration(**environ: str) -> Configuration:
@@ -31,6 +33,17 @@ def test_a_store_that_is_up_somewhere_needs_no_container() -> None:
     services = services_for(_configuration(LANDFALL_STACK="minio", MINIO_ENDPOINT="http://nas:9000"))
     assert isinstance(services, EndpointServices)
     assert services.delivery_module == "dev.webhook"
+
+
+def test_ceph_has_a_postgres_of_its_own(tmp_path: Path) -> None:
+    """One that is up may hold the catalogue of another store, whose files would all be found to be gone."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        names = {"CEPH_ENDPOINT": "http://nas:7480", "CEPH_ACCESS_KEY": "key", "CEPH_SECRET_KEY": "secret"}
+        ports = {"LANDFALL_POSTGRES_PORT": str(taken.getsockname()[1]), "LANDFALL_WEBHOOK_PORT": str(free_ports(1)[0])}
+        services = services_for(_configuration(LANDFALL_STACK="ceph", LANDFALL_HOME=str(tmp_path), **names, **ports))
+
+        with pytest.raises(StackProblem, match="LANDFALL_POSTGRES_PORT"):
+            services.require_ports()
 
 
 def test_a_program_of_minio_needs_no_container_either(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

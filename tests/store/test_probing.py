@@ -120,3 +120,20 @@ def test_what_a_store_ignores_has_a_name() -> None:
         "part_source",
         "checksums",
     ]
+
+
+class _Failing:
+    """A client whose bulk deletions fail, for a reason that has nothing to do with their conditions."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def delete_objects(self, Delete: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return {"Errors": [{"Key": item["Key"], "Code": "InternalError"} for item in Delete["Objects"]]}
+
+
+def test_an_error_of_another_kind_is_not_taken_for_an_honoured_condition(client: Any) -> None:
+    assert not probe(_Failing(client), versioned=False).conditional_bulk_delete
