@@ -94,9 +94,13 @@ def _is_known(seen: _Seen, listed: ListedVersion) -> bool:
 
 
 def _put_again(seen: _Seen, listed: ListedVersion) -> ObjectChange:
-    """The put of a version that the catalogue knows, as it knows it. It counts only if a notification told of it."""
+    """The put of a version that the catalogue knows, as it knows it. It counts only if a notification told of it.
+
+    With its rank and time, it is the event that is recorded already, if there is one.
+    """
+    row = seen.known[listed.version_id]
     change = observe_listed(seen.location.bucket, listed, None)
-    return replace(change, rank=seen.known[listed.version_id].put_rank, is_observation=False)
+    return replace(change, rank=row.put_rank, event_time=row.stored_at, is_observation=False)
 
 
 def _removals_again(seen: _Seen) -> list[ObjectChange]:
