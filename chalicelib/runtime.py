@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine, make_url
 from sqlalchemy.orm import Session
 
-from chalicelib.catalog.objects import Guarantees
 from chalicelib.db.engine import create_catalog_engine
 from chalicelib.db.engine import transaction as engine_transaction
 from chalicelib.services.accounts.principals import LANDFALL, Principal
 from chalicelib.services.context import Context
-from chalicelib.services.upkeep.probing import probed_store
+from chalicelib.services.upkeep.probing import StoreGuarantees
 from chalicelib.settings import Settings
 
 if TYPE_CHECKING:
@@ -55,13 +54,13 @@ def store() -> "ObjectStore":
     from chalicelib.store.client import ObjectStore  # saves 5 ms, and botocore's 50
 
     options = settings()
-    return ObjectStore.connect(options.region, options.s3_endpoint, options.s3_public_endpoint, guarantees)
+    return ObjectStore.connect(options.region, options.s3_endpoint, options.s3_public_endpoint, guarantees())
 
 
 @cache
-def guarantees() -> Guarantees:
+def guarantees() -> StoreGuarantees:
     """What the object store honours of what S3 promises: AWS all of it, another store what a probe has shown."""
-    return probed_store(context()).guarantees
+    return StoreGuarantees(context)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ Ceph 18 (reef) is the least to recommend: 16.2.15 dies when any client deletes m
 import re
 import socket
 import time
+from hashlib import sha256
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -85,10 +86,13 @@ def _renew(configuration: Configuration, s3: Any, sns: Any, receiver_url: str) -
     Ceph refuses puts to a bucket that notifies a topic which is gone. So the order matters.
     """
     bucket = configuration.bucket
-    ours = re.compile(re.escape(f"{_NAME}-{bucket}-") + r"\d+$")
+    # Another Landfall on this bucket has another secret, and topics of its own.
+    instance = sha256(receiver_url.rpartition("/")[2].encode()).hexdigest()[:8]
+    name = f"{_NAME}-{bucket}-{instance}-"
+    ours = re.compile(re.escape(name) + r"\d+$")
     earlier = sorted({arn for arn in _topics(sns) if ours.match(arn.rpartition(":")[2])})
     attributes = {"push-endpoint": receiver_url, "persistent": "true"}
-    topic = str(sns.create_topic(Name=f"{_NAME}-{bucket}-{time.time_ns()}", Attributes=attributes)["TopicArn"])
+    topic = str(sns.create_topic(Name=f"{name}{time.time_ns()}", Attributes=attributes)["TopicArn"])
     for configured in _subscribe(s3, bucket, topic):
         if configured["TopicArn"] in earlier:
             _unsubscribe(configuration, configured["Id"])

@@ -73,10 +73,11 @@ class EmbeddedServices:
 
 
 class EndpointServices:
-    """A store that is up already, wherever its endpoint is, and Postgres: what answers at its port, or one of our own.
+    """A store that is up already, wherever its endpoint is, and PostgreSQL 18 as a child of this process.
 
-    Our own has a folder for each kind of store, because a catalogue describes the objects of one store. The store calls a
-    webhook in place of a queue.
+    Postgres has a folder for each kind of store, because a catalogue describes the objects of one store. One that is up
+    already may hold the catalogue of another store, whose files would all be found to be gone. The store calls a webhook
+    in place of a queue.
     """
 
     delivery_module = "dev.webhook"
@@ -96,21 +97,19 @@ class EndpointServices:
 
     def require_ports(self) -> None:
         """Raises:
-        StackProblem: somebody else listens where the webhook should, or Postgres can't have its port.
+        StackProblem: somebody else listens where the webhook or Postgres should.
         """
         require_free(self._configuration.webhook_port, WEBHOOK_PORT_VARIABLE, "the webhook")
-        if not answers(self._configuration.postgres_port):
-            self._postgres.require_port()
+        self._postgres.require_port()
 
     def start(self, step: Step) -> dict[str, str]:
-        """Start Postgres unless one answers, and make the bucket; returns the environment for the application's processes.
+        """Start Postgres, and make the bucket; returns the environment for the application's processes.
 
         Raises:
             StackProblem: Postgres does not start, or the store refuses.
         """
-        if not answers(self._configuration.postgres_port):
-            with step("PostgreSQL 18"):
-                self._postgres.start()
+        with step("PostgreSQL 18"):
+            self._postgres.start()
         with step("Bucket and notification"):
             self._make_bucket(self._configuration)
         return self._configuration.child_environment("") | _webhook_environment(self._configuration, self.webhook_host)
@@ -118,21 +117,6 @@ class EndpointServices:
     def stop(self) -> None:
         """Stop what `start` started."""
         stop_all(self.children)
-
-
-class CephServices(EndpointServices):
-    """A Ceph cluster that is up, and PostgreSQL 18 as a child of this process."""
-
-    def __init__(self, configuration: Configuration) -> None:
-        super().__init__(configuration, lambda ours: ceph.make_bucket(ours, _receiver_url(ours)))
-
-    def require_ports(self) -> None:
-        """Raises:
-        StackProblem: somebody else listens there. A Postgres that is up already may hold the catalogue of another store,
-            whose files would all be found to be gone.
-        """
-        super().require_ports()
-        require_free(self._configuration.postgres_port, POSTGRES_PORT_VARIABLE, "PostgreSQL")
 
 
 class MinioServices(EndpointServices):
@@ -258,7 +242,7 @@ def services_for(configuration: Configuration) -> Services:
     if configuration.stand_in == "embedded":
         return EmbeddedServices(configuration)
     if configuration.stand_in == "ceph":
-        return CephServices(configuration)
+        return EndpointServices(configuration, lambda ours: ceph.make_bucket(ours, _receiver_url(ours)))
     if configuration.endpoint:
         return EndpointServices(configuration, make_bucket)
     if configuration.stand_in == "minio" and (program := find_minio()):

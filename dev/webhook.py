@@ -106,10 +106,12 @@ class WebhookReceiver:
         """Let the request at hand finish, then end."""
         threading.Thread(target=self._server.shutdown, daemon=True).start()
 
-    def take(self, path: str, authorization: str, body: bytes) -> int:
-        """The status to answer one notification with: 200 taken, 401 without the secret, 503 to be sent again."""
-        if not (_is(path, f"/{self._secret}") or _is(authorization, f"Bearer {self._secret}")):
-            return 401
+    def admits(self, path: str, authorization: str) -> bool:
+        """Whether a request brings the secret."""
+        return _is(path, f"/{self._secret}") or _is(authorization, f"Bearer {self._secret}")
+
+    def take(self, body: bytes) -> int:
+        """The status to answer one notification with: 200 taken, 503 to be sent again."""
         arrival = _Arrival(body, _message(body))
         self._arrivals.put(arrival)
         try:
@@ -170,6 +172,8 @@ class WebhookReceiver:
             timeout = 30
 
             def do_POST(self) -> None:
+                if not receiver.admits(self.path, self.headers.get("Authorization", "")):
+                    return self._answer(401)  # before a byte of its body is read
                 length = self.headers.get("Content-Length", "")
                 if not length.isdecimal():
                     return self._answer(411)
@@ -179,7 +183,7 @@ class WebhookReceiver:
                 body = self.rfile.read(int(length))
                 if len(body) < int(length):
                     return self._answer(400)  # cut off; it comes again
-                status = receiver.take(self.path, self.headers.get("Authorization", ""), body)
+                status = receiver.take(body)
                 if status == 503:
                     time.sleep(_PAUSE_SECONDS)
                 self._answer(status)

@@ -46,11 +46,11 @@ class ObjectStore:
         public = public_endpoint if public_endpoint not in (None, "", endpoint) else None
         return cls(client, connect(region, public) if public else client, guarantees)
 
-    def probe(self, versioned: bool) -> Guarantees:
+    def probe(self) -> Guarantees:
         """Try what the store honours; see `chalicelib.store.probing.probe`."""
         from chalicelib.store.probing import probe  # saves 1 ms and botocore's 48: AWS is never probed
 
-        return probe(self._client, versioned)
+        return probe(self._client)
 
     def put(self, bucket: str, key: str, body: bytes, media_type: str) -> StoredObject:
         """Store an object, and have S3 verify and keep its SHA-256.

@@ -9,9 +9,11 @@ those of copies on their destination.
 """
 
 import re
+import time
 from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import md5, sha256
 from typing import Any
@@ -20,30 +22,35 @@ from uuid import uuid4
 from botocore.exceptions import ParamValidationError
 
 from chalicelib.catalog.objects import Guarantees
-from chalicelib.errors import LandfallError, NotFound, PreconditionFailed, Refused, StoreUnavailable
+from chalicelib.errors import LandfallError, NotFound, PreconditionFailed, Refused, StoreUnavailable, StoreUncertain
 from chalicelib.store.failures import translating
 
 _PREFIX = "landfall-probe-"
 _LEFT_BEHIND = timedelta(hours=1)
+_PATIENCE_SECONDS = 10.0
 _ANOTHER = f'"{md5(b"another object", usedforsecurity=False).hexdigest()}"'
 _ANOTHER_SHA256 = b64encode(sha256(b"another object").digest()).decode()
 
 
-def probe(client: Any, versioned: bool) -> Guarantees:
-    """Try what the store honours in a bucket with or without versions. It takes about forty requests.
+def probe(client: Any) -> Guarantees:
+    """Try what the store honours, in a bucket without versions and then with them. It takes about forty requests.
+
+    What isn't tried within `_PATIENCE_SECONDS`, because the store is slow, and what fails on the store's side, does not
+    count as honoured.
 
     Raises:
-        StoreUnavailable: the store doesn't answer, or refuses us a bucket to try it in.
+        StoreUnavailable: the store doesn't answer. Refused: it refuses us a bucket to try it in.
     """
     _remove_left_behind(client)
     bucket = f"{_PREFIX}{uuid4().hex[:16]}"
     with translating("make a bucket to be tried in"):
         client.create_bucket(Bucket=bucket)
     try:
-        if versioned:
-            with translating("keep versions"):
-                client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-        return _Trials(client, bucket).run()
+        trials = _Trials(client, bucket)
+        without_versions = trials.try_put()
+        with translating("keep versions"):
+            client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        return replace(trials.run(), conditional_put=without_versions and trials.try_put())
     finally:
         with suppress(LandfallError):
             _remove(client, bucket)
@@ -55,11 +62,14 @@ class _Trials:
     def __init__(self, client: Any, bucket: str) -> None:
         self._client = client
         self._bucket = bucket
+        self._until = time.monotonic() + _PATIENCE_SECONDS
+
+    def try_put(self) -> bool:
+        return self._refuses(lambda: self._put("put", IfNoneMatch="*"))
 
     def run(self) -> Guarantees:
         refuses = self._refuses
         return Guarantees(
-            conditional_put=refuses(lambda: self._put("put", IfNoneMatch="*")),
             conditional_copy=refuses(lambda: self._copy("copy", IfNoneMatch="*"))
             and refuses(lambda: self._copy("copy", IfMatch=_ANOTHER)),
             conditional_completion=refuses(lambda: self._complete("parts", IfNoneMatch="*"))
@@ -77,6 +87,8 @@ class _Trials:
         One that doesn't know the request, or a botocore that can't send the condition, is of no more use than one that
         ignores it.
         """
+        if time.monotonic() > self._until:
+            return False
         try:
             with translating("be tried"):
                 attempt()
@@ -84,7 +96,7 @@ class _Trials:
             return True
         except Refused as error:
             return error.code in _WRONG_CHECKSUM
-        except NotFound:
+        except (NotFound, StoreUncertain):
             return False
         except StoreUnavailable as error:
             if not isinstance(error.__cause__, ParamValidationError):

@@ -13,6 +13,8 @@ from chalicelib.store.failures import translating
 # The versions of one key, the oldest first.
 History = list[ListedVersion]
 
+# Most keys have few versions, and longer keys with the same beginning, of which there may be many, are listed in vain.
+_FIRST = 100
 _STATUS: dict[str | None, VersioningStatus] = {"Enabled": "enabled", "Suspended": "suspended"}
 
 
@@ -31,7 +33,7 @@ class Versions:
     def of_key(self, bucket: str, key: str) -> History:
         """The versions and delete markers of one key; none if there is no such key."""
         with translating(f"list the versions of an object of {bucket}"):
-            entries = self._entries(Bucket=bucket, Prefix=key)
+            entries = self._entries(Bucket=bucket, Prefix=key, MaxKeys=_FIRST)
             # Longer keys with the same beginning come after it.
             return _oldest_first(takewhile(lambda entry: entry.key == key, entries))
 
@@ -62,7 +64,7 @@ class Versions:
                 return True
         return is_marker or any(entry.version_id == version_id for entry in self.of_key(bucket, key))
 
-    def _entries(self, **what: str) -> Iterator[ListedVersion]:
+    def _entries(self, **what: Any) -> Iterator[ListedVersion]:
         """Versions and delete markers by key. A page lists the two apart, each in the order of keys."""
         before: set[tuple[str, str]] = set()
         position: dict[str, str] = {}

@@ -11,7 +11,7 @@ from chalicelib.db.engine import LOCK_TIMEOUT_MS
 from chalicelib.db.locks import lock_free_keys, wait_at_most
 from chalicelib.db.recording import Recorded
 from chalicelib.db.refusals import is_contention
-from chalicelib.errors import DatabaseUnavailable, MalformedNotification, StoreUnavailable
+from chalicelib.errors import DatabaseUnavailable, MalformedNotification, NotFound, Refused, StoreUnavailable
 from chalicelib.services.ingest.recording import record_events
 from chalicelib.services.truth.checking import check
 from chalicelib.triggers.following import index_some, inspect_some
@@ -62,7 +62,7 @@ def handle_direct(event: dict[str, Any], context: Any) -> dict[str, Any]:
     Raises:
         MalformedNotification: the event is no notification. Lambda retries it, then hands it to the function's failure
             destination.
-        DatabaseUnavailable: as `handle`.
+        StoreUnavailable: S3 alone could confirm the event, and doesn't answer. DatabaseUnavailable: as `handle`.
     """
     request_id = _request_id(context)
     ((_, events),) = _told([("", list(_wanted(parse_document(event), request_id)))])
@@ -96,13 +96,40 @@ def _wanted(events: Iterable[Event], request_id: str) -> Iterable[Event]:
 
 
 def _check(messages: Sequence[_Parsed], request_id: str) -> tuple[list[Message], list[str]]:
-    """The messages with S3's own word where they can't be believed. Those that S3 doesn't answer come again."""
+    """The messages with S3's own word where they can't be believed. Those that S3 doesn't answer come again.
+
+    A bucket that is gone, or that we may not read, must not hold up the events of others.
+    """
     try:
         return _told(messages), []
     except StoreUnavailable as error:
         telemetry.log("warning", "messages come again, since S3 does not answer", request_id=request_id, error=error)
-    believed = [message for message in messages if not _doubts(message)]
-    return _told(believed), [message[0] for message in messages if _doubts(message)]
+    try:
+        told = _told(_within(messages, _readable_buckets(messages)))
+    except StoreUnavailable:
+        told = _told(_within(messages, set()))
+    names = {identifier for identifier, _ in told}
+    return told, [identifier for identifier, _ in messages if identifier not in names]
+
+
+def _within(messages: Sequence[_Parsed], readable: set[str]) -> list[_Parsed]:
+    """The messages that need no other bucket's answers than those of ``readable``."""
+    return [message for message in messages if all(request.bucket in readable for request in _doubts(message))]
+
+
+def _readable_buckets(messages: Sequence[_Parsed]) -> set[str]:
+    """The buckets of doubtful events that S3 lets us read, if there are others; none if it doesn't answer at all."""
+    buckets = {request.bucket for message in messages for request in _doubts(message)}
+    readable: set[str] = set()
+    for bucket in buckets if len(buckets) > 1 else ():
+        try:
+            runtime.store().check_bucket(bucket)
+        except (NotFound, Refused):
+            continue
+        except StoreUnavailable:
+            return set()
+        readable.add(bucket)
+    return readable
 
 
 def _told(messages: Sequence[_Parsed]) -> list[Message]:

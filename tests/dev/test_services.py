@@ -35,12 +35,14 @@ def test_a_store_that_is_up_somewhere_needs_no_container() -> None:
     assert services.delivery_module == "dev.webhook"
 
 
-def test_ceph_has_a_postgres_of_its_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stack", ["ceph", "minio"])
+def test_a_store_that_is_up_has_a_postgres_of_its_own(tmp_path: Path, stack: str) -> None:
     """One that is up may hold the catalogue of another store, whose files would all be found to be gone."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         names = {"CEPH_ENDPOINT": "http://nas:7480", "CEPH_ACCESS_KEY": "key", "CEPH_SECRET_KEY": "secret"}
+        names |= {"MINIO_ENDPOINT": "http://nas:9000"}
         ports = {"LANDFALL_POSTGRES_PORT": str(taken.getsockname()[1]), "LANDFALL_WEBHOOK_PORT": str(free_ports(1)[0])}
-        services = services_for(_configuration(LANDFALL_STACK="ceph", LANDFALL_HOME=str(tmp_path), **names, **ports))
+        services = services_for(_configuration(LANDFALL_STACK=stack, LANDFALL_HOME=str(tmp_path), **names, **ports))
 
         with pytest.raises(StackProblem, match="LANDFALL_POSTGRES_PORT"):
             services.require_ports()

@@ -1,5 +1,6 @@
 """What a probe finds out about each kind of store, and that it leaves nothing behind."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -8,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from botocore.exceptions import ClientError
 
 from chalicelib.catalog.objects import EVERYTHING, NOTHING, Guarantees
 from chalicelib.errors import Refused, StoreUnavailable
@@ -18,7 +20,7 @@ from tests.support.object_stores import Server
 from tests.support.refusing import RefusingStore
 
 MINIO = replace(EVERYTHING, conditional_copy=False, conditional_delete=False, conditional_bulk_delete=False)
-CEPH = {"plain": Guarantees(conditional_put=True, copy_source=True), "versioned": Guarantees(copy_source=True)}
+CEPH = Guarantees(copy_source=True)
 
 
 @pytest.fixture(autouse=True)
@@ -49,21 +51,19 @@ def left_behind(server: Server, prefix: str) -> Iterator[str]:
         probing._remove(server.s3, bucket)
 
 
-def test_each_store_honours_what_is_known_of_it(server: Server, client: Any, versioning: str) -> None:
-    found = probe(client, versioned=versioning == "versioned")
-
-    assert found == {"emulator": EVERYTHING, "minio": MINIO, "ceph": CEPH[versioning]}[server.kind]
+def test_each_store_honours_what_is_known_of_it(server: Server, client: Any) -> None:
+    assert probe(client) == {"emulator": EVERYTHING, "minio": MINIO, "ceph": CEPH}[server.kind]
     assert probes(server) == set()
 
 
 def test_what_a_dead_probe_left_is_removed_after_an_hour(
     server: Server, client: Any, left_behind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    probe(client, versioned=False)
+    probe(client)
     assert left_behind in probes(server)
 
     monkeypatch.setattr(probing, "_LEFT_BEHIND", timedelta(seconds=-5))  # as if an hour had gone by
-    probe(client, versioned=False)
+    probe(client)
     assert left_behind not in probes(server)
 
 
@@ -74,7 +74,7 @@ def test_a_bucket_of_somebody_else_is_never_removed(
     nearly = f"{prefix}notes"
     server.s3.create_bucket(Bucket=nearly)
     with server.bucket("plain") as bucket:
-        probe(client, versioned=False)
+        probe(client)
         names = {found["Name"] for found in server.s3.list_buckets()["Buckets"]}
     server.s3.delete_bucket(Bucket=nearly)
     assert {bucket, nearly} <= names
@@ -87,7 +87,7 @@ def test_a_probe_that_fails_in_the_middle_leaves_nothing(server: Server, client:
     client.meta.events.register("before-send.s3.CompleteMultipartUpload", break_off)
     try:
         with pytest.raises(KeyboardInterrupt):
-            probe(client, versioned=True)
+            probe(client)
     finally:
         client.meta.events.unregister("before-send.s3.CompleteMultipartUpload", break_off)
 
@@ -97,7 +97,7 @@ def test_a_probe_that_fails_in_the_middle_leaves_nothing(server: Server, client:
 def test_a_store_that_refuses_to_make_a_bucket_says_so() -> None:
     with RefusingStore().running() as store:
         with pytest.raises(Refused) as refused:
-            probe(connect("us-east-1", store.url), versioned=False)
+            probe(connect("us-east-1", store.url))
         assert refused.value.code == "AccessDenied"
         assert len(store.requests) == 2  # what is left behind could not be listed, either
 
@@ -105,14 +105,15 @@ def test_a_store_that_refuses_to_make_a_bucket_says_so() -> None:
 def test_a_store_that_fails_is_not_said_to_honour_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda seconds: None))
     with RefusingStore(500, "InternalError").running() as store, pytest.raises(StoreUnavailable) as failed:
-        probe(connect("us-east-1", store.url), versioned=False)
+        probe(connect("us-east-1", store.url))
     assert not isinstance(failed.value, Refused)
 
 
 def test_what_a_store_ignores_has_a_name() -> None:
     assert EVERYTHING.missing == []
     assert len(NOTHING.missing) == 8
-    assert CEPH["plain"].missing == [
+    assert CEPH.missing == [
+        "conditional_put",
         "conditional_copy",
         "conditional_completion",
         "conditional_delete",
@@ -136,4 +137,39 @@ class _Failing:
 
 
 def test_an_error_of_another_kind_is_not_taken_for_an_honoured_condition(client: Any) -> None:
-    assert not probe(_Failing(client), versioned=False).conditional_bulk_delete
+    assert not probe(_Failing(client)).conditional_bulk_delete
+
+
+class _Slow:
+    """A client of a store that takes its time."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def copy_object(self, **request: Any) -> Any:
+        time.sleep(0.3)
+        return self._client.copy_object(**request)
+
+
+def test_what_is_not_tried_in_time_is_not_honoured(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probing, "_PATIENCE_SECONDS", 0.2)
+    found = probe(_Slow(client))
+    assert {"conditional_delete", "part_source", "checksums"} <= set(found.missing)
+
+
+class _Broken(_Slow):
+    """A client of a store that fails at one kind of request."""
+
+    def copy_object(self, **request: Any) -> Any:
+        raise ClientError({"Error": {"Code": "InternalError"}, "ResponseMetadata": {"HTTPStatusCode": 500}}, "Copy")  # type: ignore[typeddict-item]
+
+
+def test_a_request_that_the_store_fails_at_is_not_honoured_and_the_others_are_tried(
+    server: Server, client: Any
+) -> None:
+    found = probe(_Broken(client))
+    assert {"conditional_copy", "copy_source"} <= set(found.missing)
+    assert found.conditional_put == (server.kind != "ceph")

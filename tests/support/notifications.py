@@ -44,6 +44,33 @@ def s3_record(
     }
 
 
+def ceph_record(
+    event: str,
+    key: str,
+    *,
+    bucket: str,
+    version_id: str = "",
+    size: int = 0,
+    etag: str = "",
+    time: datetime | None = None,
+    at: datetime | None = None,
+) -> dict[str, Any]:
+    """One entry of ``Records`` as Ceph writes it, with all it says. Without ``time``, it says 0.000000, as of a put that it
+    refused. The sequencer is that of the moment ``at`` (None: now)."""
+    moment = at or datetime.now(UTC)
+    numbers = int(moment.timestamp()), moment.microsecond * 1000
+    sequencer = "".join(number.to_bytes(4, "little").hex().upper() for number in numbers)
+    entry = {"key": key, "size": size, "eTag": etag, "versionId": version_id, "sequencer": sequencer}
+    return {
+        "eventVersion": "2.2",
+        "eventSource": "ceph:s3",
+        "awsRegion": "default",
+        "eventTime": f"{time:%Y-%m-%dT%H:%M:%S.%fZ}" if time else "0.000000",
+        "eventName": event,
+        "s3": {"configurationId": "landfall", "bucket": {"name": bucket}, "object": entry},
+    }
+
+
 def body(*records: dict[str, Any]) -> str:
     """A message body of these records."""
     return json.dumps({"Records": list(records)})

@@ -1,6 +1,7 @@
 """What the object store honours is tried once a day, for all processes together, and is never taken for granted."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ from chalicelib.catalog.objects import EVERYTHING, NOTHING, Guarantees
 from chalicelib.db.engine import create_catalog_engine
 from chalicelib.errors import Refused, StoreUnavailable
 from chalicelib.services.context import Context
-from chalicelib.services.upkeep.probing import CONSEQUENCES, probed_store
+from chalicelib.services.upkeep.probing import CONSEQUENCES, StoreGuarantees, probed_store
 from chalicelib.settings import Settings
 from chalicelib.store.client import ObjectStore
 from tests.support.aws import make_bucket
@@ -46,14 +47,10 @@ class TriedStore:
 
     def __init__(self) -> None:
         self.answer: Guarantees | Exception = FOUND
-        self.tried: list[bool] = []
-        self.versions = self
+        self.tried = 0
 
-    def status(self, bucket: str) -> str:
-        return "enabled" if bucket == "versioned" else "never"
-
-    def probe(self, versioned: bool) -> Guarantees:
-        self.tried.append(versioned)
+    def probe(self) -> Guarantees:
+        self.tried += 1
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -85,30 +82,28 @@ def test_a_store_is_tried_at_its_first_use_and_after_a_day(asked: Asked) -> None
 
     asked.now += DAY - timedelta(seconds=1)
     assert probed_store(asked.context()) == first
-    assert len(asked.store.tried) == 1
+    assert asked.store.tried == 1
 
     asked.now += timedelta(seconds=1)
     asked.store.answer = EVERYTHING  # upgraded
     assert probed_store(asked.context()).guarantees == EVERYTHING
-    assert len(asked.store.tried) == 2
+    assert asked.store.tried == 2
     assert asked.saved() == 1
-
-
-def test_it_is_tried_with_versions_if_the_bucket_has_them(asked: Asked) -> None:
-    probed_store(asked.context())
-    probed_store(asked.context(bucket="plain"))
-    assert asked.store.tried == [True, False]
 
 
 def test_another_store_and_another_bucket_are_tried_themselves(asked: Asked) -> None:
     for settings in ({}, {"bucket": "plain"}, {"s3_endpoint": "http://another"}, {}):
         probed_store(asked.context(**settings))
-    assert len(asked.store.tried) == 3
+    assert asked.store.tried == 3
 
 
-def test_aws_is_never_tried(asked: Asked) -> None:
+@pytest.mark.parametrize(
+    "endpoint",
+    [None, "https://bucket.vpce-1a2b-3c4d.s3.eu-west-1.vpce.amazonaws.com", "https://s3.cn-north-1.amazonaws.com.cn/"],
+)
+def test_aws_is_never_tried(asked: Asked, endpoint: str | None) -> None:
     asked.store.answer = AssertionError("tried")
-    probed = probed_store(asked.context(s3_endpoint=None))
+    probed = probed_store(asked.context(s3_endpoint=endpoint))
     assert (probed.guarantees, probed.at, probed.problem) == (EVERYTHING, None, None)
     assert asked.saved() == 0
 
@@ -121,7 +116,7 @@ def test_a_store_that_refuses_is_trusted_with_nothing_and_tried_again_after_an_h
 
     asked.now += HOUR - timedelta(seconds=1)
     assert probed_store(asked.context()) == probed
-    assert len(asked.store.tried) == 1
+    assert asked.store.tried == 1
 
     asked.now += timedelta(seconds=1)
     asked.store.answer = FOUND
@@ -139,13 +134,35 @@ def test_a_store_that_does_not_answer_is_not_judged(asked: Asked) -> None:
     assert probed_store(asked.context()).guarantees == FOUND
 
 
+@pytest.mark.parametrize(
+    "endpoint", ["http://amazonaws.com.example", "http://notamazonaws.com", "http://a/x.amazonaws.com"]
+)
+def test_a_store_with_nearly_the_name_of_aws_is_tried(asked: Asked, endpoint: str) -> None:
+    probed_store(asked.context(s3_endpoint=endpoint))
+    assert asked.store.tried == 1
+
+
+def test_a_process_asks_its_database_every_ten_minutes_and_one_thread_at_a_time(asked: Asked) -> None:
+    guarantees = StoreGuarantees(asked.context)
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda _: guarantees(), range(8))) == {FOUND}
+    assert asked.store.tried == 1
+
+    with asked.engine.begin() as connection:
+        connection.execute(text("DELETE FROM stores"))
+    asked.store.answer = EVERYTHING
+    assert guarantees() == FOUND
+    asked.now += timedelta(minutes=11)
+    assert guarantees() == EVERYTHING
+
+
 def test_what_an_older_release_found_is_tried_again(asked: Asked) -> None:
     """It didn't try all that is tried today."""
     probed_store(asked.context())
     with asked.engine.begin() as connection:
         connection.execute(text("UPDATE stores SET guarantees = guarantees - 'checksums'"))
     probed_store(asked.context())
-    assert len(asked.store.tried) == 2
+    assert asked.store.tried == 2
 
 
 def test_every_guarantee_has_its_consequence() -> None:
@@ -171,19 +188,17 @@ def test_a_second_process_believes_the_first(engine: Engine, backend: Backend, m
     make_bucket(backend.s3, "probed-once")
     tried = []
     really_probe = ObjectStore.probe
-    monkeypatch.setattr(
-        ObjectStore, "probe", lambda self, versioned: tried.append(versioned) or really_probe(self, versioned)
-    )
+    monkeypatch.setattr(ObjectStore, "probe", lambda self: tried.append(self) or really_probe(self))
     for _ in range(2):
         with process(engine, url, "probed-once", monkeypatch):
-            assert runtime.guarantees() == EVERYTHING
-            assert runtime.guarantees() == EVERYTHING
-    assert tried == [False]
+            assert runtime.guarantees()() == EVERYTHING
+            assert runtime.guarantees()() == EVERYTHING
+    assert len(tried) == 1
 
 
 def test_a_process_whose_store_refuses_trusts_nothing(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     with RefusingStore().running() as store, process(engine, store.url, "refused", monkeypatch):
-        assert runtime.guarantees() == NOTHING
+        assert runtime.guarantees()() == NOTHING
         problem = probed_store(runtime.context()).problem
         assert problem is not None
         assert "AccessDenied" in problem
@@ -194,6 +209,6 @@ def test_a_process_whose_store_is_away_asks_again(engine: Engine, monkeypatch: p
     with RefusingStore(503, "SlowDown").running() as store, process(engine, store.url, "away", monkeypatch):
         for _ in range(2):
             with pytest.raises(StoreUnavailable):
-                runtime.guarantees()
+                runtime.guarantees()()
         store.status, store.code = 403, "AccessDenied"
-        assert runtime.guarantees() == NOTHING
+        assert runtime.guarantees()() == NOTHING
