@@ -93,7 +93,11 @@ def by_version(rows: Iterable[KnownVersion]) -> dict[str, KnownVersion]:
 
 
 def _is_as_listed(row: KnownVersion, listed: ListedVersion) -> bool:
-    """Whether a row without a version id is the object that is listed, or a later one: the listing is a moment old."""
-    return bool(row.alive and row.etag == listed.etag) or (
-        row.stored_at is not None and row.stored_at > listed.modified
-    )
+    """Whether a row without a version id is the object that is listed, or a later one: the listing is a moment old.
+
+    The same bytes may have been put again. What is still to be recorded may have removed the object in between.
+    """
+    if row.stored_at is None:
+        return row.alive and row.etag == listed.etag
+    is_same = row.alive and row.etag == listed.etag and row.stored_at >= listed.modified
+    return is_same or row.stored_at > listed.modified

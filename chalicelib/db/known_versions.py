@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from chalicelib.catalog.comparison import KnownVersion, by_version
 from chalicelib.catalog.objects import Location
-from chalicelib.db.models import ObjectVersion
+from chalicelib.db.models import FileEvent, ObjectVersion
 
 # Versions by their ids, at each location that has any.
 Known = dict[Location, dict[str, KnownVersion]]
@@ -23,6 +23,20 @@ def known_between(session: Session, bucket: str, after: str, until: str | None) 
     """The versions of a bucket's keys above ``after``, up to ``until`` (None: to the end)."""
     wanted = [ObjectVersion.bucket == bucket, ObjectVersion.key > after]
     return _known(session, *wanted, *([ObjectVersion.key <= until] if until is not None else []))
+
+
+def told_at(session: Session, locations: Sequence[Location]) -> dict[Location, set[tuple[str, bool]]]:
+    """The versions of these locations whose making or removal (True) an event has told of. Objects without ids are left out."""
+    event = FileEvent
+    rows = session.execute(
+        select(event.bucket, event.key, event.version_id, event.change == "removal")
+        .where(tuple_(event.bucket, event.key).in_(locations), event.version_id.not_in(("", "*")))
+        .distinct()
+    )
+    found: dict[Location, set[tuple[str, bool]]] = {location: set() for location in locations}
+    for bucket, key, version_id, is_removal in rows:
+        found[Location(bucket, key)].add((version_id, is_removal))
+    return found
 
 
 def _known(session: Session, *wanted: ColumnElement[bool]) -> Known:

@@ -134,7 +134,8 @@ def _readable_buckets(messages: Sequence[_Parsed]) -> set[str]:
 
 def _told(messages: Sequence[_Parsed]) -> list[Message]:
     requests = [request for message in messages for request in _doubts(message)]
-    found = check(runtime.context(), requests) if requests else {}
+    believed = [event for _, events in messages for event in events if isinstance(event, ObjectChange)]
+    found = check(runtime.context(), requests, believed) if requests else {}
     return [
         (identifier, [told for event in events for told in _answer(event, found)]) for identifier, events in messages
     ]

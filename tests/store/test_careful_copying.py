@@ -17,7 +17,8 @@ from chalicelib.errors import NotFound, PreconditionFailed, StoreUnavailable
 from chalicelib.store import copying
 from tests.support.object_stores import Place, just_before
 
-SMALL, LARGE = b"source", b"s" * (5 * MIB + 1)
+# Copied in one request, and in parts, of which one is enough here.
+SMALL, LARGE = b"source", b"s" * 2000
 
 
 class Copying:
@@ -59,7 +60,7 @@ class Copying:
 
 @pytest.fixture(params=[False, True], ids=["whole", "in parts"])
 def make(request: pytest.FixtureRequest, place: Place, monkeypatch: pytest.MonkeyPatch) -> Copying:
-    monkeypatch.setattr(copying, "_PART_BYTES", 5 * MIB)
+    monkeypatch.setattr(copying, "_PART_BYTES", 1000)
     monkeypatch.setattr(copying, "part_size", lambda size: 5 * MIB)
     return Copying(place, request.param)
 
@@ -109,6 +110,25 @@ def test_a_copy_is_made_where_nothing_is_and_its_version_is_known(make: Copying,
     assert (copied.version_id, copied.etag) == (newest.version_id, newest.etag)
     assert bool(copied.version_id) is make.place.is_versioned
     assert make.place.read(key) == make.body
+
+
+def test_a_copy_is_made_of_many_parts(careful: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S3's parts have 5 MiB at least, but for the last."""
+    monkeypatch.setattr(copying, "_PART_BYTES", 5 * MIB)
+    monkeypatch.setattr(copying, "part_size", lambda size: 5 * MIB)
+    body = b"a" * 5 * MIB + b"b"
+    place, key, foretold, parts = careful, careful.new_key(), [], []
+    etag = place.put(f"{key}source", body)
+    source = Source(place.bucket, f"{key}source", place.newest(f"{key}source").version_id, etag, len(body))
+
+    copied = place.store.copier.copy(
+        source, place.bucket, key, on_part=lambda: parts.append(1), foretell=foretold.append, over=Over()
+    )
+
+    assert place.read(key) == body
+    assert (copied.version_id, copied.etag) == (place.newest(key).version_id, place.newest(key).etag)
+    assert foretold == [copied.etag]
+    assert len(parts) == 2
 
 
 def test_a_copy_is_made_over_a_delete_marker(make: Copying, source: Source) -> None:

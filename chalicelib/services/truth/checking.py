@@ -8,14 +8,19 @@ from chalicelib.catalog.changes import CheckRequest, Kind, ObjectChange, is_of_a
 from chalicelib.catalog.comparison import KnownVersion, compare
 from chalicelib.catalog.objects import Location
 from chalicelib.catalog.observations import observe_unlisted
-from chalicelib.db.known_versions import known_at
+from chalicelib.db.known_versions import known_at, told_at
 from chalicelib.services.context import Context
 
 _READERS = 8
 
 
-def check(ctx: Context, requests: Sequence[CheckRequest]) -> dict[Location, list[ObjectChange]]:
+def check(
+    ctx: Context, requests: Sequence[CheckRequest], believed: Sequence[ObjectChange] = ()
+) -> dict[Location, list[ObjectChange]]:
     """What became of the keys that these notifications name: the changes to record, at each location that has any.
+
+    ``believed`` are changes that are recorded together with them. If S3 holds a version no more that one of them makes,
+    its removal is among the changes: the notification of it may be one of those that name no version.
 
     In a bucket that has never kept versions, what most of them say is believed. Of MinIO's delete markers S3 is asked
     whether they are there. Otherwise the key's versions are listed, and compared with the catalogue. The catalogue is read
@@ -37,9 +42,13 @@ def check(ctx: Context, requests: Sequence[CheckRequest]) -> dict[Location, list
             of_markers.append(request.told)
         else:
             doubtful.setdefault(location, []).append(request)
-    for location, seen in _look(ctx, doubtful):
-        told = [request.told for request in doubtful[location]]
-        found.setdefault(location, []).extend(_as_told(seen, told))
+    sure: dict[Location, set[_Name]] = {location: set() for location in doubtful}
+    for change in believed:
+        location = Location(change.bucket, change.key)
+        if location in sure and change.version_id:
+            sure[location].add(_name(change))
+    for location, seen in _look(ctx, doubtful, sure):
+        found.setdefault(location, []).extend(_as_told(seen, doubtful[location]))
     for change in _settle(ctx, of_markers):
         found.setdefault(Location(change.bucket, change.key), []).append(change)
     return found
@@ -73,48 +82,69 @@ def _as(kind: Kind, told: ObjectChange) -> ObjectChange:
     return replace(told, kind=kind, rank=rank(told.sequencer, told.event_time, kind))
 
 
+# A version that was made, or that was removed (True).
+_Name = tuple[str, bool]
+
+
+def _name(change: ObjectChange) -> _Name:
+    return change.version_id, change.kind is Kind.REMOVAL
+
+
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What the catalogue knew of a key before S3 was asked, and the changes that it lacks."""
+    """What the catalogue knew of a key before S3 was asked, and the changes that it lacks.
+
+    ``told`` are those that have an event already, or get one of their own.
+    """
 
     location: Location
     known: dict[str, KnownVersion]
+    told: set[_Name]
     changes: list[ObjectChange]
 
 
-def _look(ctx: Context, doubtful: Mapping[Location, list[CheckRequest]]) -> Iterable[tuple[Location, _Seen]]:
+def _look(
+    ctx: Context, doubtful: Mapping[Location, list[CheckRequest]], sure: Mapping[Location, set[_Name]]
+) -> Iterable[tuple[Location, _Seen]]:
     if not doubtful:
         return []
     locations = list(doubtful)
     with ctx.transaction() as tx:
-        known = known_at(tx.session, locations)
+        known, told = known_at(tx.session, locations), told_at(tx.session, locations)
     versions = ctx.store.versions  # here, because several threads at once would each connect a store
 
     def look(location: Location) -> _Seen:
         rows, history = known.get(location, {}), versions.of_key(*location)
         comparison = compare(location, history, rows, doubtful[location][0].sequencer_at)
-        gone = [row for row in comparison.unlisted if not versions.is_there(*location, row.version_id)]
-        removals = [observe_unlisted(*location, row.version_id, row.put_rank) for row in gone]
-        return _Seen(location, rows, [*comparison.changes, *removals])
+        shown = {listed.version_id for listed in history}
+        unlisted = {row.version_id: row.put_rank for row in comparison.unlisted}
+        made = {version_id for version_id, is_removal in sure[location] if not is_removal}
+        unlisted |= dict.fromkeys(made - rows.keys() - shown, "")
+        gone = [name for name in unlisted if not versions.is_there(*location, name)]
+        removals = [observe_unlisted(*location, name, unlisted[name]) for name in gone]
+        return _Seen(location, rows, told[location] | sure[location], [*comparison.changes, *removals])
 
     with ThreadPoolExecutor(min(_READERS, len(locations))) as pool:
         return list(zip(locations, pool.map(look, locations), strict=True))
 
 
-def _as_told(seen: _Seen, told: Sequence[ObjectChange]) -> list[ObjectChange]:
-    """The changes to record. Those that a notification told of are events, under the notification's name.
+def _as_told(seen: _Seen, requests: Sequence[CheckRequest]) -> list[ObjectChange]:
+    """The changes to record. Those that a notification told of are events, under the notification's name, unless one has
+    told of them before.
 
     That goes for changes that the catalogue knows already, too: Landfall may have made them itself, and nothing told of
     them until now. Recording them again changes no version.
     """
     newest_first = sorted(seen.known.values(), key=lambda row: row.put_rank, reverse=True)
     puts = [row.put_at(seen.location) for row in newest_first if row.put_rank]
-    waiting, changes = list(told), []
+    waiting = [request for request in requests if not _was_refused(request.told)]
+    changes = []
     for change in [*seen.changes, *puts, *_removals_again(seen)]:
-        teller = next((one for one in waiting if _is_told_by(change, one)), None)
+        tellers = () if _name(change) in seen.told else waiting
+        teller = next((one for one in tellers if _is_told_by(change, one)), None)
         if teller is not None:
             waiting.remove(teller)
-            changes.append(_event(change, teller))
+            changes.append(_event(change, teller.told))
         elif change.is_observation:
             changes.append(change)
     return changes
@@ -139,5 +169,22 @@ def _event(change: ObjectChange, told: ObjectChange) -> ObjectChange:
     )
 
 
-def _is_told_by(change: ObjectChange, told: ObjectChange) -> bool:
-    return change.kind is told.kind and (change.kind is not Kind.PUT or change.etag == told.etag)
+def _was_refused(told: ObjectChange) -> bool:
+    """Whether this tells of a put that Ceph refused. Of the events without a time, only those of forms have happened."""
+    return told.event_time is None and told.event_name == "ObjectCreated:Put"
+
+
+def _is_told_by(change: ObjectChange, request: CheckRequest) -> bool:
+    told = request.told
+    return (
+        change.kind is told.kind
+        and (change.kind is not Kind.PUT or change.etag == told.etag)
+        and not _was_sent_before(request, change)
+    )
+
+
+def _was_sent_before(request: CheckRequest, change: ObjectChange) -> bool:
+    """Whether a notification was sent before this was made."""
+    if request.sequencer_at is None or not request.told.sequencer or change.event_time is None:
+        return False
+    return request.told.sequencer.upper() < request.sequencer_at(change.event_time).upper()
