@@ -20,7 +20,8 @@ export LANDFALL_STAGE_NAME := $(value STAGE)
 export LANDFALL_PARAMETERS := $(value PARAMETERS)
 
 # The tests that take seconds.
-QUICK := tests/catalog tests/store tests/project tests/property tests/db/test_certificates.py
+QUICK := tests/catalog tests/store/test_content.py tests/store/test_hostile_content.py tests/store/test_database_token.py \
+	tests/project tests/property tests/db/test_certificates.py
 
 .DEFAULT_GOAL := help
 .PHONY: help run services package deploy destroy test check bench format clean
