@@ -6,7 +6,6 @@ from typing import Any
 from chalicelib import runtime, telemetry
 from chalicelib.catalog.changes import CheckRequest, ObjectChange
 from chalicelib.catalog.notifications import Event, Told, parse_document, parse_message
-from chalicelib.catalog.objects import Location
 from chalicelib.db.engine import LOCK_TIMEOUT_MS
 from chalicelib.db.locks import lock_free_keys, wait_at_most
 from chalicelib.db.recording import Recorded
@@ -135,15 +134,12 @@ def _readable_buckets(messages: Sequence[_Parsed]) -> set[str]:
 def _told(messages: Sequence[_Parsed]) -> list[Message]:
     requests = [request for message in messages for request in _doubts(message)]
     believed = [event for _, events in messages for event in events if isinstance(event, ObjectChange)]
-    found = check(runtime.context(), requests, believed) if requests else {}
-    return [
-        (identifier, [told for event in events for told in _answer(event, found)]) for identifier, events in messages
-    ]
+    answers = iter(check(runtime.context(), requests, believed) if requests else ())
 
+    def told(event: Event) -> Sequence[Told]:
+        return next(answers) if isinstance(event, CheckRequest) else [event]
 
-def _answer(event: Event, found: dict[Location, list[ObjectChange]]) -> Sequence[Told]:
-    """What to record of an event. Of several that ask for one key, the first gets all that was found."""
-    return found.pop(Location(event.bucket, event.key), []) if isinstance(event, CheckRequest) else [event]
+    return [(identifier, [one for event in events for one in told(event)]) for identifier, events in messages]
 
 
 def _doubts(message: _Parsed) -> list[CheckRequest]:

@@ -103,7 +103,7 @@ def ingest(engine: Engine, cluster: Cluster, messages: list[str]) -> None:
     believed = [event for event in events if isinstance(event, ObjectChange)]
     found = check(context, [event for event in events if isinstance(event, CheckRequest)], believed)
     with context.transaction() as tx:
-        record_events(tx, [*believed, *(change for changes in found.values() for change in changes)])
+        record_events(tx, [*believed, *(change for changes in found for change in changes)])
 
 
 @settings(

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
 
 import app
 from chalicelib import runtime
@@ -19,8 +20,10 @@ from chalicelib.catalog.objects import NOTHING, ListedVersion, Over, Source
 from chalicelib.catalog.observations import observe_deletion, observe_head, observe_put, observe_removal
 from chalicelib.db.engine import create_catalog_engine
 from chalicelib.db.history import current_at
+from chalicelib.db.locks import lock_keys
 from chalicelib.db.recording import record_changes
 from chalicelib.store.client import ObjectStore
+from chalicelib.triggers import ingest
 from tests.support.listings import listed_by_catalogue, listed_by_s3
 from tests.support.notifications import body, ceph_record, sqs_event
 from tests.support.object_stores import KINDS, Server, serving
@@ -267,6 +270,26 @@ def test_without_versions_puts_and_deletions_count_in_their_order(plain: World) 
 
     assert [kind for kind, _, _ in plain.events()] == ["put", "removal"] * 3 + ["put"]
     plain.assert_true()
+
+
+def test_each_message_of_a_held_key_comes_again_with_what_it_says(
+    plain: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If only the first of them brought what all say, what the others say would be lost with them."""
+    monkeypatch.setattr(ingest, "LOCK_TIMEOUT_MS", 300)
+    plain.put()
+    put = plain.event(PUT, etag="e", size=1)
+    plain.delete()
+    deleted = plain.event(DELETE)
+    with plain.engine.connect() as stuck:
+        lock_keys(Session(stuck), [(plain.bucket, plain.key)])
+        failed = app.ingest(sqs_event(put, deleted), CONTEXT)["batchItemFailures"]
+    assert failed == [{"itemIdentifier": "m0"}, {"itemIdentifier": "m1"}]
+
+    plain.tell(put)
+    assert plain.state() == "stored"
+    plain.tell(deleted)
+    assert plain.state() == "deleted"
 
 
 def test_a_form_and_what_followed_it_are_recorded_in_any_order(plain: World) -> None:

@@ -16,8 +16,11 @@ _READERS = 8
 
 def check(
     ctx: Context, requests: Sequence[CheckRequest], believed: Sequence[ObjectChange] = ()
-) -> dict[Location, list[ObjectChange]]:
-    """What became of the keys that these notifications name: the changes to record, at each location that has any.
+) -> list[Sequence[ObjectChange]]:
+    """What became of the keys that these notifications name: the changes to record, for each notification in their order.
+
+    Several notifications of a key that was looked at get the same changes, which are recorded once. So none is
+    acknowledged before they are recorded.
 
     ``believed`` are changes that are recorded together with them. If S3 holds a version no more that one of them makes,
     its removal is among the changes: the notification of it may be one of those that name no version.
@@ -35,13 +38,12 @@ def check(
     doubtful: dict[Location, list[CheckRequest]] = {}
     of_markers: list[ObjectChange] = []
     for request in requests:
-        location = Location(request.bucket, request.key)
-        if request.holds_without_versions and request.bucket in plain:
-            found.setdefault(location, []).append(request.told)
-        elif request.is_of_marker:
+        if _holds(request, plain):
+            continue
+        if request.is_of_marker:
             of_markers.append(request.told)
         else:
-            doubtful.setdefault(location, []).append(request)
+            doubtful.setdefault(Location(request.bucket, request.key), []).append(request)
     sure: dict[Location, set[_Name]] = {location: set() for location in doubtful}
     for change in believed:
         location = Location(change.bucket, change.key)
@@ -51,7 +53,15 @@ def check(
         found.setdefault(location, []).extend(_as_told(seen, doubtful[location]))
     for change in _settle(ctx, of_markers):
         found.setdefault(Location(change.bucket, change.key), []).append(change)
-    return found
+    return [
+        [request.told] if _holds(request, plain) else found.get(Location(request.bucket, request.key), [])
+        for request in requests
+    ]
+
+
+def _holds(request: CheckRequest, plain: set[str]) -> bool:
+    """Whether what a notification says is believed. ``plain``: the buckets that have never kept versions."""
+    return request.holds_without_versions and request.bucket in plain
 
 
 def _settle(ctx: Context, of_markers: Sequence[ObjectChange]) -> Iterable[ObjectChange]:
