@@ -1,11 +1,9 @@
 """`make run STACK=ceph` on a real cluster: what its bucket holds is in the catalogue, whoever was down meanwhile."""
 
-import json
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 from uuid import uuid4
 
 import pytest
@@ -67,32 +65,13 @@ def start(new_instance: NewInstance, cluster: Cluster) -> Callable[..., Instance
     return lambda **variables: new_instance(command="run", **cluster.variables | variables).wait_until_up()
 
 
-def get(instance: Instance, path: str) -> Any:
-    answer = urllib3.request("GET", instance.url("API") + path)
-    assert answer.status == 200, answer.data
-    return json.loads(answer.data)
-
-
-def catalogue(instance: Instance) -> dict[str, tuple[str, int, str]]:
-    """The same of every stored file."""
-    items = get(instance, "/api/files?" + urlencode({"limit": 1000}))["items"]
-    found = {item["key"]: (item["version_id"], item["size"], item["etag"]) for item in items}
-    assert len(found) == len(items), "a key is there twice"
-    return found
-
-
-def changes(instance: Instance, key: str) -> list[str]:
-    (item,) = get(instance, "/api/files?" + urlencode({"key": key}))["items"]
-    return [event["change"] for event in get(instance, f"/api/files/{item['id']}/events")["items"]]
-
-
 def test_a_first_use_says_what_the_cluster_ignores_and_shows_no_secret(
     start: Callable[..., Instance], cluster: Cluster
 ) -> None:
     instance = start()
     assert cluster.configuration.endpoint in instance.output
     assert cluster.configuration.secret_key not in instance.output
-    assert "conditional_delete" in get(instance, "/ready")["store"]["ignores"]
+    assert "conditional_delete" in instance.get("/ready")["store"]["ignores"]
 
     session = urllib3.request("POST", instance.url("API") + "/api/session", json={"session_id": "test_123"})
     assert session.status == 201, session.data
@@ -101,8 +80,8 @@ def test_a_first_use_says_what_the_cluster_ignores_and_shows_no_secret(
     uploaded = urllib3.request("POST", instance.url("API") + "/api/files/upload", fields=fields)
     assert uploaded.status == 201, uploaded.data
 
-    assert eventually(lambda: catalogue(instance) == cluster.objects(), PATIENCE)
-    assert changes(instance, "drop/read me.md") == ["put"]
+    assert eventually(lambda: instance.catalogue() == cluster.objects(), PATIENCE)
+    assert instance.changes("drop/read me.md") == ["put"]
     instance.end()
     assert (instance.process.returncode, instance.errors, instance.remains()) == (0, "", [])
 
@@ -112,18 +91,18 @@ def test_what_comes_while_landfall_is_down_is_found_and_later_events_come_again(
 ) -> None:
     first = start()
     cluster.put("before", "deleted meanwhile")
-    assert eventually(lambda: len(catalogue(first)) == 2, PATIENCE)
+    assert eventually(lambda: len(first.catalogue()) == 2, PATIENCE)
     first.end()
 
     cluster.put(*(f"meanwhile/{number}" for number in range(BURST)))
     cluster.s3.delete_object(Bucket=cluster.configuration.bucket, Key="deleted meanwhile")
     second = start(**first.environment)
-    assert eventually(lambda: catalogue(second) == cluster.objects())
-    assert len(catalogue(second)) == 1 + BURST
+    assert eventually(lambda: second.catalogue() == cluster.objects())
+    assert len(second.catalogue()) == 1 + BURST
 
     cluster.put("after", "before")
-    assert eventually(lambda: catalogue(second) == cluster.objects(), PATIENCE)
-    assert changes(second, "after") == ["put"]
+    assert eventually(lambda: second.catalogue() == cluster.objects(), PATIENCE)
+    assert second.changes("after") == ["put"]
 
 
 def test_a_landfall_that_is_killed_in_a_stream_of_events_loses_and_doubles_nothing(
@@ -131,11 +110,11 @@ def test_a_landfall_that_is_killed_in_a_stream_of_events_loses_and_doubles_nothi
 ) -> None:
     first = start()
     cluster.put("first")
-    assert eventually(lambda: "first" in catalogue(first), PATIENCE)
+    assert eventually(lambda: "first" in first.catalogue(), PATIENCE)
     cluster.put(*(f"stream/{number}" for number in range(20)))
     first.end(signal.SIGKILL)
     cluster.put(*(f"stream/{number}" for number in range(10, 30)))
 
     second = start(**first.environment)
-    assert eventually(lambda: catalogue(second) == cluster.objects(), PATIENCE)
-    assert len(catalogue(second)) == 31
+    assert eventually(lambda: second.catalogue() == cluster.objects(), PATIENCE)
+    assert len(second.catalogue()) == 31

@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 from socket import create_server
 from typing import Any
-from urllib.parse import urlencode
 
 import psutil
 import pytest
@@ -39,31 +38,10 @@ def s3(url: str) -> Any:
     return client("s3", url, "test", "testtest", s3={"addressing_style": "path"})
 
 
-def get(instance: Instance, path: str) -> Any:
-    answer = urllib3.request("GET", instance.url("API") + path)
-    assert answer.status == 200, answer.data
-    return json.loads(answer.data)
-
-
-def catalogue(instance: Instance) -> dict[str, tuple[str, int, str]]:
-    """Version id, size and ETag of every stored file by its key."""
-    items = get(instance, "/api/files?" + urlencode({"limit": 1000}))["items"]
-    found = {item["key"]: (item["version_id"], item["size"], item["etag"]) for item in items}
-    assert len(found) == len(items), "a key is there twice"
-    return found
-
-
 def bucket(url: str) -> dict[str, tuple[str, int, str]]:
-    """The same of every object in the bucket."""
+    """Version id, size and ETag of every object in the bucket by its key."""
     versions = s3(url).list_object_versions(Bucket=BUCKET).get("Versions", [])
     return {v["Key"]: (v["VersionId"], v["Size"], v["ETag"].strip('"')) for v in versions if v["IsLatest"]}
-
-
-def puts(instance: Instance, key: str) -> int:
-    """How many events of puts the history of a file has."""
-    (item,) = get(instance, "/api/files?" + urlencode({"key": key}))["items"]
-    events = get(instance, f"/api/files/{item['id']}/events")["items"]
-    return [event["change"] for event in events].count("put")
 
 
 def put(url: str, *keys: str) -> None:
@@ -79,20 +57,20 @@ def test_a_first_use(start: Start) -> None:
     session = urllib3.request("POST", instance.url("API") + "/api/session", json={"session_id": "test_123"})
     assert session.status == 201, session.data
     put(instance.url("EMULATOR"), "drop/read me.md")
-    assert eventually(lambda: "drop/read me.md" in catalogue(instance))
+    assert eventually(lambda: "drop/read me.md" in instance.catalogue())
     fields = {"file": ("note.txt", b"hello"), "session_id": "test_123"}
     uploaded = urllib3.request("POST", instance.url("API") + "/api/files/upload", fields=fields)
     assert uploaded.status == 201, uploaded.data
     (link,) = [item["id"] for item in uploaded.json()]
     assert urllib3.request("GET", instance.url("API") + f"/api/files/{link}/download").data == b"hello"
 
-    assert catalogue(instance) == bucket(instance.url("EMULATOR"))
+    assert instance.catalogue() == bucket(instance.url("EMULATOR"))
     assert instance.end() < 6
     assert (instance.process.returncode, instance.errors, instance.remains()) == (0, "", [])
 
     again = start(**instance.environment)
-    assert catalogue(again) == bucket(again.url("EMULATOR"))
-    assert len(catalogue(again)) == 2
+    assert again.catalogue() == bucket(again.url("EMULATOR"))
+    assert len(again.catalogue()) == 2
 
 
 def test_minio_is_set_as_its_container_is(start: Start) -> None:
@@ -114,11 +92,11 @@ def test_minio_is_set_as_its_container_is(start: Start) -> None:
 def test_the_catalogue_of_minio_is_not_that_of_the_embedded_emulator(start: Start, new_instance: NewInstance) -> None:
     instance = start()
     put(instance.url("EMULATOR"), "in minio")
-    assert eventually(lambda: "in minio" in catalogue(instance))
+    assert eventually(lambda: "in minio" in instance.catalogue())
     instance.end()
 
     embedded = new_instance(command="run", **instance.environment | {"LANDFALL_STACK": "embedded"}).wait_until_up()
-    assert catalogue(embedded) == {}
+    assert embedded.catalogue() == {}
 
 
 def alone(instance: Instance) -> MinIO:
@@ -135,7 +113,7 @@ def alone(instance: Instance) -> MinIO:
 def test_objects_that_come_while_landfall_is_down_are_recorded_once(start: Start) -> None:
     first = start()
     put(first.url("EMULATOR"), "before")
-    assert eventually(lambda: "before" in catalogue(first))
+    assert eventually(lambda: "before" in first.catalogue())
     first.end()
 
     # MinIO stays up on its own, and its events wait in its folder, also while it is started anew.
@@ -153,9 +131,9 @@ def test_objects_that_come_while_landfall_is_down_are_recorded_once(start: Start
 
         second = start(**first.environment, MINIO_ENDPOINT=minio.url)
         assert eventually(lambda: minio.waiting == [])
-        assert eventually(lambda: catalogue(second) == bucket(minio.url))
-        assert catalogue(second).keys() == {"before", "meanwhile too"}
-        assert (puts(second, "before"), puts(second, "meanwhile too")) == (2, 1)
+        assert eventually(lambda: second.catalogue() == bucket(minio.url))
+        assert second.catalogue().keys() == {"before", "meanwhile too"}
+        assert (second.changes("before").count("put"), second.changes("meanwhile too").count("put")) == (2, 1)
         second.end()
         assert (second.process.returncode, second.errors) == (0, "")
         assert len(bucket(minio.url)) == 2, "a MinIO that was up stays up"
@@ -179,9 +157,9 @@ def test_a_minio_that_is_killed_right_after_puts_loses_and_doubles_nothing(start
         minio.start()
 
         assert eventually(lambda: minio.waiting == [])
-        assert eventually(lambda: catalogue(second).keys() == set(keys))
-        assert catalogue(second) == bucket(minio.url)
-        assert [puts(second, key) for key in keys] == [1] * len(keys)
+        assert eventually(lambda: second.catalogue().keys() == set(keys))
+        assert second.catalogue() == bucket(minio.url)
+        assert [second.changes(key).count("put") for key in keys] == [1] * len(keys)
     finally:
         minio.stop()
 

@@ -1,5 +1,6 @@
 """Instances of the local stack as a developer starts them, each in a folder and on ports of its own."""
 
+import json
 import os
 import signal
 import subprocess
@@ -7,8 +8,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
 import psutil
+import urllib3
 
 from dev.configuration import PROJECT
 from tests.support.ports import free_ports
@@ -46,6 +50,24 @@ class Instance:
 
     def url(self, service: str) -> str:
         return f"http://127.0.0.1:{self.environment[f'LANDFALL_{service}_PORT']}"
+
+    def get(self, path: str) -> Any:
+        """What its API answers."""
+        answer = urllib3.request("GET", self.url("API") + path)
+        assert answer.status == 200, answer.data
+        return json.loads(answer.data)
+
+    def catalogue(self) -> dict[str, tuple[str, int, str]]:
+        """Version id, size and ETag of every stored file by its key."""
+        items = self.get("/api/files?" + urlencode({"limit": 1000}))["items"]
+        found = {item["key"]: (item["version_id"], item["size"], item["etag"]) for item in items}
+        assert len(found) == len(items), "a key is there twice"
+        return found
+
+    def changes(self, key: str) -> list[str]:
+        """What the events in the history of a file say happened."""
+        (item,) = self.get("/api/files?" + urlencode({"key": key}))["items"]
+        return [event["change"] for event in self.get(f"/api/files/{item['id']}/events")["items"]]
 
     def wait_until_up(self) -> "Instance":
         deadline = time.monotonic() + 60
