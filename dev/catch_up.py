@@ -2,26 +2,20 @@
 
 The emulator writes objects to disk at once, but its queue only when it is stopped in order. If it is killed right after
 a PUT, it has the object and never tells of it. S3 and SQS keep both, and need none of this. At each start the bucket's
-versions are compared with the catalogue's, a range of keys at a time, and differences are recorded as observations.
+versions are compared with the catalogue's, and what differs is recorded: see `chalicelib.services.truth.auditing`.
 Events that are still in the queue, or that come meanwhile, merge with those.
 """
 
 import threading
 import time
-from collections.abc import Iterator
-from itertools import chain, islice, repeat
+from datetime import timedelta
+from itertools import chain, repeat
 
 from chalicelib import runtime
-from chalicelib.catalog.comparison import compare
-from chalicelib.catalog.objects import Location
-from chalicelib.catalog.observations import observe_unlisted
-from chalicelib.db.known_versions import known_between
-from chalicelib.db.recording import record_changes
+from chalicelib.catalog.audits import AuditRequest
 from chalicelib.services.context import Context
-from chalicelib.store.versions import History
+from chalicelib.services.truth.auditing import audit
 from dev.problem import describe
-
-_KEYS_AT_ONCE = 500
 
 
 def catch_up(ctx: Context, bucket: str) -> int:
@@ -30,29 +24,7 @@ def catch_up(ctx: Context, bucket: str) -> int:
     Raises:
         StoreUnavailable: the bucket can't be read.
     """
-    versions = ctx.store.versions
-    recorded, after = 0, ""
-    for batch in _batches(versions.of_bucket(bucket)):
-        until = max(batch, default=None, key=str.encode)
-        with ctx.transaction() as tx:
-            known = known_between(tx.session, bucket, after, until)
-        changes = []
-        for location in known.keys() | {Location(bucket, key) for key in batch}:
-            comparison = compare(location, batch.get(location.key, []), known.get(location, {}))
-            gone = [row for row in comparison.unlisted if not versions.is_there(*location, row.version_id)]
-            changes += comparison.changes
-            changes += [observe_unlisted(*location, row.version_id, row.put_rank) for row in gone]
-        with ctx.transaction() as tx:
-            record_changes(tx.session, changes, tx.now)
-        recorded, after = recorded + len(changes), until or after
-    return recorded
-
-
-def _batches(histories: Iterator[History]) -> Iterator[dict[str, History]]:
-    """Histories by key, some at a time. The last batch is empty: it stands for keys after the last listed one."""
-    while batch := {history[0].key: history for history in islice(histories, _KEYS_AT_ONCE)}:
-        yield batch
-    yield {}
+    return audit(ctx, AuditRequest(bucket, repairs=True, brake=1, grace=timedelta())).recorded
 
 
 def start_catching_up(bucket: str) -> None:

@@ -46,11 +46,13 @@ class Comparison(NamedTuple):
     """How a key's history differs.
 
     ``changes`` are what the catalogue doesn't know. ``unlisted`` are versions that it takes to be there and that were not
-    listed: a listing is a moment old, so each must be asked for before its removal is recorded.
+    listed: a listing is a moment old, so each must be asked for before its removal is recorded. ``revived`` are versions that
+    are listed, and that it takes to be removed by their ids: S3 gives an id once, so that no put can come after that.
     """
 
     changes: list[ObjectChange]
     unlisted: list[KnownVersion]
+    revived: list[KnownVersion]
 
 
 def compare(
@@ -69,27 +71,41 @@ def compare(
     would, so that they stand in the right order to other events that are still on their way.
     """
     changes: list[ObjectChange] = []
+    revived: list[KnownVersion] = []
     earlier: Current | None = None  # the version before
     for listed in history:
         row = known.get(listed.version_id)
-        is_known = row is not None and bool(listed.version_id or _is_as_listed(row, listed))
+        is_known = row is not None and (_is_right(row, listed) if listed.version_id else _is_as_listed(row, listed))
+        if row is not None and listed.version_id and not row.alive:
+            revived.append(row)
         if row is not None and is_known and (earlier is None or row.put_rank > earlier.rank or not row.put_rank):
             earlier = Current(listed.version_id, row.put_rank)
         else:
             # Another object without a version id may have been in place of this one.
-            above = [] if row is None else [row.put_rank] if is_known else [row.put_rank, row.removal_rank]
+            is_same = is_known or bool(listed.version_id)
+            above = [] if row is None else [row.put_rank] if is_same else [row.put_rank, row.removal_rank]
             if sequencer_at is not None:
                 above.append(rank(sequencer_at(listed.modified + _LISTED_WITHIN), None, Kind.REMOVAL))
             change = observe_listed(location.bucket, listed, earlier, above)
             earlier = Current(listed.version_id, change.rank)
             changes.append(change)
     shown = {listed.version_id for listed in history}
-    return Comparison(changes, [row for row in known.values() if row.alive and row.version_id not in shown])
+    unlisted = [row for row in known.values() if row.alive and row.version_id not in shown]
+    return Comparison(changes, unlisted, revived)
 
 
 def by_version(rows: Iterable[KnownVersion]) -> dict[str, KnownVersion]:
     """Versions by their ids, without the tombstone of a whole key."""
     return {row.version_id: row for row in rows if row.version_id != "*"}
+
+
+def _is_right(row: KnownVersion, listed: ListedVersion) -> bool:
+    """Whether a version of this id is recorded as it is listed. What an emitter left out isn't wrong, nor is a tombstone."""
+    return not row.put_rank or (
+        row.is_delete_marker == listed.is_marker
+        and (row.size is None or listed.size is None or row.size == listed.size)
+        and (not row.etag or row.etag == listed.etag)
+    )
 
 
 def _is_as_listed(row: KnownVersion, listed: ListedVersion) -> bool:

@@ -1,14 +1,12 @@
 """What a bucket holds: the versions of one key, and those of all keys."""
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC
-from itertools import groupby, takewhile
+from itertools import chain, groupby, takewhile
 from typing import Any
-from urllib.parse import unquote_plus
 
 from chalicelib.catalog.objects import ListedVersion, VersioningStatus
-from chalicelib.errors import StoreUnavailable
 from chalicelib.store.failures import translating
+from chalicelib.store.listing import listed_pages
 
 # The versions of one key, the oldest first.
 History = list[ListedVersion]
@@ -35,13 +33,13 @@ class Versions:
         with translating(f"list the versions of an object of {bucket}"):
             entries = self._entries(Bucket=bucket, Prefix=key, MaxKeys=_FIRST)
             # Longer keys with the same beginning come after it.
-            return _oldest_first(takewhile(lambda entry: entry.key == key, entries))
+            return oldest_first(takewhile(lambda entry: entry.key == key, entries))
 
     def of_bucket(self, bucket: str) -> Iterator[History]:
         """Every key's history, in the order of keys."""
         with translating(f"list the versions of {bucket}"):
             for _, entries in groupby(self._entries(Bucket=bucket), key=lambda entry: entry.key):
-                yield _oldest_first(entries)
+                yield oldest_first(entries)
 
     def is_there(self, bucket: str, key: str, version_id: str) -> bool:
         """Whether S3 holds this version or delete marker. It must say itself that there is none.
@@ -64,51 +62,17 @@ class Versions:
                 return True
         return is_marker or any(entry.version_id == version_id for entry in self.of_key(bucket, key))
 
+    def pages(self, bucket: str, prefix: str = "", after: str = "") -> Iterator[list[ListedVersion]]:
+        """The versions of all keys above ``after``, a page at a time; see `chalicelib.store.listing`."""
+        with translating(f"list the versions of {bucket}"):
+            yield from listed_pages(self._client, Bucket=bucket, Prefix=prefix, KeyMarker=after)
+
     def _entries(self, **what: Any) -> Iterator[ListedVersion]:
-        """Versions and delete markers by key. A page lists the two apart, each in the order of keys."""
-        before: set[tuple[str, str]] = set()
-        position: dict[str, str] = {}
-        while True:
-            page = self._client.list_object_versions(**what, **position)
-            listed = [_listed(entry) for name in ("Versions", "DeleteMarkers") for entry in page.get(name, ())]
-            # The emulator begins a page with the object that ended the page before.
-            entries = [entry for entry in listed if (entry.key, entry.version_id) not in before]
-            yield from sorted(entries, key=lambda entry: entry.key.encode())
-            if not page.get("IsTruncated"):
-                return
-            if not entries:
-                raise StoreUnavailable("The object store lists the same versions again and again.")
-            before = {(entry.key, entry.version_id) for entry in listed}
-            position = _next_position(page, max((entry.key for entry in listed), key=str.encode))
+        return chain.from_iterable(listed_pages(self._client, **what))
 
 
-def _next_position(page: dict[str, Any], last_key: str) -> dict[str, str]:
-    """Where the next page begins, as a request takes it.
-
-    Ceph doesn't encode the key here, unlike the keys that it lists. Botocore decodes it nevertheless, so that a ``+`` or
-    a ``%2F`` in it would lead to another key.
-    """
-    key = str(page.get("NextKeyMarker") or "")
-    position = {"KeyMarker": last_key if key == unquote_plus(last_key) else key}
-    version_id = page.get("NextVersionIdMarker")
-    return position | {"VersionIdMarker": str(version_id)} if version_id else position
-
-
-def _oldest_first(entries: Iterable[ListedVersion]) -> History:
+def oldest_first(entries: Iterable[ListedVersion]) -> History:
     """S3 lists the newest first, objects and delete markers apart. Times may be equal, so ``IsLatest`` decides."""
     history = list(entries)
     history.reverse()
     return sorted(history, key=lambda entry: (entry.is_latest, entry.modified))
-
-
-def _listed(entry: dict[str, Any]) -> ListedVersion:
-    version_id = entry.get("VersionId") or "null"
-    return ListedVersion(
-        key=entry["Key"],
-        version_id="" if version_id == "null" else version_id,
-        is_marker="ETag" not in entry,
-        is_latest=entry["IsLatest"],
-        modified=entry["LastModified"].astimezone(UTC),
-        size=entry.get("Size"),
-        etag=entry.get("ETag", "").strip('"'),
-    )

@@ -3,6 +3,9 @@
 from chalicelib.db.models.accounts import Session as Session
 from chalicelib.db.models.accounts import Usage as Usage
 from chalicelib.db.models.accounts import User as User
+from chalicelib.db.models.audits import Audit as Audit
+from chalicelib.db.models.audits import AuditFinding as AuditFinding
+from chalicelib.db.models.audits import AuditRange as AuditRange
 from chalicelib.db.models.base import Base as Base
 from chalicelib.db.models.files import File as File
 from chalicelib.db.models.files import FileLocation as FileLocation

@@ -1,0 +1,83 @@
+"""Audits, as types: what is asked for, how far it is, and what was found."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+from uuid import UUID
+
+# `listing`: ranges of keys are compared. `settling`: what was doubtful is looked at again, key by key. `braked`: more would be
+# buried than the brake allows, so nothing was.
+AuditState = Literal["listing", "settling", "done", "braked", "cancelled"]
+# `missing`: in the bucket alone. `different`: the catalogue has it otherwise. `gone`: in the catalogue alone. `unsure`: to be
+# looked at again; once it is settled, it turned out to be no drift.
+DriftKind = Literal["missing", "different", "gone", "unsure"]
+
+BRAKE = 0.05
+# Fewer are always buried: of three files, one is a third.
+NEVER_BRAKED = 10
+GRACE = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRequest:
+    """What an audit is to do.
+
+    Attributes:
+        prefix: only keys that begin so.
+        repairs: record what differs; else it is only counted.
+        brake: the share of the compared versions that may be recorded as gone. More than that stops the audit.
+        grace: how long events may be on their way. What is younger and not in the catalogue isn't drift yet.
+    """
+
+    bucket: str
+    prefix: str = ""
+    repairs: bool = False
+    brake: float = BRAKE
+    grace: timedelta = GRACE
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A version that differs."""
+
+    key: str
+    version_id: str
+    kind: DriftKind
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """How far an audit is, and what it has found.
+
+    Attributes:
+        compared: versions of the bucket that were compared so far.
+        missing, different, gone: how many versions differ; see `DriftKind`. Until an audit has ended, ``gone`` also counts what
+            may still turn out to be there.
+        unsure: keys that are still to be looked at again.
+        recorded: versions that were put right.
+        examples: up to a hundred versions of each kind.
+    """
+
+    id: UUID
+    bucket: str
+    prefix: str
+    repairs: bool
+    state: AuditState
+    brake: float
+    grace_seconds: float
+    problem: str | None
+    created_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None
+    compared: int
+    missing: int
+    different: int
+    gone: int
+    unsure: int
+    recorded: int
+    examples: list[Example] = field(default_factory=list)
+
+    @property
+    def drift(self) -> int:
+        """How many versions differ."""
+        return self.missing + self.different + self.gone

@@ -1,0 +1,146 @@
+"""Audits: a bucket is compared with the catalogue, and a repair records what differs. Nothing is ever deleted from S3.
+
+An audit goes over the bucket twice. Any number of workers compare ranges of keys with pages of a listing: see
+`chalicelib.services.truth.ranges`. What can't be decided there is looked at again, key by key: see
+`chalicelib.services.truth.second_looks`. Each step is recorded in the transaction that does it, so that a worker may die anywhere
+and another one goes on.
+"""
+
+import time
+from collections.abc import Callable
+from uuid import UUID, uuid4
+
+from chalicelib.catalog.audits import Audit, AuditRequest
+from chalicelib.db import audits
+from chalicelib.errors import Conflict, NotFound, StoreUnavailable
+from chalicelib.services.accounts.principals import LANDFALL
+from chalicelib.services.context import Context, Transaction
+from chalicelib.services.truth.ranges import compare_range
+from chalicelib.services.truth.second_looks import look_again
+
+# A worker with nothing to do takes a part of another's range, if the catalogue knows so many versions ahead of it.
+_SPLIT_AHEAD = 20_000
+_IDLE = 0.2  # seconds
+_TRIES = 5  # in a row, while the store doesn't answer
+
+
+def begin_audit(tx: Transaction, request: AuditRequest) -> UUID:
+    """A new audit, for workers to work on; returns its id."""
+    requested_by = None if tx.principal == LANDFALL else tx.principal.user_id
+    return audits.add_audit(tx.session, request, requested_by, tx.now)
+
+
+def get_audit(tx: Transaction, audit_id: UUID) -> Audit:
+    """How far an audit is, and what it has found, with examples.
+
+    Raises:
+        NotFound: there is none.
+    """
+    audit = audits.find_audit(tx.session, audit_id)
+    if audit is None:
+        raise NotFound("There is no such audit.")
+    audit.examples.extend(audits.list_examples(tx.session, audit_id))
+    return audit
+
+
+def cancel_audit(tx: Transaction, audit_id: UUID) -> None:
+    """End an audit. What it has recorded stays recorded.
+
+    Raises:
+        NotFound: there is none. Conflict: it has ended.
+    """
+    audit = audits.lock_audit(tx.session, audit_id)
+    if audit is None:
+        get_audit(tx, audit_id)
+        raise Conflict("The audit has ended already.")
+    audits.set_state(tx.session, audit_id, tx.now, state="cancelled", finished_at=tx.now)
+
+
+def audit(ctx: Context, request: AuditRequest) -> Audit:
+    """Audit a bucket from beginning to end; returns what was found.
+
+    Raises:
+        StoreUnavailable: the bucket can't be read. The audit stays open, for any worker to go on with it.
+    """
+    with ctx.transaction() as tx:
+        audit_id = begin_audit(tx, request)
+    work_on_audit(ctx, audit_id)
+    with ctx.transaction() as tx:
+        return get_audit(tx, audit_id)
+
+
+def work_on_audits(ctx: Context, seconds: float) -> int:
+    """Go on with open audits, the oldest first, for about so many seconds; returns how many there were."""
+    end = time.monotonic() + seconds
+    with ctx.transaction() as tx:
+        waiting = audits.open_audits(tx.session)
+    for audit_id in waiting:
+        work_on_audit(ctx, audit_id, lambda: time.monotonic() < end)
+    return len(waiting)
+
+
+def work_on_audit(ctx: Context, audit_id: UUID, has_time: Callable[[], bool] = lambda: True) -> bool:
+    """Be one of the workers of an audit, until it has ended or the time is up; returns whether it has ended.
+
+    Raises:
+        StoreUnavailable: the store didn't answer several times in a row. DatabaseUnavailable.
+    """
+    worker, troubles = uuid4(), 0
+    try:
+        while has_time():
+            try:
+                if _take_step(ctx, audit_id, worker, has_time):
+                    return True
+                troubles = 0
+            except StoreUnavailable as error:
+                troubles += 1
+                _note_trouble(ctx, audit_id, worker, error)
+                if troubles == _TRIES:
+                    raise
+                time.sleep(_IDLE * 2**troubles)
+        return False
+    finally:
+        with ctx.transaction() as tx:
+            audits.release_ranges(tx.session, worker)
+
+
+def _take_step(ctx: Context, audit_id: UUID, worker: UUID, has_time: Callable[[], bool]) -> bool:
+    """Compare a range, or look at some keys again, or wait for other workers; returns whether the audit has ended."""
+    with ctx.transaction() as tx:
+        audit = audits.find_audit(tx.session, audit_id)
+        if audit is None or audit.finished_at is not None:
+            return True
+        claimed = audits.claim_range(tx.session, audit_id, worker) if audit.state == "listing" else None
+        is_idle = claimed is None and audit.state == "listing" and not _go_on(tx, audit_id)
+    if claimed is not None:
+        compare_range(ctx, audit, claimed, worker, has_time)
+    elif is_idle or (audit.state == "settling" and not look_again(ctx, audit) and not _finish(ctx, audit_id)):
+        time.sleep(_IDLE)
+    return False
+
+
+def _go_on(tx: Transaction, audit_id: UUID) -> bool:
+    """Where no range is free: begin with second looks if all are done, else take a part of one; returns whether there is
+    something to do now."""
+    if audits.has_open_ranges(tx.session, audit_id):
+        return audits.split_range(tx.session, audit_id, _SPLIT_AHEAD)
+    if (audit := audits.lock_audit(tx.session, audit_id)) is not None and audit.state == "listing":
+        audits.set_state(tx.session, audit_id, tx.now, state="settling")
+    return True
+
+
+def _finish(ctx: Context, audit_id: UUID) -> bool:
+    """End an audit if nothing is left to look at again; returns whether it has ended."""
+    with ctx.transaction() as tx:
+        audit = audits.lock_audit(tx.session, audit_id)
+        if audit is not None and not audits.has_open_findings(tx.session, audit_id):
+            audits.set_state(tx.session, audit_id, tx.now, state="done", problem=None, finished_at=tx.now)
+            return True
+        return audit is None
+
+
+def _note_trouble(ctx: Context, audit_id: UUID, worker: UUID, error: StoreUnavailable) -> None:
+    with ctx.transaction() as tx:
+        audits.release_ranges(tx.session, worker)
+        if audits.lock_audit(tx.session, audit_id) is not None:
+            audits.set_state(tx.session, audit_id, tx.now, problem=str(error))

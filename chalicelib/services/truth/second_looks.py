@@ -1,0 +1,127 @@
+"""Second looks: keys that a listing alone can't decide are asked for one by one.
+
+The catalogue is read first, then the store: so what is recorded meanwhile is newer than all that is found. Before a version is
+recorded as gone, a request for just this version must say so. If more would be buried than the brake allows, nothing is.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from chalicelib.catalog.audits import NEVER_BRAKED, Audit, DriftKind
+from chalicelib.catalog.changes import ObjectChange
+from chalicelib.catalog.comparison import KnownVersion, compare
+from chalicelib.catalog.objects import Location
+from chalicelib.catalog.observations import observe_unlisted
+from chalicelib.db import audits
+from chalicelib.db.audits import Counts, Finding
+from chalicelib.db.known_versions import known_at
+from chalicelib.db.locks import lock_keys
+from chalicelib.db.recording import record_changes
+from chalicelib.db.reviving import revive
+from chalicelib.services.context import Context, Transaction
+from chalicelib.store.versions import Versions
+
+_KEYS_AT_ONCE = 200
+_READERS = 8
+BRAKED = "More would be recorded as gone than the brake allows. Nothing was."
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a second look at a key has found."""
+
+    location: Location
+    changes: list[ObjectChange]
+    gone: list[ObjectChange]
+    revived: list[KnownVersion]
+    known: dict[str, KnownVersion]
+
+    @property
+    def findings(self) -> list[Finding]:
+        """All that differs."""
+        key = self.location.key
+        known = {version_id for version_id, row in self.known.items() if row.put_rank}
+        kinds: dict[str, DriftKind] = {
+            change.version_id: "different" if change.version_id in known else "missing" for change in self.changes
+        }
+        kinds |= dict.fromkeys((row.version_id for row in self.revived), "different")
+        kinds |= dict.fromkeys((change.version_id for change in self.gone), "gone")
+        return [Finding(key, version_id, kind, is_settled=True) for version_id, kind in kinds.items()]
+
+
+def look_again(ctx: Context, audit: Audit) -> bool:
+    """Look at some keys again and record what differs; returns whether there were any, and the audit goes on.
+
+    Raises:
+        StoreUnavailable, DatabaseUnavailable.
+    """
+    grace = 0 if audit.repairs else audit.grace_seconds
+    with ctx.transaction() as tx:
+        if _brakes(tx, audit, 0):
+            return True
+        keys = audits.claim_keys(tx.session, audit.id, grace, _KEYS_AT_ONCE)
+    if not keys:
+        return False
+    looks = _look(ctx, [Location(audit.bucket, key) for key in keys])
+    with ctx.transaction() as tx:
+        if _brakes(tx, audit, sum(len(look.gone) for look in looks), keys):
+            return True
+        if audit.repairs:
+            _record(tx, looks)
+        findings = [finding for look in looks for finding in look.findings]
+        kinds = [finding.kind for finding in findings]
+        counts = Counts(0, kinds.count("missing"), kinds.count("different"), kinds.count("gone"))
+        counts = replace(counts, recorded=len(findings) if audit.repairs else 0)
+        audits.settle_keys(tx.session, audit.id, keys, findings, counts)
+    return True
+
+
+def _brakes(tx: Transaction, audit: Audit, burying: int, keys: Sequence[str] = ()) -> bool:
+    """Whether a repair would bury too much, or has ended meanwhile. Locks the audit: two workers together stay within bounds."""
+    now = audits.lock_audit(tx.session, audit.id)
+    if now is None or now.state != "settling":
+        return True
+    buried = now.gone - audits.count_open_gone(tx.session, audit.id)
+    expected = buried + burying + audits.count_to_bury(tx.session, now, keys)
+    if not audit.repairs or expected <= max(NEVER_BRAKED, now.brake * (now.compared + expected)):
+        return False
+    audits.set_state(tx.session, audit.id, tx.now, state="braked", problem=BRAKED, finished_at=tx.now)
+    return True
+
+
+def _look(ctx: Context, locations: Sequence[Location]) -> list[_Look]:
+    with ctx.transaction() as tx:
+        known = known_at(tx.session, locations)
+    versions = ctx.store.versions  # here, because several threads at once would each connect a store
+    with ThreadPoolExecutor(min(_READERS, len(locations))) as pool:
+        return list(pool.map(lambda location: _look_at(versions, location, known.get(location, {})), locations))
+
+
+def _look_at(versions: Versions, location: Location, known: dict[str, KnownVersion]) -> _Look:
+    history = versions.of_key(*location)
+    comparison = compare(location, history, known)
+    revived = [row for row in comparison.revived if versions.is_there(*location, row.version_id)]
+    if revived:
+        names = {row.version_id for row in revived}
+        alive = {
+            version_id: replace(row, removal_rank="", alive=True) if version_id in names else row
+            for version_id, row in known.items()
+            if row.put_rank or version_id not in names
+        }
+        comparison = compare(location, history, alive)
+    gone = [row for row in comparison.unlisted if not versions.is_there(*location, row.version_id)]
+    removals = [observe_unlisted(*location, row.version_id, row.put_rank) for row in gone]
+    return _Look(location, comparison.changes, removals, revived, known)
+
+
+def _record(tx: Transaction, looks: Sequence[_Look]) -> None:
+    revived = [(look.location, row) for look in looks for row in look.revived]
+    changes = [change for look in looks for change in (*look.changes, *look.gone)]
+    # So that their files become current.
+    changes += [replace(row.put_at(location), is_observation=True) for location, row in revived if row.put_rank]
+    if not changes:
+        return
+    lock_keys(tx.session, {(change.bucket, change.key) for change in changes})
+    revive(tx.session, looks[0].location.bucket, revived)
+    record_changes(tx.session, changes, tx.now)

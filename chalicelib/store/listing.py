@@ -1,0 +1,115 @@
+"""Listings of versions, a page at a time.
+
+The XML of a page is read here: botocore needs ten times as long for it, which an audit of a large bucket would wait for.
+"""
+
+import time
+from collections.abc import Iterator
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote_plus
+from xml.etree.ElementTree import Element, ParseError, XMLParser
+
+from chalicelib.catalog.objects import ListedVersion
+from chalicelib.errors import StoreUnavailable
+
+_EVENT = "before-parse.s3.ListObjectVersions"
+_BODY = "LandfallBody"
+_keeps_body = ContextVar("_keeps_body", default=False)  # the client is not ours alone
+_KINDS = {"Version": False, "DeleteMarker": True}
+_TRIES = 4
+_FIRST_PAUSE = 0.2  # seconds; doubled each time
+
+
+def listed_pages(client: Any, **what: Any) -> Iterator[list[ListedVersion]]:
+    """The pages of a listing, each in the order of keys, with a key's versions newest first as far as the store tells.
+
+    ``what``: parameters of ``ListObjectVersions``; with a ``KeyMarker``, keys up to it are left out.
+
+    Raises:
+        StoreUnavailable: what comes is no listing, or the same again and again. Botocore's errors.
+    """
+    client.meta.events.register(_EVENT, _keep_body, unique_id="landfall-listing")
+    after = what.pop("KeyMarker", "").encode()
+    before: set[tuple[str, str]] = set()
+    position = {"KeyMarker": after.decode()} if after else {}
+    while True:
+        page = _page(client, what | position)
+        listed = sorted((_listed(entry) for entry in page if entry.tag in _KINDS), key=lambda one: one.key.encode())
+        # The emulator begins a page with the object that ended the page before.
+        yield [one for one in listed if (one.key, one.version_id) not in before and one.key.encode() > after]
+        if page.findtext("IsTruncated") != "true":
+            return
+        names = {(one.key, one.version_id) for one in listed}
+        if names <= before:
+            raise StoreUnavailable("The object store lists the same versions again and again.")
+        before, position = names, _next_position(page, listed[-1].key)
+
+
+def _keep_body(
+    response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any
+) -> None:  # as botocore calls it
+    """Take a listing's XML away before botocore parses it. The answers to failed requests, and to other callers, stay."""
+    if _keeps_body.get() and response_dict["status_code"] == 200:
+        customized_response_dict[_BODY] = response_dict["body"]
+        response_dict["body"] = b"<ListVersionsResult/>"
+
+
+def _page(client: Any, parameters: dict[str, Any]) -> Element:
+    """One page. A listing that breaks off, or is none at all, is asked for again."""
+    for attempt in range(_TRIES):
+        # Asked for by us, and not by botocore, the encoding is not undone by botocore.
+        token = _keeps_body.set(True)
+        try:
+            body = client.list_object_versions(EncodingType="url", **parameters)[_BODY]
+        finally:
+            _keeps_body.reset(token)
+        try:
+            page = _parsed(body)
+        except (ParseError, ValueError):
+            time.sleep(_FIRST_PAUSE * 2**attempt)
+            continue
+        if page.tag == "ListVersionsResult" and page.find("IsTruncated") is not None:
+            return page
+        time.sleep(_FIRST_PAUSE * 2**attempt)
+    raise StoreUnavailable("The object store's listing could not be read.")
+
+
+def _parsed(body: bytes) -> Element:
+    """The document's root, with no namespaces: stores name different ones, or none."""
+    parser = XMLParser()
+    parser.feed(body)
+    root: Element = parser.close()
+    if root.tag.startswith("{"):
+        length = root.tag.index("}") + 1
+        for element in root.iter():
+            element.tag = element.tag[length:]
+    return root
+
+
+def _next_position(page: Element, last_key: str) -> dict[str, str]:
+    """Where the next page begins, as a request takes it.
+
+    Ceph doesn't encode the key here, unlike the keys that it lists. To decode a ``+`` or a ``%2F`` in it would lead to another
+    key.
+    """
+    key = page.findtext("NextKeyMarker") or ""
+    position = {"KeyMarker": last_key if key in ("", last_key) else unquote_plus(key)}
+    version_id = page.findtext("NextVersionIdMarker")
+    return position | {"VersionIdMarker": version_id} if version_id else position
+
+
+def _listed(entry: Element) -> ListedVersion:
+    fields = {child.tag: child.text for child in entry}
+    version_id = fields.get("VersionId") or "null"
+    size, modified = fields.get("Size"), datetime.fromisoformat(fields["LastModified"] or "")
+    return ListedVersion(
+        key=unquote_plus(fields["Key"] or ""),
+        version_id="" if version_id == "null" else version_id,
+        is_marker=_KINDS[entry.tag],
+        is_latest=fields["IsLatest"] == "true",
+        modified=modified if modified.tzinfo is UTC else modified.astimezone(UTC),
+        size=int(size) if size else None,
+        etag=(fields.get("ETag") or "").strip('"'),
+    )
