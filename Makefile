@@ -18,13 +18,14 @@ STAGE ?= dev
 # As they were written, through the environment: a password in them may hold anything, and the shell must not read it.
 export LANDFALL_STAGE_NAME := $(value STAGE)
 export LANDFALL_PARAMETERS := $(value PARAMETERS)
+export LANDFALL_AUDIT_PREFIX := $(value PREFIX)
 
 # The tests that take seconds.
 QUICK := tests/catalog tests/store/test_content.py tests/store/test_hostile_content.py tests/store/test_database_token.py \
 	tests/project tests/property tests/db/test_certificates.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run services package deploy destroy test check bench format clean
+.PHONY: help run services audit repair package deploy destroy test check bench format clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +35,13 @@ run: $(READY) ## Start everything: database, AWS emulator, event delivery, API. 
 
 services: $(READY) ## The same without the API, to run `chalice local --stage local` by hand
 	@LANDFALL_STACK="$(STACK)" $(RUN) -m dev services
+
+audit: $(READY) ## Compare the running stack's bucket with its catalogue (PREFIX=, JSON=1)
+	@$(RUN) -m dev audit --prefix "$$LANDFALL_AUDIT_PREFIX" $(if $(BUCKET),--bucket $(BUCKET)) $(if $(JSON),--json)
+
+repair: $(READY) ## The same, and record what differs (PREFIX=, BRAKE=0.05; DRY=1 records nothing)
+	@$(RUN) -m dev audit --prefix "$$LANDFALL_AUDIT_PREFIX" $(if $(BUCKET),--bucket $(BUCKET)) $(if $(JSON),--json) \
+		$(if $(BRAKE),--brake $(BRAKE)) $(if $(DRY),,--repair)
 
 package: $(READY) ## Package a stage (STAGE=dev) into out/, as `make deploy` would
 	@$(RUN) -m deploy package --stage "$$LANDFALL_STAGE_NAME"

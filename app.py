@@ -8,6 +8,7 @@ from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent
 from chalicelib import runtime, telemetry
 from chalicelib.api.http import refusals, workarounds
 from chalicelib.api.routes import (
+    audits,
     bulk,
     docs,
     file_jobs,
@@ -33,7 +34,7 @@ app.api.binary_types.append("multipart/form-data")
 
 for module in (
     *(users, sessions, files, uploads, file_jobs, bulk, folders, trash, zips, jobs, shares, uppy),
-    *(health, docs),
+    *(audits, health, docs),
 ):
     app.register_blueprint(module.routes)
 refusals.complete_routes(app)

@@ -5,7 +5,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from dev import dead_letters
+from dev import audits, dead_letters
 from dev.configuration import Configuration
 from dev.problem import StackProblem, describe
 
@@ -14,14 +14,13 @@ def main(arguments: list[str]) -> int:
     """Run a command; the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        options.command(options)
+        return options.command(options) or 0
     except StackProblem as problem:
         return _fail(str(problem))
     except KeyboardInterrupt:
         return 130
     except Exception as error:  # noqa: BLE001 - whatever else may go wrong, a developer can do little with a traceback
         return _fail(f"This should not have happened: {describe(error)}; {_keep_traceback()}")
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -40,6 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     dead_letters.add_arguments(dead)
     dead.add_argument("--yes", action="store_true", help="ask nothing")
     dead.set_defaults(command=_dead)
+    audit = commands.add_parser("audit", help="compare the bucket with the catalogue, and put right what differs")
+    audits.add_arguments(audit)
+    audit.set_defaults(command=_audit)
     return parser
 
 
@@ -65,6 +67,10 @@ def _dead(options: argparse.Namespace) -> None:
     dead_letters.run(
         options, dead_letters_of(configuration), (lambda question: True) if options.yes else dead_letters.ask
     )
+
+
+def _audit(options: argparse.Namespace) -> int:
+    return audits.run(options)
 
 
 def _fail(sentence: str) -> int:

@@ -81,3 +81,21 @@ class Audit:
     def drift(self) -> int:
         """How many versions differ."""
         return self.missing + self.different + self.gone
+
+
+@dataclass(frozen=True, slots=True)
+class BucketTruth:
+    """How well a bucket is known. ``agreed_at``: when an audit of all of it began that has left no difference."""
+
+    bucket: str
+    agreed_at: datetime | None
+    last_audit: UUID | None
+    last_drift: int | None
+    unsure: int
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """How well the catalogue is known to be what the buckets hold."""
+
+    buckets: list[BucketTruth]

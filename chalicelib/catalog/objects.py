@@ -126,11 +126,13 @@ class Inspection:
     Attributes:
         media_type: the best answer: as declared, or as detected where nobody has declared it.
         size: bytes.
+        etag: of what was inspected.
         facts: everything that was found, as JSON; `chalicelib.store.inspection.inspect_object` says what.
     """
 
     media_type: str | None
     size: int
+    etag: str
     facts: dict[str, Any]
 
 

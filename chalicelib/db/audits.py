@@ -12,8 +12,9 @@ from uuid import UUID
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from chalicelib.catalog.audits import Audit, AuditRequest, DriftKind, Example
+from chalicelib.catalog.audits import Audit, AuditRequest, BucketTruth, DriftKind, Example
 from chalicelib.db import models
+from chalicelib.db.pages import Order, Page, in_utc, list_by_id
 from chalicelib.ids import uuid7
 
 _LEASE_SECONDS = 60
@@ -49,10 +50,11 @@ class Finding(NamedTuple):
     is_settled: bool = False
 
 
-_AUDIT = """
+# What was found by ranges and by second looks together. Until it is settled, what may be gone counts as gone.
+_AUDITS = """
 SELECT a.id, a.bucket, a.prefix, a.repairs, a.state, a.brake, a.grace_seconds, a.problem, a.created_at, a.updated_at,
-    a.finished_at, r.compared, a.missing + r.missing AS missing, a.different + r.different AS different, a.gone + f.gone AS gone,
-    f.unsure, a.recorded + r.recorded AS recorded
+    a.finished_at, r.compared, a.missing + r.missing AS missing, a.different + r.different AS different,
+    a.gone + f.gone AS gone, f.unsure, a.recorded + r.recorded AS recorded
 FROM audits AS a
 CROSS JOIN LATERAL (
     SELECT CAST(coalesce(sum(compared), 0) AS bigint) AS compared, CAST(coalesce(sum(missing), 0) AS bigint) AS missing,
@@ -61,8 +63,31 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE kind = 'gone') AS gone, count(*) FILTER (WHERE kind = 'unsure') AS unsure
     FROM audit_findings WHERE audit_id = a.id AND NOT is_settled) AS f
-WHERE a.id = :id
 """
+_AUDIT = text(f"{_AUDITS} WHERE a.id = :id")
+# As `chalicelib.api.schemas.audits.AuditOut` has it.
+_ITEM = f"""id, bucket, prefix, repairs, state, brake, grace_seconds, compared, missing, different, gone, unsure, recorded,
+    problem, {in_utc("created_at")} AS created_at, {in_utc("updated_at")} AS updated_at,
+    {in_utc("finished_at")} AS finished_at"""
+_LISTED = f"({_AUDITS}) AS audit WHERE true"
+
+_TRUTH = text(
+    """
+SELECT b.bucket, agreed.created_at, last.id, last.missing + last.different + last.gone, open.unsure
+FROM (SELECT unnest(CAST(:buckets AS text[])) AS bucket UNION SELECT DISTINCT bucket FROM audits) AS b
+LEFT JOIN LATERAL (
+    SELECT created_at FROM ({audits} WHERE a.bucket = b.bucket AND a.prefix = '' AND a.state = 'done') AS audit
+    WHERE repairs OR missing + different + gone = 0
+    ORDER BY created_at DESC LIMIT 1) AS agreed ON true
+LEFT JOIN LATERAL (
+    SELECT * FROM ({audits} WHERE a.bucket = b.bucket AND a.prefix = '' AND a.state IN ('done', 'braked')) AS audit
+    ORDER BY finished_at DESC LIMIT 1) AS last ON true
+CROSS JOIN LATERAL (
+    SELECT count(*) AS unsure FROM audits AS a JOIN audit_findings AS f ON f.audit_id = a.id AND NOT f.is_settled
+    WHERE a.bucket = b.bucket AND a.finished_at IS NULL) AS open
+ORDER BY b.bucket
+""".replace("{audits}", _AUDITS)
+)
 
 _CLAIM = text("""
 UPDATE audit_ranges SET worker = :worker, leased_until = clock_timestamp() + make_interval(secs => :seconds)
@@ -158,7 +183,7 @@ def add_audit(session: Session, request: AuditRequest, requested_by: UUID | None
 
 def find_audit(session: Session, audit_id: UUID) -> Audit | None:
     """An audit, without examples; None if there is none."""
-    row = session.execute(text(_AUDIT), {"id": audit_id}).mappings().one_or_none()
+    row = session.execute(_AUDIT, {"id": audit_id}).mappings().one_or_none()
     return None if row is None else Audit(**row)
 
 
@@ -172,6 +197,20 @@ def list_examples(session: Session, audit_id: UUID) -> list[Example]:
         .limit(_EXAMPLES)
     )
     return [Example(*row) for row in rows]
+
+
+def list_audits(session: Session, limit: int, cursor: str | None) -> Page:
+    """A page of all audits, the newest first.
+
+    Raises:
+        InvalidCursor: the cursor is not one of this list.
+    """
+    return list_by_id(session, Order("audits", descending=True), _ITEM, _LISTED, {}, limit, cursor)
+
+
+def truth_of(session: Session, buckets: Sequence[str]) -> list[BucketTruth]:
+    """How well these buckets are known, and all that were audited."""
+    return [BucketTruth(*row) for row in session.execute(_TRUTH, {"buckets": list(buckets)})]
 
 
 def open_audits(session: Session) -> Sequence[UUID]:

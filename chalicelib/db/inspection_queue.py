@@ -31,6 +31,7 @@ class Claim:
     version_id: str
     put_rank: str
     tries: int
+    etag: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,11 @@ class Finding:
     retry_at: datetime | None = None
     problem: str | None = None
     is_try: bool = True
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the object is gone, or another one has come: an event is on its way, or was lost."""
+        return self.inspection is None and self.retry_at is None and self.problem is None
 
 
 _REQUEST = text("""
@@ -77,7 +83,7 @@ SET inspect_after = CASE WHEN v.alive AND v.inspect_tries < :most_tries THEN CAS
     inspect_tries = v.inspect_tries + 1
 FROM due
 WHERE v.bucket = due.bucket AND v.key = due.key AND v.version_id = due.version_id
-RETURNING v.bucket, v.key, v.version_id, v.put_rank, v.inspect_tries, v.inspect_after IS NOT NULL AS claimed
+RETURNING v.bucket, v.key, v.version_id, v.put_rank, v.inspect_tries, v.etag, v.inspect_after IS NOT NULL AS claimed
 """
 _CLAIM_OLDEST = text(_CLAIM.format(direction="ASC", condition=""))
 _CLAIM_NEWEST = text(_CLAIM.format(direction="DESC", condition=""))
@@ -164,7 +170,7 @@ def claim_version(session: Session, now: datetime, version: InspectionRequest) -
             "version_id": version.version_id,
         },
     ).one_or_none()
-    return [Claim(*row[:5])] if row is not None and row.claimed else []
+    return [Claim(*row[:6])] if row is not None and row.claimed else []
 
 
 def claim_due(session: Session, now: datetime, limit: int, newest_first: bool = False) -> list[Claim]:
@@ -175,7 +181,7 @@ def claim_due(session: Session, now: datetime, limit: int, newest_first: bool = 
     statement = _CLAIM_NEWEST if newest_first else _CLAIM_OLDEST
     values = {"now": now, "limit": limit, "most_tries": MAX_TRIES, "lease_end": now + _LEASE, "unfinished": _UNFINISHED}
     rows = session.execute(statement, values).all()
-    return [Claim(row.bucket, row.key, row.version_id, row.put_rank, row.inspect_tries) for row in rows if row.claimed]
+    return [Claim(*row[:6]) for row in rows if row.claimed]
 
 
 def save_findings(session: Session, findings: Sequence[Finding], now: datetime) -> None:

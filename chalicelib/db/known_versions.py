@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import fields
 
-from sqlalchemy import ColumnElement, select, tuple_
+from sqlalchemy import ColumnElement, select, text, tuple_
 from sqlalchemy.orm import Session
 
+from chalicelib.catalog.changes import InspectionRequest
 from chalicelib.catalog.comparison import KnownVersion, by_version
 from chalicelib.catalog.objects import Location
 from chalicelib.db.models import FileEvent, ObjectVersion
@@ -17,12 +18,6 @@ Known = dict[Location, dict[str, KnownVersion]]
 def known_at(session: Session, locations: Sequence[Location]) -> Known:
     """The versions of these locations."""
     return _known(session, tuple_(ObjectVersion.bucket, ObjectVersion.key).in_(locations))
-
-
-def known_between(session: Session, bucket: str, after: str, until: str | None) -> Known:
-    """The versions of a bucket's keys above ``after``, up to ``until`` (None: to the end)."""
-    wanted = [ObjectVersion.bucket == bucket, ObjectVersion.key > after]
-    return _known(session, *wanted, *([ObjectVersion.key <= until] if until is not None else []))
 
 
 def told_at(session: Session, locations: Sequence[Location]) -> dict[Location, set[tuple[str, bool]]]:
@@ -37,6 +32,24 @@ def told_at(session: Session, locations: Sequence[Location]) -> dict[Location, s
     for bucket, key, version_id, is_removal in rows:
         found[Location(bucket, key)].add((version_id, is_removal))
     return found
+
+
+_UNKNOWN = text("""
+SELECT DISTINCT t.bucket, t.key
+FROM unnest(CAST(:buckets AS text[]), CAST(:keys AS text[]), CAST(:version_ids AS text[])) AS t (bucket, key, version_id)
+WHERE NOT EXISTS (
+    SELECT FROM object_versions AS v WHERE v.bucket = t.bucket AND v.key = t.key AND v.version_id = t.version_id)
+""")
+
+
+def unknown_of(session: Session, requests: Sequence[InspectionRequest]) -> list[Location]:
+    """Where the versions are, of those that these name, of which nothing is known."""
+    names = {
+        "buckets": [request.bucket for request in requests],
+        "keys": [request.key for request in requests],
+        "version_ids": [request.version_id for request in requests],
+    }
+    return [Location(*row) for row in session.execute(_UNKNOWN, names)]
 
 
 def _known(session: Session, *wanted: ColumnElement[bool]) -> Known:

@@ -1,8 +1,13 @@
 """What follows recording, right after it and by the clock: indexing and inspecting. If they fail, recording still counts."""
 
+from collections.abc import Callable, Iterable
+
 from chalicelib import runtime, telemetry
+from chalicelib.catalog.changes import InspectionRequest
+from chalicelib.catalog.objects import Location
 from chalicelib.services.ingest import indexing
 from chalicelib.services.ingest.inspection import inspect_due
+from chalicelib.services.truth import healing
 
 
 def index_some(limit: int) -> int:
@@ -27,4 +32,24 @@ def inspect_some(limit: int, newest_first: bool = False) -> int:
             telemetry.log(
                 "warning", "inspection will be retried", bucket=claim.bucket, key=claim.key, tries=claim.tries
             )
+    _heal(Location(finding.claim.bucket, finding.claim.key) for finding in findings if finding.is_lost)
     return len(findings)
+
+
+def heal_unknown(requests: Iterable[InspectionRequest]) -> None:
+    """Ask S3 about versions that the catalogue doesn't know; a failure is logged, never raised."""
+    _carefully(lambda: healing.heal_unknown(runtime.context(), requests))
+
+
+def _heal(locations: Iterable[Location]) -> None:
+    _carefully(lambda: healing.heal(runtime.context(), locations))
+
+
+def _carefully(heal: Callable[[], int]) -> None:
+    try:
+        healed = heal()
+    except Exception as error:  # noqa: BLE001 - the next audit heals it
+        telemetry.log("error", "healing failed", error=error)
+    else:
+        if healed:
+            telemetry.log("warning", "changes that no event had told of", changes=healed)

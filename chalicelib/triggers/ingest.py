@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from chalicelib import runtime, telemetry
-from chalicelib.catalog.changes import CheckRequest, ObjectChange
+from chalicelib.catalog.changes import CheckRequest, InspectionRequest, ObjectChange
 from chalicelib.catalog.notifications import Event, Told, parse_document, parse_message
 from chalicelib.db.engine import LOCK_TIMEOUT_MS
 from chalicelib.db.locks import lock_free_keys, wait_at_most
@@ -13,7 +13,7 @@ from chalicelib.db.refusals import is_contention
 from chalicelib.errors import DatabaseUnavailable, MalformedNotification, NotFound, Refused, StoreUnavailable
 from chalicelib.services.ingest.recording import record_events
 from chalicelib.services.truth.checking import check
-from chalicelib.triggers.following import index_some, inspect_some
+from chalicelib.triggers.following import heal_unknown, index_some, inspect_some
 
 # How many new objects one invocation inspects itself; the schedule takes the rest.
 INSPECTED_INLINE = 100
@@ -49,6 +49,7 @@ def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
     failed = [*poison, *unchecked, *refused]
     _report(recorded, request_id, len(messages), len(failed))
     _follow_up(recorded)
+    heal_unknown(_requests(messages))
     return {"batchItemFailures": [{"itemIdentifier": identifier} for identifier in failed]}
 
 
@@ -69,6 +70,7 @@ def handle_direct(event: dict[str, Any], context: Any) -> dict[str, Any]:
         recorded = record_events(tx, events)
     _report(recorded, request_id, 1, 0)
     _follow_up(recorded)
+    heal_unknown(_requests([("", events)]))
     return {"recorded": len(recorded)}
 
 
@@ -246,6 +248,10 @@ def _follow_up(recorded: Sequence[Recorded]) -> None:
         return
     index_some(INDEXED_INLINE)
     inspect_some(INSPECTED_INLINE, newest_first=True)
+
+
+def _requests(messages: Sequence[Message]) -> Iterable[InspectionRequest]:
+    return (event for _, events in messages for event in events if isinstance(event, InspectionRequest))
 
 
 def _request_id(context: Any) -> str:

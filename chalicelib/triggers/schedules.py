@@ -9,6 +9,7 @@ from chalicelib.services.context import Context
 from chalicelib.services.jobs.kinds import run_job
 from chalicelib.services.jobs.queue import find_due_jobs
 from chalicelib.services.removal.trash import delete_expired, forget_restores, purge_old
+from chalicelib.services.truth.auditing import work_on_audits
 from chalicelib.services.upkeep.judging import judge_uploads
 from chalicelib.services.upkeep.measuring import measure_unfinished
 from chalicelib.services.upkeep.partitions import make_partitions
@@ -26,6 +27,7 @@ _MAX_JOBS = 50
 # take.
 _JOB_SECONDS = 120.0
 _SPARE_SECONDS = 240.0
+_AUDIT_SECONDS = 45.0
 
 
 def inspect_pending(event: dict[str, Any], context: Any) -> dict[str, int]:
@@ -51,7 +53,8 @@ def work(event: dict[str, Any], context: Any) -> dict[str, int]:
 
     Returns:
         How many ``jobs`` were worked on, uploads ``refused``, ``aborted`` (too large while they went on) and ``reaped`` (looked
-        at because their time was up), files ``expired`` and ``purged``, dead ``restores`` whose reservation was freed.
+        at because their time was up), files ``expired`` and ``purged``, dead ``restores`` whose reservation was freed,
+        ``audits`` that were open.
 
     Raises:
         WorkFailed: a task failed. The others were done all the same.
@@ -64,6 +67,7 @@ def work(event: dict[str, Any], context: Any) -> dict[str, int]:
         "expired": _carefully(lambda: delete_expired(ctx, _MAX_FILES)),
         "restores": _carefully(lambda: forget_restores(ctx)),
         "purged": _carefully(lambda: purge_old(ctx, _MAX_FILES)),
+        "audits": _carefully(lambda: work_on_audits(ctx, _AUDIT_SECONDS)),
         # The jobs come last: they take what time is left.
         "jobs": _carefully(lambda: _run_jobs(ctx, context)),
     }

@@ -30,7 +30,8 @@ def inspect_due(ctx: Context, limit: int, newest_first: bool = False) -> list[Fi
     """Inspect up to ``limit`` versions that are due, several at once, with no transaction open meanwhile.
 
     A version that can't be read is tried again after 30 s, 1 min, 2 min, … and given up after eight tries, until somebody
-    requests it again. A version that is gone is not tried again, because its removal is on the way.
+    requests it again. A version that is gone, or in whose place another object has come, is not tried again: its event is on
+    its way, or was lost, which `chalicelib.services.truth.healing` settles.
 
     After ten seconds, or after the first failure of the store, no further version is begun: the caller has other things
     to do, and a store that is down would cost seconds for each version.
@@ -126,4 +127,6 @@ class _Inspector:
             delay = _FIRST_RETRY * 2 ** (claim.tries - 1)
             retry_at = self._ctx.now + delay if claim.tries < MAX_TRIES else None
             return Finding(claim, retry_at=retry_at, problem=str(error))
+        if claim.etag and claim.etag != found.etag:
+            return Finding(claim)  # what was found is about another object
         return Finding(claim, found.facts, found.media_type, found.size)

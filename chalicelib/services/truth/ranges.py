@@ -36,8 +36,10 @@ class _Batch:
 
 @dataclass(slots=True)
 class _Found:
-    """What a batch brings."""
+    """What a batch brings. What is younger than ``young`` may still be told of."""
 
+    repairs: bool
+    young: datetime
     changes: list[ObjectChange] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     missing: int = 0
@@ -110,10 +112,9 @@ def _compare(tx: Transaction, audit: Audit, kept: Range, batch: _Batch, *, is_la
     keys = comparing.Keys(audit.bucket, audit.prefix, kept.position, until)
     differing = comparing.find_differing(tx.session, keys, listed)
     known = comparing.known_keys(tx.session, audit.bucket, differing, batch.looked)
-    found = _Found()
-    young = tx.now - timedelta(seconds=audit.grace_seconds)
+    found = _Found(audit.repairs, tx.now - timedelta(seconds=audit.grace_seconds))
     for key in differing:
-        _judge(audit, Location(audit.bucket, key), histories.get(key, []), known.get(key), young, found)
+        _judge(found, Location(audit.bucket, key), histories.get(key, []), known.get(key))
     if audit.repairs and found.changes:
         record_changes(tx.session, found.changes, tx.now)
     audits.add_findings(tx.session, audit.id, found.findings)
@@ -122,9 +123,7 @@ def _compare(tx: Transaction, audit: Audit, kept: Range, batch: _Batch, *, is_la
     audits.advance_range(tx.session, kept.id, None if is_last else until, counts)
 
 
-def _judge(
-    audit: Audit, location: Location, history: History, row: KnownKey | None, young: datetime, found: _Found
-) -> None:
+def _judge(found: _Found, location: Location, history: History, row: KnownKey | None) -> None:
     """Decide what differs in one key, or that it is to be looked at again."""
     versions: dict[str, KnownVersion] = {} if row is None else row.versions
     comparison: Comparison = compare(location, history, versions)
@@ -132,8 +131,8 @@ def _judge(
     if (row is not None and row.is_new) or comparison.revived:
         found.findings.append(unsure)
         return
-    is_young = any(change.event_time is not None and change.event_time > young for change in comparison.changes)
-    if is_young and not audit.repairs:
+    is_young = any(change.event_time is not None and change.event_time > found.young for change in comparison.changes)
+    if is_young and not found.repairs:
         found.findings.append(unsure)
         return
     for change in comparison.changes:

@@ -28,7 +28,7 @@ BRAKED = "More would be recorded as gone than the brake allows. Nothing was."
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class Look:
     """What a second look at a key has found."""
 
     location: Location
@@ -63,12 +63,12 @@ def look_again(ctx: Context, audit: Audit) -> bool:
         keys = audits.claim_keys(tx.session, audit.id, grace, _KEYS_AT_ONCE)
     if not keys:
         return False
-    looks = _look(ctx, [Location(audit.bucket, key) for key in keys])
+    looks = look_at(ctx, [Location(audit.bucket, key) for key in keys])
     with ctx.transaction() as tx:
         if _brakes(tx, audit, sum(len(look.gone) for look in looks), keys):
             return True
         if audit.repairs:
-            _record(tx, looks)
+            record_looks(tx, looks)
         findings = [finding for look in looks for finding in look.findings]
         kinds = [finding.kind for finding in findings]
         counts = Counts(0, kinds.count("missing"), kinds.count("different"), kinds.count("gone"))
@@ -90,7 +90,12 @@ def _brakes(tx: Transaction, audit: Audit, burying: int, keys: Sequence[str] = (
     return True
 
 
-def _look(ctx: Context, locations: Sequence[Location]) -> list[_Look]:
+def look_at(ctx: Context, locations: Sequence[Location]) -> list[Look]:
+    """Compare single keys with what S3 says of them now.
+
+    Raises:
+        StoreUnavailable, DatabaseUnavailable.
+    """
     with ctx.transaction() as tx:
         known = known_at(tx.session, locations)
     versions = ctx.store.versions  # here, because several threads at once would each connect a store
@@ -98,7 +103,7 @@ def _look(ctx: Context, locations: Sequence[Location]) -> list[_Look]:
         return list(pool.map(lambda location: _look_at(versions, location, known.get(location, {})), locations))
 
 
-def _look_at(versions: Versions, location: Location, known: dict[str, KnownVersion]) -> _Look:
+def _look_at(versions: Versions, location: Location, known: dict[str, KnownVersion]) -> Look:
     history = versions.of_key(*location)
     comparison = compare(location, history, known)
     revived = [row for row in comparison.revived if versions.is_there(*location, row.version_id)]
@@ -112,10 +117,11 @@ def _look_at(versions: Versions, location: Location, known: dict[str, KnownVersi
         comparison = compare(location, history, alive)
     gone = [row for row in comparison.unlisted if not versions.is_there(*location, row.version_id)]
     removals = [observe_unlisted(*location, row.version_id, row.put_rank) for row in gone]
-    return _Look(location, comparison.changes, removals, revived, known)
+    return Look(location, comparison.changes, removals, revived, known)
 
 
-def _record(tx: Transaction, looks: Sequence[_Look]) -> None:
+def record_looks(tx: Transaction, looks: Sequence[Look]) -> None:
+    """Record what differs."""
     revived = [(look.location, row) for look in looks for row in look.revived]
     changes = [change for look in looks for change in (*look.changes, *look.gone)]
     # So that their files become current.
@@ -123,5 +129,5 @@ def _record(tx: Transaction, looks: Sequence[_Look]) -> None:
     if not changes:
         return
     lock_keys(tx.session, {(change.bucket, change.key) for change in changes})
-    revive(tx.session, looks[0].location.bucket, revived)
+    revive(tx.session, revived)
     record_changes(tx.session, changes, tx.now)

@@ -52,7 +52,7 @@ def inspect_object(
     found["is_mismatch"] = disagree(media_type, detected) or None
     found["sha256"] = whole_sha256(head.checksums)
     facts = {name: _stored(value) for name, value in found.items() if value not in (None, {})}
-    return Inspection(_stored(best), head.size, facts)
+    return Inspection(_stored(best), head.size, head.etag, facts)
 
 
 def storable_media_type(text: str | None) -> str | None:

@@ -1,0 +1,97 @@
+"""Audits as clients send and receive them."""
+
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import Field
+
+from chalicelib.api.schemas.common import Input, Output, example
+from chalicelib.catalog.audits import BRAKE, GRACE, AuditState, DriftKind
+
+
+class AuditPath(Input):
+    """Which audit."""
+
+    audit_id: UUID
+
+
+class AuditCreate(Input):
+    """What to compare, and whether to put right what differs."""
+
+    model_config = example(prefix="reports/")
+
+    bucket: str | None = Field(None, max_length=255, description="The bucket; if left out, the one that uploads go to.")
+    prefix: str = Field("", max_length=1024, description="Only keys that begin so.")
+    repairs: bool = Field(False, description="Record what differs in the catalogue. Nothing is ever deleted from S3.")
+    brake: float = Field(
+        BRAKE,
+        ge=0,
+        le=1,
+        description="The share of what was compared that may be recorded as gone. A repair that would record more stops.",
+    )
+    grace_seconds: float = Field(
+        GRACE.total_seconds(),
+        ge=0,
+        le=86_400,
+        description="How long notifications may take. What is younger and unknown counts as drift only after that.",
+    )
+
+
+class ExampleOut(Output):
+    """A version that differs."""
+
+    key: str
+    version_id: str = Field(description="Empty for an object without versions.")
+    kind: DriftKind
+
+
+class AuditOut(Output):
+    """A comparison of a bucket with the catalogue. Ask for it again until `finished_at` is there."""
+
+    id: UUID
+    bucket: str
+    prefix: str
+    repairs: bool
+    state: AuditState = Field(
+        description="`listing` and `settling` (doubtful keys are looked at again) are under way. `braked`: too much would have "
+        "been recorded as gone, so nothing was."
+    )
+    brake: float
+    grace_seconds: float
+    compared: int = Field(description="Versions and delete markers of the bucket that were compared so far.")
+    missing: int = Field(description="Those that the catalogue didn't have.")
+    different: int = Field(description="Those that it had otherwise.")
+    gone: int = Field(
+        description="Those that it had, and the bucket has not. While it runs, some may turn out to be there."
+    )
+    unsure: int = Field(description="Keys that are still to be looked at again.")
+    recorded: int = Field(description="Changes that were recorded to put things right.")
+    problem: str | None = Field(description="What went wrong last.")
+    created_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None
+
+
+class AuditDetail(AuditOut):
+    """An audit, with examples of what differs."""
+
+    examples: list[ExampleOut] = Field(description="Up to a hundred versions that differ.")
+
+
+class BucketTruthOut(Output):
+    """How well a bucket is known."""
+
+    bucket: str
+    agreed_at: datetime | None = Field(
+        description="At this moment, the whole bucket and the catalogue were known to agree: an audit began that found no "
+        "difference, or that put right what it found. Null: never."
+    )
+    last_audit: UUID | None = Field(description="The audit of the whole bucket that ended last.")
+    last_drift: int | None = Field(description="How many versions it found to differ.")
+    unsure: int = Field(description="Keys that audits under way are still to look at again.")
+
+
+class TruthOut(Output):
+    """How well the catalogue is known to be what the buckets hold."""
+
+    buckets: list[BucketTruthOut]

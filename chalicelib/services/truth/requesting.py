@@ -1,0 +1,88 @@
+"""Audits as operators ask for them."""
+
+import time
+from contextlib import suppress
+from datetime import timedelta
+from typing import Protocol
+from uuid import UUID
+
+from chalicelib.catalog.audits import Audit, AuditRequest, Truth
+from chalicelib.db import audits
+from chalicelib.db.pages import Page
+from chalicelib.errors import InvalidInput, StoreUnavailable
+from chalicelib.services.context import Context, Transaction
+from chalicelib.services.truth.auditing import begin_audit, cancel_audit, get_audit, work_on_audit
+
+_AT_ONCE = 2.0  # seconds of a request; the clock does the rest
+
+
+class Wish(Protocol):
+    """What an operator asks for."""
+
+    bucket: str | None
+    prefix: str
+    repairs: bool
+    brake: float
+    grace_seconds: float
+
+
+def request_audit(ctx: Context, wish: Wish) -> Audit:
+    """Begin an audit, and work on it for a moment; returns how far it came.
+
+    Raises:
+        Forbidden: the caller is a member. InvalidInput: the bucket is none of Landfall's.
+    """
+    ctx.principal.require_operator("audit buckets")
+    bucket = ctx.settings.bucket if wish.bucket is None else wish.bucket
+    if not ctx.settings.records_bucket(bucket):
+        raise InvalidInput(f"The catalogue doesn't record the bucket {bucket!r}: see LANDFALL_EXTRA_BUCKETS.")
+    grace = timedelta(seconds=wish.grace_seconds)
+    request = AuditRequest(bucket, wish.prefix, wish.repairs, wish.brake, grace)
+    with ctx.transaction() as tx:
+        audit_id = begin_audit(tx, request)
+    end = time.monotonic() + _AT_ONCE
+    with suppress(StoreUnavailable):  # the audit says so, and the clock tries again
+        work_on_audit(ctx, audit_id, lambda: time.monotonic() < end)
+    with ctx.transaction() as tx:
+        return get_audit(tx, audit_id)
+
+
+def list_audits(tx: Transaction, limit: int, cursor: str | None) -> Page:
+    """A page of all audits, the newest first.
+
+    Raises:
+        Forbidden: the caller is a member. InvalidCursor.
+    """
+    tx.principal.require_operator("see audits")
+    return audits.list_audits(tx.session, limit, cursor)
+
+
+def read_audit(tx: Transaction, audit_id: UUID) -> Audit:
+    """An audit, with examples.
+
+    Raises:
+        Forbidden: the caller is a member. NotFound: there is none.
+    """
+    tx.principal.require_operator("see audits")
+    return get_audit(tx, audit_id)
+
+
+def end_audit(tx: Transaction, audit_id: UUID) -> Audit:
+    """Cancel an audit.
+
+    Raises:
+        Forbidden: the caller is a member. NotFound: there is none. Conflict: it has ended.
+    """
+    tx.principal.require_operator("cancel audits")
+    cancel_audit(tx, audit_id)
+    return get_audit(tx, audit_id)
+
+
+def read_truth(tx: Transaction) -> Truth:
+    """How well each bucket is known: those of the settings, and all that were ever audited.
+
+    Raises:
+        Forbidden: the caller is a member.
+    """
+    tx.principal.require_operator("see how well buckets are known")
+    return Truth(audits.truth_of(tx.session, [tx.settings.bucket, *tx.settings.extra_buckets]))
