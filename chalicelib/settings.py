@@ -177,3 +177,11 @@ class Settings(BaseModel):
         except ValidationError as error:
             problems = "; ".join(f"{item['loc'][0]}: {item['msg']}" for item in error.errors())
             raise ConfigurationError(f"The environment is not usable: {problems}.") from None
+
+
+def served_function() -> str:
+    """The name in app.py of the Lambda function that this process serves; "" outside Lambda.
+
+    Source: `_HANDLER` in https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+    """
+    return os.environ.get("_HANDLER", "").rpartition(".")[2]

@@ -2,7 +2,6 @@
 
 ::
 
-    @routes.route("/api/users/{user_id}", methods=["PATCH"], **JSON)
     @endpoint(path=UserPath, body=UserPatch, response=UserOut, errors=(NotFound, Conflict))
     def patch_user(call: Call[UserPath, None, UserPatch]) -> User:
         '''Change some fields of a user.'''
@@ -24,10 +23,10 @@ from chalice.app import Response
 from pydantic import BaseModel, TypeAdapter
 from typing_extensions import TypedDict, TypeVar, Unpack
 
-from chalicelib import runtime, telemetry
-from chalicelib.api.http import problems, reading
+from chalicelib import runtime
+from chalicelib.api.http import reading
+from chalicelib.api.http.answering import answer
 from chalicelib.api.http.exchange import Exchange
-from chalicelib.api.http.workarounds import JSON as JSON
 from chalicelib.api.http.workarounds import current_exchange
 from chalicelib.db.engine import Session
 from chalicelib.db.refusals import meaningful_refusals
@@ -40,7 +39,6 @@ QueryT = TypeVar("QueryT", default=Any)
 BodyT = TypeVar("BodyT", default=Any)
 
 View = Callable[..., Response]
-_ALWAYS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 JSON_TYPES = ("application/json",)
 
 
@@ -192,28 +190,6 @@ def _view(spec: Endpoint, answering: _Answering) -> View:
 
     view.endpoint = spec  # type: ignore[attr-defined]
     return view
-
-
-def answer(exchange: Exchange, work: Callable[[Exchange], Response]) -> Response:
-    """Answer with what ``work`` returns, or with the problem that it raises. Every answer gets some headers and a log line."""
-    try:
-        response = work(exchange)
-    except Exception as error:  # noqa: BLE001 - the outermost edge: Chalice would answer in a shape of its own
-        response = problems.response_to(error, exchange)
-    if exchange.method == "HEAD":
-        response.body = ""
-    response.headers = {"X-Request-Id": exchange.request_id, **_ALWAYS, **response.headers}
-    telemetry.log(
-        "info",
-        "request",
-        method=exchange.method,
-        route=exchange.route,
-        status=response.status_code,
-        ms=exchange.milliseconds,
-        request_id=exchange.request_id,
-        user_id=exchange.principal and exchange.principal.user_id,
-    )
-    return response
 
 
 def _in_one_transaction(spec: Endpoint, exchange: Exchange, path_values: dict[str, str]) -> Response:

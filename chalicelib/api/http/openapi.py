@@ -4,7 +4,8 @@ import inspect
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any, get_origin
 
 from pydantic import BaseModel, TypeAdapter
@@ -12,10 +13,11 @@ from pydantic import BaseModel, TypeAdapter
 from chalicelib.api.http.endpoint import Endpoint
 from chalicelib.api.http.openapi_answers import Schema, responses
 from chalicelib.api.http.problems import INTERNAL, KINDS
+from chalicelib.api.http.views import Route
 from chalicelib.api.schemas.common import Problem
 from chalicelib.services.accounts.principals import USER_HEADER
 
-# (path, method, endpoint) of every route that answers rather than refuses.
+# (path, method, endpoint) of a route.
 Operation = tuple[str, str, Endpoint]
 
 _VERSION = "0.1.0"
@@ -41,8 +43,8 @@ put into the bucket appears about a second later. Soon after, inspection may ref
 refine `stored_at`."""
 
 
-def document(routes: Mapping[str, Mapping[str, Any]]) -> Schema:
-    """The document of an app's ``routes``, without servers: those depend on how the client got here."""
+def document(routes: Iterable[Route]) -> Schema:
+    """The document of these routes, without servers: those depend on how the client got here."""
     operations = list(_operations(routes))
     schemas, components = _schemas(operations)
     names = _operation_ids(operations)
@@ -77,12 +79,13 @@ def document(routes: Mapping[str, Mapping[str, Any]]) -> Schema:
     }
 
 
-def _operations(routes: Mapping[str, Mapping[str, Any]]) -> Iterator[Operation]:
-    for path, entries in routes.items():
-        for method, entry in entries.items():
-            endpoint = getattr(entry.view_function, "endpoint", None)
-            if endpoint is not None and method != "HEAD":
-                yield path, method, endpoint
+def _operations(routes: Iterable[Route]) -> Iterator[Operation]:
+    """All operations, those of one path together."""
+    paths: dict[str, list[Route]] = defaultdict(list)
+    for route in routes:
+        paths[route.path].append(route)
+    for route in chain.from_iterable(paths.values()):
+        yield route.path, route.method, route.view.endpoint
 
 
 def _operation_ids(operations: list[Operation]) -> dict[tuple[str, str], str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from chalice.app import Chalice, Response
 
-from chalicelib.api.http.endpoint import answer
+from chalicelib.api.http.answering import answer
 from chalicelib.api.http.exchange import Exchange
 from chalicelib.api.http.workarounds import CORS, JSON, current_exchange
 from chalicelib.errors import MethodNotAllowed, NotFound

@@ -1,8 +1,6 @@
 """Routes of audits."""
 
-from chalice.app import Blueprint
-
-from chalicelib.api.http.endpoint import JSON, Call, Reply, StepwiseCall, endpoint, stepwise_endpoint
+from chalicelib.api.http.endpoint import Call, Reply, StepwiseCall, endpoint, stepwise_endpoint
 from chalicelib.api.http.pages import page_reply
 from chalicelib.api.schemas.audits import AuditCreate, AuditDetail, AuditOut, AuditPath, TruthOut
 from chalicelib.api.schemas.common import Page, PageQuery
@@ -10,10 +8,7 @@ from chalicelib.catalog.audits import Audit, Truth
 from chalicelib.errors import Conflict, Forbidden, InvalidCursor, InvalidInput, NotFound
 from chalicelib.services.truth import requesting
 
-routes = Blueprint(__name__)
 
-
-@routes.route("/api/audits", methods=["GET"], **JSON)
 @endpoint(query=PageQuery, response=Page[AuditOut], errors=(InvalidCursor, Forbidden))
 def list_audits(call: Call[None, PageQuery, None]) -> Reply:
     """List audits.
@@ -23,7 +18,6 @@ def list_audits(call: Call[None, PageQuery, None]) -> Reply:
     return page_reply(call, requesting.list_audits(call.tx, call.query.limit, call.query.cursor))
 
 
-@routes.route("/api/audits", methods=["POST"], **JSON)
 @stepwise_endpoint(body=AuditCreate, response=AuditDetail, status=202, errors=(Forbidden, InvalidInput))
 def create_audit(call: StepwiseCall[None, None, AuditCreate]) -> Reply:
     """Compare a bucket with the catalogue.
@@ -35,7 +29,6 @@ def create_audit(call: StepwiseCall[None, None, AuditCreate]) -> Reply:
     return Reply(audit, 202, {"Location": f"{call.base_url}/api/audits/{audit.id}"})
 
 
-@routes.route("/api/audits/{audit_id}", methods=["GET"], **JSON)
 @endpoint(path=AuditPath, response=AuditDetail, errors=(NotFound, Forbidden))
 def get_audit(call: Call[AuditPath, None, None]) -> Audit:
     """Read how far an audit is, and what it has found.
@@ -45,7 +38,6 @@ def get_audit(call: Call[AuditPath, None, None]) -> Audit:
     return requesting.read_audit(call.tx, call.path.audit_id)
 
 
-@routes.route("/api/audits/{audit_id}/cancel", methods=["POST"], **JSON)
 @endpoint(path=AuditPath, response=AuditDetail, errors=(NotFound, Forbidden, Conflict))
 def cancel_audit(call: Call[AuditPath, None, None]) -> Audit:
     """End an audit.
@@ -55,7 +47,6 @@ def cancel_audit(call: Call[AuditPath, None, None]) -> Audit:
     return requesting.end_audit(call.tx, call.path.audit_id)
 
 
-@routes.route("/api/truth", methods=["GET"], **JSON)
 @endpoint(response=TruthOut, errors=(Forbidden,))
 def get_truth(call: Call[None, None, None]) -> Truth:
     """Read since when the catalogue is known to be what the buckets hold.

@@ -3,18 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from chalice.app import Blueprint
-
 from chalicelib.api.http import problems
-from chalicelib.api.http.endpoint import JSON, StepwiseCall, stepwise_endpoint
+from chalicelib.api.http.endpoint import StepwiseCall, stepwise_endpoint
 from chalicelib.api.schemas.bulk import BulkFiles, BulkOut
 from chalicelib.services.removal import bulk
 from chalicelib.services.removal.bulk import Outcome
 
-routes = Blueprint(__name__)
 
-
-@routes.route("/api/files/bulk-delete", methods=["POST"], **JSON)
 @stepwise_endpoint(body=BulkFiles, response=BulkOut)
 def bulk_delete(call: StepwiseCall[None, None, BulkFiles]) -> dict[str, Any]:
     """Delete up to 1,000 files.
@@ -24,7 +19,6 @@ def bulk_delete(call: StepwiseCall[None, None, BulkFiles]) -> dict[str, Any]:
     return _results(call, bulk.delete_files(call.ctx, call.body.distinct_ids()))
 
 
-@routes.route("/api/files/bulk-restore", methods=["POST"], **JSON)
 @stepwise_endpoint(body=BulkFiles, response=BulkOut)
 def bulk_restore(call: StepwiseCall[None, None, BulkFiles]) -> dict[str, Any]:
     """Restore up to 1,000 deleted files.

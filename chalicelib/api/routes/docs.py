@@ -5,15 +5,12 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from chalice.app import Blueprint
-
 from chalicelib.api.http import problems
-from chalicelib.api.http.endpoint import JSON, Reply, StepwiseCall, stepwise_endpoint
+from chalicelib.api.http.endpoint import Reply, StepwiseCall, stepwise_endpoint
+from chalicelib.api.routes import ROUTES
 from chalicelib.api.schemas.common import Input, Output
 from chalicelib.errors import NotFound
 from chalicelib.settings import Settings
-
-routes = Blueprint(__name__)
 
 _START = "start.js"
 _TYPES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", _START: "text/javascript"}
@@ -76,21 +73,18 @@ class ProblemKind(Output):
     status: int
 
 
-@routes.route("/openapi.json", methods=["GET"], **JSON)
 @stepwise_endpoint(response=None, anonymous=True)
 def openapi_document(call: StepwiseCall[None, None, None]) -> Reply:
     """Read this document."""
     return Reply(json.dumps(_document() | {"servers": [{"url": call.base_url}]}))
 
 
-@routes.route("/", methods=["GET"], **JSON)
 @stepwise_endpoint(response=None, status=302, anonymous=True, media_type="text/plain")
 def root(call: StepwiseCall[None, None, None]) -> Reply:
     """Go to the documentation page."""
     return Reply(None, 302, {"Location": f"{call.base_url}/docs"})
 
 
-@routes.route("/problems/{name}", methods=["GET"], **JSON)
 @stepwise_endpoint(path=ProblemPath, response=ProblemKind, anonymous=True, errors=(NotFound,))
 def read_problem(call: StepwiseCall[ProblemPath, None, None]) -> problems.Kind:
     """Read about a kind of problem.
@@ -103,7 +97,6 @@ def read_problem(call: StepwiseCall[ProblemPath, None, None]) -> problems.Kind:
     return kinds[call.path.name]
 
 
-@routes.route("/docs", methods=["GET"], **JSON)
 @stepwise_endpoint(response=None, anonymous=True, media_type="text/html")
 def docs_page(call: StepwiseCall[None, None, None]) -> Reply:
     """Browse this document."""
@@ -114,7 +107,6 @@ def docs_page(call: StepwiseCall[None, None, None]) -> Reply:
     return Reply(_PAGE.format(root=root, docs=docs), headers=headers)
 
 
-@routes.route("/docs/{asset}", methods=["GET"], **JSON)
 @stepwise_endpoint(
     path=AssetPath,
     response=None,
@@ -156,4 +148,4 @@ def _asset(asset: str) -> str:
 def _document() -> dict[str, Any]:
     from chalicelib.api.http import openapi  # saves 4 ms
 
-    return openapi.document(routes.current_app.routes)
+    return openapi.document(ROUTES)

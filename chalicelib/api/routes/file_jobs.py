@@ -1,8 +1,6 @@
 """Routes that have S3 copy a file's bytes: copy, move, restore. Each creates a job, which is mostly done with the answer."""
 
-from chalice.app import Blueprint
-
-from chalicelib.api.http.endpoint import JSON, Reply, StepwiseCall, stepwise_endpoint
+from chalicelib.api.http.endpoint import Reply, StepwiseCall, stepwise_endpoint
 from chalicelib.api.http.job_replies import file_reply
 from chalicelib.api.schemas.file_jobs import FileCopy, FileInWork, FileMove, FileRestore
 from chalicelib.api.schemas.files import FilePath
@@ -21,10 +19,7 @@ from chalicelib.services.jobs.move import begin_move
 from chalicelib.services.jobs.restore import begin_restore
 from chalicelib.services.removal.bulk import restore_files
 
-routes = Blueprint(__name__)
 
-
-@routes.route("/api/files/{file_id}/copy", methods=["POST"], **JSON)
 @stepwise_endpoint(
     path=FilePath,
     body=FileCopy,
@@ -44,7 +39,6 @@ def copy_file(call: StepwiseCall[FilePath, None, FileCopy]) -> Reply:
     return file_reply(call, command.file_id, job.id, command.source.size, 201)
 
 
-@routes.route("/api/files/{file_id}/move", methods=["POST"], **JSON)
 @stepwise_endpoint(
     path=FilePath,
     body=FileMove,
@@ -63,7 +57,6 @@ def move_file(call: StepwiseCall[FilePath, None, FileMove]) -> Reply:
     return file_reply(call, file.id, job.id, file.size or 0, 200)
 
 
-@routes.route("/api/files/{file_id}/restore", methods=["POST"], **JSON)
 @stepwise_endpoint(
     path=FilePath,
     body=FileRestore,

@@ -3,11 +3,8 @@
 from dataclasses import fields
 from typing import Any
 
-from chalice.app import Blueprint
-
 from chalicelib.api.http import preconditions, waiting
 from chalicelib.api.http.endpoint import (
-    JSON,
     Call,
     JsonText,
     Reply,
@@ -59,12 +56,9 @@ from chalicelib.services.files.reading import Listing
 from chalicelib.services.ingest.inspection import inspect_again
 from chalicelib.services.removal import deletion
 
-routes = Blueprint(__name__)
-
 _FILTERS = {field.name for field in fields(FileFilters)}
 
 
-@routes.route("/api/files", methods=["GET"], **JSON)
 @stepwise_endpoint(query=FileQuery, response=Page[FileOut], errors=(InvalidCursor, TooBroad))
 def list_files(call: StepwiseCall[None, FileQuery, None]) -> Reply:
     """List files.
@@ -85,7 +79,6 @@ def list_files(call: StepwiseCall[None, FileQuery, None]) -> Reply:
         return page_reply(call, reading.list_files(tx, listing))
 
 
-@routes.route("/api/files/facets", methods=["GET"], **JSON)
 @endpoint(query=FacetsQuery, response=dict[str, list[FacetOut]], errors=(TooBroad,))
 def count_files(call: Call[None, FacetsQuery, None]) -> Reply:
     """Count files by what they have in common.
@@ -96,7 +89,6 @@ def count_files(call: Call[None, FacetsQuery, None]) -> Reply:
     return Reply(JsonText(reading.count_files(call.tx, _filters(call.query), call.query.by.split(","))))
 
 
-@routes.route("/api/sessions/{session_id}/files", methods=["GET"], **JSON)
 @endpoint(
     path=SessionFilesPath, query=SessionFilesQuery, response=Page[FileOut], errors=(NotFound, InvalidCursor, TooBroad)
 )
@@ -108,7 +100,6 @@ def list_session_files(call: Call[SessionFilesPath, SessionFilesQuery, None]) ->
     return page_reply(call, reading.list_session_files(call.tx, call.path.session_id, _listing(call.query)))
 
 
-@routes.route("/api/files/{file_id}", methods=["GET"], **JSON)
 @stepwise_endpoint(
     path=FilePath,
     query=WaitQuery,
@@ -135,7 +126,6 @@ def get_file(call: StepwiseCall[FilePath, WaitQuery, None]) -> Reply:
     return _detail(file)
 
 
-@routes.route("/api/files/{file_id}/versions", methods=["GET"], **JSON)
 @endpoint(path=FilePath, query=PageQuery, response=Page[VersionOut], errors=(NotFound, InvalidCursor))
 def list_versions(call: Call[FilePath, PageQuery, None]) -> Reply:
     """List the versions of a file.
@@ -145,7 +135,6 @@ def list_versions(call: Call[FilePath, PageQuery, None]) -> Reply:
     return page_reply(call, reading.list_versions(call.tx, call.path.file_id, call.query.limit, call.query.cursor))
 
 
-@routes.route("/api/files/{file_id}/events", methods=["GET"], **JSON)
 @endpoint(path=FilePath, query=PageQuery, response=Page[EventOut], errors=(NotFound, InvalidCursor))
 def list_events(call: Call[FilePath, PageQuery, None]) -> Reply:
     """List what happened to a file.
@@ -155,7 +144,6 @@ def list_events(call: Call[FilePath, PageQuery, None]) -> Reply:
     return page_reply(call, reading.list_events(call.tx, call.path.file_id, call.query.limit, call.query.cursor))
 
 
-@routes.route("/api/files/{file_id}/download", methods=["GET"], **JSON)
 @endpoint(
     path=FilePath,
     query=DownloadQuery,
@@ -174,7 +162,6 @@ def download_file(call: Call[FilePath, DownloadQuery, None]) -> Reply:
     return Reply(link, 302, {"Location": link.url}) if query.redirect else Reply(link)
 
 
-@routes.route("/api/files/{file_id}", methods=["PUT"], **JSON)
 @endpoint(
     path=FilePath,
     body=FileReplace,
@@ -192,7 +179,6 @@ def replace_file(call: Call[FilePath, None, FileReplace]) -> Reply:
     return _changed(call, changes)
 
 
-@routes.route("/api/files/{file_id}", methods=["PATCH"], **JSON)
 @endpoint(
     path=FilePath,
     body=FilePatch,
@@ -210,7 +196,6 @@ def patch_file(call: Call[FilePath, None, FilePatch]) -> Reply:
     return _changed(call, changes)
 
 
-@routes.route("/api/files/{file_id}", methods=["DELETE"], **JSON)
 @stepwise_endpoint(
     path=FilePath,
     headers=(preconditions.IF_MATCH,),
@@ -227,7 +212,6 @@ def delete_file(call: StepwiseCall[FilePath, None, None]) -> None:
     deletion.delete_file(call.ctx, call.path.file_id, preconditions.expected(call.exchange))
 
 
-@routes.route("/api/files/{file_id}/inspect", methods=["POST"], **JSON)
 @stepwise_endpoint(path=FilePath, response=FileDetail, errors=(NotFound, Conflict))
 def inspect_file(call: StepwiseCall[FilePath, None, None]) -> File:
     """Read a file's headers and first bytes again.

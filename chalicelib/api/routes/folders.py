@@ -1,8 +1,6 @@
 """Routes of folders."""
 
-from chalice.app import Blueprint
-
-from chalicelib.api.http.endpoint import JSON, Call, Reply, StepwiseCall, endpoint, stepwise_endpoint
+from chalicelib.api.http.endpoint import Call, Reply, StepwiseCall, endpoint, stepwise_endpoint
 from chalicelib.api.http.job_replies import job_reply
 from chalicelib.api.http.pages import page_reply
 from chalicelib.api.schemas.folders import FolderQuery, FoldersOut, FoldersQuery
@@ -12,10 +10,7 @@ from chalicelib.errors import InvalidCursor, TooBroad
 from chalicelib.services.files import folders
 from chalicelib.services.jobs.queue import create_job
 
-routes = Blueprint(__name__)
 
-
-@routes.route("/api/folders", methods=["GET"], **JSON)
 @endpoint(query=FoldersQuery, response=FoldersOut, errors=(InvalidCursor, TooBroad))
 def list_folders(call: Call[None, FoldersQuery, None]) -> Reply:
     """List folders, which keys with slashes look like.
@@ -28,7 +23,6 @@ def list_folders(call: Call[None, FoldersQuery, None]) -> Reply:
     return page_reply(call, page, files=total.files, bytes=total.bytes)
 
 
-@routes.route("/api/folders", methods=["DELETE"], **JSON)
 @stepwise_endpoint(query=FolderQuery, response=JobOut, status=202)
 def delete_folder(call: StepwiseCall[None, FolderQuery, None]) -> Reply:
     """Delete all files whose key starts with `prefix`, at any depth.

@@ -1,17 +1,12 @@
 """Routes that tell whether the process runs, and whether what it needs is there."""
 
-from chalice.app import Blueprint
-
 from chalicelib import runtime
-from chalicelib.api.http.endpoint import JSON, StepwiseCall, stepwise_endpoint
+from chalicelib.api.http.endpoint import StepwiseCall, stepwise_endpoint
 from chalicelib.api.schemas.health import HealthOut, ReadyOut
 from chalicelib.errors import DatabaseUnavailable, FieldProblem, NotFound, NotReady, StoreUnavailable
 from chalicelib.services.upkeep.probing import CONSEQUENCES, probed_store
 
-routes = Blueprint(__name__)
 
-
-@routes.route("/health", methods=["GET"], **JSON)
 @stepwise_endpoint(response=HealthOut, anonymous=True)
 def health(call: StepwiseCall[None, None, None]) -> dict[str, str]:
     """Tell that the process runs.
@@ -21,7 +16,6 @@ def health(call: StepwiseCall[None, None, None]) -> dict[str, str]:
     return {"status": "ok"}
 
 
-@routes.route("/ready", methods=["GET"], **JSON)
 @stepwise_endpoint(response=ReadyOut, anonymous=True, errors=(NotReady,))
 def ready(call: StepwiseCall[None, None, None]) -> dict[str, object]:
     """Tell whether database and bucket are usable.

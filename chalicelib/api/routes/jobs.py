@@ -1,8 +1,6 @@
 """Routes of jobs."""
 
-from chalice.app import Blueprint
-
-from chalicelib.api.http.endpoint import JSON, Call, Reply, StepwiseCall, endpoint, stepwise_endpoint
+from chalicelib.api.http.endpoint import Call, Reply, StepwiseCall, endpoint, stepwise_endpoint
 from chalicelib.api.http.job_replies import work_on
 from chalicelib.api.http.pages import page_reply
 from chalicelib.api.schemas.common import Page, PageQuery
@@ -11,10 +9,7 @@ from chalicelib.db.models import Job
 from chalicelib.errors import Conflict, InvalidCursor, NotFound
 from chalicelib.services.jobs import queue
 
-routes = Blueprint(__name__)
 
-
-@routes.route("/api/jobs", methods=["GET"], **JSON)
 @endpoint(query=PageQuery, response=Page[JobOut], errors=(InvalidCursor,))
 def list_jobs(call: Call[None, PageQuery, None]) -> Reply:
     """List jobs.
@@ -24,14 +19,12 @@ def list_jobs(call: Call[None, PageQuery, None]) -> Reply:
     return page_reply(call, queue.list_jobs(call.tx, call.query.limit, call.query.cursor))
 
 
-@routes.route("/api/jobs/{job_id}", methods=["GET"], **JSON)
 @endpoint(path=JobPath, response=JobOut, errors=(NotFound,))
 def get_job(call: Call[JobPath, None, None]) -> Job:
     """Read how far a job is."""
     return queue.get_job(call.tx, call.path.job_id)
 
 
-@routes.route("/api/jobs/{job_id}/cancel", methods=["POST"], **JSON)
 @stepwise_endpoint(path=JobPath, response=JobOut, errors=(NotFound, Conflict))
 def cancel_job(call: StepwiseCall[JobPath, None, None]) -> Job:
     """Stop a job before its next step.

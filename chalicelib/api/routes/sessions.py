@@ -1,8 +1,6 @@
 """Routes of sessions."""
 
-from chalice.app import Blueprint
-
-from chalicelib.api.http.endpoint import JSON, Call, Reply, endpoint
+from chalicelib.api.http.endpoint import Call, Reply, endpoint
 from chalicelib.api.http.pages import page_reply
 from chalicelib.api.schemas.common import Page, UsageOut
 from chalicelib.api.schemas.sessions import (
@@ -19,10 +17,7 @@ from chalicelib.errors import Conflict, InvalidCursor, NotFound, TooBroad, Unpro
 from chalicelib.services.accounts import sessions
 from chalicelib.services.accounts.sessions import NewSession, SessionChanges
 
-routes = Blueprint(__name__)
 
-
-@routes.route("/api/sessions", methods=["GET"], **JSON)
 @endpoint(query=SessionQuery, response=Page[SessionOut], errors=(InvalidCursor,))
 def list_sessions(call: Call[None, SessionQuery, None]) -> Reply:
     """List sessions.
@@ -33,8 +28,6 @@ def list_sessions(call: Call[None, SessionQuery, None]) -> Reply:
     return page_reply(call, sessions.list_sessions(call.tx, query.sort == "-created", query.limit, query.cursor))
 
 
-@routes.route("/api/session", methods=["POST"], **JSON)
-@routes.route("/api/sessions", methods=["POST"], **JSON)
 @endpoint(body=SessionCreate, response=SessionOut, status=201, also=(200,), errors=(Conflict, Unprocessable))
 def open_session(call: Call[None, None, SessionCreate]) -> Reply:
     """Open a session.
@@ -49,14 +42,12 @@ def open_session(call: Call[None, None, SessionCreate]) -> Reply:
     return Reply(found, 201 if is_new else 200, {"Location": location})
 
 
-@routes.route("/api/sessions/{session_id}", methods=["GET"], **JSON)
 @endpoint(path=SessionPath, response=SessionOut, errors=(NotFound,))
 def get_session(call: Call[SessionPath, None, None]) -> Session:
     """Read a session."""
     return sessions.get_session(call.tx, call.path.session_id)
 
 
-@routes.route("/api/sessions/{session_id}", methods=["PUT"], **JSON)
 @endpoint(path=SessionPath, body=SessionReplace, response=SessionOut, errors=(NotFound,))
 def replace_session(call: Call[SessionPath, None, SessionReplace]) -> Session:
     """Replace a session's name, metadata and limits.
@@ -68,7 +59,6 @@ def replace_session(call: Call[SessionPath, None, SessionReplace]) -> Session:
     return sessions.change_session(call.tx, call.path.session_id, changes)
 
 
-@routes.route("/api/sessions/{session_id}", methods=["PATCH"], **JSON)
 @endpoint(path=SessionPath, body=SessionPatch, response=SessionOut, errors=(NotFound,))
 def patch_session(call: Call[SessionPath, None, SessionPatch]) -> Session:
     """Change a session's name, metadata or limits.
@@ -81,14 +71,12 @@ def patch_session(call: Call[SessionPath, None, SessionPatch]) -> Session:
     return sessions.change_session(call.tx, call.path.session_id, changes)
 
 
-@routes.route("/api/sessions/{session_id}/usage", methods=["GET"], **JSON)
 @endpoint(path=SessionPath, response=UsageOut, errors=(NotFound, TooBroad))
 def get_session_usage(call: Call[SessionPath, None, None]) -> UsageNow:
     """Read how many files and bytes a session has."""
     return sessions.usage_of(call.tx, call.path.session_id)
 
 
-@routes.route("/api/sessions/{session_id}", methods=["DELETE"], **JSON)
 @endpoint(path=SessionPath, response=None, status=204, errors=(NotFound,))
 def delete_session(call: Call[SessionPath, None, None]) -> None:
     """Delete a session.

@@ -2,9 +2,7 @@
 
 from dataclasses import asdict
 
-from chalice.app import Blueprint
-
-from chalicelib.api.http.endpoint import JSON, Call, Reply, endpoint
+from chalicelib.api.http.endpoint import Call, Reply, endpoint
 from chalicelib.api.http.pages import page_reply
 from chalicelib.api.schemas.common import Page, PageQuery
 from chalicelib.api.schemas.files import DownloadOut, FilePath
@@ -12,10 +10,7 @@ from chalicelib.api.schemas.shares import ShareCreate, ShareCreated, ShareOut, S
 from chalicelib.errors import Conflict, InvalidCursor, NotFound, StoreUnavailable
 from chalicelib.services.files import sharing
 
-routes = Blueprint(__name__)
 
-
-@routes.route("/api/files/{file_id}/shares", methods=["POST"], **JSON)
 @endpoint(path=FilePath, body=ShareCreate, response=ShareCreated, status=201, errors=(NotFound, Conflict))
 def create_share(call: Call[FilePath, None, ShareCreate]) -> Reply:
     """Share a file with people without an account.
@@ -28,21 +23,18 @@ def create_share(call: Call[FilePath, None, ShareCreate]) -> Reply:
     return Reply(shown | {"url": url}, 201, {"Location": f"{call.base_url}/api/shares/{new.share.id}"})
 
 
-@routes.route("/api/files/{file_id}/shares", methods=["GET"], **JSON)
 @endpoint(path=FilePath, query=PageQuery, response=Page[ShareOut], errors=(NotFound, InvalidCursor))
 def list_shares(call: Call[FilePath, PageQuery, None]) -> Reply:
     """List a file's share links, including ended ones."""
     return page_reply(call, sharing.list_shares(call.tx, call.path.file_id, call.query.limit, call.query.cursor))
 
 
-@routes.route("/api/shares/{share_id}", methods=["DELETE"], **JSON)
 @endpoint(path=SharePath, response=None, status=204, errors=(NotFound,))
 def revoke_share(call: Call[SharePath, None, None]) -> None:
     """Revoke a share link."""
     sharing.revoke_share(call.tx, call.path.share_id)
 
 
-@routes.route("/api/shared/{token}", methods=["GET"], **JSON)
 @endpoint(
     path=TokenPath, response=DownloadOut, status=302, also=(200,), anonymous=True, errors=(NotFound, StoreUnavailable)
 )

@@ -1,8 +1,6 @@
 """Routes of the trash."""
 
-from chalice.app import Blueprint
-
-from chalicelib.api.http.endpoint import JSON, Reply, StepwiseCall, stepwise_endpoint
+from chalicelib.api.http.endpoint import Reply, StepwiseCall, stepwise_endpoint
 from chalicelib.api.http.job_replies import job_reply
 from chalicelib.api.schemas.jobs import JobOut
 from chalicelib.api.schemas.trash import TrashQuery
@@ -10,10 +8,7 @@ from chalicelib.catalog.commands import EmptyTrash
 from chalicelib.errors import Forbidden
 from chalicelib.services.jobs.queue import create_job
 
-routes = Blueprint(__name__)
 
-
-@routes.route("/api/trash", methods=["DELETE"], **JSON)
 @stepwise_endpoint(query=TrashQuery, response=JobOut, status=202, errors=(Forbidden,))
 def empty_trash(call: StepwiseCall[None, TrashQuery, None]) -> Reply:
     """Permanently remove the caller's deleted files.

@@ -5,10 +5,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from chalice.app import Blueprint
-
 from chalicelib.api.http import multipart_form, reading
-from chalicelib.api.http.endpoint import JSON, Reply, StepwiseCall, stepwise_endpoint
+from chalicelib.api.http.endpoint import Reply, StepwiseCall, stepwise_endpoint
 from chalicelib.api.schemas.files import FileDetail, FileOut, FilePath, UploadFields, UploadForm
 from chalicelib.api.schemas.uploads import FileBegun, FileCreate, PartsOut, PartsSign, SignedPartsOut, UploadComplete
 from chalicelib.catalog.files import File
@@ -31,10 +29,7 @@ from chalicelib.services.uploads import completion, direct, through_api
 from chalicelib.services.uploads.reservations import Description, UploadRequest
 from chalicelib.services.uploads.through_api import IncomingFile
 
-routes = Blueprint(__name__)
 
-
-@routes.route("/api/files", methods=["POST"], **JSON)
 @stepwise_endpoint(
     body=FileCreate,
     response=FileBegun,
@@ -60,7 +55,6 @@ def create_file(call: StepwiseCall[None, None, FileCreate]) -> Reply:
     return Reply(FileBegun.of(planned), 201, location)
 
 
-@routes.route("/api/files/{file_id}/upload", methods=["POST"], **JSON)
 @stepwise_endpoint(path=FilePath, response=FileBegun, errors=(NotFound, Conflict, StoreUnavailable))
 def renew_upload(call: StepwiseCall[FilePath, None, None]) -> FileBegun:
     """Get fresh links for a pending upload.
@@ -70,7 +64,6 @@ def renew_upload(call: StepwiseCall[FilePath, None, None]) -> FileBegun:
     return FileBegun.of(direct.renew(call.ctx, call.path.file_id))
 
 
-@routes.route("/api/files/{file_id}/parts", methods=["POST"], **JSON)
 @stepwise_endpoint(
     path=FilePath,
     body=PartsSign,
@@ -87,7 +80,6 @@ def sign_parts(call: StepwiseCall[FilePath, None, PartsSign]) -> dict[str, Any]:
     return {"parts": parts, "link_expires_at": call.now + timedelta(seconds=call.ctx.settings.link_seconds)}
 
 
-@routes.route("/api/files/{file_id}/parts", methods=["GET"], **JSON)
 @stepwise_endpoint(path=FilePath, response=PartsOut, errors=(NotFound, Conflict, StoreUnavailable))
 def list_parts(call: StepwiseCall[FilePath, None, None]) -> dict[str, Any]:
     """List the parts of a multipart upload that S3 holds.
@@ -97,7 +89,6 @@ def list_parts(call: StepwiseCall[FilePath, None, None]) -> dict[str, Any]:
     return {"parts": direct.list_parts(call.ctx, call.path.file_id)}
 
 
-@routes.route("/api/files/{file_id}/complete", methods=["POST"], **JSON)
 @stepwise_endpoint(
     path=FilePath,
     body=UploadComplete,
@@ -115,7 +106,6 @@ def complete_upload(call: StepwiseCall[FilePath, None, UploadComplete]) -> File:
     return completion.complete(call.ctx, call.path.file_id, parts)
 
 
-@routes.route("/api/files/upload", methods=["POST"], **JSON)
 @stepwise_endpoint(
     response=list[FileOut],
     status=201,

@@ -1,14 +1,9 @@
-"""Routes for Uppy: those of Companion's `/s3`, and the one that `signRequest` calls. See docs/uploads.md.
-
-`batch` and `complete` are registered before the part's number, which would match them too.
-"""
+"""Routes for Uppy: those of Companion's `/s3`, and the one that `signRequest` calls. See docs/uploads.md."""
 
 from typing import Any
 
-from chalice.app import Blueprint
-
 from chalicelib.api.http import reading
-from chalicelib.api.http.endpoint import JSON, StepwiseCall, stepwise_endpoint
+from chalicelib.api.http.endpoint import StepwiseCall, stepwise_endpoint
 from chalicelib.api.schemas.uppy import (
     BatchQuery,
     CompletedOut,
@@ -35,13 +30,10 @@ from chalicelib.services.uploads import uppy
 from chalicelib.services.uploads.reservations import Description, UploadRequest
 from chalicelib.services.uploads.uppy import RequestToSign, UploadKey
 
-routes = Blueprint(__name__)
-
 _BEGIN_ERRORS = (Conflict, AgainstPolicy, OverQuota, Unprocessable, StoreUnavailable)
 _PART_ERRORS = (NotFound, AgainstPolicy, OverQuota, StoreUnavailable)
 
 
-@routes.route("/s3/params", methods=["GET"], **JSON)
 @stepwise_endpoint(query=ParamsQuery, response=FormOut, errors=_BEGIN_ERRORS)
 def get_form(call: StepwiseCall[None, ParamsQuery, None]) -> dict[str, Any]:
     """Get a form to send a file in one request (Uppy Companion).
@@ -56,7 +48,6 @@ def get_form(call: StepwiseCall[None, ParamsQuery, None]) -> dict[str, Any]:
     return {"method": "POST", "url": signed.url, "fields": signed.fields, "expires": call.ctx.settings.link_seconds}
 
 
-@routes.route("/s3/multipart", methods=["POST"], **JSON)
 @stepwise_endpoint(body=MultipartCreate, response=MultipartOut, errors=_BEGIN_ERRORS)
 def create_multipart(call: StepwiseCall[None, None, MultipartCreate]) -> dict[str, Any]:
     """Begin to send a file in parts (Uppy Companion)."""
@@ -66,7 +57,6 @@ def create_multipart(call: StepwiseCall[None, None, MultipartCreate]) -> dict[st
     return {"key": planned.file.key, "uploadId": planned.plan.upload_id, "bucket": planned.file.bucket}
 
 
-@routes.route("/s3/multipart/{upload_id}", methods=["GET"], **JSON)
 @stepwise_endpoint(path=UploadPath, query=KeyQuery, response=list[HeldPartOut], errors=(NotFound, StoreUnavailable))
 def list_held_parts(call: StepwiseCall[UploadPath, KeyQuery, None]) -> list[dict[str, Any]]:
     """List the parts that S3 holds (Uppy Companion).
@@ -77,7 +67,6 @@ def list_held_parts(call: StepwiseCall[UploadPath, KeyQuery, None]) -> list[dict
     return [{"PartNumber": part.number, "ETag": part.etag, "Size": part.size} for part in parts]
 
 
-@routes.route("/s3/multipart/{upload_id}", methods=["DELETE"], **JSON)
 @stepwise_endpoint(path=UploadPath, query=KeyQuery, response=dict[str, str], errors=(NotFound, StoreUnavailable))
 def abort_multipart(call: StepwiseCall[UploadPath, KeyQuery, None]) -> dict[str, str]:
     """Give up an upload (Uppy Companion).
@@ -88,7 +77,6 @@ def abort_multipart(call: StepwiseCall[UploadPath, KeyQuery, None]) -> dict[str,
     return {}
 
 
-@routes.route("/s3/multipart/{upload_id}/batch", methods=["GET"], **JSON)
 @stepwise_endpoint(path=UploadPath, query=BatchQuery, response=PartUrlsOut, errors=_PART_ERRORS)
 def sign_some_parts(call: StepwiseCall[UploadPath, BatchQuery, None]) -> dict[str, Any]:
     """Get links for parts (Uppy Companion)."""
@@ -96,7 +84,6 @@ def sign_some_parts(call: StepwiseCall[UploadPath, BatchQuery, None]) -> dict[st
     return {"presignedUrls": uppy.sign_parts(call.ctx, _key_of(call), numbers)}
 
 
-@routes.route("/s3/multipart/{upload_id}/complete", methods=["POST"], **JSON)
 @stepwise_endpoint(
     path=UploadPath,
     query=KeyQuery,
@@ -115,7 +102,6 @@ def complete_multipart(call: StepwiseCall[UploadPath, KeyQuery, MultipartComplet
     return {"location": location, "key": file.key, "bucket": file.bucket, "id": str(file.id)}
 
 
-@routes.route("/s3/multipart/{upload_id}/{part_number}", methods=["GET"], **JSON)
 @stepwise_endpoint(path=PartPath, query=KeyQuery, response=PartUrlOut, errors=_PART_ERRORS)
 def sign_part(call: StepwiseCall[PartPath, KeyQuery, None]) -> dict[str, Any]:
     """Get a link for a part (Uppy Companion)."""
@@ -124,7 +110,6 @@ def sign_part(call: StepwiseCall[PartPath, KeyQuery, None]) -> dict[str, Any]:
     return {"url": url, "expires": call.ctx.settings.link_seconds}
 
 
-@routes.route("/api/uploads/sign", methods=["POST"], **JSON)
 @stepwise_endpoint(body=SignRequest, response=SignedOut, errors=(NotFound, *_BEGIN_ERRORS))
 def sign_request(call: StepwiseCall[None, None, SignRequest]) -> dict[str, Any]:
     """Sign one request to S3 (Uppy's `signRequest`).

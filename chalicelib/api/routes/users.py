@@ -1,8 +1,6 @@
 """Routes of users."""
 
-from chalice.app import Blueprint
-
-from chalicelib.api.http.endpoint import JSON, Call, Reply, endpoint
+from chalicelib.api.http.endpoint import Call, Reply, endpoint
 from chalicelib.api.http.pages import page_reply
 from chalicelib.api.schemas.common import Page, PageQuery, UsageOut
 from chalicelib.api.schemas.users import UserCreate, UserOut, UserPatch, UserPath, UserReplace
@@ -12,10 +10,7 @@ from chalicelib.errors import Conflict, Forbidden, InvalidCursor, NotFound, TooB
 from chalicelib.services.accounts import users
 from chalicelib.services.accounts.users import NewUser, UserChanges
 
-routes = Blueprint(__name__)
 
-
-@routes.route("/api/users", methods=["GET"], **JSON)
 @endpoint(query=PageQuery, response=Page[UserOut], errors=(InvalidCursor,))
 def list_users(call: Call[None, PageQuery, None]) -> Reply:
     """List users.
@@ -25,7 +20,6 @@ def list_users(call: Call[None, PageQuery, None]) -> Reply:
     return page_reply(call, users.list_users(call.tx, call.query.limit, call.query.cursor))
 
 
-@routes.route("/api/users", methods=["POST"], **JSON)
 @endpoint(body=UserCreate, response=UserOut, status=201, errors=(Forbidden, Conflict))
 def create_user(call: Call[None, None, UserCreate]) -> Reply:
     """Create a user.
@@ -37,21 +31,18 @@ def create_user(call: Call[None, None, UserCreate]) -> Reply:
     return Reply(user, 201, {"Location": f"{call.base_url}/api/users/{user.id}"})
 
 
-@routes.route("/api/me", methods=["GET"], **JSON)
 @endpoint(response=UserOut, errors=(NotFound,))
 def get_me(call: Call[None, None, None]) -> User:
     """Read the user who asks."""
     return users.get_user(call.tx, call.tx.principal.user_id)
 
 
-@routes.route("/api/users/{user_id}", methods=["GET"], **JSON)
 @endpoint(path=UserPath, response=UserOut, errors=(NotFound,))
 def get_user(call: Call[UserPath, None, None]) -> User:
     """Read a user."""
     return users.get_user(call.tx, call.path.user_id)
 
 
-@routes.route("/api/users/{user_id}", methods=["PUT"], **JSON)
 @endpoint(path=UserPath, body=UserReplace, response=UserOut, errors=(NotFound, Forbidden, Conflict))
 def replace_user(call: Call[UserPath, None, UserReplace]) -> User:
     """Replace a user's fields.
@@ -69,7 +60,6 @@ def replace_user(call: Call[UserPath, None, UserReplace]) -> User:
     return users.change_user(call.tx, call.path.user_id, changes)
 
 
-@routes.route("/api/users/{user_id}", methods=["PATCH"], **JSON)
 @endpoint(path=UserPath, body=UserPatch, response=UserOut, errors=(NotFound, Forbidden, Conflict))
 def patch_user(call: Call[UserPath, None, UserPatch]) -> User:
     """Change some fields of a user.
@@ -83,14 +73,12 @@ def patch_user(call: Call[UserPath, None, UserPatch]) -> User:
     return users.change_user(call.tx, call.path.user_id, changes)
 
 
-@routes.route("/api/users/{user_id}/usage", methods=["GET"], **JSON)
 @endpoint(path=UserPath, response=UsageOut, errors=(NotFound, TooBroad))
 def get_user_usage(call: Call[UserPath, None, None]) -> UsageNow:
     """Read how many files and bytes a user has."""
     return users.usage_of(call.tx, call.path.user_id)
 
 
-@routes.route("/api/users/{user_id}", methods=["DELETE"], **JSON)
 @endpoint(path=UserPath, response=None, status=204, errors=(NotFound, Forbidden, Conflict))
 def delete_user(call: Call[UserPath, None, None]) -> None:
     """Delete a user.

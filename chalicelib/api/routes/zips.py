@@ -1,21 +1,16 @@
 """Routes of zips."""
 
-from chalice.app import Blueprint
-
-from chalicelib.api.http.endpoint import JSON, Reply, StepwiseCall, stepwise_endpoint
+from chalicelib.api.http.endpoint import Reply, StepwiseCall, stepwise_endpoint
 from chalicelib.api.http.job_replies import job_reply
 from chalicelib.api.schemas.jobs import JobOut
 from chalicelib.api.schemas.zips import ZipCreate
 from chalicelib.errors import NotFound, TooLarge
 from chalicelib.services.jobs.zip import begin_zip
 
-routes = Blueprint(__name__)
-
 # Lower than for copies, because the bytes of a zip come through this process.
 _INLINE_BYTES = 64 * 1024**2
 
 
-@routes.route("/api/zips", methods=["POST"], **JSON)
 @stepwise_endpoint(body=ZipCreate, response=JobOut, status=202, errors=(NotFound, TooLarge))
 def create_zip(call: StepwiseCall[None, None, ZipCreate]) -> Reply:
     """Zip up to 1,000 files, 2 GiB in all.

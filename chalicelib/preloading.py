@@ -1,0 +1,26 @@
+"""What a Lambda function imports while it starts. Everything else is imported by the first request that needs it.
+
+Lambda gives a start more of a processor than a request, and provisioned concurrency and SnapStart do it before anybody waits.
+Without Lambda nothing is preloaded.
+"""
+
+from importlib import import_module
+
+_EVENTS = ("chalicelib.triggers.ingest",)
+_CLOCK = ("chalicelib.triggers.schedules",)
+# By the function's name in app.py; "app" answers HTTP. Most of its requests are about files.
+PRELOADED = {
+    "app": ("chalicelib.api.routes.files", "chalicelib.api.routes.uploads"),
+    "ingest": _EVENTS,
+    "ingest_direct": _EVENTS,
+    "inspect_pending": _CLOCK,
+    "work": _CLOCK,
+    "maintain": _CLOCK,
+    "migrate": ("chalicelib.triggers.operations",),
+}
+
+
+def preload(function: str) -> None:
+    """Import what this function always needs; nothing if there is no such function."""
+    for module in PRELOADED.get(function, ()):
+        import_module(module)
