@@ -1,4 +1,4 @@
-"""From this checkout to what Lambda runs: two zips and a template, the same bytes from the same commit.
+"""From this checkout to what Lambda runs: two zips and a template, the same bytes from the same commit and Python.
 
 Chalice makes them. It works on a copy that holds only what belongs into a package. It gets its wheels from a folder of
 files whose hashes were checked against ``requirements.lock``. Afterwards the zips are written anew, because Chalice's
@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from alembic.script import ScriptDirectory
 
@@ -23,8 +24,9 @@ from deploy.problem import DeployProblem
 from deploy.template import PROJECT, write_merged
 
 LOCK = PROJECT / "requirements.lock"
-CODE_LIMIT, LAYER_LIMIT = 360_000, 12_000_000  # bytes, zipped: what a cold start has to fetch
+CODE_LIMIT, LAYER_LIMIT = 1_150_000, 17_000_000  # bytes, zipped: what a cold start has to fetch
 _LAYERS = PROJECT / "build" / "layers"
+_OURS = ("chalicelib/", "chalice/", "__pycache__/app.")
 _PARTS = ("app.py", "chalicelib", "vendor", "requirements.txt", ".chalice")
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.py[cod]", "deployments", "deployed", ".DS_Store")
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
@@ -89,9 +91,9 @@ def package(
         fetch_wheels(folder / "wheels", LOCK, architecture, "--require-hashes")
     _run_chalice(stage, project, folder, architecture)
     result = Package(folder)
-    _rewrite(result.code)
+    _rewrite(result.code, "/var/task")
     if not made_before.exists():
-        _rewrite(result.layer)
+        _rewrite(result.layer, "/opt")
         _keep(result.layer, next(deployments.glob("managed-layer-*.zip")).name, made_before)
     _check(result)
     return result
@@ -158,7 +160,7 @@ def _configured_architecture(project: Path) -> str:
 
 def _fingerprint(project: Path, architecture: str) -> str:
     """A hash of everything that decides what a layer holds."""
-    parts = [LOCK.read_bytes(), architecture.encode(), f"{sys.version_info[:2]}".encode()]
+    parts = [LOCK.read_bytes(), architecture.encode(), sys.version.encode()]
     for path in sorted((project / "vendor").rglob("*")):
         if path.is_file():
             parts += [str(path.relative_to(project)).encode(), path.read_bytes()]
@@ -195,23 +197,40 @@ def _run_chalice(stage: str, project: Path, folder: Path, architecture: str) -> 
         raise DeployProblem(f"`chalice package --stage {stage}` failed: {_ending(result.stderr or result.stdout)}")
 
 
-def _rewrite(archive: Path) -> None:
-    """Write an archive anew: the same files, in the order of their names, with one time and one mode."""
-    with zipfile.ZipFile(archive) as old:
-        files = {info.filename: old.read(info) for info in old.infolist() if not info.is_dir()}
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as new:
-        for name in sorted(files):
-            info = zipfile.ZipInfo(name, _ZIP_TIME)
-            info.compress_type = zipfile.ZIP_DEFLATED
-            info.external_attr = 0o100644 << 16
-            new.writestr(info, files[name])
+def _rewrite(archive: Path, root: str) -> None:
+    """Write an archive anew: the same files and their bytecode, in the order of their names, with one time and one mode.
+
+    ``root`` is where Lambda unpacks it: tracebacks show paths below it.
+    """
+    with TemporaryDirectory(dir=archive.parent) as name:
+        content = Path(name)
+        with zipfile.ZipFile(archive) as old:
+            old.extractall(content)
+        _compile(content, root)
+        files = {str(path.relative_to(content)): path for path in content.rglob("*") if path.is_file()}
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as new:
+            for file in sorted(files):
+                info = zipfile.ZipInfo(file, _ZIP_TIME)
+                info.compress_type = zipfile.ZIP_DEFLATED
+                info.external_attr = 0o100644 << 16
+                new.writestr(info, files[file].read_bytes())
+
+
+def _compile(content: Path, root: str) -> None:
+    for path in content.rglob("*.pyc"):
+        path.unlink()
+    # The order of a set's members depends on the seed of hashes.
+    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    environment.pop("PYTHONPYCACHEPREFIX", None)
+    command = [sys.executable, "-S", "-B", str(PROJECT / "deploy" / "bytecode.py"), str(content), root]
+    subprocess.run(command, check=True, env=environment, stdin=subprocess.DEVNULL)
 
 
 def _check(result: Package) -> None:
     code, layer = _names(result.code), _names(result.layer)
-    if strange := [name for name in code if name != "app.py" and not name.startswith(("chalicelib/", "chalice/"))]:
+    if strange := [name for name in code if name != "app.py" and not name.startswith(_OURS)]:
         raise DeployProblem(f"The function's zip holds what it should not: {_some(strange)}.")
-    if unwanted := [name for name in (*code, *layer) if name.endswith((".pyc", ".env", ".key"))]:
+    if unwanted := [name for name in (*code, *layer) if name.endswith((".env", ".key"))]:
         raise DeployProblem(f"The zips hold what no package may: {_some(unwanted)}.")
     for archive, limit in ((result.code, CODE_LIMIT), (result.layer, LAYER_LIMIT)):
         if (size := archive.stat().st_size) > limit:

@@ -1,12 +1,17 @@
 """What goes to Lambda: the right files for the right machine, the same every time, and nothing else."""
 
 import json
+import marshal
 import re
 import zipfile
+from importlib import import_module
+from importlib.util import MAGIC_NUMBER, cache_from_source
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
+from chalicelib.preloading import PRELOADED
 from deploy import lock, packaging
 from deploy.packaging import Package, digest, own_architecture, package
 from deploy.problem import DeployProblem
@@ -22,7 +27,7 @@ def _names(archive: Path) -> list[str]:
 
 def test_the_zip_of_the_functions_holds_only_the_application(packaged: Package) -> None:
     tops = {name.split("/")[0] for name in _names(packaged.code)}
-    assert tops == {"app.py", "chalicelib", "chalice"}
+    assert tops == {"app.py", "__pycache__", "chalicelib", "chalice"}
     assert "chalicelib/db/migrations/versions/0001_catalogue.py" in _names(packaged.code)
 
     ours = {str(path.relative_to(PROJECT)) for path in (PROJECT / "chalicelib").rglob("*.py")}
@@ -44,8 +49,26 @@ def test_the_layer_holds_every_pinned_and_vendored_package(packaged: Package) ->
 
 
 def test_zips_are_small(packaged: Package) -> None:
-    assert packaged.code.stat().st_size < 360_000
-    assert packaged.layer.stat().st_size < 12_000_000
+    assert packaged.code.stat().st_size < 1_150_000
+    assert packaged.layer.stat().st_size < 17_000_000
+
+
+def test_every_module_comes_with_bytecode_that_lambda_takes_unchecked(packaged: Package) -> None:
+    for archive in (packaged.code, packaged.layer):
+        names = _names(archive)
+        bytecode = {name for name in names if name.endswith(".pyc")}
+        assert bytecode == {cache_from_source(name) for name in names if name.endswith(".py")}
+
+        with zipfile.ZipFile(archive) as content:
+            heads = {content.read(name)[:8] for name in bytecode}
+        # Flags: a hash of the source that is not checked (PEP 552).
+        assert heads == {MAGIC_NUMBER + b"\1\0\0\0"}
+
+
+def test_tracebacks_show_the_paths_of_lambda(packaged: Package) -> None:
+    with zipfile.ZipFile(packaged.code) as content:
+        code = marshal.loads(content.read(cache_from_source("chalicelib/errors.py"))[16:])
+    assert code.co_filename == "/var/task/chalicelib/errors.py"
 
 
 @pytest.mark.parametrize(("architecture", "wanted"), [(None, "aarch64"), ("x86_64", "x86_64")])
@@ -81,6 +104,14 @@ def test_a_commit_makes_the_same_bytes_with_a_new_and_a_kept_layer(
         ]
 
     assert fetched == ["arm64"]
+
+
+def test_each_function_preloads_what_it_serves(packaged: Package) -> None:
+    resources = json.loads(packaged.template.read_text())["Resources"].values()
+    handlers = {one["Properties"]["Handler"] for one in resources if one["Type"] == "AWS::Serverless::Function"}
+    assert handlers == {f"app.{function}" for function in PRELOADED}
+    for module in chain.from_iterable(PRELOADED.values()):
+        import_module(module)
 
 
 def test_the_lock_file_pins_what_the_requirements_do(packaged: Package) -> None:
