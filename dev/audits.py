@@ -17,7 +17,7 @@ from dev.problem import StackProblem, describe
 
 _WORKERS = os.cpu_count() or 1
 _HELP_AFTER = 3.0  # seconds: what is done by then needs no further processes
-_SHOWN = 10
+_SHOWN = 4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -115,5 +115,7 @@ def _report(audit: Any, seconds: float) -> str:
         lines.append(f"  recorded  {audit.recorded:>12,}  changes that put this right")
     if audit.problem:
         lines.append(f"  {audit.problem}")
-    lines += [f"  {one.kind}: {one.key!r} {one.version_id}".rstrip() for one in audit.examples[:_SHOWN]]
+    for kind in ("missing", "different", "gone"):
+        some = [one for one in audit.examples if one.kind == kind][:_SHOWN]
+        lines += [f"  {kind}: {one.key!r} {one.version_id}".rstrip() for one in some]
     return "\n".join(lines)

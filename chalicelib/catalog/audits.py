@@ -55,7 +55,7 @@ class Audit:
             may still turn out to be there.
         unsure: keys that are still to be looked at again.
         recorded: versions that were put right.
-        examples: up to a hundred versions of each kind.
+        examples: some versions of each kind.
     """
 
     id: UUID

@@ -9,16 +9,18 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
 from chalicelib.catalog.audits import Audit, AuditRequest, BucketTruth, DriftKind, Example
 from chalicelib.db import models
+from chalicelib.db.comparing import beyond
 from chalicelib.db.pages import Order, Page, in_utc, list_by_id
 from chalicelib.ids import uuid7
 
 _LEASE_SECONDS = 60
-_EXAMPLES = 100
+_EXAMPLES = 30  # of each kind
+_KINDS: tuple[DriftKind, ...] = ("missing", "different", "gone")
 
 
 class Range(NamedTuple):
@@ -120,7 +122,8 @@ SELECT r.id, r.until, c.key FROM audit_ranges AS r
 JOIN audits AS a ON a.id = r.audit_id
 CROSS JOIN LATERAL (
     SELECT key FROM object_versions
-    WHERE bucket = a.bucket AND key > r.position AND (r.until IS NULL OR key < r.until) AND starts_with(key, a.prefix)
+    WHERE bucket = a.bucket AND key > r.position AND (r.until IS NULL OR key < r.until) AND key >= a.prefix
+        AND (CAST(:beyond AS text) IS NULL OR key < :beyond)
     ORDER BY key OFFSET :ahead LIMIT 1) AS c
 WHERE r.audit_id = :audit AND NOT r.is_done
 ORDER BY r.id DESC LIMIT 1
@@ -188,15 +191,15 @@ def find_audit(session: Session, audit_id: UUID) -> Audit | None:
 
 
 def list_examples(session: Session, audit_id: UUID) -> list[Example]:
-    """Versions that differ, up to a hundred."""
+    """Versions that differ, a few of each kind."""
     finding = models.AuditFinding
-    rows = session.execute(
-        select(finding.key, finding.version_id, finding.kind)
-        .where(finding.audit_id == audit_id, finding.kind != "unsure")
-        .order_by(finding.key, finding.version_id)
-        .limit(_EXAMPLES)
-    )
-    return [Example(*row) for row in rows]
+    examples = []
+    for kind in _KINDS:
+        found = select(finding.key, finding.version_id, finding.kind)
+        found = found.where(finding.audit_id == audit_id, finding.kind == kind)
+        rows = session.execute(found.order_by(finding.key, finding.version_id).limit(_EXAMPLES))
+        examples += [Example(*row) for row in rows]
+    return examples
 
 
 def list_audits(session: Session, limit: int, cursor: str | None) -> Page:
@@ -244,12 +247,12 @@ def release_ranges(session: Session, worker: UUID) -> None:
     session.execute(_RELEASE, {"worker": worker})
 
 
-def split_range(session: Session, audit_id: UUID, ahead: int) -> bool:
+def split_range(session: Session, audit: Audit, ahead: int) -> bool:
     """Cut a range in two where the catalogue knows ``ahead`` more versions of it; returns whether there was one to cut."""
-    row = session.execute(_SPLIT, {"audit": audit_id, "ahead": ahead}).one_or_none()
+    row = session.execute(_SPLIT, {"audit": audit.id, "beyond": beyond(audit.prefix), "ahead": ahead}).one_or_none()
     if row is None:
         return False
-    session.add(models.AuditRange(audit_id=audit_id, position=row.key, until=row.until))
+    session.add(models.AuditRange(audit_id=audit.id, position=row.key, until=row.until))
     session.execute(text("UPDATE audit_ranges SET until = :key WHERE id = :id"), {"key": row.key, "id": row.id})
     session.flush()
     return True
@@ -269,6 +272,20 @@ def claim_keys(session: Session, audit_id: UUID, grace_seconds: float, limit: in
     """Lease keys that are to be looked at again, and were found that long ago."""
     values = {"audit": audit_id, "grace": grace_seconds, "limit": limit, "seconds": _LEASE_SECONDS}
     return list(dict.fromkeys(session.scalars(_CLAIM_KEYS, values)))
+
+
+def release_keys(session: Session, audit_id: UUID, keys: Sequence[str]) -> None:
+    """Give back keys that could not be looked at."""
+    finding = models.AuditFinding
+    leased = update(finding).where(finding.audit_id == audit_id, finding.key.in_(keys), ~finding.is_settled)
+    session.execute(leased.values(leased_until=None))
+
+
+def still_open(session: Session, audit_id: UUID, keys: Sequence[str]) -> list[str]:
+    """Those of these keys that are still to be looked at again. The caller has locked the audit."""
+    finding = models.AuditFinding
+    found = select(finding.key).where(finding.audit_id == audit_id, finding.key.in_(keys), ~finding.is_settled)
+    return list(session.scalars(found.distinct()))
 
 
 def settle_keys(

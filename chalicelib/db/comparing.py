@@ -98,7 +98,7 @@ def find_differing(session: Session, keys: Keys, listed: Sequence[tuple[ListedVe
         "modified": _array(version.modified.isoformat() for version, _ in listed),
         "places": _array(str(place) for _, place in listed),
         **keys._asdict(),
-        "beyond": _beyond(keys.prefix),
+        "beyond": beyond(keys.prefix),
     }
     return session.execute(_DIFFERING, values).scalar_one() or []
 
@@ -143,7 +143,7 @@ def _ends() -> Iterable[str]:
     )  # a page has fewer characters than there are of these
 
 
-def _beyond(prefix: str) -> str | None:
+def beyond(prefix: str) -> str | None:
     """The first text above all that begin with ``prefix``; None if there is none. As Postgres compares: by code points."""
     for length in range(len(prefix), 0, -1):
         number = ord(prefix[length - 1]) + 1

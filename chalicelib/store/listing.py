@@ -16,6 +16,7 @@ from chalicelib.errors import StoreUnavailable
 
 _EVENT = "before-parse.s3.ListObjectVersions"
 _BODY = "LandfallBody"
+_AGAIN = "The object store lists the same versions again and again."
 _keeps_body = ContextVar("_keeps_body", default=False)  # the client is not ours alone
 _KINDS = {"Version": False, "DeleteMarker": True}
 _TRIES = 4
@@ -34,17 +35,24 @@ def listed_pages(client: Any, **what: Any) -> Iterator[list[ListedVersion]]:
     after = what.pop("KeyMarker", "").encode()
     before: set[tuple[str, str]] = set()
     position = {"KeyMarker": after.decode()} if after else {}
+    last, asked = "", set[str]()  # the positions within the last key
     while True:
-        page = _page(client, what | position)
-        listed = sorted((_listed(entry) for entry in page if entry.tag in _KINDS), key=lambda one: one.key.encode())
+        page, entries = _page(client, what | position)
+        listed = sorted(entries, key=lambda one: one.key.encode())
         # The emulator begins a page with the object that ended the page before.
-        yield [one for one in listed if (one.key, one.version_id) not in before and one.key.encode() > after]
+        new = [one for one in listed if (one.key, one.version_id) not in before and one.key.encode() > after]
+        yield [one for one in new if one.key.startswith(what.get("Prefix", ""))]  # whatever the store makes of a prefix
         if page.findtext("IsTruncated") != "true":
             return
         names = {(one.key, one.version_id) for one in listed}
-        if names <= before:
-            raise StoreUnavailable("The object store lists the same versions again and again.")
+        if not listed or listed[-1].key.encode() < last.encode() or names <= before:
+            raise StoreUnavailable(_AGAIN)
         before, position = names, _next_position(page, listed[-1].key)
+        if listed[-1].key != last:
+            last, asked = listed[-1].key, set()
+        if str(position) in asked:
+            raise StoreUnavailable(_AGAIN)
+        asked.add(str(position))
 
 
 def _keep_body(
@@ -56,8 +64,8 @@ def _keep_body(
         response_dict["body"] = b"<ListVersionsResult/>"
 
 
-def _page(client: Any, parameters: dict[str, Any]) -> Element:
-    """One page. A listing that breaks off, or is none at all, is asked for again."""
+def _page(client: Any, parameters: dict[str, Any]) -> tuple[Element, list[ListedVersion]]:
+    """One page, and what it lists. A listing that breaks off, or is none at all, is asked for again."""
     for attempt in range(_TRIES):
         # Asked for by us, and not by botocore, the encoding is not undone by botocore.
         token = _keeps_body.set(True)
@@ -67,11 +75,10 @@ def _page(client: Any, parameters: dict[str, Any]) -> Element:
             _keeps_body.reset(token)
         try:
             page = _parsed(body)
-        except (ParseError, ValueError):
-            time.sleep(_FIRST_PAUSE * 2**attempt)
-            continue
-        if page.tag == "ListVersionsResult" and page.find("IsTruncated") is not None:
-            return page
+            if page.tag == "ListVersionsResult" and page.find("IsTruncated") is not None:
+                return page, [_listed(entry) for entry in page if entry.tag in _KINDS]
+        except (ParseError, ValueError, KeyError):
+            pass
         time.sleep(_FIRST_PAUSE * 2**attempt)
     raise StoreUnavailable("The object store's listing could not be read.")
 

@@ -1,19 +1,16 @@
 """What was put while nobody could be told is in the catalogue after the next start."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from functools import partial
 from random import Random
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 from sqlalchemy import Engine, text
 
 from chalicelib import runtime
 from chalicelib.catalog.objects import EVERYTHING
 from chalicelib.db.engine import create_catalog_engine
-from chalicelib.errors import StoreUnavailable
 from chalicelib.services.context import Context
 from chalicelib.store.client import ObjectStore
 from dev.catch_up import catch_up
@@ -21,7 +18,6 @@ from dev.infra import client
 from dev.stack import Stack
 from tests.support.aws import make_bucket, s3_client, send_events, set_versioning, take_messages
 from tests.support.contexts import context_on
-from tests.support.notifications import body, s3_record
 from tests.support.recording import deliver_messages
 
 
@@ -124,39 +120,3 @@ def _versions(s3: Any, bucket: str) -> Iterator[list[tuple[str, str]]]:
 def _listed(s3: Any, bucket: str) -> dict[str, str]:
     listed = s3.list_objects_v2(Bucket=bucket).get("Contents", [])
     return {item["Key"]: item["ETag"].strip('"') for item in listed}
-
-
-class _Answers:
-    """S3 as it answers a HEAD, and lists."""
-
-    def __init__(self, status: int, *listed: dict[str, Any]) -> None:
-        self._status, self._listed = status, list(listed)
-
-    def list_object_versions(self, **_options: Any) -> dict[str, Any]:
-        return {"Versions": self._listed}
-
-    def head_object(self, **_options: Any) -> None:
-        raise ClientError(
-            {"Error": {"Code": str(self._status)}, "ResponseMetadata": {"HTTPStatusCode": self._status}}, "HEAD"
-        )  # type: ignore[typeddict-item]
-
-
-@pytest.mark.parametrize("status", [403, 500, 503])
-def test_a_store_that_does_not_answer_removes_nothing(engine: Engine, status: int) -> None:
-    bucket = f"catch-up-{status}"
-    _record(engine, [body(s3_record("ObjectCreated:Put", "k", bucket=bucket, version_id="v", size=1, etag="e"))])
-
-    with pytest.raises(StoreUnavailable):
-        catch_up(_context(engine, _Answers(status)), bucket)
-    assert _catalogue(engine, bucket) == {"k": "e"}
-
-
-def test_a_listing_does_not_undo_a_later_event_of_an_unversioned_key(engine: Engine) -> None:
-    record = s3_record("ObjectCreated:Put", "k", bucket="catch-up-old", size=1, etag="new")
-    record["eventTime"] = "2026-11-24T12:00:01.000Z"
-    _record(engine, [body(record)])
-    old = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
-
-    listed = {"Key": "k", "VersionId": "null", "IsLatest": True, "LastModified": old, "Size": 1, "ETag": '"old"'}
-    assert catch_up(_context(engine, _Answers(404, listed)), "catch-up-old") == 0
-    assert _catalogue(engine, "catch-up-old") == {"k": "new"}

@@ -75,7 +75,7 @@ class AuditOut(Output):
 class AuditDetail(AuditOut):
     """An audit, with examples of what differs."""
 
-    examples: list[ExampleOut] = Field(description="Up to a hundred versions that differ.")
+    examples: list[ExampleOut] = Field(description="Up to thirty versions of each kind that differ.")
 
 
 class BucketTruthOut(Output):

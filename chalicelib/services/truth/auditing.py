@@ -111,7 +111,7 @@ def _take_step(ctx: Context, audit_id: UUID, worker: UUID, has_time: Callable[[]
         if audit is None or audit.finished_at is not None:
             return True
         claimed = audits.claim_range(tx.session, audit_id, worker) if audit.state == "listing" else None
-        is_idle = claimed is None and audit.state == "listing" and not _go_on(tx, audit_id)
+        is_idle = claimed is None and audit.state == "listing" and not _go_on(tx, audit)
     if claimed is not None:
         compare_range(ctx, audit, claimed, worker, has_time)
     elif is_idle or (audit.state == "settling" and not look_again(ctx, audit) and not _finish(ctx, audit_id)):
@@ -119,13 +119,13 @@ def _take_step(ctx: Context, audit_id: UUID, worker: UUID, has_time: Callable[[]
     return False
 
 
-def _go_on(tx: Transaction, audit_id: UUID) -> bool:
+def _go_on(tx: Transaction, audit: Audit) -> bool:
     """Where no range is free: begin with second looks if all are done, else take a part of one; returns whether there is
     something to do now."""
-    if audits.has_open_ranges(tx.session, audit_id):
-        return audits.split_range(tx.session, audit_id, _SPLIT_AHEAD)
-    if (audit := audits.lock_audit(tx.session, audit_id)) is not None and audit.state == "listing":
-        audits.set_state(tx.session, audit_id, tx.now, state="settling")
+    if audits.has_open_ranges(tx.session, audit.id):
+        return audits.split_range(tx.session, audit, _SPLIT_AHEAD)
+    if (now := audits.lock_audit(tx.session, audit.id)) is not None and now.state == "listing":
+        audits.set_state(tx.session, audit.id, tx.now, state="settling")
     return True
 
 

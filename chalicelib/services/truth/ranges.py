@@ -131,17 +131,17 @@ def _judge(found: _Found, location: Location, history: History, row: KnownKey | 
     if (row is not None and row.is_new) or comparison.revived:
         found.findings.append(unsure)
         return
-    is_young = any(change.event_time is not None and change.event_time > found.young for change in comparison.changes)
-    if is_young and not found.repairs:
+    young = [change for change in comparison.changes if change.event_time and change.event_time > found.young]
+    if young and not found.repairs:
         found.findings.append(unsure)
         return
     for change in comparison.changes:
         is_missing = change.version_id not in versions or not versions[change.version_id].put_rank
-        if is_young:
+        if change in young:
             continue
         found.missing += is_missing
         found.different += not is_missing
-        if len(found.findings) < _EXAMPLES:
+        if found.missing + found.different <= _EXAMPLES:
             kind: DriftKind = "missing" if is_missing else "different"
             found.findings.append(Finding(location.key, change.version_id, kind, is_settled=True))
     found.changes += comparison.changes

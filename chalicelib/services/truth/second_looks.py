@@ -1,7 +1,7 @@
 """Second looks: keys that a listing alone can't decide are asked for one by one.
 
 The catalogue is read first, then the store: so what is recorded meanwhile is newer than all that is found. Before a version is
-recorded as gone, a request for just this version must say so. If more would be buried than the brake allows, nothing is.
+recorded as gone, a request for just this version must say so. If more would be buried than the brake allows, the audit stops.
 """
 
 from collections.abc import Sequence
@@ -19,12 +19,13 @@ from chalicelib.db.known_versions import known_at
 from chalicelib.db.locks import lock_keys
 from chalicelib.db.recording import record_changes
 from chalicelib.db.reviving import revive
+from chalicelib.errors import StoreUnavailable
 from chalicelib.services.context import Context, Transaction
 from chalicelib.store.versions import Versions
 
 _KEYS_AT_ONCE = 200
 _READERS = 8
-BRAKED = "More would be recorded as gone than the brake allows. Nothing was."
+BRAKED = "More would be recorded as gone than the brake allows, so the audit has stopped."
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +64,18 @@ def look_again(ctx: Context, audit: Audit) -> bool:
         keys = audits.claim_keys(tx.session, audit.id, grace, _KEYS_AT_ONCE)
     if not keys:
         return False
-    looks = look_at(ctx, [Location(audit.bucket, key) for key in keys])
+    try:
+        looks = look_at(ctx, [Location(audit.bucket, key) for key in keys])
+    except StoreUnavailable:
+        with ctx.transaction() as tx:
+            audits.release_keys(tx.session, audit.id, keys)
+        raise
     with ctx.transaction() as tx:
         if _brakes(tx, audit, sum(len(look.gone) for look in looks), keys):
             return True
+        # A lease may have ended meanwhile, and another worker may have settled a key.
+        keys = audits.still_open(tx.session, audit.id, keys)
+        looks = [look for look in looks if look.location.key in keys]
         if audit.repairs:
             record_looks(tx, looks)
         findings = [finding for look in looks for finding in look.findings]
