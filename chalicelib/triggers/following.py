@@ -1,6 +1,7 @@
 """What follows recording, right after it and by the clock: indexing and inspecting. If they fail, recording still counts."""
 
 from collections.abc import Callable, Iterable
+from itertools import groupby
 
 from chalicelib import runtime, telemetry
 from chalicelib.catalog.changes import InspectionRequest
@@ -42,7 +43,10 @@ def heal_unknown(requests: Iterable[InspectionRequest]) -> None:
 
 
 def _heal(locations: Iterable[Location]) -> None:
-    _carefully(lambda: healing.heal(runtime.context(), locations))
+    """Bucket by bucket: one that can't be read must not keep another from being healed."""
+    for _, some in groupby(sorted(locations), key=lambda location: location.bucket):
+        wanted = list(some)
+        _carefully(lambda wanted=wanted: healing.heal(runtime.context(), wanted))  # type: ignore[misc]
 
 
 def _carefully(heal: Callable[[], int]) -> None:

@@ -20,6 +20,12 @@ _numbers = count()
 
 
 @pytest.fixture(scope="module")
+def database_url(new_migrated_database: Callable[[], str]) -> str:
+    """A database of its own: no other test's objects are due to be inspected."""
+    return new_migrated_database()
+
+
+@pytest.fixture(scope="module")
 def s3(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A client of the store that this process inspects."""
     emulator = Emulator(tmp_path_factory.mktemp("emulator"), free_port())
