@@ -99,6 +99,7 @@ def test_the_clock_goes_on_with_audits(files_api: Api, prefix: str, engine: Engi
         ({"prefix": "x" * 1025}, "prefix"),
         ({"prefix": "a\x00b"}, "prefix"),
         ({"repair": True}, "repair"),
+        ({"bucket": ""}, "bucket"),
     ],
 )
 def test_what_makes_no_sense_is_refused(files_api: Api, body: dict[str, Any], field: str) -> None:
@@ -106,7 +107,7 @@ def test_what_makes_no_sense_is_refused(files_api: Api, body: dict[str, Any], fi
 
 
 def test_a_bucket_that_is_not_recorded_is_refused(files_api: Api) -> None:
-    assert_problem(files_api("POST", "/api/audits", {"bucket": "elsewhere"}), 400, "invalid-input")
+    assert_problem(files_api("POST", "/api/audits", {"bucket": "elsewhere"}), 404, "not-found")
 
 
 def test_only_operators_see_and_ask_for_audits(files_api: Api, owner: Api, prefix: str) -> None:

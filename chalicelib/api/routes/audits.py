@@ -5,7 +5,7 @@ from chalicelib.api.http.pages import page_reply
 from chalicelib.api.schemas.audits import AuditCreate, AuditDetail, AuditOut, AuditPath, TruthOut
 from chalicelib.api.schemas.common import Page, PageQuery
 from chalicelib.catalog.audits import Audit, Truth
-from chalicelib.errors import Conflict, Forbidden, InvalidCursor, InvalidInput, NotFound
+from chalicelib.errors import Conflict, Forbidden, InvalidCursor, NotFound
 from chalicelib.services.truth import requesting
 
 
@@ -18,7 +18,7 @@ def list_audits(call: Call[None, PageQuery, None]) -> Reply:
     return page_reply(call, requesting.list_audits(call.tx, call.query.limit, call.query.cursor))
 
 
-@stepwise_endpoint(body=AuditCreate, response=AuditDetail, status=202, errors=(Forbidden, InvalidInput))
+@stepwise_endpoint(body=AuditCreate, response=AuditDetail, status=202, errors=(Forbidden, NotFound))
 def create_audit(call: StepwiseCall[None, None, AuditCreate]) -> Reply:
     """Compare a bucket with the catalogue.
 

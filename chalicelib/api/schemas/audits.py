@@ -20,7 +20,9 @@ class AuditCreate(Input):
 
     model_config = example(prefix="reports/")
 
-    bucket: str | None = Field(None, max_length=255, description="The bucket; if left out, the one that uploads go to.")
+    bucket: str | None = Field(
+        None, min_length=1, max_length=255, description="The bucket; if left out, the one that uploads go to."
+    )
     prefix: str = Field("", max_length=1024, description="Only keys that begin so.")
     repairs: bool = Field(False, description="Record what differs in the catalogue. Nothing is ever deleted from S3.")
     brake: float = Field(

@@ -9,7 +9,7 @@ from uuid import UUID
 from chalicelib.catalog.audits import Audit, AuditRequest, Truth
 from chalicelib.db import audits
 from chalicelib.db.pages import Page
-from chalicelib.errors import InvalidInput, StoreUnavailable
+from chalicelib.errors import NotFound, StoreUnavailable
 from chalicelib.services.context import Context, Transaction
 from chalicelib.services.truth.auditing import begin_audit, cancel_audit, get_audit, work_on_audit
 
@@ -30,12 +30,12 @@ def request_audit(ctx: Context, wish: Wish) -> Audit:
     """Begin an audit, and work on it for a moment; returns how far it came.
 
     Raises:
-        Forbidden: the caller is a member. InvalidInput: the bucket is none of Landfall's.
+        Forbidden: the caller is a member. NotFound: the catalogue doesn't record this bucket.
     """
     ctx.principal.require_operator("audit buckets")
     bucket = ctx.settings.bucket if wish.bucket is None else wish.bucket
     if not ctx.settings.records_bucket(bucket):
-        raise InvalidInput(f"The catalogue doesn't record the bucket {bucket!r}: see LANDFALL_EXTRA_BUCKETS.")
+        raise NotFound(f"The catalogue doesn't record the bucket {bucket!r}: see LANDFALL_EXTRA_BUCKETS.")
     grace = timedelta(seconds=wish.grace_seconds)
     request = AuditRequest(bucket, wish.prefix, wish.repairs, wish.brake, grace)
     with ctx.transaction() as tx:
