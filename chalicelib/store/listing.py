@@ -110,11 +110,13 @@ def _next_position(page: Element, last_key: str) -> dict[str, str]:
 def _listed(entry: Element) -> ListedVersion:
     fields = {child.tag: child.text for child in entry}
     version_id = fields.get("VersionId") or "null"
-    size, modified = fields.get("Size"), datetime.fromisoformat(fields["LastModified"] or "")
+    is_marker = _KINDS[entry.tag]
+    size = None if is_marker else fields.get("Size")  # MinIO gives delete markers one
+    modified = datetime.fromisoformat(fields["LastModified"] or "")
     return ListedVersion(
         key=unquote_plus(fields["Key"] or ""),
         version_id="" if version_id == "null" else version_id,
-        is_marker=_KINDS[entry.tag],
+        is_marker=is_marker,
         is_latest=fields["IsLatest"] == "true",
         modified=modified if modified.tzinfo is UTC else modified.astimezone(UTC),
         size=int(size) if size else None,
