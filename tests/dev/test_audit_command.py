@@ -70,7 +70,10 @@ def test_what_makes_no_sense_is_one_sentence(stack: Stack, tmp_path: Path, argum
 
 
 def test_with_no_stack_it_says_so(tmp_path: Path) -> None:
-    environment = {name: text for name, text in os.environ.items() if not name.startswith("LANDFALL_")}
+    # CEPH_ENDPOINT and its like, which CI sets, name a store that is up: that is a stack, too.
+    environment = {
+        name: text for name, text in os.environ.items() if not name.startswith("LANDFALL_") and "ENDPOINT" not in name
+    }
     command = [sys.executable, "-m", "dev", "audit"]
     run = subprocess.run(
         command,
