@@ -134,6 +134,26 @@ class Settings(BaseModel):
         description="S3 endpoint as browsers reach it, used in presigned links.",
     )
     region: str = Field("us-east-1", alias="AWS_REGION", description="AWS region.")
+    audit_minutes: int = Field(
+        60,
+        ge=0,
+        le=525_600,
+        alias="LANDFALL_AUDIT_MINUTES",
+        description="How often each whole bucket is compared with the catalogue, and what differs put right; 0: never.",
+    )
+    audit_active_minutes: int = Field(
+        15,
+        ge=0,
+        le=525_600,
+        alias="LANDFALL_AUDIT_ACTIVE_MINUTES",
+        description="How often the folders that were written to lately are; 0: never.",
+    )
+    audit_requests: int = Field(
+        20_000,
+        ge=60,
+        alias="LANDFALL_AUDIT_REQUESTS",
+        description="About how many requests to S3 these may make in an hour; one lists up to 1,000 versions.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", alias="LANDFALL_LOG_LEVEL", description="Lowest level of log lines that are written."
     )

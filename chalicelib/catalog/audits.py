@@ -85,12 +85,25 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class BucketTruth:
-    """How well a bucket is known. ``agreed_at``: when an audit of all of it began that has left no difference."""
+    """How well a bucket is known.
+
+    Attributes:
+        agreed_at: when an audit of all of it began that has left no difference.
+        known_since: when the first audit of it that is still remembered began.
+        last_audit: the last one of all of it that has ended.
+        last_drift: how many versions that one found to differ.
+        drift_within_hour: how many versions were found to differ by audits that ended within the last hour, also of parts of it.
+        is_braked: whether the last one of all of it has stopped because it would have recorded too much as gone.
+        unsure: keys that audits under way are to look at again.
+    """
 
     bucket: str
     agreed_at: datetime | None
+    known_since: datetime | None
     last_audit: UUID | None
     last_drift: int | None
+    drift_within_hour: int
+    is_braked: bool
     unsure: int
 
 

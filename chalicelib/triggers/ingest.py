@@ -1,5 +1,6 @@
 """Notifications from the queue or straight from their emitters: they become rows, then new objects are inspected."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from chalicelib.db.recording import Recorded
 from chalicelib.db.refusals import is_contention
 from chalicelib.errors import DatabaseUnavailable, MalformedNotification, NotFound, Refused, StoreUnavailable
 from chalicelib.services.ingest.recording import record_events
+from chalicelib.services.truth.buckets import unrecorded_among
 from chalicelib.services.truth.checking import check
 from chalicelib.triggers.following import heal_unknown, index_some, inspect_some
 
@@ -65,7 +67,7 @@ def handle_direct(event: dict[str, Any], context: Any) -> dict[str, Any]:
         StoreUnavailable: S3 alone could confirm the event, and doesn't answer. DatabaseUnavailable: as `handle`.
     """
     request_id = _request_id(context)
-    ((_, events),) = _told([("", list(_wanted(parse_document(event), request_id)))])
+    ((_, events),) = _told(_recorded_only([("", list(parse_document(event)))], request_id))
     with runtime.context().transaction() as tx:
         recorded = record_events(tx, events)
     _report(recorded, request_id, 1, 0)
@@ -80,20 +82,24 @@ def _parse_all(records: Sequence[dict[str, Any]], request_id: str) -> tuple[list
     for record in records:
         identifier = record["messageId"]
         try:
-            messages.append((identifier, list(_wanted(parse_message(record["body"]), request_id))))
+            messages.append((identifier, list(parse_message(record["body"]))))
         except MalformedNotification as error:
             telemetry.log("error", "poison message", request_id=request_id, message_id=identifier, reason=str(error))
             poison.append(identifier)
-    return messages, poison
+    return _recorded_only(messages, request_id), poison
 
 
-def _wanted(events: Iterable[Event], request_id: str) -> Iterable[Event]:
-    settings = runtime.settings()
-    for event in events:
-        if settings.records_bucket(event.bucket):
-            yield event
-        else:
-            telemetry.log("warning", "event of an unknown bucket dropped", request_id=request_id, bucket=event.bucket)
+def _recorded_only(messages: Sequence[_Parsed], request_id: str) -> list[_Parsed]:
+    """The messages without events of buckets that the catalogue doesn't record."""
+    unknown = unrecorded_among(runtime.context(), {event.bucket for _, events in messages for event in events})
+    if not unknown:
+        return list(messages)
+    dropped = Counter(event.bucket for _, events in messages for event in events if event.bucket in unknown)
+    for bucket, count in dropped.items():
+        telemetry.log(
+            "warning", "events of an unknown bucket dropped", request_id=request_id, bucket=bucket, count=count
+        )
+    return [(name, [event for event in events if event.bucket not in unknown]) for name, events in messages]
 
 
 def _check(messages: Sequence[_Parsed], request_id: str) -> tuple[list[Message], list[str]]:

@@ -1,4 +1,4 @@
-"""What runs by the clock: indexing and inspecting what is left, jobs, uploads, the trash, and new partitions."""
+"""What runs by the clock: indexing and inspecting what is left, jobs, uploads, the trash, audits, and new partitions."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -10,6 +10,7 @@ from chalicelib.services.jobs.kinds import run_job
 from chalicelib.services.jobs.queue import find_due_jobs
 from chalicelib.services.removal.trash import delete_expired, forget_restores, purge_old
 from chalicelib.services.truth.auditing import work_on_audits
+from chalicelib.services.truth.scheduling import begin_due_audits, forget_old_audits, known_truth
 from chalicelib.services.upkeep.judging import judge_uploads
 from chalicelib.services.upkeep.measuring import measure_unfinished
 from chalicelib.services.upkeep.partitions import make_partitions
@@ -28,6 +29,7 @@ _MAX_JOBS = 50
 _JOB_SECONDS = 120.0
 _SPARE_SECONDS = 240.0
 _AUDIT_SECONDS = 45.0
+_RUNS_PER_HOUR = 60
 
 
 def inspect_pending(event: dict[str, Any], context: Any) -> dict[str, int]:
@@ -54,7 +56,7 @@ def work(event: dict[str, Any], context: Any) -> dict[str, int]:
     Returns:
         How many ``jobs`` were worked on, uploads ``refused``, ``aborted`` (too large while they went on) and ``reaped`` (looked
         at because their time was up), files ``expired`` and ``purged``, dead ``restores`` whose reservation was freed,
-        ``audits`` that were open.
+        ``audits`` that were open, those included whose time had come.
 
     Raises:
         WorkFailed: a task failed. The others were done all the same.
@@ -67,7 +69,7 @@ def work(event: dict[str, Any], context: Any) -> dict[str, int]:
         "expired": _carefully(lambda: delete_expired(ctx, _MAX_FILES)),
         "restores": _carefully(lambda: forget_restores(ctx)),
         "purged": _carefully(lambda: purge_old(ctx, _MAX_FILES)),
-        "audits": _carefully(lambda: work_on_audits(ctx, _AUDIT_SECONDS)),
+        "audits": _carefully(lambda: _audit(ctx)),
         # The jobs come last: they take what time is left.
         "jobs": _carefully(lambda: _run_jobs(ctx, context)),
     }
@@ -110,6 +112,24 @@ def _reap_uploads(ctx: Context) -> int:
     return sum(reaped.values())
 
 
+def _audit(ctx: Context) -> int:
+    begin_due_audits(ctx)
+    try:
+        return work_on_audits(ctx, _AUDIT_SECONDS, ctx.settings.audit_requests / _RUNS_PER_HOUR)
+    finally:
+        _report_truth(ctx)
+
+
+def _report_truth(ctx: Context) -> None:
+    """Write how well each bucket is known. A bucket that has never agreed is as old as its first audit."""
+    for known in known_truth(ctx):
+        of = {"Bucket": known.bucket}
+        if since := known.agreed_at or known.known_since:
+            telemetry.metric({"TruthAge": (ctx.now - since).total_seconds()}, of, unit="Seconds")
+        counts = {"Drift": known.drift_within_hour, "Doubts": known.unsure, "Braked": int(known.is_braked)}
+        telemetry.metric(counts, of)
+
+
 def _run_jobs(ctx: Context, context: Any) -> int:
     """Work on due jobs in turn, until all have had their turn or the time is up."""
     remaining = getattr(context, "get_remaining_time_in_millis", lambda: 600_000)
@@ -123,6 +143,11 @@ def _run_jobs(ctx: Context, context: Any) -> int:
     return len(due)
 
 
-def maintain(event: dict[str, Any], context: Any) -> dict[str, list[str]]:
-    """Make the event table's partitions of the coming months. Returns ``{"partitions": names made}``."""
-    return {"partitions": make_partitions(runtime.context())}
+def maintain(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Make the event table's partitions of the coming months, and forget old audits.
+
+    Returns:
+        ``{"partitions": names made, "audits": number forgotten}``.
+    """
+    ctx = runtime.context()
+    return {"partitions": make_partitions(ctx), "audits": forget_old_audits(ctx)}

@@ -83,7 +83,7 @@ def test_the_clock_goes_on_with_audits(files_api: Api, prefix: str, engine: Engi
     with clockwork.context().transaction() as tx:
         audit_id = begin_audit(tx, AuditRequest("versioned", prefix, repairs=True))
     assert files_api("GET", f"/api/audits/{audit_id}").json["state"] == "listing"
-    assert work_on_audits(clockwork.context(), 30) >= 1
+    assert work_on_audits(clockwork.context(), 30, 1000) >= 1
 
     assert files_api("GET", f"/api/audits/{audit_id}").json["recorded"] == 3
     with engine.connect() as connection:

@@ -18,6 +18,7 @@ from chalicelib.catalog.notifications import parse_message
 from chalicelib.db.locks import lock_keys
 from chalicelib.errors import DatabaseUnavailable, MalformedNotification
 from chalicelib.services.context import Transaction
+from chalicelib.services.truth.buckets import adopt_bucket
 from chalicelib.triggers import ingest
 from tests.support.notifications import body, s3_record, sqs_event
 from tests.support.process import start_over
@@ -148,7 +149,16 @@ def test_events_of_unknown_buckets_are_dropped_and_logged(
     assert app.ingest(sqs_event(body(*records)), CONTEXT) == {"batchItemFailures": []}
 
     assert (keys_of(bucket), keys_of(f"{bucket}-extra")) == (set(), {"k"})
-    assert [line["bucket"] for line in logged(capsys, "event of an unknown bucket dropped")] == [bucket]
+    assert [line["bucket"] for line in logged(capsys, "events of an unknown bucket dropped")] == [bucket]
+
+
+def test_events_of_adopted_buckets_are_recorded(process: Callable[..., None], bucket: str) -> None:
+    process(LANDFALL_ANY_BUCKET="false", LANDFALL_BUCKET="ours")
+    with runtime.context().transaction() as tx:
+        adopt_bucket(tx, bucket)
+    app.ingest(sqs_event(body(s3_record(PUT, "k", bucket=bucket, size=1))), CONTEXT)
+    app.ingest_direct({"Records": [s3_record(PUT, "direct", bucket=bucket, size=1)]}, CONTEXT)
+    assert keys_of(bucket) == {"k", "direct"}
 
 
 def test_all_records_of_all_messages_are_recorded(bucket: str) -> None:

@@ -90,6 +90,12 @@ class BucketTruthOut(Output):
     )
     last_audit: UUID | None = Field(description="The audit of the whole bucket that ended last.")
     last_drift: int | None = Field(description="How many versions it found to differ.")
+    drift_within_hour: int = Field(
+        description="How many versions audits of the last hour found to differ, also those of parts of the bucket."
+    )
+    is_braked: bool = Field(
+        description="The last audit of the whole bucket has stopped: too much would have been recorded as gone."
+    )
     unsure: int = Field(description="Keys that audits under way are still to look at again.")
 
 

@@ -14,6 +14,7 @@ from chalicelib.db.models.files import SearchQueue as SearchQueue
 from chalicelib.db.models.files import Share as Share
 from chalicelib.db.models.files import Upload as Upload
 from chalicelib.db.models.jobs import Job as Job
+from chalicelib.db.models.stores import Bucket as Bucket
 from chalicelib.db.models.stores import Store as Store
 from chalicelib.db.models.versions import FileEvent as FileEvent
 from chalicelib.db.models.versions import ObjectVersion as ObjectVersion

@@ -27,12 +27,21 @@ class Audit(Base):
         Index(None, "requested_by", postgresql_where=text("requested_by IS NOT NULL")),
         Index("audits_open_idx", "id", postgresql_where=text("finished_at IS NULL")),
         Index(None, "bucket", "finished_at"),
+        # Two runs of the clock at once begin one.
+        Index(
+            "audits_scheduled_key",
+            "bucket",
+            "prefix",
+            unique=True,
+            postgresql_where=text("is_scheduled AND finished_at IS NULL"),
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     bucket: Mapped[str] = mapped_column(Text)
     prefix: Mapped[str] = mapped_column(Bytewise, server_default="")
     repairs: Mapped[bool]
+    is_scheduled: Mapped[bool] = mapped_column(server_default=_NO)
     state: Mapped[AuditState] = mapped_column(Text)
     brake: Mapped[float] = mapped_column(Double)
     grace_seconds: Mapped[float] = mapped_column(Double)

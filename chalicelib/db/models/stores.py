@@ -1,4 +1,4 @@
-"""What is known of object stores."""
+"""What is known of object stores and their buckets."""
 
 from datetime import datetime
 from typing import Any
@@ -21,3 +21,12 @@ class Store(Base):
     guarantees: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
     problem: Mapped[str | None] = mapped_column(Text)
     probed_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class Bucket(Base):
+    """A bucket that was adopted: its events are recorded, and it is audited, as are those that the settings name."""
+
+    __tablename__ = "buckets"
+
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    adopted_at: Mapped[datetime] = mapped_column(Moment)

@@ -7,14 +7,14 @@ and another one goes on.
 """
 
 import time
-from collections.abc import Callable
 from uuid import UUID, uuid4
 
 from chalicelib.catalog.audits import Audit, AuditRequest
-from chalicelib.db import audits
+from chalicelib.db import audit_ranges, audits, findings
 from chalicelib.errors import Conflict, NotFound, StoreUnavailable
 from chalicelib.services.accounts.principals import LANDFALL
 from chalicelib.services.context import Context, Transaction
+from chalicelib.services.truth.allowances import Allowance
 from chalicelib.services.truth.ranges import compare_range
 from chalicelib.services.truth.second_looks import look_again
 
@@ -39,7 +39,7 @@ def get_audit(tx: Transaction, audit_id: UUID) -> Audit:
     audit = audits.find_audit(tx.session, audit_id)
     if audit is None:
         raise NotFound("There is no such audit.")
-    audit.examples.extend(audits.list_examples(tx.session, audit_id))
+    audit.examples.extend(findings.list_examples(tx.session, audit_id))
     return audit
 
 
@@ -69,27 +69,38 @@ def audit(ctx: Context, request: AuditRequest) -> Audit:
         return get_audit(tx, audit_id)
 
 
-def work_on_audits(ctx: Context, seconds: float) -> int:
-    """Go on with open audits, the oldest first, for about so many seconds; returns how many there were."""
-    end = time.monotonic() + seconds
+def work_on_audits(ctx: Context, seconds: float, requests: float) -> int:
+    """Go on with open audits for about so many seconds, with those of the clock for about so many requests; returns how many
+    there were.
+
+    Raises:
+        StoreUnavailable: a bucket can't be read. The audits of others went on all the same. DatabaseUnavailable.
+    """
+    asked, scheduled = Allowance(seconds), Allowance(seconds, requests)
     with ctx.transaction() as tx:
         waiting = audits.open_audits(tx.session)
-    for audit_id in waiting:
-        work_on_audit(ctx, audit_id, lambda: time.monotonic() < end)
+    unreadable: StoreUnavailable | None = None
+    for audit_id, is_scheduled in waiting:
+        try:
+            work_on_audit(ctx, audit_id, scheduled if is_scheduled else asked)
+        except StoreUnavailable as error:
+            unreadable = error
+    if unreadable:
+        raise unreadable
     return len(waiting)
 
 
-def work_on_audit(ctx: Context, audit_id: UUID, has_time: Callable[[], bool] = lambda: True) -> bool:
-    """Be one of the workers of an audit, until it has ended or the time is up; returns whether it has ended.
+def work_on_audit(ctx: Context, audit_id: UUID, allowance: Allowance | None = None) -> bool:
+    """Be one of the workers of an audit, until it has ended or nothing more is allowed; returns whether it has ended.
 
     Raises:
         StoreUnavailable: the store didn't answer several times in a row. DatabaseUnavailable.
     """
-    worker, troubles = uuid4(), 0
+    worker, troubles, allowance = uuid4(), 0, allowance or Allowance()
     try:
-        while has_time():
+        while allowance.is_left:
             try:
-                if _take_step(ctx, audit_id, worker, has_time):
+                if _take_step(ctx, audit_id, worker, allowance):
                     return True
                 troubles = 0
             except StoreUnavailable as error:
@@ -101,20 +112,22 @@ def work_on_audit(ctx: Context, audit_id: UUID, has_time: Callable[[], bool] = l
         return False
     finally:
         with ctx.transaction() as tx:
-            audits.release_ranges(tx.session, worker)
+            audit_ranges.release_ranges(tx.session, worker)
 
 
-def _take_step(ctx: Context, audit_id: UUID, worker: UUID, has_time: Callable[[], bool]) -> bool:
+def _take_step(ctx: Context, audit_id: UUID, worker: UUID, allowance: Allowance) -> bool:
     """Compare a range, or look at some keys again, or wait for other workers; returns whether the audit has ended."""
     with ctx.transaction() as tx:
         audit = audits.find_audit(tx.session, audit_id)
         if audit is None or audit.finished_at is not None:
             return True
-        claimed = audits.claim_range(tx.session, audit_id, worker) if audit.state == "listing" else None
+        claimed = audit_ranges.claim_range(tx.session, audit_id, worker) if audit.state == "listing" else None
         is_idle = claimed is None and audit.state == "listing" and not _go_on(tx, audit)
     if claimed is not None:
-        compare_range(ctx, audit, claimed, worker, has_time)
-    elif is_idle or (audit.state == "settling" and not look_again(ctx, audit) and not _finish(ctx, audit_id)):
+        compare_range(ctx, audit, claimed, worker, allowance)
+    elif is_idle or (
+        audit.state == "settling" and not look_again(ctx, audit, allowance) and not _finish(ctx, audit_id)
+    ):
         time.sleep(_IDLE)
     return False
 
@@ -122,8 +135,8 @@ def _take_step(ctx: Context, audit_id: UUID, worker: UUID, has_time: Callable[[]
 def _go_on(tx: Transaction, audit: Audit) -> bool:
     """Where no range is free: begin with second looks if all are done, else take a part of one; returns whether there is
     something to do now."""
-    if audits.has_open_ranges(tx.session, audit.id):
-        return audits.split_range(tx.session, audit, _SPLIT_AHEAD)
+    if audit_ranges.has_open_ranges(tx.session, audit.id):
+        return audit_ranges.split_range(tx.session, audit, _SPLIT_AHEAD)
     if (now := audits.lock_audit(tx.session, audit.id)) is not None and now.state == "listing":
         audits.set_state(tx.session, audit.id, tx.now, state="settling")
     return True
@@ -133,7 +146,7 @@ def _finish(ctx: Context, audit_id: UUID) -> bool:
     """End an audit if nothing is left to look at again; returns whether it has ended."""
     with ctx.transaction() as tx:
         audit = audits.lock_audit(tx.session, audit_id)
-        if audit is not None and not audits.has_open_findings(tx.session, audit_id):
+        if audit is not None and not findings.has_open_findings(tx.session, audit_id):
             audits.set_state(tx.session, audit_id, tx.now, state="done", problem=None, finished_at=tx.now)
             return True
         return audit is None
@@ -141,6 +154,6 @@ def _finish(ctx: Context, audit_id: UUID) -> bool:
 
 def _note_trouble(ctx: Context, audit_id: UUID, worker: UUID, error: StoreUnavailable) -> None:
     with ctx.transaction() as tx:
-        audits.release_ranges(tx.session, worker)
+        audit_ranges.release_ranges(tx.session, worker)
         if audits.lock_audit(tx.session, audit_id) is not None:
             audits.set_state(tx.session, audit_id, tx.now, problem=str(error))

@@ -4,7 +4,7 @@ The catalogue is looked at once, after a page has come. What was written to it s
 than the page. Keys of which that is so, and what isn't listed any more, are left for a second look.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -15,11 +15,13 @@ from chalicelib.catalog.audits import Audit, DriftKind
 from chalicelib.catalog.changes import ObjectChange
 from chalicelib.catalog.comparison import Comparison, KnownVersion, compare
 from chalicelib.catalog.objects import ListedVersion, Location
-from chalicelib.db import audits, comparing
-from chalicelib.db.audits import Counts, Finding, Range
+from chalicelib.db import audit_ranges, comparing, findings
+from chalicelib.db.audit_ranges import Counts, Range
 from chalicelib.db.comparing import KnownKey, Snapshot
+from chalicelib.db.findings import Finding
 from chalicelib.db.recording import record_changes
 from chalicelib.services.context import Context, Transaction
+from chalicelib.services.truth.allowances import Allowance
 from chalicelib.store.versions import History, oldest_first
 
 _EXAMPLES = 10  # of each page
@@ -46,32 +48,33 @@ class _Found:
     different: int = 0
 
 
-def compare_range(ctx: Context, audit: Audit, claimed: Range, worker: UUID, has_time: Callable[[], bool]) -> None:
-    """Compare a range until its end, or until the time is up or another worker has taken it.
+def compare_range(ctx: Context, audit: Audit, claimed: Range, worker: UUID, allowance: Allowance) -> None:
+    """Compare a range until its end, or until nothing more is allowed or another worker has taken it.
 
     Raises:
         StoreUnavailable, DatabaseUnavailable.
     """
     position = claimed.position
-    for batch in _batches(ctx, audit, position):
+    for batch in _batches(ctx, audit, position, allowance):
         with ctx.transaction() as tx:
-            kept = audits.keep_range(tx.session, claimed.id, worker)
+            kept = audit_ranges.keep_range(tx.session, claimed.id, worker)
             if kept is None:
                 return
             is_last = batch.until is None or (kept.until is not None and batch.until >= kept.until)
             until = kept.until if is_last else batch.until
             _compare(tx, audit, kept, replace(batch, until=until), is_last=is_last)
-        if is_last or not has_time():
+        if is_last or not allowance.is_left:
             return
 
 
-def _batches(ctx: Context, audit: Audit, after: str) -> Iterator[_Batch]:
+def _batches(ctx: Context, audit: Audit, after: str, allowance: Allowance) -> Iterator[_Batch]:
     """Pages of the listing, cut where a key's history is whole. The next page is fetched while one is compared."""
     pages = ctx.store.versions.pages(audit.bucket, audit.prefix, after)
 
     def fetch() -> tuple[Snapshot, list[ListedVersion] | None]:
         with ctx.transaction() as tx:
             looked = comparing.take_snapshot(tx.session)
+        allowance.spend(1)
         return looked, next(pages, None)
 
     rest: list[ListedVersion] = []
@@ -117,10 +120,10 @@ def _compare(tx: Transaction, audit: Audit, kept: Range, batch: _Batch, *, is_la
         _judge(found, Location(audit.bucket, key), histories.get(key, []), known.get(key))
     if audit.repairs and found.changes:
         record_changes(tx.session, found.changes, tx.now)
-    audits.add_findings(tx.session, audit.id, found.findings)
+    findings.add_findings(tx.session, audit.id, found.findings)
     recorded = len(found.changes) if audit.repairs else 0
     counts = Counts(len(listed), found.missing, found.different, recorded=recorded)
-    audits.advance_range(tx.session, kept.id, None if is_last else until, counts)
+    audit_ranges.advance_range(tx.session, kept.id, None if is_last else until, counts)
 
 
 def _judge(found: _Found, location: Location, history: History, row: KnownKey | None) -> None:

@@ -1,6 +1,5 @@
 """Audits as operators ask for them."""
 
-import time
 from contextlib import suppress
 from datetime import timedelta
 from typing import Protocol
@@ -11,7 +10,9 @@ from chalicelib.db import audits
 from chalicelib.db.pages import Page
 from chalicelib.errors import NotFound, StoreUnavailable
 from chalicelib.services.context import Context, Transaction
+from chalicelib.services.truth.allowances import Allowance
 from chalicelib.services.truth.auditing import begin_audit, cancel_audit, get_audit, work_on_audit
+from chalicelib.services.truth.buckets import recorded_buckets, unrecorded_among
 
 _AT_ONCE = 2.0  # seconds of a request; the clock does the rest
 
@@ -34,15 +35,14 @@ def request_audit(ctx: Context, wish: Wish) -> Audit:
     """
     ctx.principal.require_operator("audit buckets")
     bucket = ctx.settings.bucket if wish.bucket is None else wish.bucket
-    if not ctx.settings.records_bucket(bucket):
-        raise NotFound(f"The catalogue doesn't record the bucket {bucket!r}: see LANDFALL_EXTRA_BUCKETS.")
+    if unrecorded_among(ctx, [bucket]):
+        raise NotFound(f"The catalogue doesn't record the bucket {bucket!r}: `make adopt` takes one in.")
     grace = timedelta(seconds=wish.grace_seconds)
     request = AuditRequest(bucket, wish.prefix, wish.repairs, wish.brake, grace)
     with ctx.transaction() as tx:
         audit_id = begin_audit(tx, request)
-    end = time.monotonic() + _AT_ONCE
     with suppress(StoreUnavailable):  # the audit says so, and the clock tries again
-        work_on_audit(ctx, audit_id, lambda: time.monotonic() < end)
+        work_on_audit(ctx, audit_id, Allowance(_AT_ONCE))
     with ctx.transaction() as tx:
         return get_audit(tx, audit_id)
 
@@ -79,10 +79,10 @@ def end_audit(tx: Transaction, audit_id: UUID) -> Audit:
 
 
 def read_truth(tx: Transaction) -> Truth:
-    """How well each bucket is known: those of the settings, and all that were ever audited.
+    """How well each bucket is known: those whose events are recorded, and all that were audited.
 
     Raises:
         Forbidden: the caller is a member.
     """
     tx.principal.require_operator("see how well buckets are known")
-    return Truth(audits.truth_of(tx.session, [tx.settings.bucket, *tx.settings.extra_buckets]))
+    return Truth(audits.truth_of(tx.session, recorded_buckets(tx), tx.now))

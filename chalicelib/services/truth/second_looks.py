@@ -13,14 +13,16 @@ from chalicelib.catalog.changes import ObjectChange
 from chalicelib.catalog.comparison import KnownVersion, compare
 from chalicelib.catalog.objects import Location
 from chalicelib.catalog.observations import observe_unlisted
-from chalicelib.db import audits
-from chalicelib.db.audits import Counts, Finding
+from chalicelib.db import audits, findings
+from chalicelib.db.audit_ranges import Counts
+from chalicelib.db.findings import Finding
 from chalicelib.db.known_versions import known_at
 from chalicelib.db.locks import lock_keys
 from chalicelib.db.recording import record_changes
 from chalicelib.db.reviving import revive
 from chalicelib.errors import StoreUnavailable
 from chalicelib.services.context import Context, Transaction
+from chalicelib.services.truth.allowances import Allowance
 from chalicelib.store.versions import Versions
 
 _KEYS_AT_ONCE = 200
@@ -51,7 +53,7 @@ class Look:
         return [Finding(key, version_id, kind, is_settled=True) for version_id, kind in kinds.items()]
 
 
-def look_again(ctx: Context, audit: Audit) -> bool:
+def look_again(ctx: Context, audit: Audit, allowance: Allowance) -> bool:
     """Look at some keys again and record what differs; returns whether there were any, and the audit goes on.
 
     Raises:
@@ -61,28 +63,29 @@ def look_again(ctx: Context, audit: Audit) -> bool:
     with ctx.transaction() as tx:
         if _brakes(tx, audit, 0):
             return True
-        keys = audits.claim_keys(tx.session, audit.id, grace, _KEYS_AT_ONCE)
+        keys = findings.claim_keys(tx.session, audit.id, grace, _KEYS_AT_ONCE)
     if not keys:
         return False
+    allowance.spend(len(keys))
     try:
         looks = look_at(ctx, [Location(audit.bucket, key) for key in keys])
     except StoreUnavailable:
         with ctx.transaction() as tx:
-            audits.release_keys(tx.session, audit.id, keys)
+            findings.release_keys(tx.session, audit.id, keys)
         raise
     with ctx.transaction() as tx:
         if _brakes(tx, audit, sum(len(look.gone) for look in looks), keys):
             return True
         # A lease may have ended meanwhile, and another worker may have settled a key.
-        keys = audits.still_open(tx.session, audit.id, keys)
+        keys = findings.still_open(tx.session, audit.id, keys)
         looks = [look for look in looks if look.location.key in keys]
         if audit.repairs:
             record_looks(tx, looks)
-        findings = [finding for look in looks for finding in look.findings]
-        kinds = [finding.kind for finding in findings]
+        found = [finding for look in looks for finding in look.findings]
+        kinds = [finding.kind for finding in found]
         counts = Counts(0, kinds.count("missing"), kinds.count("different"), kinds.count("gone"))
-        counts = replace(counts, recorded=len(findings) if audit.repairs else 0)
-        audits.settle_keys(tx.session, audit.id, keys, findings, counts)
+        counts = replace(counts, recorded=len(found) if audit.repairs else 0)
+        findings.settle_keys(tx.session, audit.id, keys, found, counts)
     return True
 
 
@@ -91,8 +94,8 @@ def _brakes(tx: Transaction, audit: Audit, burying: int, keys: Sequence[str] = (
     now = audits.lock_audit(tx.session, audit.id)
     if now is None or now.state != "settling":
         return True
-    buried = now.gone - audits.count_open_gone(tx.session, audit.id)
-    expected = buried + burying + audits.count_to_bury(tx.session, now, keys)
+    buried = now.gone - findings.count_open_gone(tx.session, audit.id)
+    expected = buried + burying + findings.count_to_bury(tx.session, now, keys)
     if not audit.repairs or expected <= max(NEVER_BRAKED, now.brake * (now.compared + expected)):
         return False
     audits.set_state(tx.session, audit.id, tx.now, state="braked", problem=BRAKED, finished_at=tx.now)

@@ -13,10 +13,11 @@ from sqlalchemy import Engine, text
 from chalicelib import runtime
 from chalicelib.catalog.audits import Audit, AuditRequest
 from chalicelib.catalog.objects import EVERYTHING
-from chalicelib.db import audits
+from chalicelib.db import audit_ranges
 from chalicelib.db.engine import create_catalog_engine
 from chalicelib.services.context import Context
 from chalicelib.services.truth import auditing
+from chalicelib.services.truth.allowances import Allowance
 from chalicelib.store.client import ObjectStore
 from tests.support.aws import make_bucket, set_versioning
 from tests.support.contexts import context_on
@@ -157,9 +158,8 @@ def test_another_worker_goes_on_where_one_has_died(
     with ctx.transaction() as tx:
         audit_id = auditing.begin_audit(tx, AuditRequest(bucket, repairs=True, grace=timedelta()))
     with monkeypatch.context() as patch:
-        patch.setattr(audits, "release_ranges", lambda *_: None)  # the dead give nothing back
-        steps = iter(range(dies_after))
-        auditing.work_on_audit(ctx, audit_id, lambda: next(steps, None) is not None)
+        patch.setattr(audit_ranges, "release_ranges", lambda *_: None)  # the dead give nothing back
+        auditing.work_on_audit(ctx, audit_id, Allowance(requests=dies_after))
     with engine.begin() as connection:
         expire = (
             "UPDATE audit_ranges SET leased_until = clock_timestamp() - interval '1 s' WHERE leased_until IS NOT NULL"

@@ -1,0 +1,118 @@
+"""The ranges of keys that audits go through. A range is leased: a worker that dies loses it to another one.
+
+Leases end by the database's clock, because workers' clocks may differ.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from chalicelib.catalog.audits import Audit
+from chalicelib.db import models
+from chalicelib.db.comparing import beyond
+
+LEASE_SECONDS = 60
+
+
+class Range(NamedTuple):
+    """A range of keys that this worker compares."""
+
+    id: int
+    position: str
+    until: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Versions that a page of a listing, or a second look, brought."""
+
+    compared: int = 0
+    missing: int = 0
+    different: int = 0
+    gone: int = 0
+    recorded: int = 0
+
+
+_CLAIM = text("""
+UPDATE audit_ranges SET worker = :worker, leased_until = clock_timestamp() + make_interval(secs => :seconds)
+WHERE id = (
+    SELECT id FROM audit_ranges
+    WHERE audit_id = :audit AND NOT is_done AND coalesce(leased_until < clock_timestamp(), true)
+    ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING id, position, until
+""")
+
+# The audit's row is locked against its being cancelled or braked, which ends all work on it.
+_KEEP = text("""
+SELECT r.id, r.position, r.until FROM audits AS a JOIN audit_ranges AS r ON r.audit_id = a.id
+WHERE r.id = :range AND r.worker = :worker AND NOT r.is_done AND a.state = 'listing'
+FOR KEY SHARE OF a FOR UPDATE OF r
+""")
+
+_ADVANCE = text("""
+UPDATE audit_ranges SET position = coalesce(:position, position), is_done = :is_done,
+    leased_until = clock_timestamp() + make_interval(secs => :seconds), compared = compared + :compared,
+    missing = missing + :missing, different = different + :different, recorded = recorded + :recorded
+WHERE id = :range
+""")
+
+_RELEASE = text("UPDATE audit_ranges SET leased_until = NULL, worker = NULL WHERE worker = :worker AND NOT is_done")
+
+# Another worker's range is cut where the catalogue has so many keys of it left.
+_SPLIT = text("""
+SELECT r.id, r.until, c.key FROM audit_ranges AS r
+JOIN audits AS a ON a.id = r.audit_id
+CROSS JOIN LATERAL (
+    SELECT key FROM object_versions
+    WHERE bucket = a.bucket AND key > r.position AND (r.until IS NULL OR key < r.until) AND key >= a.prefix
+        AND (CAST(:beyond AS text) IS NULL OR key < :beyond)
+    ORDER BY key OFFSET :ahead LIMIT 1) AS c
+WHERE r.audit_id = :audit AND NOT r.is_done
+ORDER BY r.id DESC LIMIT 1
+FOR UPDATE OF r SKIP LOCKED
+""")
+
+
+def claim_range(session: Session, audit_id: UUID, worker: UUID) -> Range | None:
+    """Lease a range that nobody works on; None if there is none."""
+    values = {"audit": audit_id, "worker": worker, "seconds": LEASE_SECONDS}
+    row = session.execute(_CLAIM, values).one_or_none()
+    return None if row is None else Range(*row)
+
+
+def keep_range(session: Session, range_id: int, worker: UUID) -> Range | None:
+    """Lock a range that this worker has leased, as it is now: another one may have taken its end. None: it is lost."""
+    row = session.execute(_KEEP, {"range": range_id, "worker": worker}).one_or_none()
+    return None if row is None else Range(*row)
+
+
+def advance_range(session: Session, range_id: int, position: str | None, counts: Counts) -> None:
+    """Note that all keys up to ``position`` are compared; None: the whole range is."""
+    values = {name: getattr(counts, name) for name in ("compared", "missing", "different", "recorded")}
+    values |= {"range": range_id, "position": position, "is_done": position is None, "seconds": LEASE_SECONDS}
+    session.execute(_ADVANCE, values)
+
+
+def release_ranges(session: Session, worker: UUID) -> None:
+    """Give back what this worker has leased."""
+    session.execute(_RELEASE, {"worker": worker})
+
+
+def split_range(session: Session, audit: Audit, ahead: int) -> bool:
+    """Cut a range in two where the catalogue knows ``ahead`` more versions of it; returns whether there was one to cut."""
+    row = session.execute(_SPLIT, {"audit": audit.id, "beyond": beyond(audit.prefix), "ahead": ahead}).one_or_none()
+    if row is None:
+        return False
+    session.add(models.AuditRange(audit_id=audit.id, position=row.key, until=row.until))
+    session.execute(text("UPDATE audit_ranges SET until = :key WHERE id = :id"), {"key": row.key, "id": row.id})
+    session.flush()
+    return True
+
+
+def has_open_ranges(session: Session, audit_id: UUID) -> bool:
+    """Whether some keys are still to be compared."""
+    part = models.AuditRange
+    return session.scalar(select(part.id).where(part.audit_id == audit_id, ~part.is_done).limit(1)) is not None
