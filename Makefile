@@ -19,13 +19,14 @@ STAGE ?= dev
 export LANDFALL_STAGE_NAME := $(value STAGE)
 export LANDFALL_PARAMETERS := $(value PARAMETERS)
 export LANDFALL_AUDIT_PREFIX := $(value PREFIX)
+export LANDFALL_ADOPTED_BUCKET := $(value BUCKET)
 
 # The tests that take seconds.
 QUICK := tests/catalog tests/store/test_content.py tests/store/test_hostile_content.py tests/store/test_database_token.py \
 	tests/project tests/property tests/db/test_certificates.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run services audit repair package deploy destroy test check bench format clean
+.PHONY: help run services audit repair adopt package deploy destroy test check bench format clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +43,9 @@ audit: $(READY) ## Compare the running stack's bucket with its catalogue (PREFIX
 repair: $(READY) ## The same, and record what differs (PREFIX=, BRAKE=0.05; DRY=1 records nothing)
 	@$(RUN) -m dev audit --prefix "$$LANDFALL_AUDIT_PREFIX" $(if $(BUCKET),--bucket $(BUCKET)) $(if $(JSON),--json) \
 		$(if $(BRAKE),--brake $(BRAKE)) $(if $(DRY),,--repair)
+
+adopt: $(READY) ## Take in a bucket that was there before, and its events from now on (BUCKET=, JSON=1)
+	@$(RUN) -m dev adopt "$$LANDFALL_ADOPTED_BUCKET" $(if $(JSON),--json)
 
 package: $(READY) ## Package a stage (STAGE=dev) into out/, as `make deploy` would
 	@$(RUN) -m deploy package --stage "$$LANDFALL_STAGE_NAME"

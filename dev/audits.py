@@ -1,4 +1,4 @@
-"""``make audit`` and ``make repair``: compare the running stack's bucket with its catalogue, in several processes."""
+"""``make audit``, ``make repair`` and ``make adopt``: compare a bucket with the running stack's catalogue."""
 
 import argparse
 import json
@@ -6,22 +6,32 @@ import os
 import subprocess
 import sys
 import threading
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
+from dev.audit_report import Progress, report
 from dev.configuration import Configuration
 from dev.problem import StackProblem, describe
 
+if TYPE_CHECKING:
+    from chalicelib.catalog.audits import Audit, AuditRequest
+    from chalicelib.services.context import Context
+
 _WORKERS = os.cpu_count() or 1
 _HELP_AFTER = 3.0  # seconds: what is done by then needs no further processes
-_SHOWN = 4
+
+LOST = """
+The bucket is all that is known of these files. If a catalogue had them before, this is lost with it, because only the API
+knew it: owners, sessions, shares, and users with their quotas; names, metadata and tags that were set through the API; when
+files were deleted, and by whom; the history of events; uploads that nobody has finished."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of the command."""
+    """The arguments of the command ``audit``."""
     parser.add_argument("--repair", action="store_true", help="record what differs")
     parser.add_argument("--bucket", default="", help="the stack's own if left out")
     parser.add_argument("--prefix", default="", help="only keys that begin so")
@@ -33,16 +43,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--join", type=UUID, help=argparse.SUPPRESS)  # a further worker of an audit
 
 
+def add_adopt_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command ``adopt``."""
+    parser.add_argument("bucket", help="a bucket that was there before")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON, and no progress")
+
+
 def run(options: argparse.Namespace) -> int:
     """Audit, show how far it is, and report; returns 1 if something differs and was not put right."""
     configuration = Configuration.of_running()
-    os.environ.update(configuration.child_environment(os.environ.get("LANDFALL_QUEUE_URL", "")))
+    ctx = _context(configuration)
     # Only now: these read the environment.
-    from chalicelib import runtime
     from chalicelib.catalog.audits import BRAKE, GRACE, AuditRequest
-    from chalicelib.services.truth.auditing import begin_audit, get_audit, work_on_audit
+    from chalicelib.services.truth.auditing import work_on_audit
 
-    ctx = runtime.context()
     if options.join:
         work_on_audit(ctx, options.join)
         return 0
@@ -51,8 +65,50 @@ def run(options: argparse.Namespace) -> int:
     if not 0 <= brake <= 1 or grace < timedelta():
         raise StackProblem("BRAKE is a share from 0 to 1, and GRACE a number of seconds.")
     request = AuditRequest(options.bucket or configuration.bucket, options.prefix, options.repair, brake, grace)
+    audit = _audit(ctx, request, as_json=options.json)
+    return 0 if audit.state == "done" and (audit.repairs or not audit.drift) else 1
+
+
+def adopt(options: argparse.Namespace) -> int:
+    """Take a bucket in: have its events recorded, then record all that it holds. Doing it again only repairs.
+
+    Raises:
+        StackProblem: no stack runs, there is no such bucket, or others get its events.
+    """
+    configuration = Configuration.of_running()
+    ctx = _context(configuration)
+    from chalicelib.catalog.audits import AuditRequest
+    from chalicelib.services.truth.buckets import adopt_bucket, knows_files_of
+    from dev.subscriptions import subscribe_locally
+
+    with ctx.transaction() as tx:
+        is_known = knows_files_of(tx, options.bucket)
+    if options.bucket != configuration.bucket:
+        subscribe_locally(configuration, options.bucket)
+        # Events that come before this are dropped. What they tell of is found below.
+        with ctx.transaction() as tx:
+            adopt_bucket(tx, options.bucket)
+    request = AuditRequest(options.bucket, repairs=True, brake=1, grace=timedelta())
+    audit = _audit(ctx, request, as_json=options.json)
+    if not options.json and not is_known and audit.compared:
+        print(LOST)
+    return 0 if audit.state == "done" else 1
+
+
+def _context(configuration: Configuration) -> "Context":
+    os.environ.update(configuration.child_environment(os.environ.get("LANDFALL_QUEUE_URL", "")))
+    from chalicelib import runtime  # only now: it reads the environment
+
+    return runtime.context()
+
+
+def _audit(ctx: "Context", request: "AuditRequest", *, as_json: bool) -> "Audit":
+    """Audit in this process, and in others if it takes long; prints how far it is, and the report."""
+    from chalicelib.services.truth.auditing import begin_audit, expected_versions, get_audit, work_on_audit
+
     with ctx.transaction() as tx:
         audit_id = begin_audit(tx, request)
+        expected = expected_versions(tx, request)
     failure: list[Exception] = []
 
     def work() -> None:
@@ -61,61 +117,39 @@ def run(options: argparse.Namespace) -> int:
         except Exception as error:  # noqa: BLE001 - it is told below
             failure.append(error)
 
+    progress = Progress(expected, is_shown=not as_json and sys.stderr.isatty())
     worker = threading.Thread(target=work, daemon=True)
     worker.start()
-    began, helpers = time.monotonic(), list[subprocess.Popen[bytes]]()
-    try:
+    with _helpers(audit_id, worker):
         while worker.is_alive():
             worker.join(0.5)
-            if not helpers and time.monotonic() - began > _HELP_AFTER:
-                helpers = [_join(audit_id) for _ in range(_WORKERS - 1)]
-            if not options.json and sys.stderr.isatty():
-                with ctx.transaction() as tx:
-                    _show(get_audit(tx, audit_id), time.monotonic() - began)
-    finally:
-        for helper in helpers:
-            helper.terminate()
+            with ctx.transaction() as tx:
+                progress.show(get_audit(tx, audit_id))
     with ctx.transaction() as tx:
         audit = get_audit(tx, audit_id)
+    progress.end()
     if failure:
         raise StackProblem(f"The audit stopped, and can be begun anew: {describe(failure[0])}")
-    print(
-        json.dumps(asdict(audit), default=str, indent=2) if options.json else _report(audit, time.monotonic() - began)
-    )
-    return 0 if audit.state == "done" and (audit.repairs or not audit.drift) else 1
+    print(json.dumps(asdict(audit), default=str, indent=2) if as_json else report(audit, progress.seconds))
+    return audit
 
 
-def _join(audit_id: UUID) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "dev", "audit", "--join", str(audit_id)])
+@contextmanager
+def _helpers(audit_id: UUID, worker: threading.Thread) -> Iterator[None]:
+    """Further workers, in processes of their own, from a few seconds on until the block ends."""
+    helpers: list[subprocess.Popen[bytes]] = []
 
+    def begin() -> None:
+        worker.join(_HELP_AFTER)
+        if worker.is_alive():
+            command = [sys.executable, "-m", "dev", "audit", "--join", str(audit_id)]
+            helpers.extend(subprocess.Popen(command) for _ in range(_WORKERS - 1))
 
-def _show(audit: Any, seconds: float) -> None:
-    """One line that is written over again. How many versions there are is known only at the end."""
-    rate = audit.compared / seconds if seconds else 0
-    state = {"listing": "comparing", "settling": f"{audit.unsure + audit.gone:,} to look at again"}.get(
-        audit.state, audit.state
-    )
-    print(
-        f"\r\033[K{audit.compared:,} compared, {rate:,.0f}/s, {audit.drift:,} differ; {state}",
-        end="",
-        file=sys.stderr,
-        flush=True,
-    )
-
-
-def _report(audit: Any, seconds: float) -> str:
-    where = f"{audit.bucket}/{audit.prefix}" if audit.prefix else audit.bucket
-    lines = [
-        f"{where}: {audit.compared:,} versions compared in {seconds:.1f} s; {audit.state}.",
-        f"  missing   {audit.missing:>12,}  in the bucket alone",
-        f"  different {audit.different:>12,}  the catalogue has them otherwise",
-        f"  gone      {audit.gone:>12,}  in the catalogue alone",
-    ]
-    if audit.repairs:
-        lines.append(f"  recorded  {audit.recorded:>12,}  changes that put this right")
-    if audit.problem:
-        lines.append(f"  {audit.problem}")
-    for kind in ("missing", "different", "gone"):
-        some = [one for one in audit.examples if one.kind == kind][:_SHOWN]
-        lines += [f"  {kind}: {one.key!r} {one.version_id}".rstrip() for one in some]
-    return "\n".join(lines)
+    beginner = threading.Thread(target=begin, daemon=True)
+    beginner.start()
+    try:
+        yield
+    finally:
+        beginner.join()
+        for helper in helpers:
+            helper.terminate()

@@ -41,7 +41,10 @@ def _parser() -> argparse.ArgumentParser:
     dead.set_defaults(command=_dead)
     audit = commands.add_parser("audit", help="compare the bucket with the catalogue, and put right what differs")
     audits.add_arguments(audit)
-    audit.set_defaults(command=_audit)
+    audit.set_defaults(command=audits.run)
+    adopt = commands.add_parser("adopt", help="take in a bucket that was there before, and its events from now on")
+    audits.add_adopt_arguments(adopt)
+    adopt.set_defaults(command=audits.adopt)
     return parser
 
 
@@ -67,10 +70,6 @@ def _dead(options: argparse.Namespace) -> None:
     dead_letters.run(
         options, dead_letters_of(configuration), (lambda question: True) if options.yes else dead_letters.ask
     )
-
-
-def _audit(options: argparse.Namespace) -> int:
-    return audits.run(options)
 
 
 def _fail(sentence: str) -> int:

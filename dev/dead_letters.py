@@ -25,6 +25,7 @@ from chalicelib.catalog.notifications import parse_message
 from chalicelib.errors import MalformedNotification
 from dev.problem import StackProblem, first_line
 
+DEAD_FOLDER = "dead-events"  # below the stack's own, where MinIO's and Ceph's receiver keeps them
 _AT_ONCE = 10  # as many as SQS takes in a request
 _HOLD_SECONDS = 300  # how long a message is hidden from others while we look at it
 _READABLE = "It can be read: the database was away, or refused it."

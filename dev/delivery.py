@@ -156,7 +156,7 @@ def main() -> None:
     loop = DeliveryLoop(application.ingest, queue_url, configuration.emulator_url, batch=configuration.delivery_batch)
     schedules = ScheduleLoop(application)
     signal.signal(signal.SIGTERM, lambda *_: loop.stop())
-    start_catching_up(configuration.bucket)
+    start_catching_up(configuration)
     schedules.start()
     loop.run()
 

@@ -15,9 +15,9 @@ from dev.problem import StackProblem, first_line
 from dev.processes import Child
 
 # The part after MINIO_NOTIFY_WEBHOOK_ENABLE_ names the target.
-_TARGET_ARN = "arn:minio:sqs::LANDFALL:webhook"
+TARGET_ARN = "arn:minio:sqs::LANDFALL:webhook"
 # MinIO refuses the names of AWS's lifecycle, tagging and ACL events; tags come with ObjectCreated there.
-_EVENTS = ["s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:ObjectRestore:*"]
+EVENTS = ["s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:ObjectRestore:*"]
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -149,5 +149,5 @@ def send_events(s3: Any, bucket: str) -> None:
     Raises:
         BotoCoreError, ClientError: it does not.
     """
-    target = {"Id": "landfall", "QueueArn": _TARGET_ARN, "Events": _EVENTS}
+    target = {"Id": "landfall", "QueueArn": TARGET_ARN, "Events": EVENTS}
     s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={"QueueConfigurations": [target]})

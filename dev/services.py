@@ -17,7 +17,7 @@ from dev.configuration import (
     WEBHOOK_PORT_VARIABLE,
     Configuration,
 )
-from dev.dead_letters import DeadFolder, DeadLetters, DeadQueue
+from dev.dead_letters import DEAD_FOLDER, DeadFolder, DeadLetters, DeadQueue
 from dev.emulator import Emulator, emulator_environment
 from dev.event_source import ACCOUNT
 from dev.infra import QUEUE_NAME, client, deploy
@@ -26,7 +26,6 @@ from dev.ports import answers, require_free
 from dev.postgres import Postgres
 from dev.problem import StackProblem
 from dev.processes import Child, run_to_end, stop_all
-from dev.webhook import DEAD_FOLDER
 
 # Shows that something goes on, and how long it took.
 Step = Callable[[str], AbstractContextManager[None]]
@@ -242,7 +241,7 @@ def services_for(configuration: Configuration) -> Services:
     if configuration.stand_in == "embedded":
         return EmbeddedServices(configuration)
     if configuration.stand_in == "ceph":
-        return EndpointServices(configuration, lambda ours: ceph.make_bucket(ours, _receiver_url(ours)))
+        return EndpointServices(configuration, lambda ours: ceph.make_bucket(ours, receiver_url(ours)))
     if configuration.endpoint:
         return EndpointServices(configuration, make_bucket)
     if configuration.stand_in == "minio" and (program := find_minio()):
@@ -267,7 +266,7 @@ def _has_compose() -> bool:
     )
 
 
-def _receiver_url(configuration: Configuration) -> str:
+def receiver_url(configuration: Configuration) -> str:
     """Where the store posts events to, with the secret as the path, for a store that sends no header of ours."""
     ours = f"http://{ceph.address_towards(configuration.endpoint)}:{configuration.webhook_port}"
     return f"{(os.environ.get('LANDFALL_WEBHOOK_URL') or ours).rstrip('/')}/{_secret(configuration.home)}"

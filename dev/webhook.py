@@ -33,11 +33,11 @@ from chalicelib.catalog.notifications import parse_message
 from chalicelib.errors import MalformedNotification
 from dev.catch_up import start_catching_up
 from dev.configuration import REGION, Configuration
+from dev.dead_letters import DEAD_FOLDER
 from dev.event_source import ACCOUNT, Context, Handler, failed_messages, sqs_event
 from dev.problem import describe
 from dev.schedule import ScheduleLoop
 
-DEAD_FOLDER = "dead-events"  # below the instance's own
 _LARGEST_BODY = 1_048_576  # SQS takes no more either
 _TARGET_ARN = f"arn:aws:sqs:{REGION}:{ACCOUNT}:webhook"
 _AT_ONCE = 100
@@ -234,7 +234,7 @@ def main() -> None:
     )
     schedules = ScheduleLoop(application)
     signal.signal(signal.SIGTERM, lambda *_: receiver.stop())
-    start_catching_up(configuration.bucket)
+    start_catching_up(configuration)
     schedules.start()
     receiver.run()
 

@@ -5,11 +5,12 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from chalicelib.catalog.audits import Audit, AuditRequest, BucketTruth
 from chalicelib.db import models
+from chalicelib.db.comparing import beyond
 from chalicelib.db.pages import Order, Page, in_utc, list_by_id
 from chalicelib.ids import uuid7
 
@@ -77,6 +78,14 @@ def add_audit(session: Session, request: AuditRequest, requested_by: UUID | None
     session.add(models.AuditRange(audit_id=audit.id, position=""))
     session.flush()
     return audit.id
+
+
+def count_versions(session: Session, bucket: str, prefix: str) -> int:
+    """How many versions the catalogue takes to be in a bucket, of keys that begin with ``prefix``."""
+    version = models.ObjectVersion
+    found = select(func.count()).where(version.bucket == bucket, version.alive, version.key >= prefix)
+    above = beyond(prefix)
+    return session.scalar(found if above is None else found.where(version.key < above)) or 0
 
 
 def find_audit(session: Session, audit_id: UUID) -> Audit | None:

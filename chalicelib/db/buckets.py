@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from chalicelib.db.models import Bucket
+from chalicelib.db.models import Bucket, File
 
 
 def add_bucket(session: Session, name: str, now: datetime) -> bool:
@@ -24,3 +24,8 @@ def adopted_buckets(session: Session) -> Sequence[str]:
 def adopted_among(session: Session, names: Collection[str]) -> set[str]:
     """Those of these buckets that were adopted."""
     return set(session.scalars(select(Bucket.name).where(Bucket.name.in_(names))))
+
+
+def has_files(session: Session, name: str) -> bool:
+    """Whether there are files of this bucket."""
+    return session.scalar(select(File.id).where(File.bucket == name).limit(1)) is not None

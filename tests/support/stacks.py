@@ -24,13 +24,13 @@ from dev.ceph import address_towards
 from dev.ceph import make_bucket as make_ceph_bucket
 from dev.configuration import HOST, REGION, WEBHOOK_PORT_VARIABLE, Configuration
 from dev.database_setup import prepare
+from dev.dead_letters import DEAD_FOLDER
 from dev.emulator import Emulator
 from dev.event_source import ACCOUNT
 from dev.infra import client, deploy
 from dev.localstack import LocalStack
 from dev.minio import MinIO, make_bucket
 from dev.postgres import Postgres
-from dev.webhook import DEAD_FOLDER
 from tests.support.aws import empty_bucket, take_messages
 from tests.support.ports import free_ports
 from tests.support.rgw import delete_topics

@@ -30,6 +30,11 @@ def begin_audit(tx: Transaction, request: AuditRequest) -> UUID:
     return audits.add_audit(tx.session, request, requested_by, tx.now)
 
 
+def expected_versions(tx: Transaction, request: AuditRequest) -> int:
+    """How many versions the catalogue knows of what an audit is to compare."""
+    return audits.count_versions(tx.session, request.bucket, request.prefix)
+
+
 def get_audit(tx: Transaction, audit_id: UUID) -> Audit:
     """How far an audit is, and what it has found, with examples.
 

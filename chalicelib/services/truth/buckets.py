@@ -15,6 +15,11 @@ def adopt_bucket(tx: Transaction, bucket: str) -> bool:
     return not tx.settings.records_bucket(bucket) and buckets.add_bucket(tx.session, bucket, tx.now)
 
 
+def knows_files_of(tx: Transaction, bucket: str) -> bool:
+    """Whether the catalogue has files of this bucket."""
+    return buckets.has_files(tx.session, bucket)
+
+
 def recorded_buckets(tx: Transaction) -> list[str]:
     """All of them, the one that uploads go to first. Those that only ``LANDFALL_ANY_BUCKET`` lets in aren't known."""
     named = _named(tx.settings)
