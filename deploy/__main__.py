@@ -57,6 +57,10 @@ def _parser() -> argparse.ArgumentParser:
     dead_letters.add_arguments(dead)
     _stage_command(commands, "redrive", "have all dead events tried again", _redrive)
     _stage_command(commands, "inspect", "have everything inspected that inspection has given up", _inspect)
+    adopt = _stage_command(
+        commands, "adopt", "take in a bucket that was there before, and its events from now on", _adopt
+    )
+    adopt.add_argument("bucket")
     package = _stage_command(commands, "package", "package a stage without deploying it", _package)
     package.add_argument("--architecture", choices=["arm64", "x86_64"])
     package.add_argument("--out", type=Path, default=Path("out"))
@@ -135,6 +139,13 @@ def _redrive(options: argparse.Namespace) -> None:
 def _inspect(options: argparse.Namespace) -> None:
     count = _deployment(options).inspect()
     print(f"{count} {'version' if count == 1 else 'versions'} will be inspected again.")
+
+
+def _adopt(options: argparse.Namespace) -> None:
+    audit = _deployment(options).adopt(options.bucket)
+    print(
+        f"Its events come from now on. What it holds is recorded within minutes: GET /api/audits/{audit} says how far that is."
+    )
 
 
 def _package(options: argparse.Namespace) -> None:

@@ -20,6 +20,7 @@ from deploy.stack import Change, Stack
 from deploy.status import Status, look
 from deploy.template import PROJECT
 from dev.dead_letters import DeadQueue
+from dev.subscriptions import EVENTS, require_bucket, subscribe
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,25 @@ class Deployment:
     def inspect(self) -> int:
         """Have every version inspected again whose inspection was given up; returns how many there are."""
         return int(Migrator(self.cloud, self.stack, self.report).invoke({"action": "inspect"})["requested"])
+
+    def adopt(self, bucket: str) -> str:
+        """Take in a bucket that was there before; returns the id of the audit that records what it holds.
+
+        Raises:
+            DeployProblem: the functions may not read it. StackProblem: there is none, or others get its events.
+        """
+        outputs, named = self._outputs(), self.stack.parameters().get("ExtraBuckets", "")
+        if bucket not in (outputs["FilesBucketName"], *named.split(",")):
+            all_of_them = ",".join(filter(None, [named, bucket]))
+            raise DeployProblem(
+                f"The functions may not read {bucket} yet. First: make deploy STAGE={self.stage} "
+                f'PARAMETERS="ExtraBuckets={all_of_them}"'
+            )
+        s3 = self.cloud.client("s3")
+        require_bucket(s3, bucket)
+        subscribe(s3, bucket, outputs["EventsQueueArn"], EVENTS)
+        migrator = Migrator(self.cloud, self.stack, self.report)
+        return str(migrator.invoke({"action": "adopt", "bucket": bucket})["audit"])
 
     def status(self) -> Status:
         """How the stage stands."""

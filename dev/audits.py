@@ -75,6 +75,8 @@ def adopt(options: argparse.Namespace) -> int:
     Raises:
         StackProblem: no stack runs, there is no such bucket, or others get its events.
     """
+    if not options.bucket:
+        raise StackProblem("Say which bucket: make adopt BUCKET=...")
     configuration = Configuration.of_running()
     ctx = _context(configuration)
     from chalicelib.catalog.audits import AuditRequest

@@ -92,7 +92,8 @@ class BucketTruth:
         known_since: when the first audit of it that is still remembered began.
         last_audit: the last one of all of it that has ended.
         last_drift: how many versions that one found to differ.
-        drift_within_hour: how many versions were found to differ by audits that ended within the last hour, also of parts of it.
+        drift_within_hour: how many versions were found to differ by audits of the clock that ended within the last hour, also of
+            parts of it.
         is_braked: whether the last one of all of it has stopped because it would have recorded too much as gone.
         unsure: keys that audits under way are to look at again.
     """

@@ -50,7 +50,7 @@ LEFT JOIN LATERAL (
 CROSS JOIN LATERAL (SELECT min(created_at) AS created_at FROM audits AS a WHERE a.bucket = b.bucket) AS first
 CROSS JOIN LATERAL (
     SELECT CAST(coalesce(sum(missing + different + gone), 0) AS bigint) AS drift
-    FROM ({audits} WHERE a.bucket = b.bucket AND a.finished_at > :hour_ago) AS audit) AS recent
+    FROM ({audits} WHERE a.bucket = b.bucket AND a.is_scheduled AND a.finished_at > :hour_ago) AS audit) AS recent
 CROSS JOIN LATERAL (
     SELECT count(*) AS unsure FROM audits AS a JOIN audit_findings AS f ON f.audit_id = a.id AND NOT f.is_settled
     WHERE a.bucket = b.bucket AND a.finished_at IS NULL) AS open

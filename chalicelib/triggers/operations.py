@@ -4,11 +4,14 @@ from dataclasses import asdict
 from typing import Any
 
 from chalicelib import runtime, telemetry
+from chalicelib.catalog.audits import AuditRequest
 from chalicelib.db.backlog import count_backlog
 from chalicelib.db.files import find_state
 from chalicelib.db.migrate import SchemaStatus
 from chalicelib.errors import InvalidInput
 from chalicelib.services.ingest.inspection import inspect_all_again
+from chalicelib.services.truth.auditing import begin_audit
+from chalicelib.services.truth.buckets import adopt_bucket
 from chalicelib.services.upkeep import schema
 
 
@@ -24,11 +27,13 @@ def migrate(event: dict[str, Any], context: Any) -> dict[str, Any]:
             {"action": "find", "bucket": ..., "key": ...}   # has a file landed? a deployment tests itself with this
             {"action": "backlog"}   # what waits, and what has failed
             {"action": "inspect"}   # inspect again what inspection has given up
+            {"action": "adopt", "bucket": ...}   # take in a bucket that was there before, and whose events come already
 
     Returns:
         ``{"database": revision or None, "code": revision, "state": "current" | "behind" | "ahead"}``; after ``roles``:
         ``{"roles": "ready"}``; after ``find``: ``{"state": ..., "etag": ...}``, both None if there is no such file; after
-        ``backlog``: the counts of `chalicelib.db.backlog.Backlog`; after ``inspect``: ``{"requested": versions}``.
+        ``backlog``: the counts of `chalicelib.db.backlog.Backlog`; after ``inspect``: ``{"requested": versions}``;
+        after ``adopt``: ``{"audit": id}``, of the repair that `work` goes on with.
 
     Raises:
         InvalidInput: no such action.
@@ -51,7 +56,9 @@ def migrate(event: dict[str, Any], context: Any) -> dict[str, Any]:
             return asdict(count_backlog(session, runtime.now()))
     if action == "inspect":
         return {"requested": inspect_all_again(runtime.context())}
-    raise InvalidInput(f"The action {action!r} is none of status, upgrade, roles, find, backlog, inspect.")
+    if action == "adopt":
+        return _adopt(str(event.get("bucket", "")))
+    raise InvalidInput(f"The action {action!r} is none of status, upgrade, roles, find, backlog, inspect, adopt.")
 
 
 def _make_roles(user: str, password: str) -> dict[str, Any]:
@@ -62,6 +69,17 @@ def _make_roles(user: str, password: str) -> dict[str, Any]:
         engine.dispose()
     telemetry.log("info", "database roles are ready")
     return {"roles": "ready"}
+
+
+def _adopt(bucket: str) -> dict[str, Any]:
+    if not bucket:
+        raise InvalidInput("Say which bucket to adopt.")
+    with runtime.context().transaction() as tx:
+        adopt_bucket(tx, bucket)
+        # All that the catalogue knew of it, if anything, may be gone.
+        audit_id = begin_audit(tx, AuditRequest(bucket, repairs=True, brake=1))
+    telemetry.log("info", "bucket adopted", bucket=bucket, audit=audit_id)
+    return {"audit": str(audit_id)}
 
 
 def _find(bucket: str, key: str) -> dict[str, Any]:

@@ -158,9 +158,14 @@ def test_events_that_others_get_already_are_not_taken_from_them(
     assert "QueueConfigurations" not in configured
 
 
-def test_a_bucket_that_is_not_there_is_one_sentence(stack: Stack, engine: Engine, tmp_path: Path) -> None:
-    refused = adopt(stack, tmp_path, "nowhere")
-    assert (refused.returncode, refused.stderr) == (1, "landfall: There is no bucket nowhere.\n")
+@pytest.mark.parametrize(
+    ("bucket", "problem"), [("nowhere", "There is no bucket nowhere."), ("", "Say which bucket: make adopt BUCKET=...")]
+)
+def test_a_bucket_that_is_not_there_is_one_sentence(
+    stack: Stack, engine: Engine, tmp_path: Path, bucket: str, problem: str
+) -> None:
+    refused = adopt(stack, tmp_path, bucket)
+    assert (refused.returncode, refused.stderr) == (1, f"landfall: {problem}\n")
 
 
 def test_our_own_events_of_a_narrower_kind_are_replaced(stack: Stack, s3: Any, bucket: str) -> None:

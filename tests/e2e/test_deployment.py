@@ -21,6 +21,7 @@ from deploy.problem import DeployProblem
 from deploy.template import PROJECT
 from dev.dead_letters import Selection
 from dev.ports import free_port
+from dev.problem import StackProblem
 from tests.support.stacks import Stack
 from tests.support.waiting import eventually
 
@@ -309,6 +310,29 @@ def test_dead_events_are_recorded_after_they_are_driven_back(stack: Stack, deplo
     assert letters.each(Selection(), lambda held: held.redrive()) == 1
     assert eventually(lambda: len(stack.get("/api/files?key=while-nobody-was-there")["items"]) == 1)
     assert deployment.status().facts["dead_events"] == 0
+
+
+def test_a_bucket_that_was_there_before_is_adopted(stack: Stack, deployment: Deployment) -> None:
+    stack.s3.create_bucket(Bucket="from-before")
+    stack.s3.put_object(Bucket="from-before", Key="from-before/old", Body=b"1")
+    with pytest.raises(DeployProblem, match=r'PARAMETERS="ExtraBuckets=from-before"'):
+        deployment.adopt("from-before")
+    replace(deployment, parameters={"ExtraBuckets": "from-before"}).up()
+    with pytest.raises(StackProblem, match="There is no bucket"):
+        replace(deployment, parameters={"ExtraBuckets": "from-before,nowhere"}).up()
+        deployment.adopt("nowhere")
+
+    audit = deployment.adopt("from-before")
+    stack.s3.put_object(Bucket="from-before", Key="from-before/new", Body=b"1")
+    work = deployment.stack.physical_id("Work")
+    answer = deployment.cloud.client("lambda").invoke(FunctionName=work, Payload=b"{}")
+    assert json.load(answer["Payload"])["audits"] >= 1
+    assert eventually(lambda: stack.get(f"/api/audits/{audit}")["state"] == "done", 60)
+
+    def keys() -> list[str]:
+        return sorted(file["key"] for file in stack.get("/api/files?prefix=from-before/")["items"])
+
+    assert eventually(lambda: keys() == ["from-before/new", "from-before/old"])
 
 
 def test_a_stage_with_data_is_deleted_only_on_request_and_then_completely(stack: Stack, deployment: Deployment) -> None:

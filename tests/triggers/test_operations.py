@@ -170,6 +170,17 @@ def test_the_backlog_counts_what_waits_and_what_has_failed(runtime_engine: Engin
     assert _migrate(action="backlog") == nothing | found
 
 
+def test_a_bucket_is_adopted_and_its_repair_begun(runtime_engine: Engine) -> None:
+    _migrate(action="upgrade")
+    audit = _migrate(action="adopt", bucket="from-before")["audit"]
+    with runtime_engine.connect() as connection:
+        row = connection.execute(text("SELECT bucket, repairs, state FROM audits WHERE id = :id"), {"id": audit}).one()
+        assert tuple(row) == ("from-before", True, "listing")
+        assert connection.scalar(text("SELECT count(*) FROM buckets WHERE name = 'from-before'")) == 1
+    with pytest.raises(InvalidInput, match="which bucket"):
+        _migrate(action="adopt")
+
+
 def test_given_up_inspections_are_counted_and_requested_again(runtime_engine: Engine) -> None:
     _migrate(action="upgrade")
     version = text(

@@ -91,7 +91,7 @@ class BucketTruthOut(Output):
     last_audit: UUID | None = Field(description="The audit of the whole bucket that ended last.")
     last_drift: int | None = Field(description="How many versions it found to differ.")
     drift_within_hour: int = Field(
-        description="How many versions audits of the last hour found to differ, also those of parts of the bucket."
+        description="How many versions the clock's audits of the last hour found to differ, also those of parts of the bucket."
     )
     is_braked: bool = Field(
         description="The last audit of the whole bucket has stopped: too much would have been recorded as gone."
