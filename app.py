@@ -56,8 +56,8 @@ def work(event: CloudWatchEvent) -> dict[str, int]:
 
 
 @app.schedule(Rate(1, unit=Rate.DAYS))
-def maintain(event: CloudWatchEvent) -> dict[str, list[str]]:
-    """Make the event table's partitions of the coming months."""
+def maintain(event: CloudWatchEvent) -> dict[str, Any]:
+    """Make the event table's partitions of the coming months, and forget old audits."""
     return triggers.schedules.maintain(event.to_dict(), event.context)
 
 

@@ -98,15 +98,7 @@ def test_only_the_functions_that_need_it_may_change_files_or_the_schema(native: 
     assert keepers == {"ApiHandlerRole", "WorkRole"}
     # Each of these heals a key where it sees that an event was lost.
     healing = {"s3:GetObjectVersion", "s3:ListBucket", "s3:ListBucketVersions"}
-    healers = {
-        "KeepsExtraBuckets",
-        "ReadsExtraBuckets",
-        "ApiHandlerRole",
-        "IngestRole",
-        "IngestDirectRole",
-        "InspectPendingRole",
-        "WorkRole",
-    }
+    roles = {"ApiHandlerRole", "IngestRole", "IngestDirectRole", "InspectPendingRole", "WorkRole"}
     assert {name for name, actions in may.items() if healing <= actions} == roles | {
         "KeepsExtraBuckets",
         "ReadsExtraBuckets",
