@@ -37,6 +37,12 @@ def ingest(event: SQSEvent) -> dict[str, Any]:
     return triggers.ingest.handle(event.to_dict(), event.context)
 
 
+@app.on_sqs_message(queue="landfall-events-dead", batch_size=10, name="bury")
+def bury(event: SQSEvent) -> dict[str, Any]:
+    """Try events that failed all their tries once more, and lay away those that fail again."""
+    return triggers.ingest.bury(event.to_dict(), event.context)
+
+
 @app.lambda_function()
 def ingest_direct(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Record object notifications from S3, SNS or EventBridge, which invoke this function themselves."""

@@ -13,6 +13,7 @@ PRELOADED = {
     "app": ("chalicelib.api.routes.files", "chalicelib.api.routes.uploads"),
     "ingest": _EVENTS,
     "ingest_direct": _EVENTS,
+    "bury": _EVENTS,
     "inspect_pending": _CLOCK,
     "work": _CLOCK,
     "maintain": _CLOCK,

@@ -9,10 +9,10 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from chalicelib.catalog.dead_events import Selection
 from deploy.problem import DeployProblem
 from deploy.status import Status
-from dev import dead_letters
-from dev.dead_letters import Selection
+from dev import dead_events
 from dev.problem import StackProblem
 
 
@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     status = _stage_command(commands, "status", "say how a stage stands; exit code 3 if somebody should look", _status)
     status.add_argument("--json", action="store_true", help="for programs")
     dead = _stage_command(commands, "dead", "list dead events, have them tried again, or throw them away", _dead)
-    dead_letters.add_arguments(dead)
+    dead_events.add_arguments(dead)
     _stage_command(commands, "redrive", "have all dead events tried again", _redrive)
     _stage_command(commands, "inspect", "have everything inspected that inspection has given up", _inspect)
     adopt = _stage_command(
@@ -127,13 +127,12 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _dead(options: argparse.Namespace) -> None:
-    confirm = (lambda question: True) if options.yes else dead_letters.ask
-    dead_letters.run(options, _deployment(options).dead_letters(), confirm)
+    confirm = (lambda question: True) if options.yes else dead_events.ask
+    dead_events.run(options, _deployment(options).dead_events(), confirm)
 
 
 def _redrive(options: argparse.Namespace) -> None:
-    count = _deployment(options).dead_letters().each(Selection(), lambda held: held.redrive())
-    print(f"{count} {'event is' if count == 1 else 'events are'} back in the queue.")
+    dead_events.redrive_all(_deployment(options).dead_events(), Selection())
 
 
 def _inspect(options: argparse.Namespace) -> None:

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
+from deploy.adoption import adopt
 from deploy.artifacts import Artifacts, upload
 from deploy.cloud import Cloud
 from deploy.migration import Migrator
@@ -19,8 +20,7 @@ from deploy.smoke import smoke_test
 from deploy.stack import Change, Stack
 from deploy.status import Status, look
 from deploy.template import PROJECT
-from dev.dead_letters import DeadQueue
-from dev.subscriptions import EVENTS, require_bucket, subscribe
+from dev.dead_events import StageDeadEvents
 
 
 @dataclass(frozen=True)
@@ -161,33 +161,18 @@ class Deployment:
         if dead_queue:
             cloud.client("sqs").delete_queue(QueueUrl=dead_queue)
 
-    def dead_letters(self) -> DeadQueue:
+    def dead_events(self) -> StageDeadEvents:
         """The events that failed all their tries."""
-        outputs = self._outputs()
-        return DeadQueue(self.cloud.client("sqs"), outputs["EventsQueueUrl"], outputs["DeadEventsQueueUrl"])
+        return StageDeadEvents(Migrator(self.cloud, self.stack, self.report).invoke)
 
     def inspect(self) -> int:
         """Have every version inspected again whose inspection was given up; returns how many there are."""
         return int(Migrator(self.cloud, self.stack, self.report).invoke({"action": "inspect"})["requested"])
 
     def adopt(self, bucket: str) -> str:
-        """Take in a bucket that was there before; returns the id of the audit that records what it holds.
-
-        Raises:
-            DeployProblem: the functions may not read it. StackProblem: there is none, or others get its events.
-        """
-        outputs, named = self._outputs(), self.stack.parameters().get("ExtraBuckets", "")
-        if bucket not in (outputs["FilesBucketName"], *named.split(",")):
-            all_of_them = ",".join(filter(None, [named, bucket]))
-            raise DeployProblem(
-                f"The functions may not read {bucket} yet. First: make deploy STAGE={self.stage} "
-                f'PARAMETERS="ExtraBuckets={all_of_them}"'
-            )
-        s3 = self.cloud.client("s3")
-        require_bucket(s3, bucket)
-        subscribe(s3, bucket, outputs["EventsQueueArn"], EVENTS)
-        migrator = Migrator(self.cloud, self.stack, self.report)
-        return str(migrator.invoke({"action": "adopt", "bucket": bucket})["audit"])
+        """Take in a bucket that was there before; see `deploy.adoption`."""
+        self._outputs()
+        return adopt(self.cloud, self.stack, Migrator(self.cloud, self.stack, self.report), bucket)
 
     def status(self) -> Status:
         """How the stage stands."""

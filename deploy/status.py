@@ -62,10 +62,8 @@ def look(
     for name, value in addresses.items():
         status.add(name, name.lower(), value)
     _add_schema(status, migrator)
-    _add_queues(
-        status, cloud, outputs, float(parameters.get("IngestAgeSeconds") or 60), stack.name.removeprefix("landfall-")
-    )
-    _add_backlog(status, migrator)
+    _add_queues(status, cloud, outputs, float(parameters.get("IngestAgeSeconds") or 60))
+    _add_backlog(status, migrator, stack.name.removeprefix("landfall-"))
     _add_alarms(status, cloud, stack, parameters.get("AlarmEmail", ""))
     return status
 
@@ -81,14 +79,14 @@ def _add_schema(status: Status, migrator: Migrator) -> None:
     status.add("Schema", "schema", schema, shown, worry)
 
 
-def _add_queues(status: Status, cloud: Cloud, outputs: dict[str, str], patience: float, stage: str) -> None:
+def _add_queues(status: Status, cloud: Cloud, outputs: dict[str, str], patience: float) -> None:
     waiting, dead = (_messages(cloud, outputs[name]) for name in ("EventsQueueUrl", "DeadEventsQueueUrl"))
     status.add("Waiting events", "waiting_events", waiting)
     age = 0.0 if waiting == 0 else _oldest_age(cloud, outputs["EventsQueueUrl"])
     late = f"The oldest event waits for {age:.0f} s." if age is not None and age > patience else ""
     status.add("Oldest event", "oldest_event_seconds", age, "" if age is None else f"{age:.0f} s", late)
-    died = f"Events have failed all their tries: python -m deploy dead --stage {stage}" if dead else ""
-    status.add("Dead events", "dead_events", dead, worry=died)
+    died = "Events that failed all their tries can't be laid away: is the database there?" if dead else ""
+    status.add("Dying events", "dying_events", dead, worry=died)
 
 
 def _messages(cloud: Cloud, queue_url: str) -> int | None:
@@ -115,7 +113,7 @@ def _oldest_age(cloud: Cloud, queue_url: str) -> float | None:
     return float(points[-1]["Maximum"]) if points else None
 
 
-def _add_backlog(status: Status, migrator: Migrator) -> None:
+def _add_backlog(status: Status, migrator: Migrator, stage: str) -> None:
     try:
         found = migrator.invoke({"action": "backlog"})
     except DeployProblem:  # no database, or a release that doesn't know this yet
@@ -133,6 +131,9 @@ def _add_backlog(status: Status, migrator: Migrator) -> None:
     given_up = found.get("uninspected_versions")  # an earlier release doesn't answer this
     again = "Inspection has given up: python -m deploy inspect" if given_up else ""
     status.add("Not inspected", "uninspected_versions", given_up, worry=again)
+    dead = found.get("dead_events")
+    died = f"Events have failed all their tries: python -m deploy dead --stage {stage}" if dead else ""
+    status.add("Dead events", "dead_events", dead, worry=died)
 
 
 def _add_alarms(status: Status, cloud: Cloud, stack: Stack, email: str) -> None:

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from dev.application import context_of
 from dev.audit_report import Progress, report
 from dev.configuration import Configuration
 from dev.problem import StackProblem, describe
@@ -52,7 +53,7 @@ def add_adopt_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Audit, show how far it is, and report; returns 1 if something differs and was not put right."""
     configuration = Configuration.of_running()
-    ctx = _context(configuration)
+    ctx = context_of(configuration)
     # Only now: these read the environment.
     from chalicelib.catalog.audits import BRAKE, GRACE, AuditRequest
     from chalicelib.services.truth.auditing import work_on_audit
@@ -78,7 +79,7 @@ def adopt(options: argparse.Namespace) -> int:
     if not options.bucket:
         raise StackProblem("Say which bucket: make adopt BUCKET=...")
     configuration = Configuration.of_running()
-    ctx = _context(configuration)
+    ctx = context_of(configuration)
     from chalicelib.catalog.audits import AuditRequest
     from chalicelib.services.truth.buckets import adopt_bucket, knows_files_of
     from dev.subscriptions import subscribe_locally
@@ -95,13 +96,6 @@ def adopt(options: argparse.Namespace) -> int:
     if not options.json and not is_known and audit.compared:
         print(LOST)
     return 0 if audit.state == "done" else 1
-
-
-def _context(configuration: Configuration) -> "Context":
-    os.environ.update(configuration.child_environment(os.environ.get("LANDFALL_QUEUE_URL", "")))
-    from chalicelib import runtime  # only now: it reads the environment
-
-    return runtime.context()
 
 
 def _audit(ctx: "Context", request: "AuditRequest", *, as_json: bool) -> "Audit":

@@ -5,7 +5,8 @@ import sys
 import traceback
 from pathlib import Path
 
-from dev import audits, dead_letters
+from dev import audits, dead_events
+from dev.application import context_of
 from dev.configuration import Configuration
 from dev.problem import StackProblem, describe
 
@@ -36,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     dead = commands.add_parser(
         "dead", help="list events that failed all their tries, try them again, or throw them away"
     )
-    dead_letters.add_arguments(dead)
+    dead_events.add_arguments(dead)
     dead.add_argument("--yes", action="store_true", help="ask nothing")
     dead.set_defaults(command=_dead)
     audit = commands.add_parser("audit", help="compare the bucket with the catalogue, and put right what differs")
@@ -64,12 +65,8 @@ def _put(options: argparse.Namespace) -> None:
 
 
 def _dead(options: argparse.Namespace) -> None:
-    from dev.services import dead_letters_of
-
-    configuration = Configuration.of_running()
-    dead_letters.run(
-        options, dead_letters_of(configuration), (lambda question: True) if options.yes else dead_letters.ask
-    )
+    confirm = (lambda question: True) if options.yes else dead_events.ask
+    dead_events.run(options, dead_events.LocalDeadEvents(context_of(Configuration.of_running())), confirm)
 
 
 def _fail(sentence: str) -> int:

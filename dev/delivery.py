@@ -154,11 +154,16 @@ def main() -> None:
     queue_url = os.environ.get("LANDFALL_QUEUE_URL") or f"{configuration.emulator_url}/{ACCOUNT}/{QUEUE_NAME}"
     application = importlib.import_module("app")
     loop = DeliveryLoop(application.ingest, queue_url, configuration.emulator_url, batch=configuration.delivery_batch)
+    dead = DeliveryLoop(
+        application.bury, f"{queue_url}-dead", configuration.emulator_url, batch=10, function_name="bury"
+    )
     schedules = ScheduleLoop(application)
     signal.signal(signal.SIGTERM, lambda *_: loop.stop())
     start_catching_up(configuration)
     schedules.start()
+    dead.start()
     loop.run()
+    dead.stop()
 
 
 if __name__ == "__main__":

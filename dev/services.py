@@ -17,10 +17,8 @@ from dev.configuration import (
     WEBHOOK_PORT_VARIABLE,
     Configuration,
 )
-from dev.dead_letters import DEAD_FOLDER, DeadFolder, DeadLetters, DeadQueue
 from dev.emulator import Emulator, emulator_environment
-from dev.event_source import ACCOUNT
-from dev.infra import QUEUE_NAME, client, deploy
+from dev.infra import deploy
 from dev.minio import MinIO, find_minio, make_bucket
 from dev.ports import answers, require_free
 from dev.postgres import Postgres
@@ -247,15 +245,6 @@ def services_for(configuration: Configuration) -> Services:
     if configuration.stand_in == "minio" and (program := find_minio()):
         return MinioServices(configuration, program)
     return ContainerServices(configuration)
-
-
-def dead_letters_of(configuration: Configuration) -> DeadLetters:
-    """The events that the local stack could not record."""
-    if configuration.stand_in in ("minio", "ceph"):
-        receiver = f"http://{HOST}:{configuration.webhook_port}/"
-        return DeadFolder(configuration.home / DEAD_FOLDER, receiver, _secret(configuration.home))
-    queue = f"{configuration.emulator_url}/{ACCOUNT}/{QUEUE_NAME}"
-    return DeadQueue(client("sqs", configuration.emulator_url), queue, f"{queue}-dead")
 
 
 def _has_compose() -> bool:

@@ -8,8 +8,8 @@
   answered 2xx. It sends no header of ours, so the secret is the path. Measured with 16.2.15 and 18.2.7.
 
 An event that can't be recorded now (no database) is refused with 503, and comes again. An event that can never be
-recorded must be accepted, or it would come forever, and with MinIO everything behind it would wait. It is kept in a
-folder of dead events: at once if nobody can read it, else after its tries.
+recorded must be accepted, or it would come forever, and with MinIO everything behind it would wait. It is laid away
+as a dead event: at once if nobody can read it, else after its tries.
 """
 
 import hashlib
@@ -25,7 +25,6 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
 
@@ -33,7 +32,6 @@ from chalicelib.catalog.notifications import parse_message
 from chalicelib.errors import MalformedNotification
 from dev.catch_up import start_catching_up
 from dev.configuration import REGION, Configuration
-from dev.dead_letters import DEAD_FOLDER
 from dev.event_source import ACCOUNT, Context, Handler, failed_messages, sqs_event
 from dev.problem import describe
 from dev.schedule import ScheduleLoop
@@ -72,18 +70,20 @@ class WebhookReceiver:
     def __init__(
         self,
         handler: Handler,
+        bury: Handler,
         secret: str,
-        dead_folder: Path,
         *,
         host: str = "127.0.0.1",
         port: int = 0,
         log: Callable[[str], None] = lambda line: print(line, flush=True),
     ) -> None:
-        """``secret`` is MinIO's ``auth_token``, or the path that Ceph posts to. It must not be empty, for the server may be
+        """``handler`` and ``bury`` are the application's functions for events, and for dead ones.
+
+        ``secret`` is MinIO's ``auth_token``, or the path that Ceph posts to. It must not be empty, for the server may be
         reachable by others."""
         if not secret:
             raise ValueError("a webhook receiver without a secret would take events from anybody")
-        self._handler, self._secret, self._dead_folder, self._log = handler, secret, dead_folder, log
+        self._handler, self._bury, self._secret, self._log = handler, bury, secret, log
         self._arrivals: Queue[_Arrival] = Queue()
         # How often each event was refused, and when first.
         self._refused: dict[str, tuple[int, float]] = {}
@@ -151,21 +151,19 @@ class WebhookReceiver:
         is_patient = tries + 1 < _TRIES or time.monotonic() < first + _PATIENCE_SECONDS
         if is_patient and _is_readable(arrival.body):
             return 503
-        try:
-            self._bury(arrival.message["MessageId"], arrival.body)
-        except OSError as error:
-            self._log(
-                f"webhook: an event can't be recorded, and can't be kept in {self._dead_folder}: {describe(error)}"
-            )
+        if not self._is_buried(arrival):
             return 503
         del self._refused[digest]
         return 200
 
-    def _bury(self, identifier: str, body: bytes) -> None:
-        self._dead_folder.mkdir(parents=True, exist_ok=True)
-        path = self._dead_folder / f"{identifier}.json"
-        path.write_bytes(body)
-        self._log(f"webhook: an event that can't be recorded is kept in {path}")
+    def _is_buried(self, arrival: _Arrival) -> bool:
+        identifiers = {arrival.message["MessageId"]}
+        try:
+            event = sqs_event([arrival.message], _TARGET_ARN, REGION)
+            return not failed_messages(self._bury(event, Context("bury", 30)), identifiers)
+        except Exception as error:  # noqa: BLE001 - a function may raise anything; no event must be lost
+            self._log(f"webhook: an event can't be recorded, nor laid away: {describe(error)}")
+            return False
 
     def _request_handler(receiver) -> type[BaseHTTPRequestHandler]:
         class RequestHandler(BaseHTTPRequestHandler):
@@ -216,6 +214,7 @@ def _message(body: bytes) -> dict[str, Any]:
         "MessageId": str(uuid.uuid4()),
         "ReceiptHandle": "webhook",
         "Body": body.decode(errors="replace"),
+        "Attributes": {"SentTimestamp": str(int(time.time() * 1000))},
         "MD5OfBody": hashlib.md5(body, usedforsecurity=False).hexdigest(),
     }
 
@@ -226,8 +225,8 @@ def main() -> None:
     application = importlib.import_module("app")
     receiver = WebhookReceiver(
         application.ingest,
+        application.bury,
         os.environ.get("LANDFALL_WEBHOOK_SECRET", ""),
-        configuration.home / DEAD_FOLDER,
         # MinIO in a container reaches the host by the bridge's address, not by the loopback interface.
         host=os.environ.get("LANDFALL_WEBHOOK_HOST", "127.0.0.1"),
         port=configuration.webhook_port,

@@ -18,7 +18,8 @@ SELECT
         WHERE u.closed_at IS NULL) AS pending_uploads,
     (SELECT count(*) FROM uploads WHERE closed_at IS NULL AND expires_at < :late) AS overdue_uploads,
     (SELECT count(*) FROM object_versions WHERE inspect_problem IS NOT NULL AND inspect_after IS NULL AND alive)
-        AS uninspected_versions
+        AS uninspected_versions,
+    (SELECT count(*) FROM dead_events) AS dead_events
 """)
 
 
@@ -30,6 +31,7 @@ class Backlog:
         failed_jobs: those of the last day.
         overdue_uploads: should have been given up more than two hours ago.
         uninspected_versions: their inspection was given up.
+        dead_events: those that were laid away. More may be in their queue.
     """
 
     failed_jobs: int
@@ -37,6 +39,7 @@ class Backlog:
     pending_uploads: int
     overdue_uploads: int
     uninspected_versions: int
+    dead_events: int
 
 
 def count_backlog(session: Session, now: datetime) -> Backlog:

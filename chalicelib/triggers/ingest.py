@@ -2,19 +2,22 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from chalicelib import runtime, telemetry
-from chalicelib.catalog.changes import CheckRequest, InspectionRequest, ObjectChange
-from chalicelib.catalog.notifications import Event, Told, parse_document, parse_message
+from chalicelib.catalog.changes import InspectionRequest
+from chalicelib.catalog.dead_events import Letter
+from chalicelib.catalog.notifications import parse_document, parse_message
 from chalicelib.db.engine import LOCK_TIMEOUT_MS
 from chalicelib.db.locks import lock_free_keys, wait_at_most
 from chalicelib.db.recording import Recorded
 from chalicelib.db.refusals import is_contention
 from chalicelib.errors import DatabaseUnavailable, MalformedNotification, NotFound, Refused, StoreUnavailable
+from chalicelib.services.ingest.dead_events import settle_letter
 from chalicelib.services.ingest.recording import record_events
+from chalicelib.services.ingest.telling import Message, Parsed, doubts, tell
 from chalicelib.services.truth.buckets import unrecorded_among
-from chalicelib.services.truth.checking import check
 from chalicelib.triggers.following import heal_unknown, index_some, inspect_some
 
 # How many new objects one invocation inspects itself; the schedule takes the rest.
@@ -24,9 +27,6 @@ INDEXED_INLINE = 2000
 
 # A batch that waits for one key holds others back meanwhile, so it soon records what it can without that key.
 _PATIENCE_MS = 1500
-
-_Parsed = tuple[str, list[Event]]
-Message = tuple[str, list[Told]]
 
 
 def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def handle_direct(event: dict[str, Any], context: Any) -> dict[str, Any]:
         StoreUnavailable: S3 alone could confirm the event, and doesn't answer. DatabaseUnavailable: as `handle`.
     """
     request_id = _request_id(context)
-    ((_, events),) = _told(_recorded_only([("", list(parse_document(event)))], request_id))
+    ((_, events),) = tell(runtime.context(), _recorded_only([("", list(parse_document(event)))], request_id))
     with runtime.context().transaction() as tx:
         recorded = record_events(tx, events)
     _report(recorded, request_id, 1, 0)
@@ -76,8 +76,44 @@ def handle_direct(event: dict[str, Any], context: Any) -> dict[str, Any]:
     return {"recorded": len(recorded)}
 
 
-def _parse_all(records: Sequence[dict[str, Any]], request_id: str) -> tuple[list[_Parsed], list[str]]:
-    messages: list[_Parsed] = []
+def bury(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Try events that failed all their tries once more, and lay away with the reason those that fail again.
+
+    Args:
+        event: as of `handle`, from the queue of dead events.
+
+    Returns:
+        As `handle`: messages that can't be laid away either, because the database is away. They come again.
+    """
+    failed, request_id = [], _request_id(context)
+    for record in event.get("Records") or []:
+        letter = _letter(record)
+        try:
+            reason = settle_letter(runtime.context(), letter)
+        except DatabaseUnavailable:
+            failed.append(letter.message_id)
+            continue
+        if reason is not None:
+            telemetry.log(
+                "error",
+                "dead event",
+                request_id=request_id,
+                message_id=letter.message_id,
+                about=letter.about,
+                reason=reason,
+            )
+    return {"batchItemFailures": [{"itemIdentifier": identifier} for identifier in failed]}
+
+
+def _letter(record: dict[str, Any]) -> Letter:
+    """A record of the event source mapping. Lambda says itself why it has given up a direct invocation."""
+    error = record.get("messageAttributes", {}).get("ErrorMessage", {}).get("stringValue", "")
+    sent_at = datetime.fromtimestamp(int(record["attributes"]["SentTimestamp"]) / 1000, UTC)
+    return Letter(record["messageId"], record["body"], sent_at, error)
+
+
+def _parse_all(records: Sequence[dict[str, Any]], request_id: str) -> tuple[list[Parsed], list[str]]:
+    messages: list[Parsed] = []
     poison: list[str] = []
     for record in records:
         identifier = record["messageId"]
@@ -89,7 +125,7 @@ def _parse_all(records: Sequence[dict[str, Any]], request_id: str) -> tuple[list
     return _recorded_only(messages, request_id), poison
 
 
-def _recorded_only(messages: Sequence[_Parsed], request_id: str) -> list[_Parsed]:
+def _recorded_only(messages: Sequence[Parsed], request_id: str) -> list[Parsed]:
     """The messages without events of buckets that the catalogue doesn't record."""
     unknown = unrecorded_among(runtime.context(), {event.bucket for _, events in messages for event in events})
     if not unknown:
@@ -102,31 +138,31 @@ def _recorded_only(messages: Sequence[_Parsed], request_id: str) -> list[_Parsed
     return [(name, [event for event in events if event.bucket not in unknown]) for name, events in messages]
 
 
-def _check(messages: Sequence[_Parsed], request_id: str) -> tuple[list[Message], list[str]]:
+def _check(messages: Sequence[Parsed], request_id: str) -> tuple[list[Message], list[str]]:
     """The messages with S3's own word where they can't be believed. Those that S3 doesn't answer come again.
 
     A bucket that is gone, or that we may not read, must not hold up the events of others.
     """
     try:
-        return _told(messages), []
+        return tell(runtime.context(), messages), []
     except StoreUnavailable as error:
         telemetry.log("warning", "messages come again, since S3 does not answer", request_id=request_id, error=error)
     try:
-        told = _told(_within(messages, _readable_buckets(messages)))
+        told = tell(runtime.context(), _within(messages, _readable_buckets(messages)))
     except StoreUnavailable:
-        told = _told(_within(messages, set()))
+        told = tell(runtime.context(), _within(messages, set()))
     names = {identifier for identifier, _ in told}
     return told, [identifier for identifier, _ in messages if identifier not in names]
 
 
-def _within(messages: Sequence[_Parsed], readable: set[str]) -> list[_Parsed]:
+def _within(messages: Sequence[Parsed], readable: set[str]) -> list[Parsed]:
     """The messages that need no other bucket's answers than those of ``readable``."""
-    return [message for message in messages if all(request.bucket in readable for request in _doubts(message))]
+    return [message for message in messages if all(request.bucket in readable for request in doubts(message))]
 
 
-def _readable_buckets(messages: Sequence[_Parsed]) -> set[str]:
+def _readable_buckets(messages: Sequence[Parsed]) -> set[str]:
     """The buckets of doubtful events that S3 lets us read, if there are others; none if it doesn't answer at all."""
-    buckets = {request.bucket for message in messages for request in _doubts(message)}
+    buckets = {request.bucket for message in messages for request in doubts(message)}
     readable: set[str] = set()
     for bucket in buckets if len(buckets) > 1 else ():
         try:
@@ -137,21 +173,6 @@ def _readable_buckets(messages: Sequence[_Parsed]) -> set[str]:
             return set()
         readable.add(bucket)
     return readable
-
-
-def _told(messages: Sequence[_Parsed]) -> list[Message]:
-    requests = [request for message in messages for request in _doubts(message)]
-    believed = [event for _, events in messages for event in events if isinstance(event, ObjectChange)]
-    answers = iter(check(runtime.context(), requests, believed) if requests else ())
-
-    def told(event: Event) -> Sequence[Told]:
-        return next(answers) if isinstance(event, CheckRequest) else [event]
-
-    return [(identifier, [one for event in events for one in told(event)]) for identifier, events in messages]
-
-
-def _doubts(message: _Parsed) -> list[CheckRequest]:
-    return [event for event in message[1] if isinstance(event, CheckRequest)]
 
 
 def _record(messages: Sequence[Message], request_id: str) -> tuple[list[Recorded], list[str]]:

@@ -1,18 +1,25 @@
 """What an operator or a deployment starts inside the cloud, where the database can be reached."""
 
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from chalicelib import runtime, telemetry
 from chalicelib.catalog.audits import AuditRequest
+from chalicelib.catalog.dead_events import Selection
 from chalicelib.db.backlog import count_backlog
 from chalicelib.db.files import find_state
 from chalicelib.db.migrate import SchemaStatus
 from chalicelib.errors import InvalidInput
+from chalicelib.services.ingest import dead_events
 from chalicelib.services.ingest.inspection import inspect_all_again
 from chalicelib.services.truth.auditing import begin_audit
 from chalicelib.services.truth.buckets import adopt_bucket
 from chalicelib.services.upkeep import schema
+
+# A function answers with 6 MB at most, and JSON may need two bytes for one.
+_MOST_BYTES = 2_500_000
 
 
 def migrate(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -27,12 +34,14 @@ def migrate(event: dict[str, Any], context: Any) -> dict[str, Any]:
             {"action": "find", "bucket": ..., "key": ...}   # has a file landed? a deployment tests itself with this
             {"action": "backlog"}   # what waits, and what has failed
             {"action": "inspect"}   # inspect again what inspection has given up
+            {"action": "dead", "do": "list" | "redrive" | "discard", "selection": {...}}   # dead events, as their routes
             {"action": "adopt", "bucket": ...}   # take in a bucket that was there before, and whose events come already
 
     Returns:
         ``{"database": revision or None, "code": revision, "state": "current" | "behind" | "ahead"}``; after ``roles``:
         ``{"roles": "ready"}``; after ``find``: ``{"state": ..., "etag": ...}``, both None if there is no such file; after
         ``backlog``: the counts of `chalicelib.db.backlog.Backlog`; after ``inspect``: ``{"requested": versions}``;
+        after ``dead``: ``{"events": [...]}``, as many as fit, what was redriven, or ``{"discarded": events}``;
         after ``adopt``: ``{"audit": id}``, of the repair that `work` goes on with.
 
     Raises:
@@ -56,9 +65,11 @@ def migrate(event: dict[str, Any], context: Any) -> dict[str, Any]:
             return asdict(count_backlog(session, runtime.now()))
     if action == "inspect":
         return {"requested": inspect_all_again(runtime.context())}
+    if action == "dead":
+        return _dead(str(event.get("do", "")), dict(event.get("selection", {})), int(event.get("limit", 1000)))
     if action == "adopt":
         return _adopt(str(event.get("bucket", "")))
-    raise InvalidInput(f"The action {action!r} is none of status, upgrade, roles, find, backlog, inspect, adopt.")
+    raise InvalidInput(f"The action {action!r} is none of status, upgrade, roles, find, backlog, inspect, dead, adopt.")
 
 
 def _make_roles(user: str, password: str) -> dict[str, Any]:
@@ -80,6 +91,36 @@ def _adopt(bucket: str) -> dict[str, Any]:
         audit_id = begin_audit(tx, AuditRequest(bucket, repairs=True, brake=1))
     telemetry.log("info", "bucket adopted", bucket=bucket, audit=audit_id)
     return {"audit": str(audit_id)}
+
+
+def _dead(what: str, values: dict[str, Any], limit: int) -> dict[str, Any]:
+    ctx, selection = runtime.context(), _selection(values)
+    if what == "redrive":
+        return asdict(dead_events.redrive(ctx, selection))
+    if what == "discard":
+        with ctx.transaction() as tx:
+            return {"discarded": dead_events.discard(tx, selection)}
+    if what != "list":
+        raise InvalidInput("What to do with dead events is none of list, redrive, discard.")
+    events: list[dict[str, Any]] = []
+    left = _MOST_BYTES
+    for found in dead_events.find_dead_events(ctx, selection, limit):
+        left -= len(found.body)
+        if left < 0 and events:
+            break
+        events.append(
+            asdict(found)
+            | {"id": str(found.id), "sent_at": found.sent_at.isoformat(), "tried_at": found.tried_at.isoformat()}
+        )
+    return {"events": events}
+
+
+def _selection(values: dict[str, Any]) -> Selection:
+    moments = {
+        name: datetime.fromisoformat(values[name]) for name in ("sent_before", "tried_before") if values.get(name)
+    }
+    ids = tuple(UUID(one) for one in values.get("ids", ()))
+    return Selection(ids, values.get("reason", ""), values.get("about", ""), **moments)
 
 
 def _find(bucket: str, key: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from chalicelib import runtime, telemetry
 from chalicelib.services.context import Context
+from chalicelib.services.ingest.dead_events import count_dead_events
 from chalicelib.services.jobs.kinds import run_job
 from chalicelib.services.jobs.queue import find_due_jobs
 from chalicelib.services.removal.trash import delete_expired, forget_restores, purge_old
@@ -121,13 +122,15 @@ def _audit(ctx: Context) -> int:
 
 
 def _report_truth(ctx: Context) -> None:
-    """Write how well each bucket is known. A bucket that has never agreed is as old as its first audit."""
+    """Write how well each bucket is known, and how many events are dead. A bucket that has never agreed is as old as its first
+    audit."""
     for known in known_truth(ctx):
         of = {"Bucket": known.bucket}
         if since := known.agreed_at or known.known_since:
             telemetry.metric({"TruthAge": (ctx.now - since).total_seconds()}, of, unit="Seconds")
         counts = {"Drift": known.drift_within_hour, "Doubts": known.unsure, "Braked": int(known.is_braked)}
         telemetry.metric(counts, of)
+    telemetry.metric({"DeadEvents": count_dead_events(ctx)}, {"Bucket": ctx.settings.bucket})
 
 
 def _run_jobs(ctx: Context, context: Any) -> int:

@@ -76,8 +76,8 @@ def test_each_function_has_a_role_that_nobody_else_may_assume(native: Template) 
     functions = _of_type(native, "AWS::Lambda::Function")
     roles = {name: item["Properties"]["Role"]["Fn::GetAtt"][0] for name, item in functions.items()}
 
-    assert len(functions) == 7
-    assert len(set(roles.values())) == 7
+    assert len(functions) == 8
+    assert len(set(roles.values())) == 8
 
     for role in roles.values():
         document = native["Resources"][role]["Properties"]["AssumeRolePolicyDocument"]
@@ -98,7 +98,7 @@ def test_only_the_functions_that_need_it_may_change_files_or_the_schema(native: 
     assert keepers == {"ApiHandlerRole", "WorkRole"}
     # Each of these heals a key where it sees that an event was lost.
     healing = {"s3:GetObjectVersion", "s3:ListBucket", "s3:ListBucketVersions"}
-    roles = {"ApiHandlerRole", "IngestRole", "IngestDirectRole", "InspectPendingRole", "WorkRole"}
+    roles = {"ApiHandlerRole", "BuryRole", "IngestRole", "IngestDirectRole", "InspectPendingRole", "WorkRole"}
     assert {name for name, actions in may.items() if healing <= actions} == roles | {
         "KeepsExtraBuckets",
         "ReadsExtraBuckets",
@@ -183,7 +183,11 @@ def test_a_given_database_needs_no_other_and_no_network(native: Template) -> Non
 
 
 def test_the_event_source_reports_single_failures_and_is_capped(native: Template) -> None:
-    (source,) = _of_type(native, "AWS::Lambda::EventSourceMapping").values()
+    sources = _of_type(native, "AWS::Lambda::EventSourceMapping")
+    (source,) = [one for name, one in sources.items() if name.startswith("Ingest")]
+    (dead,) = [one for name, one in sources.items() if name.startswith("Bury")]
+    assert dead["Properties"]["EventSourceArn"] == {"Fn::Sub": "${DeadEventsQueue.Arn}"}
+    assert dead["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert source["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert source["Properties"]["EventSourceArn"] == {"Fn::Sub": "${EventsQueue.Arn}"}
     assert source["Properties"]["MaximumBatchingWindowInSeconds"] == 1

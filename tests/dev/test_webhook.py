@@ -54,7 +54,7 @@ def _application_on(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
 
 @pytest.fixture
 def receiver(tmp_path: Path) -> Iterator[WebhookReceiver]:
-    running = WebhookReceiver(app.ingest, SECRET, tmp_path / "dead", log=lambda line: None)
+    running = WebhookReceiver(app.ingest, app.bury, SECRET, log=lambda line: None)
     running.start()
     yield running
     running.stop()
@@ -100,12 +100,11 @@ def test_a_request_without_the_secret_records_nothing(
     "body", [b"", b"{", b"\xff\xfe", b'{"EventName": "s3:ObjectCreated:Put"}', b'{"Records": [{}]}']
 )
 def test_an_unreadable_event_is_kept_and_does_not_hold_up_others(
-    receiver: WebhookReceiver, database: Callable[[str], list[Any]], tmp_path: Path, body: bytes
+    receiver: WebhookReceiver, database: Callable[[str], list[Any]], body: bytes
 ) -> None:
     assert _post(receiver, body) == 200
 
-    (kept,) = (tmp_path / "dead").iterdir()
-    assert kept.read_bytes() == body
+    assert database("SELECT body FROM dead_events") == [(body.decode(errors="replace"),)]
     assert _post(receiver, (FIXTURES / "01-put.json").read_bytes()) == 200
     assert database("SELECT count(*) FROM file_events") == [(1,)]
 
@@ -119,7 +118,6 @@ def test_an_event_without_a_database_is_refused_and_recorded_when_it_comes_again
 
         postgres.kill()
         assert _post(receiver, body) == 503
-        assert not (tmp_path / "dead").exists()
 
         postgres.start()
         assert eventually(lambda: _post(receiver, body) == 200, 20)
@@ -147,14 +145,36 @@ class Application:
         return {"batchItemFailures": [{"itemIdentifier": identifier} for identifier in failed]}
 
 
+class Graveyard:
+    """In place of the function that lays dead events away."""
+
+    def __init__(self) -> None:
+        self.bodies: list[str] = []
+        self.failure = ""
+
+    def __call__(self, event: dict[str, Any], context: Any) -> Any:
+        (record,) = event["Records"]
+        if self.failure == "raises":
+            raise OSError("no database")
+        if self.failure == "refuses":
+            return {"batchItemFailures": [{"itemIdentifier": record["messageId"]}]}
+        self.bodies.append(record["body"])
+        return {"batchItemFailures": []}
+
+
+@pytest.fixture
+def graveyard() -> Graveyard:
+    return Graveyard()
+
+
 @pytest.fixture
 def application() -> Application:
     return Application()
 
 
 @pytest.fixture
-def recorder(application: Application, tmp_path: Path) -> Iterator[WebhookReceiver]:
-    running = WebhookReceiver(application, SECRET, tmp_path / "dead", log=lambda line: None)
+def recorder(application: Application, graveyard: Graveyard) -> Iterator[WebhookReceiver]:
+    running = WebhookReceiver(application, graveyard, SECRET, log=lambda line: None)
     running.start()
     yield running
     running.stop()
@@ -170,16 +190,14 @@ def _event(key: str) -> bytes:
     return body(s3_record("ObjectCreated:Put", key, bucket="landfall-plain", sequencer="01", size=1)).encode()
 
 
-def test_a_hundred_events_at_once_are_taken_and_recorded_in_few_batches(
-    database: Callable[[str], list[Any]], tmp_path: Path
-) -> None:
+def test_a_hundred_events_at_once_are_taken_and_recorded_in_few_batches(database: Callable[[str], list[Any]]) -> None:
     batches = []
 
     def ingest(event: dict[str, Any], context: Any) -> Any:
         batches.append(len(event["Records"]))
         return app.ingest(event, context)
 
-    receiver = WebhookReceiver(ingest, SECRET, tmp_path / "dead", log=lambda line: None)
+    receiver = WebhookReceiver(ingest, app.bury, SECRET, log=lambda line: None)
     receiver.start()
     start = threading.Barrier(100)
 
@@ -210,7 +228,7 @@ def test_what_arrives_meanwhile_is_handed_over_together(recorder: WebhookReceive
 
 
 def test_one_event_of_a_batch_that_fails_comes_again_alone(
-    recorder: WebhookReceiver, application: Application, tmp_path: Path
+    recorder: WebhookReceiver, application: Application, graveyard: Graveyard
 ) -> None:
     application.may_go_on.clear()
     with ThreadPoolExecutor(4) as posters:
@@ -221,7 +239,7 @@ def test_one_event_of_a_batch_that_fails_comes_again_alone(
         assert eventually(lambda: recorder._arrivals.qsize() == 3)
         application.may_go_on.set()
         assert [post.result() for post in posts] == [200, 503, 200]
-    assert not (tmp_path / "dead").exists()
+    assert graveyard.bodies == []
 
 
 @pytest.mark.parametrize("path", ["", "/", "/wrong", f"/{SECRET}x", f"/{SECRET}/", f"/x/{SECRET}", "/%61-secret"])
@@ -245,6 +263,8 @@ class Clock:
     def monotonic(self) -> float:
         return self.now
 
+    time = monotonic
+
     def sleep(self, seconds: float) -> None:
         """Take no time."""
 
@@ -257,38 +277,43 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_an_event_is_buried_only_after_its_tries_and_its_time(
-    recorder: WebhookReceiver, tmp_path: Path, clock: Clock
+    recorder: WebhookReceiver, clock: Clock, graveyard: Graveyard
 ) -> None:
     refused = _event("refused")
     # Many tries in a short time, as Ceph makes them: it stays alive.
     assert [_post_to(recorder, f"/{SECRET}", refused) for _ in range(20)] == [503] * 20
     clock.now += 59
     assert _post_to(recorder, f"/{SECRET}", refused) == 503
-    assert not (tmp_path / "dead").exists()
+    assert graveyard.bodies == []
 
     clock.now += 2
     assert _post_to(recorder, f"/{SECRET}", refused) == 200
-    (kept,) = (tmp_path / "dead").iterdir()
-    assert kept.read_bytes() == refused
+    assert graveyard.bodies == [refused.decode()]
 
 
-def test_few_tries_in_a_long_time_do_not_bury_an_event(recorder: WebhookReceiver, tmp_path: Path, clock: Clock) -> None:
+def test_few_tries_in_a_long_time_do_not_bury_an_event(
+    recorder: WebhookReceiver, clock: Clock, graveyard: Graveyard
+) -> None:
     for _ in range(4):
         assert _post_to(recorder, f"/{SECRET}", _event("refused")) == 503
         clock.now += 3600
-    assert not (tmp_path / "dead").exists()
+    assert graveyard.bodies == []
     assert _post_to(recorder, f"/{SECRET}", _event("refused")) == 200
 
 
-def test_each_event_has_tries_of_its_own(recorder: WebhookReceiver, tmp_path: Path, clock: Clock) -> None:
+def test_each_event_has_tries_of_its_own(recorder: WebhookReceiver, clock: Clock, graveyard: Graveyard) -> None:
     for number in range(10):
         assert _post_to(recorder, f"/{SECRET}", _event(f"refused-{number}")) == 503
         clock.now += 100
-    assert not (tmp_path / "dead").exists()
+    assert graveyard.bodies == []
 
 
 def test_an_application_that_fails_altogether_costs_no_event_its_life(
-    recorder: WebhookReceiver, application: Application, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    recorder: WebhookReceiver,
+    application: Application,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    graveyard: Graveyard,
 ) -> None:
     def fail(event: dict[str, Any], context: Any) -> None:
         raise OSError("no database")
@@ -299,7 +324,7 @@ def test_an_application_that_fails_altogether_costs_no_event_its_life(
         clock.now += 100
     monkeypatch.setattr(recorder, "_handler", application)
     assert _post_to(recorder, f"/{SECRET}", _event("a")) == 200
-    assert not (tmp_path / "dead").exists()
+    assert graveyard.bodies == []
 
 
 @pytest.mark.parametrize("answer", ["nonsense", {"batchItemFailures": [{"itemIdentifier": "another"}]}])
@@ -310,18 +335,18 @@ def test_an_answer_that_nobody_understands_records_nothing(
     assert _post_to(recorder, f"/{SECRET}", _event("a")) == 503
 
 
-def test_a_folder_of_dead_events_that_cannot_be_written_stops_nothing(
-    recorder: WebhookReceiver, application: Application, tmp_path: Path
+def test_an_event_that_cannot_be_laid_away_either_comes_again_and_stops_nothing(
+    recorder: WebhookReceiver, graveyard: Graveyard
 ) -> None:
-    (tmp_path / "dead").write_text("a file where the folder should be")
     unreadable = json.dumps({"Records": [{"refused": "by anybody"}]}).encode()
+    for failure in ("raises", "refuses"):
+        graveyard.failure = failure
+        assert _post_to(recorder, f"/{SECRET}", unreadable) == 503
+        assert _post_to(recorder, f"/{SECRET}", _event("a")) == 200
 
-    assert _post_to(recorder, f"/{SECRET}", unreadable) == 503
-    assert _post_to(recorder, f"/{SECRET}", _event("a")) == 200
-
-    (tmp_path / "dead").unlink()
+    graveyard.failure = ""
     assert _post_to(recorder, f"/{SECRET}", unreadable) == 200
-    assert len(list((tmp_path / "dead").iterdir())) == 1
+    assert graveyard.bodies == [unreadable.decode()]
 
 
 def test_a_body_that_is_cut_off_is_asked_for_again(recorder: WebhookReceiver, application: Application) -> None:
@@ -346,6 +371,6 @@ def test_other_requests_are_refused(receiver: WebhookReceiver) -> None:
     assert urllib3.request("POST", url, headers=headers, body=iter([b"{}"]), retries=False).status == 411
 
 
-def test_a_receiver_without_a_secret_does_not_start(tmp_path: Path) -> None:
+def test_a_receiver_without_a_secret_does_not_start() -> None:
     with pytest.raises(ValueError, match="secret"):
-        WebhookReceiver(app.ingest, "", tmp_path)
+        WebhookReceiver(app.ingest, app.bury, "")

@@ -14,12 +14,12 @@ import pytest
 import urllib3
 from sqlalchemy import text
 
+from chalicelib.catalog.dead_events import Redriven, Selection
 from chalicelib.db.migrate import newest_revision
 from deploy import packaging
 from deploy.deployment import Deployment
 from deploy.problem import DeployProblem
 from deploy.template import PROJECT
-from dev.dead_letters import Selection
 from dev.ports import free_port
 from dev.problem import StackProblem
 from tests.support.stacks import Stack
@@ -294,21 +294,27 @@ def test_a_wrong_database_parameter_is_corrected_without_a_migration(
     assert _title(deployment) == "With notes, mended"
 
 
-def test_dead_events_are_recorded_after_they_are_driven_back(stack: Stack, deployment: Deployment) -> None:
+def test_dead_events_are_recorded_as_soon_as_the_database_is_back(stack: Stack, deployment: Deployment) -> None:
     stack.postgres.kill()
     stack.s3.put_object(Bucket=stack.bucket, Key="while-nobody-was-there", Body=b"1")
-    letters, found = deployment.dead_letters(), list[str]()
-
-    assert eventually(lambda: stack.dead_events() == 1, 60)
-    assert deployment.status().facts["dead_events"] == 1
+    assert eventually(lambda: stack.dying_events() == 1, 60)
+    assert deployment.status().facts["dying_events"] == 1
 
     stack.postgres.start()
+    assert eventually(lambda: len(stack.get("/api/files?key=while-nobody-was-there")["items"]) == 1, 60)
+    assert eventually(lambda: stack.dying_events() == 0)
+    assert deployment.status().facts["dead_events"] == 0
+
+
+def test_poison_waits_for_an_operator(stack: Stack, deployment: Deployment) -> None:
+    stack.send_event("poison")
+    assert eventually(lambda: deployment.status().facts["dead_events"] == 1, 60)
     assert "Events have failed all their tries: python -m deploy dead --stage dev" in deployment.status().attention
 
-    letters.each(Selection(), lambda held: found.append(held.letter.about))
-    assert found == [f"{stack.bucket}/while-nobody-was-there"]
-    assert letters.each(Selection(), lambda held: held.redrive()) == 1
-    assert eventually(lambda: len(stack.get("/api/files?key=while-nobody-was-there")["items"]) == 1)
+    events = deployment.dead_events()
+    assert [one.body for one in events.find(Selection(), 10)] == ["poison"]
+    assert events.redrive(Selection()) == Redriven(0, 1, 0)
+    assert events.discard(Selection(about="poison")) == 1
     assert deployment.status().facts["dead_events"] == 0
 
 

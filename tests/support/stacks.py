@@ -14,7 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 import urllib3
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from chalicelib.db.engine import create_catalog_engine
 from chalicelib.settings import Settings
@@ -24,14 +24,13 @@ from dev.ceph import address_towards
 from dev.ceph import make_bucket as make_ceph_bucket
 from dev.configuration import HOST, REGION, WEBHOOK_PORT_VARIABLE, Configuration
 from dev.database_setup import prepare
-from dev.dead_letters import DEAD_FOLDER
 from dev.emulator import Emulator
 from dev.event_source import ACCOUNT
 from dev.infra import client, deploy
 from dev.localstack import LocalStack
 from dev.minio import MinIO, make_bucket
 from dev.postgres import Postgres
-from tests.support.aws import empty_bucket, take_messages
+from tests.support.aws import empty_bucket
 from tests.support.ports import free_ports
 from tests.support.rgw import delete_topics
 from tests.support.servers import chalice_local, running
@@ -72,12 +71,14 @@ class Stack:
 
     def take_dead_events(self) -> list[str]:
         """The notifications that have failed all their tries."""
-        return take_messages(self.sqs, self.dead_queue_url, wait_seconds=1)
+        with self.engine.begin() as connection:
+            return list(connection.scalars(text("DELETE FROM dead_events RETURNING body")))
 
-    def dead_events(self) -> int:
-        """How many messages have failed all their tries."""
-        wanted = {"QueueUrl": self.dead_queue_url, "AttributeNames": ["ApproximateNumberOfMessages"]}
-        return int(self.sqs.get_queue_attributes(**wanted)["Attributes"]["ApproximateNumberOfMessages"])
+    def dying_events(self) -> int:
+        """How many messages have failed all their tries, and are not laid away yet."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        answer = self.sqs.get_queue_attributes(QueueUrl=self.dead_queue_url, AttributeNames=names)
+        return sum(int(answer["Attributes"][name]) for name in names)
 
     def post(self, path: str, document: Any, status: int = 200) -> Any:
         """What ``path`` answers to this document."""
@@ -91,14 +92,10 @@ class WebhookStack(Stack):
     """A stack whose store calls a webhook: there are no queues."""
 
     webhook_url: str = ""
-    dead_folder: Path = Path()
 
     def send_event(self, body: str) -> None:
         headers = {"Authorization": f"Bearer {_WEBHOOK_SECRET}"}
         assert urllib3.request("POST", self.webhook_url, body=body, headers=headers).status == 200
-
-    def take_dead_events(self) -> list[str]:
-        return [path.read_text() for path in self.dead_folder.glob("*.json")]
 
 
 @contextmanager
@@ -216,7 +213,7 @@ def _with_webhook(options: Configuration, variables: dict[str, str]) -> Iterator
         _wait_until_ready(options)
         found = _stack(options, postgres, options.api_url, options.bucket, "", "")
         url = f"http://{host}:{options.webhook_port}/"
-        yield WebhookStack(**vars(found), webhook_url=url, dead_folder=home / DEAD_FOLDER)
+        yield WebhookStack(**vars(found), webhook_url=url)
 
 
 @contextmanager

@@ -141,6 +141,7 @@ def test_the_backlog_counts_what_waits_and_what_has_failed(runtime_engine: Engin
         "pending_uploads": 0,
         "overdue_uploads": 0,
         "uninspected_versions": 0,
+        "dead_events": 0,
     }
     assert _migrate(action="backlog") == nothing
 

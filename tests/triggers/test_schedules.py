@@ -61,7 +61,7 @@ def test_the_clock_puts_right_what_no_event_told_of_and_says_how_well_the_bucket
     metrics = [line for line in lines if line.get("Bucket") == BUCKET]
     merged = {name: value for line in metrics for name, value in line.items() if name != "_aws"}
     assert 0 <= merged.pop("TruthAge") < 60
-    assert merged == {"Bucket": BUCKET, "Drift": 0, "Doubts": 0, "Braked": 0}
+    assert merged == {"Bucket": BUCKET, "Drift": 0, "Doubts": 0, "Braked": 0, "DeadEvents": 0}
 
 
 def test_the_maintenance_makes_the_partitions_of_the_coming_months(backend: Backend) -> None:

@@ -95,6 +95,12 @@ _TABLE: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("POST", "/api/audits/{audit_id}/cancel", "cancel_audit"),
         ("GET", "/api/truth", "get_truth"),
     ),
+    "dead_events": (
+        ("GET", "/api/dead-events", "list_dead_events"),
+        ("POST", "/api/dead-events/redrive", "redrive_dead_events"),
+        ("POST", "/api/dead-events/discard", "discard_dead_events"),
+        ("GET", "/api/dead-events/{event_id}", "get_dead_event"),
+    ),
     "health": (
         ("GET", "/health", "health"),
         ("GET", "/ready", "ready"),

@@ -7,6 +7,7 @@ from chalicelib.db.models.audits import Audit as Audit
 from chalicelib.db.models.audits import AuditFinding as AuditFinding
 from chalicelib.db.models.audits import AuditRange as AuditRange
 from chalicelib.db.models.base import Base as Base
+from chalicelib.db.models.dead_events import DeadEvent as DeadEvent
 from chalicelib.db.models.files import File as File
 from chalicelib.db.models.files import FileLocation as FileLocation
 from chalicelib.db.models.files import FileSearch as FileSearch
