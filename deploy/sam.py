@@ -44,7 +44,8 @@ def _suit_ministack(template: dict[str, Any]) -> None:
             properties["BinaryMediaTypes"] = properties["Body"].get("x-amazon-apigateway-binary-media-types", [])
         if resource["Type"] == "AWS::Lambda::EventSourceMapping":
             scaling = properties["ScalingConfig"]
-            scaling["MaximumConcurrency"] = template["Parameters"][scaling["MaximumConcurrency"]["Ref"]]["Default"]
+            if isinstance(most := scaling["MaximumConcurrency"], dict):
+                scaling["MaximumConcurrency"] = template["Parameters"][most["Ref"]]["Default"]
 
 
 if __name__ == "__main__":

@@ -59,6 +59,10 @@ UPDATE audit_ranges SET position = coalesce(:position, position), is_done = :is_
 WHERE id = :range
 """)
 
+_RENEW = text(
+    "UPDATE audit_ranges SET leased_until = clock_timestamp() + make_interval(secs => :seconds) WHERE id = :range"
+)
+
 _RELEASE = text("UPDATE audit_ranges SET leased_until = NULL, worker = NULL WHERE worker = :worker AND NOT is_done")
 
 # Another worker's range is cut where the catalogue has so many keys of it left.
@@ -87,6 +91,11 @@ def keep_range(session: Session, range_id: int, worker: UUID) -> Range | None:
     """Lock a range that this worker has leased, as it is now: another one may have taken its end. None: it is lost."""
     row = session.execute(_KEEP, {"range": range_id, "worker": worker}).one_or_none()
     return None if row is None else Range(*row)
+
+
+def renew_range(session: Session, range_id: int) -> None:
+    """Lease a range that was kept anew, while a key takes long."""
+    session.execute(_RENEW, {"range": range_id, "seconds": LEASE_SECONDS})
 
 
 def advance_range(session: Session, range_id: int, position: str | None, counts: Counts) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from itertools import groupby
+from itertools import groupby, takewhile
 from uuid import UUID
 
 from chalicelib.catalog.audits import Audit, DriftKind
@@ -60,6 +60,9 @@ def compare_range(ctx: Context, audit: Audit, claimed: Range, worker: UUID, allo
             kept = audit_ranges.keep_range(tx.session, claimed.id, worker)
             if kept is None:
                 return
+            if batch is None:
+                audit_ranges.renew_range(tx.session, kept.id)
+                continue
             is_last = batch.until is None or (kept.until is not None and batch.until >= kept.until)
             until = kept.until if is_last else batch.until
             _compare(tx, audit, kept, replace(batch, until=until), is_last=is_last)
@@ -67,8 +70,9 @@ def compare_range(ctx: Context, audit: Audit, claimed: Range, worker: UUID, allo
             return
 
 
-def _batches(ctx: Context, audit: Audit, after: str, allowance: Allowance) -> Iterator[_Batch]:
-    """Pages of the listing, cut where a key's history is whole. The next page is fetched while one is compared."""
+def _batches(ctx: Context, audit: Audit, after: str, allowance: Allowance) -> Iterator[_Batch | None]:
+    """Pages of the listing, cut where a key's history is whole; None for a page in which none is. The next page is fetched while
+    one is compared."""
     pages = ctx.store.versions.pages(audit.bucket, audit.prefix, after)
 
     def fetch() -> tuple[Snapshot, list[ListedVersion] | None]:
@@ -87,14 +91,25 @@ def _batches(ctx: Context, audit: Audit, after: str, allowance: Allowance) -> It
                 yield _Batch(_histories(rest), None, before or looked)
                 return
             coming = pool.submit(fetch)
-            entries = rest + page
-            last = entries[-1].key if entries else ""
-            rest = [entry for entry in entries if entry.key == last]
-            whole = entries[: len(entries) - len(rest)]
-            if whole:
-                yield _Batch(_histories(whole), whole[-1].key, before or looked)
-                before = looked
-            before = before or looked
+            whole, rest = _cut(rest, page)
+            if not whole:
+                before = before or looked
+                yield None
+                continue
+            yield _Batch(_histories(whole), whole[-1].key, before or looked)
+            before = looked
+
+
+def _cut(rest: list[ListedVersion], page: list[ListedVersion]) -> tuple[list[ListedVersion], list[ListedVersion]]:
+    """The versions of keys that end before the last key of a page, and those of this key, which may go on."""
+    if not page:
+        return [], rest
+    last = page[-1].key
+    begin = len(page) - sum(1 for _ in takewhile(lambda entry: entry.key == last, reversed(page)))
+    if begin or (rest and rest[-1].key != last):
+        return rest + page[:begin], page[begin:]
+    rest.extend(page)  # a key may have a thousand pages
+    return [], rest
 
 
 def _histories(entries: Sequence[ListedVersion]) -> dict[str, History]:

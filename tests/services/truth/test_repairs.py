@@ -174,6 +174,26 @@ def test_another_worker_goes_on_where_one_has_died(
     assert_right(engine, s3, bucket)
 
 
+@pytest.mark.usefixtures("short_pages")
+def test_a_key_of_many_pages_is_one_history_and_keeps_its_worker(
+    ctx: Context, engine: Engine, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = f"audited-{next(_numbers)}"
+    make_bucket(s3, bucket, versioned=True)
+    for key, versions in (("a", 1), ("long", 11), ("longer", 3), ("z", 2)):
+        for number in range(versions):
+            s3.put_object(Bucket=bucket, Key=key, Body=b"1" * number)
+    renewed: list[int] = []
+    renew = audit_ranges.renew_range
+    monkeypatch.setattr(audit_ranges, "renew_range", lambda session, one: renewed.append(one) or renew(session, one))
+
+    found = repair(ctx, bucket)
+    assert (found.compared, found.missing) == (17, 17)
+    assert_right(engine, s3, bucket)
+    assert len(renewed) >= 2
+    assert repair(ctx, bucket).drift == 0
+
+
 @pytest.mark.parametrize("was_put_known", [True, False])
 def test_a_removal_that_never_was_is_taken_back(ctx: Context, engine: Engine, s3: Any, was_put_known: bool) -> None:
     bucket = f"audited-{next(_numbers)}"
