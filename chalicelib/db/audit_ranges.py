@@ -74,7 +74,7 @@ CROSS JOIN LATERAL (
     WHERE bucket = a.bucket AND key > r.position AND (r.until IS NULL OR key < r.until) AND key >= a.prefix
         AND (CAST(:beyond AS text) IS NULL OR key < :beyond)
     ORDER BY key OFFSET :ahead LIMIT 1) AS c
-WHERE r.audit_id = :audit AND NOT r.is_done
+WHERE r.audit_id = :audit AND NOT r.is_done AND r.position < c.key
 ORDER BY r.id DESC LIMIT 1
 FOR UPDATE OF r SKIP LOCKED
 """)
@@ -117,6 +117,26 @@ def split_range(session: Session, audit: Audit, ahead: int) -> bool:
         return False
     session.add(models.AuditRange(audit_id=audit.id, position=row.key, until=row.until))
     session.execute(text("UPDATE audit_ranges SET until = :key WHERE id = :id"), {"key": row.key, "id": row.id})
+    session.flush()
+    return True
+
+
+def open_ranges(session: Session, audit_id: UUID) -> list[Range]:
+    """The ranges that aren't compared yet, the last first."""
+    part = models.AuditRange
+    found = select(part.id, part.position, part.until).where(part.audit_id == audit_id, ~part.is_done)
+    return [Range(*row) for row in session.execute(found.order_by(part.id.desc()))]
+
+
+def cut_range(session: Session, range_id: int, key: str) -> bool:
+    """Cut a range in two behind a key; returns False if it isn't ahead of its worker any more, or somebody else is at it."""
+    part = models.AuditRange
+    found = select(part).where(part.id == range_id, ~part.is_done, part.position < key)
+    row = session.scalar(found.with_for_update(skip_locked=True))
+    if row is None or (row.until is not None and row.until <= key):
+        return False
+    session.add(part(audit_id=row.audit_id, position=key, until=row.until))
+    row.until = key
     session.flush()
     return True
 

@@ -67,6 +67,12 @@ class Versions:
         with translating(f"list the versions of {bucket}"):
             yield from listed_pages(self._client, Bucket=bucket, Prefix=prefix, KeyMarker=after)
 
+    def first_key(self, bucket: str, prefix: str, after: str) -> str | None:
+        """The first key above ``after`` that begins with ``prefix``; None if there is none."""
+        with translating(f"list the versions of {bucket}"):
+            pages = listed_pages(self._client, Bucket=bucket, Prefix=prefix, KeyMarker=after, MaxKeys=1)
+            return next((entry.key for page in pages for entry in page), None)
+
     def _entries(self, **what: Any) -> Iterator[ListedVersion]:
         return chain.from_iterable(listed_pages(self._client, **what))
 

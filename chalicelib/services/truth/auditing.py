@@ -7,6 +7,7 @@ and another one goes on.
 """
 
 import time
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 from chalicelib.catalog.audits import Audit, AuditRequest
@@ -15,12 +16,14 @@ from chalicelib.errors import Conflict, NotFound, StoreUnavailable
 from chalicelib.services.accounts.principals import LANDFALL
 from chalicelib.services.context import Context, Transaction
 from chalicelib.services.truth.allowances import Allowance
+from chalicelib.services.truth.guessing import split_by_guess
 from chalicelib.services.truth.ranges import compare_range
 from chalicelib.services.truth.second_looks import look_again
 
 # A worker with nothing to do takes a part of another's range, if the catalogue knows so many versions ahead of it.
 _SPLIT_AHEAD = 20_000
 _IDLE = 0.2  # seconds
+_GUESS_AFTER = timedelta(seconds=3)
 _TRIES = 5  # in a row, while the store doesn't answer
 
 
@@ -130,9 +133,11 @@ def _take_step(ctx: Context, audit_id: UUID, worker: UUID, allowance: Allowance)
         is_idle = claimed is None and audit.state == "listing" and not _go_on(tx, audit)
     if claimed is not None:
         compare_range(ctx, audit, claimed, worker, allowance)
-    elif is_idle or (
-        audit.state == "settling" and not look_again(ctx, audit, allowance) and not _finish(ctx, audit_id)
-    ):
+    elif is_idle:
+        # Soon there may be keys that the catalogue knows by then.
+        if ctx.now - audit.created_at < _GUESS_AFTER or not split_by_guess(ctx, audit, allowance):
+            time.sleep(_IDLE)
+    elif audit.state == "settling" and not look_again(ctx, audit, allowance) and not _finish(ctx, audit_id):
         time.sleep(_IDLE)
     return False
 

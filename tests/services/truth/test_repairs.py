@@ -1,5 +1,6 @@
 """One repair, and the catalogue is what the bucket holds: odd keys, several workers, dead ones, false removals, late writers."""
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -19,6 +20,7 @@ from chalicelib.services.context import Context
 from chalicelib.services.truth import auditing
 from chalicelib.services.truth.allowances import Allowance
 from chalicelib.store.client import ObjectStore
+from chalicelib.store.versions import Versions
 from tests.support.aws import make_bucket, set_versioning
 from tests.support.contexts import context_on
 from tests.support.listings import listed_by_catalogue, listed_by_s3
@@ -143,6 +145,36 @@ def test_several_workers_share_an_audit_and_compare_each_key_once(
     with ctx.transaction() as tx:
         found = auditing.get_audit(tx, audit_id)
     assert (found.compared, found.different, found.recorded) == (len(listed_by_s3(s3, bucket)), 6, 6)
+    assert_right(engine, s3, bucket)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM audit_ranges WHERE audit_id = :id"), {"id": audit_id}) > 1
+
+
+@pytest.mark.usefixtures("short_pages")
+def test_several_workers_share_a_bucket_that_nobody_knows(
+    ctx: Context, engine: Engine, s3: Any, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auditing, "_GUESS_AFTER", timedelta())
+    monkeypatch.setattr(auditing, "_IDLE", 0.01)
+    pages = Versions.pages
+
+    def slowly(self: Versions, *what: str) -> Iterator[Any]:
+        for page in pages(self, *what):
+            time.sleep(0.1)
+            yield page
+
+    monkeypatch.setattr(Versions, "pages", slowly)
+    for number in range(80):
+        s3.put_object(Bucket=bucket, Key=f"2026/{number % 7}/{number:02}", Body=b"1")
+    with ctx.transaction() as tx:
+        audit_id = auditing.begin_audit(tx, AuditRequest(bucket, repairs=True, grace=timedelta()))
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(lambda _: auditing.work_on_audit(ctx, audit_id), range(4)))
+
+    with ctx.transaction() as tx:
+        found = auditing.get_audit(tx, audit_id)
+    listed = len(listed_by_s3(s3, bucket))
+    assert (found.compared, found.missing, found.recorded) == (listed, listed, listed)
     assert_right(engine, s3, bucket)
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM audit_ranges WHERE audit_id = :id"), {"id": audit_id}) > 1
