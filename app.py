@@ -61,6 +61,12 @@ def work(event: CloudWatchEvent) -> dict[str, int]:
     return triggers.schedules.work(event.to_dict(), event.context)
 
 
+@app.lambda_function()
+def audit(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Take a step of an audit that a state machine runs in many functions at once."""
+    return triggers.audits.audit(event, context)
+
+
 @app.schedule(Rate(1, unit=Rate.DAYS))
 def maintain(event: CloudWatchEvent) -> dict[str, Any]:
     """Make the event table's partitions of the coming months, and forget old audits."""

@@ -16,6 +16,7 @@ PRELOADED = {
     "bury": _EVENTS,
     "inspect_pending": _CLOCK,
     "work": _CLOCK,
+    "audit": ("chalicelib.triggers.audits",),
     "maintain": _CLOCK,
     "migrate": ("chalicelib.triggers.operations",),
 }

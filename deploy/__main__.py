@@ -61,6 +61,12 @@ def _parser() -> argparse.ArgumentParser:
         commands, "adopt", "take in a bucket that was there before, and its events from now on", _adopt
     )
     adopt.add_argument("bucket")
+    audit = _stage_command(commands, "audit", "compare a bucket with the catalogue, by many functions at once", _audit)
+    audit.add_argument("--repair", action="store_true", help="record what differs")
+    audit.add_argument("--bucket", help="the stage's own if left out")
+    audit.add_argument("--prefix", help="only keys that begin so")
+    audit.add_argument("--brake", type=float, help="largest share that may be recorded as gone; 0.05 if left out")
+    audit.add_argument("--workers", type=int, help="how many functions share it; 10 if left out")
     package = _stage_command(commands, "package", "package a stage without deploying it", _package)
     package.add_argument("--architecture", choices=["arm64", "x86_64"])
     package.add_argument("--out", type=Path, default=Path("out"))
@@ -144,6 +150,14 @@ def _adopt(options: argparse.Namespace) -> None:
     audit = _deployment(options).adopt(options.bucket)
     print(
         f"Its events come from now on. What it holds is recorded within minutes: GET /api/audits/{audit} says how far that is."
+    )
+
+
+def _audit(options: argparse.Namespace) -> None:
+    wish = {name: getattr(options, name) for name in ("bucket", "prefix", "brake", "workers")}
+    given = {name: value for name, value in wish.items() if value is not None}
+    _table(
+        {name: str(value) for name, value in _deployment(options).audit(given | {"repairs": options.repair}).items()}
     )
 
 

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from deploy.adoption import adopt
 from deploy.artifacts import Artifacts, upload
+from deploy.auditing import run_audit
 from deploy.cloud import Cloud
 from deploy.migration import Migrator
 from deploy.packaging import own_architecture, package
@@ -173,6 +174,10 @@ class Deployment:
         """Take in a bucket that was there before; see `deploy.adoption`."""
         self._outputs()
         return adopt(self.cloud, self.stack, Migrator(self.cloud, self.stack, self.report), bucket)
+
+    def audit(self, wish: dict[str, Any]) -> dict[str, Any]:
+        """Audit a bucket by many functions at once; see `deploy.auditing`."""
+        return run_audit(self.cloud, self._outputs()["AuditMachineArn"], wish)
 
     def status(self) -> Status:
         """How the stage stands."""

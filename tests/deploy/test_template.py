@@ -76,8 +76,8 @@ def test_each_function_has_a_role_that_nobody_else_may_assume(native: Template) 
     functions = _of_type(native, "AWS::Lambda::Function")
     roles = {name: item["Properties"]["Role"]["Fn::GetAtt"][0] for name, item in functions.items()}
 
-    assert len(functions) == 8
-    assert len(set(roles.values())) == 8
+    assert len(functions) == 9
+    assert len(set(roles.values())) == 9
 
     for role in roles.values():
         document = native["Resources"][role]["Properties"]["AssumeRolePolicyDocument"]
@@ -98,7 +98,15 @@ def test_only_the_functions_that_need_it_may_change_files_or_the_schema(native: 
     assert keepers == {"ApiHandlerRole", "WorkRole"}
     # Each of these heals a key where it sees that an event was lost.
     healing = {"s3:GetObjectVersion", "s3:ListBucket", "s3:ListBucketVersions"}
-    roles = {"ApiHandlerRole", "BuryRole", "IngestRole", "IngestDirectRole", "InspectPendingRole", "WorkRole"}
+    roles = {
+        "ApiHandlerRole",
+        "AuditRole",
+        "BuryRole",
+        "IngestRole",
+        "IngestDirectRole",
+        "InspectPendingRole",
+        "WorkRole",
+    }
     assert {name for name, actions in may.items() if healing <= actions} == roles | {
         "KeepsExtraBuckets",
         "ReadsExtraBuckets",

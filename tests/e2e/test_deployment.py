@@ -318,14 +318,16 @@ def test_poison_waits_for_an_operator(stack: Stack, deployment: Deployment) -> N
     assert deployment.status().facts["dead_events"] == 0
 
 
-def test_a_bucket_that_was_there_before_is_adopted(stack: Stack, deployment: Deployment) -> None:
+def test_a_bucket_that_was_there_before_is_adopted(
+    stack: Stack, deployment: Deployment, release: Callable[..., Deployment]
+) -> None:
     stack.s3.create_bucket(Bucket="from-before")
     stack.s3.put_object(Bucket="from-before", Key="from-before/old", Body=b"1")
     with pytest.raises(DeployProblem, match=r'PARAMETERS="ExtraBuckets=from-before"'):
         deployment.adopt("from-before")
-    replace(deployment, parameters={"ExtraBuckets": "from-before"}).up()
-    with pytest.raises(StackProblem, match="There is no bucket"):
-        replace(deployment, parameters={"ExtraBuckets": "from-before,nowhere"}).up()
+    mended = release(_editing_title("With notes, mended"), **{"9998_notes": _ADDS_COLUMN})
+    replace(mended, parameters={"ExtraBuckets": "from-before,nowhere"}).up()
+    with pytest.raises(StackProblem, match="There is no bucket nowhere"):
         deployment.adopt("nowhere")
 
     audit = deployment.adopt("from-before")
@@ -339,6 +341,17 @@ def test_a_bucket_that_was_there_before_is_adopted(stack: Stack, deployment: Dep
         return sorted(file["key"] for file in stack.get("/api/files?prefix=from-before/")["items"])
 
     assert eventually(lambda: keys() == ["from-before/new", "from-before/old"])
+
+
+def test_many_functions_share_an_audit(stack: Stack, deployment: Deployment) -> None:
+    with stack.engine.begin() as connection:
+        connection.execute(text("UPDATE object_versions SET etag = 'wrong' WHERE key LIKE 'from-before/%'"))
+    found = deployment.audit({"bucket": "from-before", "repairs": True, "workers": 3})
+    assert (found["state"], found["compared"], found["recorded"]) == ("done", 2, 2)
+    with stack.engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM object_versions WHERE etag = 'wrong'")) == 0
+    with pytest.raises(DeployProblem, match="has not ended well"):
+        deployment.audit({"bucket": "unheard-of"})
 
 
 def test_a_stage_with_data_is_deleted_only_on_request_and_then_completely(stack: Stack, deployment: Deployment) -> None:
