@@ -28,9 +28,48 @@ def listed_pages(client: Any, **what: Any) -> Iterator[list[ListedVersion]]:
 
     ``what``: parameters of ``ListObjectVersions``; with a ``KeyMarker``, keys up to it are left out.
 
+    Where a store has no versions to list, its objects are the only versions of their keys.
+
     Raises:
         StoreUnavailable: what comes is no listing, or the same again and again. Botocore's errors.
     """
+    pages = _version_pages(client, **what)
+    try:
+        first = next(pages)
+    except Exception as error:  # botocore's own error would have to be imported by all who import this
+        if not _is_unknown(error):
+            raise
+        yield from _object_pages(client, **what)
+        return
+    yield first
+    yield from pages
+
+
+def _is_unknown(error: Exception) -> bool:
+    """Whether a store says that it has no such request."""
+    answer = getattr(error, "response", {})
+    return bool(answer.get("ResponseMetadata", {}).get("HTTPStatusCode") == 501)
+
+
+def _object_pages(client: Any, **what: Any) -> Iterator[list[ListedVersion]]:
+    limits = {"PaginationConfig": {"PageSize": what.pop("MaxKeys")}} if "MaxKeys" in what else {}
+    start = {"StartAfter": after} if (after := what.pop("KeyMarker", "")) else {}
+    for page in client.get_paginator("list_objects_v2").paginate(**what, **start, **limits):
+        yield [
+            ListedVersion(
+                key=entry["Key"],
+                version_id="",
+                is_marker=False,
+                is_latest=True,
+                modified=entry["LastModified"],
+                size=entry["Size"],
+                etag=entry.get("ETag", "").strip('"'),
+            )
+            for entry in page.get("Contents", [])
+        ]
+
+
+def _version_pages(client: Any, **what: Any) -> Iterator[list[ListedVersion]]:
     client.meta.events.register(_EVENT, _keep_body, unique_id="landfall-listing")
     after = what.pop("KeyMarker", "").encode()
     before: set[tuple[str, str]] = set()

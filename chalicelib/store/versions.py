@@ -45,7 +45,7 @@ class Versions:
         """Whether S3 holds this version or delete marker. It must say itself that there is none.
 
         Ceph answers the same 404 for a delete marker as for nothing, and MinIO a 400 for an id that can't be one of its own.
-        So such an answer counts only if no listing shows the version.
+        So such an answer counts only if no listing shows the version, and so does that of a store which has no versions, 501.
         """
         # Importing it here saves 3 ms where nothing is audited.
         from botocore.exceptions import ClientError
@@ -55,7 +55,7 @@ class Versions:
                 self._client.head_object(Bucket=bucket, Key=key, VersionId=version_id or "null")
             except ClientError as error:
                 status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-                if status not in (400, 404, 405):
+                if status not in (400, 404, 405, 501):
                     raise
                 is_marker = status == 405
             else:
