@@ -12,6 +12,7 @@ from uuid import uuid4
 from deploy.adoption import adopt
 from deploy.artifacts import Artifacts, upload
 from deploy.auditing import run_audit
+from deploy.buckets import remove_bucket
 from deploy.cloud import Cloud
 from deploy.migration import Migrator
 from deploy.packaging import own_architecture, package
@@ -157,23 +158,22 @@ class Deployment:
             cloud.client("rds").modify_db_cluster(**unprotected)
         stack.delete(self.report)
         for name in buckets:
-            self._empty(name)
-            cloud.client("s3").delete_bucket(Bucket=name)
+            remove_bucket(cloud.client("s3"), name)
         if dead_queue:
             cloud.client("sqs").delete_queue(QueueUrl=dead_queue)
 
     def dead_events(self) -> StageDeadEvents:
         """The events that failed all their tries."""
-        return StageDeadEvents(Migrator(self.cloud, self.stack, self.report).invoke)
+        return StageDeadEvents(self._migrator.invoke)
 
     def inspect(self) -> int:
         """Have every version inspected again whose inspection was given up; returns how many there are."""
-        return int(Migrator(self.cloud, self.stack, self.report).invoke({"action": "inspect"})["requested"])
+        return int(self._migrator.invoke({"action": "inspect"})["requested"])
 
     def adopt(self, bucket: str) -> str:
         """Take in a bucket that was there before; see `deploy.adoption`."""
         self._outputs()
-        return adopt(self.cloud, self.stack, Migrator(self.cloud, self.stack, self.report), bucket)
+        return adopt(self.cloud, self.stack, self._migrator, bucket)
 
     def audit(self, wish: dict[str, Any]) -> dict[str, Any]:
         """Audit a bucket by many functions at once; see `deploy.auditing`."""
@@ -182,7 +182,7 @@ class Deployment:
     def status(self) -> Status:
         """How the stage stands."""
         outputs, stack = self._outputs(), self.stack
-        migrator, release = Migrator(self.cloud, stack, self.report), next(reversed(self.releases()), None)
+        migrator, release = self._migrator, next(reversed(self.releases()), None)
         return look(self.cloud, stack, migrator, release, self.addresses(), outputs)
 
     def addresses(self) -> dict[str, str]:
@@ -205,6 +205,10 @@ class Deployment:
         given = {variable: parameters[name] for name, variable in _DATABASE.items() if name in parameters}
         # What CloudFormation looks up itself is not known here.
         return {variable: value for variable, value in given.items() if not value.startswith("{{resolve:")}
+
+    @property
+    def _migrator(self) -> Migrator:
+        return Migrator(self.cloud, self.stack, self.report)
 
     @property
     def _releases(self) -> Releases:
@@ -282,17 +286,6 @@ class Deployment:
     def _has_versions(self, bucket: str) -> bool:
         answer = self.cloud.client("s3").list_object_versions(Bucket=bucket, MaxKeys=1)
         return bool(answer.get("Versions") or answer.get("DeleteMarkers"))
-
-    def _empty(self, bucket: str) -> None:
-        s3: Any = self.cloud.client("s3")
-        for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
-            versions = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
-            names = [{"Key": version["Key"], "VersionId": version["VersionId"]} for version in versions]
-            if names:
-                s3.delete_objects(Bucket=bucket, Delete={"Objects": names, "Quiet": True})
-        for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
-            for part in page.get("Uploads", []):
-                s3.abort_multipart_upload(Bucket=bucket, Key=part["Key"], UploadId=part["UploadId"])
 
 
 _OWN_DATABASE = "DatabaseCluster"

@@ -1,5 +1,6 @@
 """What an operator or a deployment starts inside the cloud, where the database can be reached."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -49,31 +50,34 @@ def migrate(event: dict[str, Any], context: Any) -> dict[str, Any]:
         SchemaMismatch, Conflict: see `chalicelib.services.upkeep.schema.migrate`. Nothing was changed then.
     """
     action = event.get("action")
-    if action == "status":
-        return _as_json(schema.status(runtime.engine()))
-    if action == "upgrade":
-        wants_demo = runtime.settings().identity == "demo"
-        reached = schema.migrate(runtime.engine(), event.get("expected"), with_demo_user=wants_demo)
-        telemetry.log("info", "schema is current", revision=reached.database)
-        return _as_json(reached)
-    if action == "roles":
-        return _make_roles(str(event.get("user", "")), str(event.get("password", "")))
-    if action == "find":
-        return _find(str(event.get("bucket", "")), str(event.get("key", "")))
-    if action == "backlog":
-        with runtime.transaction() as session:
-            return asdict(count_backlog(session, runtime.now()))
-    if action == "inspect":
-        return {"requested": inspect_all_again(runtime.context())}
-    if action == "dead":
-        return _dead(str(event.get("do", "")), dict(event.get("selection", {})), int(event.get("limit", 1000)))
-    if action == "adopt":
-        return _adopt(str(event.get("bucket", "")))
-    raise InvalidInput(f"The action {action!r} is none of status, upgrade, roles, find, backlog, inspect, dead, adopt.")
+    run = _ACTIONS.get(str(action))
+    if run is None:
+        raise InvalidInput(f"The action {action!r} is none of {', '.join(_ACTIONS)}.")
+    return run(event)
 
 
-def _make_roles(user: str, password: str) -> dict[str, Any]:
-    engine = runtime.engine_of(user, password)
+def _status(event: dict[str, Any]) -> dict[str, Any]:
+    return _as_json(schema.status(runtime.engine()))
+
+
+def _upgrade(event: dict[str, Any]) -> dict[str, Any]:
+    wants_demo = runtime.settings().identity == "demo"
+    reached = schema.migrate(runtime.engine(), event.get("expected"), with_demo_user=wants_demo)
+    telemetry.log("info", "schema is current", revision=reached.database)
+    return _as_json(reached)
+
+
+def _backlog(event: dict[str, Any]) -> dict[str, Any]:
+    with runtime.transaction() as session:
+        return asdict(count_backlog(session, runtime.now()))
+
+
+def _inspect(event: dict[str, Any]) -> dict[str, Any]:
+    return {"requested": inspect_all_again(runtime.context())}
+
+
+def _make_roles(event: dict[str, Any]) -> dict[str, Any]:
+    engine = runtime.engine_of(str(event.get("user", "")), str(event.get("password", "")))
     try:
         schema.make_roles(engine)
     finally:
@@ -82,7 +86,8 @@ def _make_roles(user: str, password: str) -> dict[str, Any]:
     return {"roles": "ready"}
 
 
-def _adopt(bucket: str) -> dict[str, Any]:
+def _adopt(event: dict[str, Any]) -> dict[str, Any]:
+    bucket = str(event.get("bucket", ""))
     if not bucket:
         raise InvalidInput("Say which bucket to adopt.")
     with runtime.context().transaction() as tx:
@@ -93,8 +98,8 @@ def _adopt(bucket: str) -> dict[str, Any]:
     return {"audit": str(audit_id)}
 
 
-def _dead(what: str, values: dict[str, Any], limit: int) -> dict[str, Any]:
-    ctx, selection = runtime.context(), _selection(values)
+def _dead(event: dict[str, Any]) -> dict[str, Any]:
+    ctx, what, selection = runtime.context(), event.get("do"), _selection(dict(event.get("selection", {})))
     if what == "redrive":
         return asdict(dead_events.redrive(ctx, selection))
     if what == "discard":
@@ -104,7 +109,7 @@ def _dead(what: str, values: dict[str, Any], limit: int) -> dict[str, Any]:
         raise InvalidInput("What to do with dead events is none of list, redrive, discard.")
     events: list[dict[str, Any]] = []
     left = _MOST_BYTES
-    for found in dead_events.find_dead_events(ctx, selection, limit):
+    for found in dead_events.find_dead_events(ctx, selection, int(event.get("limit", 1000))):
         left -= len(found.body)
         if left < 0 and events:
             break
@@ -123,11 +128,23 @@ def _selection(values: dict[str, Any]) -> Selection:
     return Selection(ids, values.get("reason", ""), values.get("about", ""), **moments)
 
 
-def _find(bucket: str, key: str) -> dict[str, Any]:
+def _find(event: dict[str, Any]) -> dict[str, Any]:
     with runtime.transaction() as session:
-        state, etag = find_state(session, bucket, key)
+        state, etag = find_state(session, str(event.get("bucket", "")), str(event.get("key", "")))
     return {"state": state, "etag": etag}
 
 
 def _as_json(status: SchemaStatus) -> dict[str, Any]:
     return {"database": status.database, "code": status.code, "state": status.state}
+
+
+_ACTIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "status": _status,
+    "upgrade": _upgrade,
+    "roles": _make_roles,
+    "find": _find,
+    "backlog": _backlog,
+    "inspect": _inspect,
+    "dead": _dead,
+    "adopt": _adopt,
+}
