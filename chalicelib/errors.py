@@ -11,6 +11,7 @@
     │   ├── MalformedBody           a body that cannot be read at all
     │   └── TooBroad                filters that make the database read for too long
     ├── Unprocessable               well-formed, but refers to something that is not there
+    │   └── InvalidInventory        an S3 Inventory that can't be read, or is one of another bucket
     ├── Unauthenticated             nobody is known by the given identity
     ├── Forbidden                   known, but not allowed
     │   ├── AgainstPolicy           no file of this size or type is taken
@@ -88,6 +89,10 @@ class TooBroad(InvalidInput):
 
 class Unprocessable(LandfallError):
     """The request is well-formed but refers to something that is not there."""
+
+
+class InvalidInventory(Unprocessable):
+    """An S3 Inventory that can't be read, or is one of another bucket."""
 
 
 class Unauthenticated(LandfallError):

@@ -12,6 +12,7 @@ from chalicelib.store.connection import connect
 from chalicelib.store.copying import Copier
 from chalicelib.store.deleting import Deleter
 from chalicelib.store.failures import translating
+from chalicelib.store.inventories import Inventories
 from chalicelib.store.links import Links
 from chalicelib.store.multipart import Multipart
 from chalicelib.store.versions import Versions
@@ -30,6 +31,7 @@ class ObjectStore:
         self._guarantees = guarantees
         self.links = Links(public_client)
         self.versions = Versions(client)
+        self.inventories = Inventories(client)
         self.deleter = Deleter(client, self.versions, guarantees)
         self.multipart = Multipart(client, guarantees)
         self.copier = Copier(client, self.multipart, self.versions, self.deleter, guarantees)
