@@ -5,9 +5,12 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-# `listing`: ranges of keys are compared. `settling`: what was doubtful is looked at again, key by key. `braked`: more would be
-# buried than the brake allows, so nothing was.
-AuditState = Literal["listing", "settling", "done", "braked", "cancelled"]
+from chalicelib.catalog.inventories import MARGIN, Inventory
+
+# `loading`: the files of an inventory are read. `listing`: ranges of keys are compared. `settling`: what was doubtful is looked
+# at again, key by key. `braked`: more would be buried than the brake allows, so nothing was. `failed`: the inventory can't be
+# read.
+AuditState = Literal["loading", "listing", "settling", "done", "braked", "failed", "cancelled"]
 # `missing`: in the bucket alone. `different`: the catalogue has it otherwise. `gone`: in the catalogue alone. `unsure`: to be
 # looked at again; once it is settled, it turned out to be no drift.
 DriftKind = Literal["missing", "different", "gone", "unsure"]
@@ -27,6 +30,7 @@ class AuditRequest:
         repairs: record what differs; else it is only counted.
         brake: the share of the compared versions that may be recorded as gone. More than that stops the audit.
         grace: how long events may be on their way. What is younger and not in the catalogue isn't drift yet.
+        inventory: what to compare with in place of a listing.
     """
 
     bucket: str
@@ -34,6 +38,7 @@ class AuditRequest:
     repairs: bool = False
     brake: float = BRAKE
     grace: timedelta = GRACE
+    inventory: Inventory | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,7 @@ class Audit:
             may still turn out to be there.
         unsure: keys that are still to be looked at again.
         recorded: versions that were put right.
+        inventory, inventory_at: the manifest that it compares with, and when S3 began to make that; None: it lists the bucket.
         examples: some versions of each kind.
     """
 
@@ -75,12 +81,19 @@ class Audit:
     gone: int
     unsure: int
     recorded: int
+    inventory: str | None
+    inventory_at: datetime | None
     examples: list[Example] = field(default_factory=list)
 
     @property
     def drift(self) -> int:
         """How many versions differ."""
         return self.missing + self.different + self.gone
+
+    @property
+    def trusted_until(self) -> datetime | None:
+        """When the inventory may begin to leave changes out; None: it lists the bucket."""
+        return None if self.inventory_at is None else self.inventory_at - MARGIN
 
 
 @dataclass(frozen=True, slots=True)

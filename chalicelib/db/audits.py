@@ -9,8 +9,10 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from chalicelib.catalog.audits import Audit, AuditRequest, BucketTruth
+from chalicelib.catalog.inventories import MARGIN
 from chalicelib.db import models
 from chalicelib.db.comparing import beyond
+from chalicelib.db.inventories import add_inventory
 from chalicelib.db.pages import Order, Page, in_utc, list_by_id
 from chalicelib.ids import uuid7
 
@@ -18,8 +20,10 @@ from chalicelib.ids import uuid7
 _AUDITS = """
 SELECT a.id, a.bucket, a.prefix, a.repairs, a.state, a.brake, a.grace_seconds, a.problem, a.created_at, a.updated_at,
     a.finished_at, r.compared, a.missing + r.missing AS missing, a.different + r.different AS different,
-    a.gone + f.gone AS gone, f.unsure, a.recorded + r.recorded AS recorded
+    a.gone + f.gone AS gone, f.unsure, a.recorded + r.recorded AS recorded,
+    's3://' || i.bucket || '/' || i.key AS inventory, i.made_at AS inventory_at
 FROM audits AS a
+LEFT JOIN audit_inventories AS i ON i.audit_id = a.id
 CROSS JOIN LATERAL (
     SELECT CAST(coalesce(sum(compared), 0) AS bigint) AS compared, CAST(coalesce(sum(missing), 0) AS bigint) AS missing,
         CAST(coalesce(sum(different), 0) AS bigint) AS different, CAST(coalesce(sum(recorded), 0) AS bigint) AS recorded
@@ -32,18 +36,19 @@ _AUDIT = text(f"{_AUDITS} WHERE a.id = :id")
 # As `chalicelib.api.schemas.audits.AuditOut` has it.
 _ITEM = f"""id, bucket, prefix, repairs, state, brake, grace_seconds, compared, missing, different, gone, unsure, recorded,
     problem, {in_utc("created_at")} AS created_at, {in_utc("updated_at")} AS updated_at,
-    {in_utc("finished_at")} AS finished_at"""
+    {in_utc("finished_at")} AS finished_at, inventory, {in_utc("inventory_at")} AS inventory_at"""
 _LISTED = f"({_AUDITS}) AS audit WHERE true"
 
 _TRUTH = text(
     """
-SELECT b.bucket, agreed.created_at, first.created_at, last.id, last.missing + last.different + last.gone, recent.drift,
+SELECT b.bucket, agreed.at, first.created_at, last.id, last.missing + last.different + last.gone, recent.drift,
     coalesce(last.state = 'braked', false), open.unsure
 FROM (SELECT unnest(CAST(:buckets AS text[])) AS bucket UNION SELECT DISTINCT bucket FROM audits) AS b
 LEFT JOIN LATERAL (
-    SELECT created_at FROM ({audits} WHERE a.bucket = b.bucket AND a.prefix = '' AND a.state = 'done') AS audit
+    SELECT coalesce(inventory_at - CAST(:margin AS interval), created_at) AS at
+    FROM ({audits} WHERE a.bucket = b.bucket AND a.prefix = '' AND a.state = 'done') AS audit
     WHERE repairs OR missing + different + gone = 0
-    ORDER BY created_at DESC LIMIT 1) AS agreed ON true
+    ORDER BY at DESC LIMIT 1) AS agreed ON true
 LEFT JOIN LATERAL (
     SELECT * FROM ({audits} WHERE a.bucket = b.bucket AND a.prefix = '' AND a.state IN ('done', 'braked')) AS audit
     ORDER BY finished_at DESC LIMIT 1) AS last ON true
@@ -66,7 +71,7 @@ def add_audit(session: Session, request: AuditRequest, requested_by: UUID | None
         bucket=request.bucket,
         prefix=request.prefix,
         repairs=request.repairs,
-        state="listing",
+        state="listing" if request.inventory is None else "loading",
         brake=request.brake,
         grace_seconds=request.grace.total_seconds(),
         requested_by=requested_by,
@@ -77,6 +82,8 @@ def add_audit(session: Session, request: AuditRequest, requested_by: UUID | None
     session.flush()
     session.add(models.AuditRange(audit_id=audit.id, position=""))
     session.flush()
+    if request.inventory is not None:
+        add_inventory(session, audit.id, request.inventory)
     return audit.id
 
 
@@ -105,7 +112,7 @@ def list_audits(session: Session, limit: int, cursor: str | None) -> Page:
 
 def truth_of(session: Session, buckets: Sequence[str], now: datetime) -> list[BucketTruth]:
     """How well these buckets are known, and all that were audited."""
-    values = {"buckets": list(buckets), "hour_ago": now - timedelta(hours=1)}
+    values = {"buckets": list(buckets), "hour_ago": now - timedelta(hours=1), "margin": MARGIN}
     return [BucketTruth(*row) for row in session.execute(_TRUTH, values)]
 
 

@@ -14,6 +14,9 @@ from chalicelib.db.models.files import FileSearch as FileSearch
 from chalicelib.db.models.files import SearchQueue as SearchQueue
 from chalicelib.db.models.files import Share as Share
 from chalicelib.db.models.files import Upload as Upload
+from chalicelib.db.models.inventories import AuditInventory as AuditInventory
+from chalicelib.db.models.inventories import AuditInventoryFile as AuditInventoryFile
+from chalicelib.db.models.inventories import InventoryVersion as InventoryVersion
 from chalicelib.db.models.jobs import Job as Job
 from chalicelib.db.models.stores import Bucket as Bucket
 from chalicelib.db.models.stores import Store as Store

@@ -1,7 +1,8 @@
 """Audits: a bucket is compared with the catalogue, and a repair records what differs. Nothing is ever deleted from S3.
 
 An audit goes over the bucket twice. Any number of workers compare ranges of keys with pages of a listing: see
-`chalicelib.services.truth.ranges`. What can't be decided there is looked at again, key by key: see
+`chalicelib.services.truth.ranges`. Or they load an S3 Inventory and compare with that: see `chalicelib.services.truth.loading`
+and `chalicelib.services.truth.inventories`. What can't be decided there is looked at again, key by key: see
 `chalicelib.services.truth.second_looks`. Each step is recorded in the transaction that does it, so that a worker may die anywhere
 and another one goes on.
 """
@@ -11,12 +12,14 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 from chalicelib.catalog.audits import Audit, AuditRequest
-from chalicelib.db import audit_ranges, audits, findings
+from chalicelib.db import audit_ranges, audits, findings, inventories
 from chalicelib.errors import Conflict, NotFound, StoreUnavailable
 from chalicelib.services.accounts.principals import LANDFALL
 from chalicelib.services.context import Context, Transaction
 from chalicelib.services.truth.allowances import Allowance
 from chalicelib.services.truth.guessing import split_by_guess
+from chalicelib.services.truth.inventories import compare_inventory
+from chalicelib.services.truth.loading import ReadParquet, load_some, remove_loaded, waits_for_parquet
 from chalicelib.services.truth.ranges import compare_range
 from chalicelib.services.truth.second_looks import look_again
 
@@ -86,20 +89,25 @@ def work_on_audits(ctx: Context, seconds: float, requests: float) -> int:
     """
     asked, scheduled = Allowance(seconds), Allowance(seconds, requests)
     with ctx.transaction() as tx:
-        waiting = audits.open_audits(tx.session)
+        waiting = [one for one in audits.open_audits(tx.session) if not waits_for_parquet(tx, one[0])]
     unreadable: StoreUnavailable | None = None
     for audit_id, is_scheduled in waiting:
         try:
             work_on_audit(ctx, audit_id, scheduled if is_scheduled else asked)
         except StoreUnavailable as error:
             unreadable = error
+    remove_loaded(ctx, asked)
     if unreadable:
         raise unreadable
     return len(waiting)
 
 
-def work_on_audit(ctx: Context, audit_id: UUID, allowance: Allowance | None = None) -> bool:
+def work_on_audit(
+    ctx: Context, audit_id: UUID, allowance: Allowance | None = None, read_parquet: ReadParquet | None = None
+) -> bool:
     """Be one of the workers of an audit, until it has ended or nothing more is allowed; returns whether it has ended.
+
+    Without ``read_parquet``, an inventory of Parquet is left to workers that can read it.
 
     Raises:
         StoreUnavailable: the store didn't answer several times in a row. DatabaseUnavailable.
@@ -108,7 +116,8 @@ def work_on_audit(ctx: Context, audit_id: UUID, allowance: Allowance | None = No
     try:
         while allowance.is_left:
             try:
-                if _take_step(ctx, audit_id, worker, allowance):
+                if _take_step(ctx, audit_id, worker, allowance, read_parquet):
+                    remove_loaded(ctx, allowance)
                     return True
                 troubles = 0
             except StoreUnavailable as error:
@@ -121,21 +130,28 @@ def work_on_audit(ctx: Context, audit_id: UUID, allowance: Allowance | None = No
     finally:
         with ctx.transaction() as tx:
             audit_ranges.release_ranges(tx.session, worker)
+            inventories.release_files(tx.session, worker)
 
 
-def _take_step(ctx: Context, audit_id: UUID, worker: UUID, allowance: Allowance) -> bool:
-    """Compare a range, or look at some keys again, or wait for other workers; returns whether the audit has ended."""
+def _take_step(
+    ctx: Context, audit_id: UUID, worker: UUID, allowance: Allowance, read_parquet: ReadParquet | None
+) -> bool:
+    """Load a file, or compare a range, or look at some keys again, or wait for others; returns whether the audit has ended."""
     with ctx.transaction() as tx:
         audit = audits.find_audit(tx.session, audit_id)
         if audit is None or audit.finished_at is not None:
             return True
         claimed = audit_ranges.claim_range(tx.session, audit_id, worker) if audit.state == "listing" else None
         is_idle = claimed is None and audit.state == "listing" and not _go_on(tx, audit)
+    if audit.state == "loading":
+        is_idle = not load_some(ctx, audit, worker, allowance, read_parquet)
     if claimed is not None:
-        compare_range(ctx, audit, claimed, worker, allowance)
+        compare = compare_range if audit.inventory is None else compare_inventory
+        compare(ctx, audit, claimed, worker, allowance)
     elif is_idle:
-        # Soon there may be keys that the catalogue knows by then.
-        if ctx.now - audit.created_at < _GUESS_AFTER or not split_by_guess(ctx, audit, allowance):
+        # Soon there may be keys that the catalogue knows by then. An inventory's ranges are cut before.
+        may_guess = audit.inventory is None and ctx.now - audit.created_at >= _GUESS_AFTER
+        if not may_guess or not split_by_guess(ctx, audit, allowance):
             time.sleep(_IDLE)
     elif audit.state == "settling" and not look_again(ctx, audit, allowance) and not _finish(ctx, audit_id):
         time.sleep(_IDLE)
@@ -165,5 +181,6 @@ def _finish(ctx: Context, audit_id: UUID) -> bool:
 def _note_trouble(ctx: Context, audit_id: UUID, worker: UUID, error: StoreUnavailable) -> None:
     with ctx.transaction() as tx:
         audit_ranges.release_ranges(tx.session, worker)
+        inventories.release_files(tx.session, worker)
         if audits.lock_audit(tx.session, audit_id) is not None:
             audits.set_state(tx.session, audit_id, tx.now, problem=str(error))

@@ -1,0 +1,351 @@
+"""S3 Inventories: their files, which workers load one at a time, and the comparison of what they list with the catalogue.
+
+What is loaded is in an unlogged table, which Postgres empties after a crash. So each inventory has a row with an empty key there:
+if it is missing, all is loaded again.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import CursorResult, func, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from chalicelib.catalog.audits import Audit
+from chalicelib.catalog.inventories import Inventory, InventoryFile, InventoryFormat, InventoryVersion
+from chalicelib.db import models
+from chalicelib.db.comparing import Keys, beyond
+from chalicelib.db.copying import copy_in
+from chalicelib.db.engine import sqlstate
+from chalicelib.errors import InvalidInventory
+
+_LEASE_SECONDS = 60
+_BLOCK_ROWS = 2_000
+_DELETED_AT_ONCE = 50_000
+_SAMPLED_BYTES = 32 * 1024 * 1024
+_LOCK_WAIT = "1s"
+
+
+class LoadedFile(NamedTuple):
+    """A file that this worker loads, of which ``loaded`` versions are loaded already."""
+
+    inventory_id: int
+    number: int
+    file: InventoryFile
+    loaded: int
+
+
+class InventoryOf(NamedTuple):
+    """An audit's inventory, as it is read."""
+
+    id: int
+    bucket: str
+    source: str
+    format: InventoryFormat
+    fields: list[str]
+
+
+class Difference(NamedTuple):
+    """A key that may differ. ``unlisted``: versions of the catalogue alone, with their ranks. ``is_old``: the catalogue knows no
+    version of it that is newer than the inventory may be."""
+
+    key: str
+    unlisted: list[str]
+    ranks: list[str]
+    is_old: bool
+
+
+_COPY = "COPY inventory_versions (inventory_id, key, version_id, is_latest, is_marker, size, modified, etag) FROM STDIN"
+
+_MARK = text("""
+INSERT INTO inventory_versions (inventory_id, key, version_id, is_latest, is_marker, modified, etag)
+VALUES (:id, '', '', false, false, 'epoch', '')
+""")
+
+_IS_INTACT = text("SELECT EXISTS (SELECT FROM inventory_versions WHERE inventory_id = :id AND key = '')")
+
+_CLAIM = text("""
+UPDATE audit_inventory_files SET worker = :worker, leased_until = clock_timestamp() + make_interval(secs => :seconds)
+WHERE inventory_id = :id AND number = (
+    SELECT number FROM audit_inventory_files
+    WHERE inventory_id = :id AND NOT is_done AND coalesce(leased_until < clock_timestamp(), true)
+    ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING inventory_id, number, key, size, md5, loaded
+""")
+
+# The audit's row is locked against its being cancelled, which ends all work on it.
+_KEEP = text("""
+SELECT f.loaded FROM audits AS a
+JOIN audit_inventories AS i ON i.audit_id = a.id
+JOIN audit_inventory_files AS f ON f.inventory_id = i.id
+WHERE i.id = :id AND f.number = :number AND f.worker = :worker AND NOT f.is_done AND a.state = 'loading'
+FOR KEY SHARE OF a FOR UPDATE OF f
+""")
+
+_ADVANCE = text("""
+UPDATE audit_inventory_files SET loaded = :loaded, is_done = :is_done,
+    leased_until = clock_timestamp() + make_interval(secs => :seconds)
+WHERE inventory_id = :id AND number = :number
+""")
+
+_RELEASE = text(
+    "UPDATE audit_inventory_files SET leased_until = NULL, worker = NULL WHERE worker = :worker AND NOT is_done"
+)
+
+# Ranges stay as far as they are: their keys were compared. Their workers have stopped.
+_RELOAD = (
+    text("DELETE FROM inventory_versions WHERE inventory_id = :id"),
+    text("""
+UPDATE audit_inventory_files SET loaded = 0, is_done = false, worker = NULL, leased_until = NULL WHERE inventory_id = :id"""),
+    text("""
+UPDATE audit_ranges SET worker = NULL, leased_until = NULL
+WHERE audit_id = (SELECT audit_id FROM audit_inventories WHERE id = :id) AND NOT is_done"""),
+)
+
+_SAMPLE = text("""
+SELECT DISTINCT key FROM inventory_versions
+TABLESAMPLE SYSTEM (CAST(least(100.0, 100.0 * :bytes / greatest(1, pg_relation_size('inventory_versions'))) AS real))
+WHERE inventory_id = :id AND key <> '' ORDER BY key
+""")
+
+# Statistics of what was just loaded are missing, and without them a whole table may seem to be cheap to read.
+_BY_INDEX = text("SELECT set_config('enable_seqscan', 'off', true)")
+
+# Where a batch ends: so many versions ahead in the inventory, or in the catalogue, whichever comes first. Null: at the end.
+_BATCH_END = text("""
+SELECT least(
+    (SELECT key FROM inventory_versions
+     WHERE inventory_id = :id AND key > :after AND (CAST(:until AS text) IS NULL OR key <= :until)
+        AND key >= :prefix AND (CAST(:beyond AS text) IS NULL OR key < :beyond)
+     ORDER BY key OFFSET :ahead LIMIT 1),
+    (SELECT key FROM object_versions
+     WHERE bucket = :bucket AND key > :after AND (CAST(:until AS text) IS NULL OR key <= :until)
+        AND key >= :prefix AND (CAST(:beyond AS text) IS NULL OR key < :beyond)
+     ORDER BY key OFFSET :ahead LIMIT 1))
+""")
+
+# As `chalicelib.db.comparing` compares a listing, except for the order of a key's versions. An inventory lists them in no order,
+# and its times are whole seconds: the current version must be the same, and of the others none may be older than the one before.
+_DIFFERING = text("""
+WITH listed AS (
+    SELECT key, version_id, is_latest, is_marker, size, modified, etag FROM inventory_versions
+    WHERE inventory_id = :id AND key > :after AND (CAST(:until AS text) IS NULL OR key <= :until)
+        AND key >= :prefix AND (CAST(:beyond AS text) IS NULL OR key < :beyond)
+), known AS (
+    SELECT key, version_id, put_rank, is_delete_marker, size, etag, stored_at FROM object_versions
+    WHERE bucket = :bucket AND alive AND key > :after AND (CAST(:until AS text) IS NULL OR key <= :until)
+        AND key >= :prefix AND (CAST(:beyond AS text) IS NULL OR key < :beyond)
+), both_sides AS (
+    SELECT coalesce(l.key, k.key) AS key, k.version_id, k.put_rank, l.key IS NOT NULL AS is_listed, k.key IS NOT NULL AS is_known,
+        l.is_latest, l.modified, coalesce(k.stored_at, 'infinity') AS stored_at,
+        l.is_marker = k.is_delete_marker
+            AND (l.is_marker OR (coalesce(l.size = k.size, true) AND coalesce(l.etag = nullif(k.etag, ''), true)))
+            AND (l.version_id <> '' OR k.stored_at IS NULL OR k.stored_at >= l.modified) AS is_same
+    FROM listed AS l FULL JOIN known AS k ON k.key = l.key AND k.version_id = l.version_id
+), compared AS (
+    SELECT key, version_id, put_rank, is_listed, is_known, stored_at,
+        coalesce(is_same AND is_latest = (lead(key) OVER history IS NULL)
+            AND (is_latest OR coalesce(modified >= lag(modified) OVER history, true)), false) AS is_right
+    FROM both_sides
+    WINDOW history AS (PARTITION BY key ORDER BY put_rank, version_id)
+)
+SELECT counted.listed, differing.* FROM (SELECT count(*) FILTER (WHERE is_listed) AS listed FROM compared) AS counted
+LEFT JOIN (
+    SELECT key, coalesce(array_agg(version_id) FILTER (WHERE NOT is_listed), '{}'),
+        coalesce(array_agg(put_rank) FILTER (WHERE NOT is_listed), '{}'),
+        coalesce(bool_and(stored_at < :horizon) FILTER (WHERE is_known), true)
+    FROM compared WHERE key IN (SELECT key FROM compared WHERE NOT is_right)
+    GROUP BY key ORDER BY key LIMIT :most) AS differing ON true
+""")
+
+# The table is locked first: an inventory that has just begun has written to it, so that it is seen after that.
+_WAIT_BRIEFLY = text("SELECT set_config('lock_timeout', :wait, true)")
+_LOCK = text("LOCK TABLE inventory_versions IN ACCESS EXCLUSIVE MODE")
+_TRUNCATE = text("TRUNCATE inventory_versions")
+_MAY_TRUNCATE = text("SELECT has_table_privilege('inventory_versions', 'TRUNCATE')")
+_ENDED = text("""
+SELECT i.id FROM audit_inventories AS i JOIN audits AS a ON a.id = i.audit_id
+WHERE NOT i.is_removed AND a.finished_at IS NOT NULL ORDER BY i.id
+""")
+_IS_ONE_OPEN = text("""
+SELECT EXISTS (
+    SELECT FROM audit_inventories AS i JOIN audits AS a ON a.id = i.audit_id WHERE NOT i.is_removed AND a.finished_at IS NULL)
+""")
+_DELETE = text("""
+DELETE FROM inventory_versions WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM inventory_versions WHERE inventory_id = :id LIMIT :most))
+""")
+_REMOVED = text("UPDATE audit_inventories SET is_removed = true WHERE id = ANY (CAST(:ids AS int[]))")
+
+_NULL = r"\N"
+_SPECIAL = re.compile(r"[\\\t\n\r]")
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def add_inventory(session: Session, audit_id: UUID, inventory: Inventory) -> None:
+    """Note what an audit compares with, and what is to be loaded."""
+    row = models.AuditInventory(
+        audit_id=audit_id,
+        bucket=inventory.bucket,
+        key=inventory.key,
+        source=inventory.source,
+        made_at=inventory.made_at,
+        format=inventory.format,
+        fields=list(inventory.fields),
+    )
+    session.add(row)
+    session.flush()
+    session.execute(_MARK, {"id": row.id})
+    session.add_all(
+        models.AuditInventoryFile(inventory_id=row.id, number=number, key=file.key, size=file.size, md5=file.md5)
+        for number, file in enumerate(inventory.files)
+    )
+    session.flush()
+
+
+def find_inventory(session: Session, audit_id: UUID) -> InventoryOf | None:
+    """What an audit compares with; None: the bucket's listing."""
+    row = models.AuditInventory
+    columns = (row.id, row.bucket, row.source, row.format, row.fields)
+    found = session.execute(select(*columns).where(row.audit_id == audit_id)).one_or_none()
+    return None if found is None else InventoryOf(*found)
+
+
+def claim_file(session: Session, inventory_id: int, worker: UUID) -> LoadedFile | None:
+    """Lease a file that nobody loads; None if there is none."""
+    values = {"id": inventory_id, "worker": worker, "seconds": _LEASE_SECONDS}
+    row = session.execute(_CLAIM, values).one_or_none()
+    if row is None:
+        return None
+    return LoadedFile(row.inventory_id, row.number, InventoryFile(row.key, row.size, row.md5), row.loaded)
+
+
+def keep_file(session: Session, claimed: LoadedFile, worker: UUID) -> int | None:
+    """Lock a file that this worker has leased; returns how many of its versions are loaded. None: it is lost."""
+    values = {"id": claimed.inventory_id, "number": claimed.number, "worker": worker}
+    loaded: int | None = session.execute(_KEEP, values).scalar_one_or_none()
+    return loaded
+
+
+def load(session: Session, claimed: LoadedFile, versions: Sequence[InventoryVersion], *, is_last: bool) -> None:
+    """Add versions to those that are loaded, and note it. The caller has locked the file.
+
+    Raises:
+        InvalidInventory: sizes or times are none.
+    """
+    blocks = [
+        _block(claimed.inventory_id, versions[start : start + _BLOCK_ROWS])
+        for start in range(0, len(versions), _BLOCK_ROWS)
+    ]
+    try:
+        if blocks:
+            copy_in(session, _COPY, blocks)
+    except DBAPIError as error:
+        if sqlstate(error.orig).startswith("22"):
+            raise InvalidInventory(f"{claimed.file.key} holds sizes or times that are none.") from error
+        raise
+    values = {"id": claimed.inventory_id, "number": claimed.number, "seconds": _LEASE_SECONDS}
+    session.execute(_ADVANCE, {**values, "loaded": claimed.loaded + len(versions), "is_done": is_last})
+
+
+def _block(inventory_id: int, versions: Sequence[InventoryVersion]) -> bytes:
+    """Rows in Postgres's text format."""
+    lines = []
+    for key, version_id, is_latest, is_marker, size, modified, etag in versions:
+        if _SPECIAL.search(key + version_id + size + modified + etag):
+            key, version_id, size, modified, etag = (
+                one.translate(_ESCAPES) for one in (key, version_id, size, modified, etag)
+            )
+        size = size or _NULL
+        lines.append(f"{inventory_id}\t{key}\t{version_id}\t{is_latest}\t{is_marker}\t{size}\t{modified}\t{etag}\n")
+    return "".join(lines).encode()
+
+
+def release_files(session: Session, worker: UUID) -> None:
+    """Give back what this worker has leased."""
+    session.execute(_RELEASE, {"worker": worker})
+
+
+def has_open_files(session: Session, inventory_id: int) -> bool:
+    """Whether some files are still to be loaded."""
+    file = models.AuditInventoryFile
+    found = select(file.number).where(file.inventory_id == inventory_id, ~file.is_done).limit(1)
+    return session.scalar(found) is not None
+
+
+def count_loaded(session: Session, inventory_id: int) -> int:
+    """How many versions are loaded."""
+    file = models.AuditInventoryFile
+    return int(session.scalar(select(func.sum(file.loaded)).where(file.inventory_id == inventory_id)) or 0)
+
+
+def is_intact(session: Session, inventory_id: int) -> bool:
+    """Whether what was loaded is still there: the server has not crashed since."""
+    return bool(session.scalar(_IS_INTACT, {"id": inventory_id}))
+
+
+def load_again(session: Session, inventory_id: int) -> None:
+    """Have every file loaded once more. The caller has locked the audit."""
+    for statement in _RELOAD:
+        session.execute(statement, {"id": inventory_id})
+    session.execute(_MARK, {"id": inventory_id})
+
+
+def add_ranges(session: Session, audit_id: UUID, inventory_id: int, count: int) -> None:
+    """Cut the range of an audit that hasn't begun to compare into about so many of the same size."""
+    part = models.AuditRange
+    whole = session.scalar(select(part).where(part.audit_id == audit_id, ~part.is_done).limit(1))
+    if whole is None or whole.position or whole.until is not None:
+        return
+    keys = session.scalars(_SAMPLE, {"id": inventory_id, "bytes": _SAMPLED_BYTES}).all()
+    cuts = sorted({keys[len(keys) * number // count] for number in range(1, count)}) if keys else []
+    for cut, following in zip(cuts, [*cuts[1:], None], strict=True):
+        session.add(part(audit_id=audit_id, position=cut, until=following))
+    if cuts:
+        whole.until = cuts[0]
+    session.flush()
+
+
+def find_batch_end(session: Session, inventory_id: int, keys: Keys, ahead: int) -> str | None:
+    """The last key of a batch of about so many versions; None if the range ends before."""
+    session.execute(_BY_INDEX)
+    values: dict[str, Any] = {**keys._asdict(), "beyond": beyond(keys.prefix), "id": inventory_id, "ahead": ahead}
+    end: str | None = session.execute(_BATCH_END, values).scalar_one()
+    return end
+
+
+def find_differences(
+    session: Session, audit: Audit, inventory_id: int, keys: Keys, most: int
+) -> tuple[int, list[Difference]]:
+    """How many versions the inventory lists of these keys, and at most so many keys that may differ."""
+    if audit.trusted_until is None:
+        raise ValueError("This audit has no inventory.")
+    session.execute(_BY_INDEX)
+    values: dict[str, Any] = {**keys._asdict(), "beyond": beyond(keys.prefix), "id": inventory_id}
+    rows = session.execute(_DIFFERING, {**values, "horizon": audit.trusted_until, "most": most}).all()
+    return rows[0][0], [Difference(*row[1:]) for row in rows if row[1] is not None]
+
+
+def remove_some(session: Session) -> bool:
+    """Remove versions of inventories whose audits have ended; returns whether more are left.
+
+    Others may be at work on the table: then Postgres refuses it, and later it may be free.
+    """
+    ended = session.scalars(_ENDED).all()
+    if not ended:
+        return False
+    if not session.scalar(_IS_ONE_OPEN) and session.scalar(_MAY_TRUNCATE):
+        session.execute(_WAIT_BRIEFLY, {"wait": _LOCK_WAIT})
+        session.execute(_LOCK)
+        ended = session.scalars(_ENDED).all()
+        if not session.scalar(_IS_ONE_OPEN):
+            session.execute(_TRUNCATE)
+            session.execute(_REMOVED, {"ids": list(ended)})
+            return False
+    deleted: CursorResult[Any] = session.execute(_DELETE, {"id": ended[0], "most": _DELETED_AT_ONCE})  # type: ignore[assignment]
+    if deleted.rowcount == _DELETED_AT_ONCE:
+        return True
+    session.execute(_REMOVED, {"ids": [ended[0]]})
+    return len(ended) > 1
