@@ -19,6 +19,7 @@ STAGE ?= dev
 export LANDFALL_STAGE_NAME := $(value STAGE)
 export LANDFALL_PARAMETERS := $(value PARAMETERS)
 export LANDFALL_AUDIT_PREFIX := $(value PREFIX)
+export LANDFALL_AUDIT_INVENTORY := $(value INVENTORY)
 export LANDFALL_ADOPTED_BUCKET := $(value BUCKET)
 
 # The tests that take seconds.
@@ -37,11 +38,13 @@ run: $(READY) ## Start everything: database, AWS emulator, event delivery, API. 
 services: $(READY) ## The same without the API, to run `chalice local --stage local` by hand
 	@LANDFALL_STACK="$(STACK)" $(RUN) -m dev services
 
-audit: $(READY) ## Compare the running stack's bucket with its catalogue (PREFIX=, JSON=1)
-	@$(RUN) -m dev audit --prefix "$$LANDFALL_AUDIT_PREFIX" $(if $(BUCKET),--bucket $(BUCKET)) $(if $(JSON),--json)
+audit: $(READY) ## Compare the running stack's bucket with its catalogue (PREFIX=, INVENTORY=, JSON=1)
+	@$(RUN) -m dev audit --prefix "$$LANDFALL_AUDIT_PREFIX" --inventory "$$LANDFALL_AUDIT_INVENTORY" \
+		$(if $(BUCKET),--bucket $(BUCKET)) $(if $(JSON),--json)
 
-repair: $(READY) ## The same, and record what differs (PREFIX=, BRAKE=0.05; DRY=1 records nothing)
-	@$(RUN) -m dev audit --prefix "$$LANDFALL_AUDIT_PREFIX" $(if $(BUCKET),--bucket $(BUCKET)) $(if $(JSON),--json) \
+repair: $(READY) ## The same, and record what differs (PREFIX=, INVENTORY=, BRAKE=0.05; DRY=1 records nothing)
+	@$(RUN) -m dev audit --prefix "$$LANDFALL_AUDIT_PREFIX" --inventory "$$LANDFALL_AUDIT_INVENTORY" \
+		$(if $(BUCKET),--bucket $(BUCKET)) $(if $(JSON),--json) \
 		$(if $(BRAKE),--brake $(BRAKE)) $(if $(DRY),,--repair)
 
 adopt: $(READY) ## Take in a bucket that was there before, and its events from now on (BUCKET=, JSON=1)

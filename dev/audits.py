@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from dev.application import context_of
@@ -20,6 +21,7 @@ from dev.problem import StackProblem, describe
 
 if TYPE_CHECKING:
     from chalicelib.catalog.audits import Audit, AuditRequest
+    from chalicelib.catalog.inventories import Inventory
     from chalicelib.services.context import Context
 
 _WORKERS = os.cpu_count() or 1
@@ -40,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--brake", type=float, default=None, help="largest share that may be recorded as gone; 0.05 if left out"
     )
     parser.add_argument("--grace", type=float, default=None, help="seconds that notifications may take; 60 if left out")
+    parser.add_argument("--inventory", default="", help="compare with this S3 Inventory: s3://BUCKET/…/manifest.json")
     parser.add_argument("--json", action="store_true", help="print the report as JSON, and no progress")
     parser.add_argument("--join", type=UUID, help=argparse.SUPPRESS)  # a further worker of an audit
 
@@ -57,15 +60,18 @@ def run(options: argparse.Namespace) -> int:
     # Only now: these read the environment.
     from chalicelib.catalog.audits import BRAKE, GRACE, AuditRequest
     from chalicelib.services.truth.auditing import work_on_audit
+    from dev.parquet import parquet_reader
 
     if options.join:
-        work_on_audit(ctx, options.join)
+        work_on_audit(ctx, options.join, read_parquet=parquet_reader(configuration.logs))
         return 0
     brake = BRAKE if options.brake is None else options.brake
     grace = GRACE if options.grace is None else timedelta(seconds=options.grace)
     if not 0 <= brake <= 1 or grace < timedelta():
         raise StackProblem("BRAKE is a share from 0 to 1, and GRACE a number of seconds.")
-    request = AuditRequest(options.bucket or configuration.bucket, options.prefix, options.repair, brake, grace)
+    bucket = options.bucket or configuration.bucket
+    inventory = _read_inventory(ctx, options.inventory, bucket) if options.inventory else None
+    request = AuditRequest(bucket, options.prefix, options.repair, brake, grace, inventory)
     audit = _audit(ctx, request, as_json=options.json)
     return 0 if audit.state == "done" and (audit.repairs or not audit.drift) else 1
 
@@ -98,18 +104,33 @@ def adopt(options: argparse.Namespace) -> int:
     return 0 if audit.state == "done" else 1
 
 
+def _read_inventory(ctx: "Context", url: str, bucket: str) -> "Inventory":
+    from chalicelib.errors import InvalidInventory, StoreUnavailable
+    from chalicelib.services.truth.loading import read_inventory
+
+    parts = urlsplit(url, allow_fragments=False)
+    if parts.scheme != "s3" or not parts.netloc or not parts.path.strip("/"):
+        raise StackProblem("INVENTORY is the address of a manifest: s3://BUCKET/…/manifest.json")
+    try:
+        return read_inventory(ctx, parts.netloc, url.removeprefix(f"s3://{parts.netloc}/"), bucket)
+    except (InvalidInventory, StoreUnavailable) as error:
+        raise StackProblem(str(error)) from error
+
+
 def _audit(ctx: "Context", request: "AuditRequest", *, as_json: bool) -> "Audit":
     """Audit in this process, and in others if it takes long; prints how far it is, and the report."""
     from chalicelib.services.truth.auditing import begin_audit, expected_versions, get_audit, work_on_audit
+    from dev.parquet import parquet_reader
 
     with ctx.transaction() as tx:
         audit_id = begin_audit(tx, request)
         expected = expected_versions(tx, request)
+    read_parquet = parquet_reader(Configuration.of_running().logs)
     failure: list[Exception] = []
 
     def work() -> None:
         try:
-            work_on_audit(ctx, audit_id)
+            work_on_audit(ctx, audit_id, read_parquet=read_parquet)
         except Exception as error:  # noqa: BLE001 - it is told below
             failure.append(error)
 
@@ -126,6 +147,8 @@ def _audit(ctx: "Context", request: "AuditRequest", *, as_json: bool) -> "Audit"
     progress.end()
     if failure:
         raise StackProblem(f"The audit stopped, and can be begun anew: {describe(failure[0])}")
+    if audit.state == "failed" and not as_json:
+        raise StackProblem(audit.problem or "The inventory can't be read.")
     print(json.dumps(asdict(audit), default=str, indent=2) if as_json else report(audit, progress.seconds))
     return audit
 

@@ -5,7 +5,7 @@ from chalicelib.api.http.pages import page_reply
 from chalicelib.api.schemas.audits import AuditCreate, AuditDetail, AuditOut, AuditPath, TruthOut
 from chalicelib.api.schemas.common import Page, PageQuery
 from chalicelib.catalog.audits import Audit, Truth
-from chalicelib.errors import Conflict, Forbidden, InvalidCursor, NotFound
+from chalicelib.errors import Conflict, Forbidden, InvalidCursor, InvalidInventory, NotFound
 from chalicelib.services.truth import requesting
 
 
@@ -18,12 +18,15 @@ def list_audits(call: Call[None, PageQuery, None]) -> Reply:
     return page_reply(call, requesting.list_audits(call.tx, call.query.limit, call.query.cursor))
 
 
-@stepwise_endpoint(body=AuditCreate, response=AuditDetail, status=202, errors=(Forbidden, NotFound))
+@stepwise_endpoint(body=AuditCreate, response=AuditDetail, status=202, errors=(Forbidden, NotFound, InvalidInventory))
 def create_audit(call: StepwiseCall[None, None, AuditCreate]) -> Reply:
     """Compare a bucket with the catalogue.
 
     Only for operators. This takes as long as the bucket's listing; a small bucket is done at once. With `repairs`, what differs
     is recorded, as if its notifications came now. The `Location` header says where the audit is.
+
+    With `inventory`, the bucket is listed only where the catalogue differs from its S3 Inventory. 422 if that can't be read, or
+    is one of another bucket. `python -m dev audit` also reads those of Parquet.
     """
     audit = requesting.request_audit(call.ctx, call.body)
     return Reply(audit, 202, {"Location": f"{call.base_url}/api/audits/{audit.id}"})

@@ -15,6 +15,13 @@ class AuditPath(Input):
     audit_id: UUID
 
 
+class InventoryIn(Input):
+    """Where the manifest of an S3 Inventory is."""
+
+    bucket: str = Field(min_length=1, max_length=255, description="The bucket that S3 writes inventories to.")
+    key: str = Field(min_length=1, max_length=1024, description="The key of a `manifest.json`.")
+
+
 class AuditCreate(Input):
     """What to compare, and whether to put right what differs."""
 
@@ -37,6 +44,11 @@ class AuditCreate(Input):
         le=86_400,
         description="How long notifications may take. What is younger and unknown counts as drift only after that.",
     )
+    inventory: InventoryIn | None = Field(
+        None,
+        description="Compare with an S3 Inventory in place of a listing. It must list all versions, as CSV; Landfall must be "
+        "allowed to read it. What differs is looked at in the bucket before it counts.",
+    )
 
 
 class ExampleOut(Output):
@@ -55,8 +67,8 @@ class AuditOut(Output):
     prefix: str
     repairs: bool
     state: AuditState = Field(
-        description="`listing` and `settling` (doubtful keys are looked at again) are under way. `braked`: too much would have "
-        "been recorded as gone, so nothing was."
+        description="`loading` (an inventory is read), `listing` and `settling` (doubtful keys are looked at again) are under "
+        "way. `braked`: too much would have been recorded as gone, so nothing was. `failed`: the inventory can't be read."
     )
     brake: float
     grace_seconds: float
@@ -72,6 +84,8 @@ class AuditOut(Output):
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None
+    inventory: str | None = Field(description="The inventory that it compares with. Null: it lists the bucket.")
+    inventory_at: datetime | None = Field(description="When S3 began to make that inventory.")
 
 
 class AuditDetail(AuditOut):

@@ -6,15 +6,27 @@ from typing import Protocol
 from uuid import UUID
 
 from chalicelib.catalog.audits import Audit, AuditRequest, Truth
+from chalicelib.catalog.inventories import Inventory
 from chalicelib.db import audits
 from chalicelib.db.pages import Page
-from chalicelib.errors import NotFound, StoreUnavailable
+from chalicelib.errors import InvalidInventory, NotFound, StoreUnavailable
 from chalicelib.services.context import Context, Transaction
 from chalicelib.services.truth.allowances import Allowance
 from chalicelib.services.truth.auditing import begin_audit, cancel_audit, get_audit, work_on_audit
 from chalicelib.services.truth.buckets import recorded_buckets, unrecorded_among
+from chalicelib.services.truth.loading import read_inventory
 
 _AT_ONCE = 2.0  # seconds of a request; the clock does the rest
+
+
+class Manifest(Protocol):
+    """Where the manifest of an S3 Inventory is."""
+
+    @property
+    def bucket(self) -> str: ...
+
+    @property
+    def key(self) -> str: ...
 
 
 class Wish(Protocol):
@@ -26,25 +38,40 @@ class Wish(Protocol):
     brake: float
     grace_seconds: float
 
+    @property
+    def inventory(self) -> Manifest | None: ...
+
 
 def request_audit(ctx: Context, wish: Wish) -> Audit:
     """Begin an audit, and work on it for a moment; returns how far it came.
 
     Raises:
-        Forbidden: the caller is a member. NotFound: the catalogue doesn't record this bucket.
+        Forbidden: the caller is a member. NotFound: the catalogue doesn't record this bucket. InvalidInventory: it can't be read
+            here. StoreUnavailable: the manifest can't be asked for.
     """
     ctx.principal.require_operator("audit buckets")
     bucket = ctx.settings.bucket if wish.bucket is None else wish.bucket
     if unrecorded_among(ctx, [bucket]):
         raise NotFound(f"The catalogue doesn't record the bucket {bucket!r}: `make adopt` takes one in.")
     grace = timedelta(seconds=wish.grace_seconds)
-    request = AuditRequest(bucket, wish.prefix, wish.repairs, wish.brake, grace)
+    request = AuditRequest(bucket, wish.prefix, wish.repairs, wish.brake, grace, _inventory(ctx, wish, bucket))
     with ctx.transaction() as tx:
         audit_id = begin_audit(tx, request)
     with suppress(StoreUnavailable):  # the audit says so, and the clock tries again
         work_on_audit(ctx, audit_id, Allowance(_AT_ONCE))
     with ctx.transaction() as tx:
         return get_audit(tx, audit_id)
+
+
+def _inventory(ctx: Context, wish: Wish, bucket: str) -> Inventory | None:
+    if wish.inventory is None:
+        return None
+    inventory = read_inventory(ctx, wish.inventory.bucket, wish.inventory.key, bucket)
+    if inventory.format == "parquet":
+        raise InvalidInventory(
+            f"{inventory.url} is written as Parquet. Routes take CSV; `python -m dev audit --inventory` reads Parquet, too."
+        )
+    return inventory
 
 
 def list_audits(tx: Transaction, limit: int, cursor: str | None) -> Page:

@@ -1,12 +1,12 @@
 """S3 Inventories that audits compare with, and the versions that they list while an audit compares them.
 
-Revision ID: 0013
+Revision ID: 0014
 """
 
 from alembic import op
 
-revision = "0013"
-down_revision = "0012"
+revision = "0014"
+down_revision = "0013"
 
 
 def upgrade() -> None:
