@@ -37,7 +37,7 @@ IN_PARQUET = {
 }
 _FIELD_OF_PARQUET = re.compile(r"\b(?:required|optional)\s+\w+\s+(\w+)")
 _MD5 = re.compile(r"[0-9a-f]{32}")
-_BOOLEANS = {"true": True, "false": False}
+_BOOLEANS = {"true": True, "false": False, "True": True, "False": False}
 
 
 class InventoryFile(NamedTuple):
@@ -49,7 +49,7 @@ class InventoryFile(NamedTuple):
 
 
 class InventoryVersion(NamedTuple):
-    """A version as an inventory lists it, with sizes and times as it writes them. A delete marker has no size."""
+    """A version as an inventory lists it, with sizes and times as it writes them. A delete marker has the size 0."""
 
     key: str
     version_id: str
@@ -147,14 +147,14 @@ def listed_in_csv(
             if bucket != source:
                 raise InvalidInventory(f"The inventory lists the bucket {bucket!r}, and not {source!r}.")
             key = decode_key(raw) if are_keys_encoded else raw
-            is_marker = _BOOLEANS[marker.lower()]
+            is_marker = _BOOLEANS[marker]
             if "\x00" not in key:
                 yield InventoryVersion(
                     key,
                     "" if version_id == "null" else version_id,
-                    _BOOLEANS[latest.lower()],
+                    _BOOLEANS[latest],
                     is_marker,
-                    "" if is_marker else size,
+                    "0" if is_marker else size,
                     modified,
                     "" if is_marker else etag.strip('"'),
                 )

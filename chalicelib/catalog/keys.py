@@ -17,8 +17,8 @@ def decode_key(raw: str) -> str:
     Raises:
         MalformedNotification: the bytes are not UTF-8; replacing them would mix up two keys.
     """
-    if "%" not in raw and "+" not in raw:
-        return raw
+    if "%" not in raw:
+        return raw.replace("+", " ")
     try:
         return unquote_plus(raw, errors="strict")
     except UnicodeDecodeError as error:

@@ -66,6 +66,6 @@ class InventoryVersion(Base):
     version_id: Mapped[str] = mapped_column(Bytewise)
     is_latest: Mapped[bool]
     is_marker: Mapped[bool]
-    size: Mapped[int | None] = mapped_column(BigInteger)
+    size: Mapped[int] = mapped_column(BigInteger)
     modified: Mapped[datetime] = mapped_column(Moment)
     etag: Mapped[str] = mapped_column(Text)

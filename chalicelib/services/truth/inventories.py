@@ -12,7 +12,7 @@ from chalicelib.db import audit_ranges, findings, inventories
 from chalicelib.db.audit_ranges import Counts, Range
 from chalicelib.db.comparing import Keys
 from chalicelib.db.findings import Finding
-from chalicelib.db.inventories import Difference
+from chalicelib.db.inventories import Difference, Limits
 from chalicelib.services.context import Context, Transaction
 from chalicelib.services.truth.allowances import Allowance
 from chalicelib.services.truth.loading import load_again
@@ -52,15 +52,14 @@ def _compare(tx: Transaction, audit: Audit, inventory_id: int, kept: Range) -> i
     """Compare a batch and note how far the range is; or, if too much differs, return for about how many pages the bucket is to be
     listed in place of that."""
     keys = Keys(audit.bucket, audit.prefix, kept.position, kept.until)
-    end = inventories.find_batch_end(tx.session, inventory_id, keys, _VERSIONS_AT_ONCE)
-    keys = keys._replace(until=kept.until if end is None else end)
     most = max(_ALWAYS_LOOKED_AT, _VERSIONS_AT_ONCE // _LISTED_MEANWHILE)
-    listed, differences = inventories.find_differences(tx.session, audit, inventory_id, keys, most + 1)
-    if len(differences) > max(_ALWAYS_LOOKED_AT, listed // _LISTED_MEANWHILE):
-        return 1 + listed // _PAGE
-    findings.add_findings(tx.session, audit.id, [one for difference in differences for one in _findings(difference)])
-    position = None if end is None or end == kept.until else end
-    audit_ranges.advance_range(tx.session, kept.id, position, Counts(compared=listed))
+    batch = inventories.find_differences(tx.session, audit, inventory_id, keys, Limits(_VERSIONS_AT_ONCE, most + 1))
+    if len(batch.differences) > max(_ALWAYS_LOOKED_AT, batch.listed // _LISTED_MEANWHILE):
+        return 1 + batch.listed // _PAGE
+    found = [one for difference in batch.differences for one in _findings(difference)]
+    findings.add_findings(tx.session, audit.id, found)
+    position = None if batch.until == kept.until else batch.until
+    audit_ranges.advance_range(tx.session, kept.id, position, Counts(compared=batch.listed))
     return 0
 
 

@@ -27,7 +27,7 @@ from chalicelib.errors import DatabaseUnavailable, InvalidInventory
 from chalicelib.services.context import Context, Transaction
 from chalicelib.services.truth.allowances import Allowance
 
-_VERSIONS_AT_ONCE = 40_000  # about 10 MB
+_VERSIONS_AT_ONCE = 20_000  # about 15 MB, twice: the next ones are read meanwhile
 _VERSIONS_OF_RANGE = 200_000
 _MOST_RANGES = 64
 
@@ -106,12 +106,11 @@ def _begin_to_compare(tx: Transaction, audit: Audit, inventory: InventoryOf) -> 
     """Where no file is free: begin to compare if all are loaded; returns whether there is something to do now."""
     if inventories.has_open_files(tx.session, inventory.id):
         return False
+    loaded = inventories.count_loaded(tx.session, inventory.id)
+    cuts = inventories.find_cuts(tx.session, inventory.id, min(_MOST_RANGES, loaded // _VERSIONS_OF_RANGE))
     now = audits.lock_audit(tx.session, audit.id)
     if now is not None and now.state == "loading":
-        loaded = inventories.count_loaded(tx.session, inventory.id)
-        ranges = min(_MOST_RANGES, loaded // _VERSIONS_OF_RANGE)
-        if ranges > 1:
-            inventories.add_ranges(tx.session, audit.id, inventory.id, ranges)
+        inventories.cut_range(tx.session, audit.id, cuts)
         audits.set_state(tx.session, audit.id, tx.now, state="listing")
     return True
 

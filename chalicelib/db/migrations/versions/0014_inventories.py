@@ -48,7 +48,7 @@ def upgrade() -> None:
             version_id text COLLATE "C" NOT NULL,
             is_latest boolean NOT NULL,
             is_marker boolean NOT NULL,
-            size bigint,
+            size bigint NOT NULL,
             modified timestamptz NOT NULL,
             etag text NOT NULL)""")
     op.execute("CREATE INDEX inventory_versions_inventory_id_key_idx ON inventory_versions (inventory_id, key)")
