@@ -19,7 +19,8 @@ from bench.figures import Figure, seconds
 from bench.ingest import vacuum
 from chalicelib import runtime
 from chalicelib.catalog.audits import AuditRequest
-from chalicelib.catalog.inventories import Inventory, parse_manifest
+from chalicelib.catalog.inventories import Inventory
+from chalicelib.catalog.inventory_reading import parse_manifest
 from chalicelib.services.context import Context
 from chalicelib.services.truth import auditing
 from chalicelib.services.truth.inventories import compare_inventory

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 
-from chalicelib.catalog.inventories import IN_PARQUET
+from chalicelib.catalog.inventory_reading import IN_PARQUET
 from chalicelib.errors import InvalidInventory
 from chalicelib.services.truth.loading import ReadParquet
 from dev.environments import Environment, ensure_environment

@@ -90,13 +90,13 @@ def work_on_audits(ctx: Context, seconds: float, requests: float) -> int:
     asked, scheduled = Allowance(seconds), Allowance(seconds, requests)
     with ctx.transaction() as tx:
         waiting = [one for one in audits.open_audits(tx.session) if not waits_for_parquet(tx, one[0])]
+    remove_loaded(ctx, Allowance(seconds / 4))
     unreadable: StoreUnavailable | None = None
     for audit_id, is_scheduled in waiting:
         try:
             work_on_audit(ctx, audit_id, scheduled if is_scheduled else asked)
         except StoreUnavailable as error:
             unreadable = error
-    remove_loaded(ctx, asked)
     if unreadable:
         raise unreadable
     return len(waiting)

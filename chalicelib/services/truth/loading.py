@@ -12,14 +12,8 @@ from tempfile import NamedTemporaryFile
 from uuid import UUID
 
 from chalicelib.catalog.audits import Audit
-from chalicelib.catalog.inventories import (
-    IN_PARQUET,
-    Inventory,
-    InventoryFile,
-    InventoryVersion,
-    listed_in_csv,
-    parse_manifest,
-)
+from chalicelib.catalog.inventories import Inventory, InventoryFile, InventoryVersion
+from chalicelib.catalog.inventory_reading import IN_PARQUET, listed_in_csv, parse_manifest
 from chalicelib.db import audits, inventories
 from chalicelib.db.inventories import InventoryOf, LoadedFile
 from chalicelib.db.refusals import meaningful_refusals
