@@ -44,7 +44,7 @@ def parse_manifest(bucket: str, key: str, text: bytes) -> Inventory:
     try:
         manifest = json.loads(text)
         source = _text(manifest["sourceBucket"])
-        made_at = datetime.fromtimestamp(int(manifest["creationTimestamp"]) / 1000, UTC)
+        made_at = datetime.fromtimestamp(max(0, int(manifest["creationTimestamp"])) / 1000, UTC)
         written_as, schema = _text(manifest["fileFormat"]), _text(manifest["fileSchema"])
         files = tuple(_file(entry) for entry in manifest["files"])
     except (ValueError, TypeError, KeyError, OverflowError, OSError) as error:

@@ -98,6 +98,11 @@ WHERE i.id = :id AND f.number = :number AND f.worker = :worker AND NOT f.is_done
 FOR KEY SHARE OF a FOR UPDATE OF f
 """)
 
+_RENEW = text("""
+UPDATE audit_inventory_files SET leased_until = clock_timestamp() + make_interval(secs => :seconds)
+WHERE inventory_id = :id AND number = :number AND worker = :worker AND NOT is_done
+""")
+
 _ADVANCE = text("""
 UPDATE audit_inventory_files SET loaded = :loaded, is_done = :is_done,
     leased_until = clock_timestamp() + make_interval(secs => :seconds)
@@ -243,6 +248,12 @@ def keep_file(session: Session, claimed: LoadedFile, worker: UUID) -> int | None
     values = {"id": claimed.inventory_id, "number": claimed.number, "worker": worker}
     loaded: int | None = session.execute(_KEEP, values).scalar_one_or_none()
     return loaded
+
+
+def renew_file(session: Session, claimed: LoadedFile, worker: UUID) -> None:
+    """Lease a file for longer, if this worker still has it."""
+    values = {"id": claimed.inventory_id, "number": claimed.number, "worker": worker}
+    session.execute(_RENEW, {**values, "seconds": _LEASE_SECONDS})
 
 
 def load(session: Session, claimed: LoadedFile, versions: Sequence[InventoryVersion], *, is_last: bool) -> None:

@@ -88,7 +88,7 @@ def as_csv(rows: Sequence[Row], fields: Sequence[str] = FIELDS) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n")
     writer.writerows([_in_csv(name, row[name]) for name in fields] for row in rows)
-    return gzip.compress(text.getvalue().encode())
+    return gzip.compress(text.getvalue().encode(), mtime=0)
 
 
 def _in_csv(name: str, value: Any) -> str:

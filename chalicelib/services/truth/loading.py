@@ -4,9 +4,9 @@ A worker loads one file at a time, a part in each transaction. So it may die at 
 goes on behind what is loaded.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, closing
 from itertools import islice
 from tempfile import NamedTemporaryFile
 from uuid import UUID
@@ -22,6 +22,7 @@ from chalicelib.services.context import Context, Transaction
 from chalicelib.services.truth.allowances import Allowance
 
 _VERSIONS_AT_ONCE = 20_000  # about 15 MB, twice: the next ones are read meanwhile
+_RENEWED_AFTER = 15.0  # seconds
 _VERSIONS_OF_RANGE = 200_000
 _MOST_RANGES = 64
 
@@ -65,7 +66,7 @@ def load_some(ctx: Context, audit: Audit, worker: UUID, allowance: Allowance, re
             return _begin_to_compare(tx, audit, inventory)
     allowance.spend(1)
     try:
-        with _versions(ctx, inventory, claimed.file, read_parquet) as versions:
+        with closing(_versions(ctx, inventory, claimed.file, read_parquet)) as versions:
             is_intact = _load(ctx, claimed, versions, worker, allowance)
         if not is_intact:
             load_again(ctx, audit, inventory.id)
@@ -109,21 +110,20 @@ def _begin_to_compare(tx: Transaction, audit: Audit, inventory: InventoryOf) -> 
     return True
 
 
-@contextmanager
 def _versions(
     ctx: Context, inventory: InventoryOf, file: InventoryFile, read_parquet: ReadParquet | None
-) -> Iterator[Iterator[InventoryVersion]]:
+) -> Generator[InventoryVersion, None, None]:
     """The versions that a file lists."""
     store = ctx.store.inventories
     if inventory.format == "csv" or read_parquet is None:
         with store.lines(inventory.bucket, file) as lines:
-            yield listed_in_csv(lines, inventory.source, inventory.fields)
+            yield from listed_in_csv(lines, inventory.source, inventory.fields)
         return
     with NamedTemporaryFile(suffix=".parquet") as copy:
         store.save(inventory.bucket, file, copy)
         copy.flush()
         with read_parquet(copy.name) as rows:
-            yield listed_in_csv(rows, inventory.source, tuple(IN_PARQUET.values()), are_keys_encoded=False)
+            yield from listed_in_csv(rows, inventory.source, tuple(IN_PARQUET.values()), are_keys_encoded=False)
 
 
 def _load(
@@ -131,7 +131,8 @@ def _load(
 ) -> bool:
     """Load what isn't loaded of a file; returns whether what was loaded before is still there.
 
-    While a part is written, the next one is read.
+    While a part is written, the next one is read. That takes longer than a lease if a whole file must come before, or if much of
+    it is loaded already.
     """
     behind = islice(versions, claimed.loaded, None)
 
@@ -141,6 +142,9 @@ def _load(
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(read)
         while True:
+            while not wait([coming], _RENEWED_AFTER).done:
+                with ctx.transaction() as tx:
+                    inventories.renew_file(tx.session, claimed, worker)
             part = coming.result()
             is_last = len(part) < _VERSIONS_AT_ONCE
             if not is_last:

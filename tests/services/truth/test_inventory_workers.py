@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,33 @@ def test_several_workers_share_an_inventory(
         ranges = connection.scalar(text("SELECT count(*) FROM audit_ranges WHERE audit_id = :id"), {"id": audit_id})
         assert ranges is not None
         assert ranges > 4
+
+
+def test_a_file_that_takes_long_to_read_stays_with_its_worker(
+    ctx: Context, s3: Any, plain_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auditing.inventories, "_LEASE_SECONDS", 1)
+    monkeypatch.setattr(loading, "_RENEWED_AFTER", 0.1)
+    audit_id = begin(ctx, plain_bucket, stock(s3, plain_bucket, 5).put(parts=1))
+    is_reading, may_read, readings = threading.Event(), threading.Event(), list[str]()
+    lines = loading.listed_in_csv
+
+    def slowly(*arguments: Any, **options: Any) -> Any:
+        readings.append("read")
+        is_reading.set()
+        assert may_read.wait(30)
+        return lines(*arguments, **options)
+
+    monkeypatch.setattr(loading, "listed_in_csv", slowly)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(auditing.work_on_audit, ctx, audit_id)
+        assert is_reading.wait(30)
+        # For two leases, another worker finds nothing to do.
+        assert not auditing.work_on_audit(ctx, audit_id, Allowance(seconds=2))
+        may_read.set()
+        assert first.result()
+    assert len(readings) == 1
+    assert work_on(ctx, audit_id).recorded == 5
 
 
 @pytest.mark.parametrize("may_truncate", [True, False])
