@@ -34,13 +34,14 @@ ROWS = int(os.environ.get("BENCH_VERSIONS") or 1_000_000)
 FILES = 8
 WORKERS = 2
 ROUNDS = 3
+_FILLED_AT_ONCE = 250_000
 _FIELDS = "Bucket, Key, VersionId, IsLatest, IsDeleteMarker, Size, LastModifiedDate, ETag, StorageClass"
 
 _FILL = text("""
 INSERT INTO object_versions (bucket, key, version_id, put_rank, held_object, size, etag, stored_at)
 SELECT :bucket, 'stock/' || lpad((n / 1000)::text, 5, '0') || '/file ' || lpad(n::text, 9, '0') || '.bin', md5(n::text),
     lpad(to_hex(n), 18, '0') || '!', true, n, md5('e' || n), to_timestamp(1763900000 + n / 1000)
-FROM generate_series(1, :rows) AS n
+FROM generate_series(:first, :last) AS n
 """)
 _LISTED = text("""
 SELECT '"' || :bucket || '","' || replace(key, ' ', '+') || '","' || version_id || '","true","false","' || size || '","'
@@ -75,9 +76,11 @@ def run() -> Iterator[Figure]:
     """Measure; the versions of this process's database are replaced by a million generated ones."""
     engine = runtime.engine()
     with engine.begin() as connection:
-        connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text("TRUNCATE files, object_versions, file_events, search_queue CASCADE"))
-        connection.execute(_FILL, {"rows": ROWS, "bucket": runtime.settings().bucket})
+    for first in range(1, ROWS + 1, _FILLED_AT_ONCE):
+        last = min(ROWS, first + _FILLED_AT_ONCE - 1)
+        with engine.begin() as connection:
+            connection.execute(_FILL, {"first": first, "last": last, "bucket": runtime.settings().bucket})
     vacuum(engine, "object_versions")
     with TemporaryDirectory(prefix="landfall-bench-") as name:
         yield from _measure(engine, Path(name))
