@@ -41,7 +41,7 @@ _FILL = text("""
 INSERT INTO object_versions (bucket, key, version_id, put_rank, held_object, size, etag, stored_at)
 SELECT :bucket, 'stock/' || lpad((n / 1000)::text, 5, '0') || '/file ' || lpad(n::text, 9, '0') || '.bin', md5(n::text),
     lpad(to_hex(n), 18, '0') || '!', true, n, md5('e' || n), to_timestamp(1763900000 + n / 1000)
-FROM generate_series(:first, :last) AS n
+FROM generate_series(CAST(:first AS int), CAST(:last AS int)) AS n
 """)
 _LISTED = text("""
 SELECT '"' || :bucket || '","' || replace(key, ' ', '+') || '","' || version_id || '","true","false","' || size || '","'
