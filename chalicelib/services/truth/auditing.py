@@ -12,7 +12,7 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 from chalicelib.catalog.audits import Audit, AuditRequest
-from chalicelib.db import audit_ranges, audits, findings, inventories
+from chalicelib.db import audit_ranges, audits, findings, inventory_files
 from chalicelib.errors import Conflict, NotFound, StoreUnavailable
 from chalicelib.services.accounts.principals import LANDFALL
 from chalicelib.services.context import Context, Transaction
@@ -130,7 +130,7 @@ def work_on_audit(
     finally:
         with ctx.transaction() as tx:
             audit_ranges.release_ranges(tx.session, worker)
-            inventories.release_files(tx.session, worker)
+            inventory_files.release_files(tx.session, worker)
 
 
 def _take_step(
@@ -181,6 +181,6 @@ def _finish(ctx: Context, audit_id: UUID) -> bool:
 def _note_trouble(ctx: Context, audit_id: UUID, worker: UUID, error: StoreUnavailable) -> None:
     with ctx.transaction() as tx:
         audit_ranges.release_ranges(tx.session, worker)
-        inventories.release_files(tx.session, worker)
+        inventory_files.release_files(tx.session, worker)
         if audits.lock_audit(tx.session, audit_id) is not None:
             audits.set_state(tx.session, audit_id, tx.now, problem=str(error))

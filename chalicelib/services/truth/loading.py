@@ -14,8 +14,9 @@ from uuid import UUID
 from chalicelib.catalog.audits import Audit
 from chalicelib.catalog.inventories import Inventory, InventoryFile, InventoryVersion
 from chalicelib.catalog.inventory_reading import IN_PARQUET, listed_in_csv, parse_manifest
-from chalicelib.db import audits, inventories
-from chalicelib.db.inventories import InventoryOf, LoadedFile
+from chalicelib.db import audits, inventories, inventory_files
+from chalicelib.db.inventories import InventoryOf
+from chalicelib.db.inventory_files import LoadedFile
 from chalicelib.db.refusals import meaningful_refusals
 from chalicelib.errors import DatabaseUnavailable, InvalidInventory
 from chalicelib.services.context import Context, Transaction
@@ -61,7 +62,7 @@ def load_some(ctx: Context, audit: Audit, worker: UUID, allowance: Allowance, re
         inventory = inventories.find_inventory(tx.session, audit.id)
         if inventory is None or (inventory.format == "parquet" and read_parquet is None):
             return False
-        claimed = inventories.claim_file(tx.session, inventory.id, worker)
+        claimed = inventory_files.claim_file(tx.session, inventory.id, worker)
         if claimed is None:
             return _begin_to_compare(tx, audit, inventory)
     allowance.spend(1)
@@ -99,9 +100,9 @@ def remove_loaded(ctx: Context, allowance: Allowance) -> None:
 
 def _begin_to_compare(tx: Transaction, audit: Audit, inventory: InventoryOf) -> bool:
     """Where no file is free: begin to compare if all are loaded; returns whether there is something to do now."""
-    if inventories.has_open_files(tx.session, inventory.id):
+    if inventory_files.has_open_files(tx.session, inventory.id):
         return False
-    loaded = inventories.count_loaded(tx.session, inventory.id)
+    loaded = inventory_files.count_loaded(tx.session, inventory.id)
     cuts = inventories.find_cuts(tx.session, inventory.id, min(_MOST_RANGES, loaded // _VERSIONS_OF_RANGE))
     now = audits.lock_audit(tx.session, audit.id)
     if now is not None and now.state == "loading":
@@ -144,17 +145,17 @@ def _load(
         while True:
             while not wait([coming], _RENEWED_AFTER).done:
                 with ctx.transaction() as tx:
-                    inventories.renew_file(tx.session, claimed, worker)
+                    inventory_files.renew_file(tx.session, claimed, worker)
             part = coming.result()
             is_last = len(part) < _VERSIONS_AT_ONCE
             if not is_last:
                 coming = pool.submit(read)
             with ctx.transaction() as tx:
-                if inventories.keep_file(tx.session, claimed, worker) != claimed.loaded:
+                if inventory_files.keep_file(tx.session, claimed, worker) != claimed.loaded:
                     return True  # another worker has it
                 if not inventories.is_intact(tx.session, claimed.inventory_id):
                     return False
-                inventories.load(tx.session, claimed, part, is_last=is_last)
+                inventory_files.load(tx.session, claimed, part, is_last=is_last)
             claimed = claimed._replace(loaded=claimed.loaded + len(part))
             if is_last or not allowance.is_left:
                 return True

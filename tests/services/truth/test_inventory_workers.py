@@ -25,7 +25,7 @@ _WORKER = """
 import sys, time
 from uuid import UUID
 from chalicelib import runtime
-from chalicelib.db import audit_ranges, inventories as statements
+from chalicelib.db import audit_ranges, inventory_files as statements
 from chalicelib.services.truth import auditing, inventories, loading
 audit_id, kind, number = UUID(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 loading._VERSIONS_AT_ONCE = inventories._VERSIONS_AT_ONCE = 7
@@ -157,7 +157,7 @@ def test_several_workers_share_an_inventory(
 def test_a_file_that_takes_long_to_read_stays_with_its_worker(
     ctx: Context, s3: Any, plain_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(auditing.inventories, "_LEASE_SECONDS", 1)
+    monkeypatch.setattr(auditing.inventory_files, "_LEASE_SECONDS", 1)
     monkeypatch.setattr(loading, "_RENEWED_AFTER", 0.1)
     audit_id = begin(ctx, plain_bucket, stock(s3, plain_bucket, 5).put(parts=1))
     is_reading, may_read, readings = threading.Event(), threading.Event(), list[str]()
@@ -193,8 +193,8 @@ def test_what_was_loaded_is_removed_when_its_audit_has_ended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if not may_truncate:
-        monkeypatch.setattr(auditing.inventories, "_MAY_TRUNCATE", text("SELECT false"))
-    monkeypatch.setattr(auditing.inventories, "_DELETED_AT_ONCE", 7)
+        monkeypatch.setattr("chalicelib.db.inventories._MAY_TRUNCATE", text("SELECT false"))
+    monkeypatch.setattr("chalicelib.db.inventories._DELETED_AT_ONCE", 7)
     maker = stock(s3, plain_bucket, 20)
     if is_another_open:
         other = begin(ctx, plain_bucket, maker.put())
