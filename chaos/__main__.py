@@ -1,6 +1,7 @@
 """``python -m chaos``: see `chaos.options` for what the environment decides. The folder of a run that failed is kept."""
 
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ def main() -> int:
     except ValueError as error:
         print(f"chaos: {error}", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the stack is stopped, and the small disk unmounted
     home = Path(mkdtemp(prefix="chaos-"))
     home.chmod(0o755)  # Postgres may run as another user
     began = time.monotonic()

@@ -22,6 +22,8 @@ class Cutter:
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._is_shut = threading.Event()
+        self._lost = 0.0
+        self._random = Random(port)
         threading.Thread(target=self._accept, name="cutter", daemon=True).start()
 
     @property
@@ -37,14 +39,20 @@ class Cutter:
             _reset(one)
         return len(chosen)
 
+    def lose(self, share: float) -> None:
+        """From now on, reset a connection instead of passing on what comes back, in about this share of cases. What was asked for
+        is then done, and who has asked never learns of it."""
+        self._lost = share
+
     def shut(self) -> None:
         """Let nobody through, and reset all who are."""
         self._is_shut.set()
         self.cut(Random(0), 1.1)
 
     def reopen(self) -> None:
-        """Let connections through again."""
+        """Let connections through again, and all that comes back."""
         self._is_shut.clear()
+        self._lost = 0.0
 
     def close(self) -> None:
         """End."""
@@ -71,25 +79,27 @@ class Cutter:
         far.settimeout(None)
         with self._lock:
             self._open.add(near)
-        back = threading.Thread(target=_pump, args=(far, near), daemon=True)
+        back = threading.Thread(target=self._pump, args=(far, near, True), daemon=True)
         back.start()
-        _pump(near, far)
+        self._pump(near, far)
         back.join()
         with self._lock:
             self._open.discard(near)
         near.close()
         far.close()
 
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(65_536):
-            target.sendall(data)
-    for one in (source, target):
+    def _pump(self, source: socket.socket, target: socket.socket, is_back: bool = False) -> None:
         with suppress(OSError):
-            # One that is to be reset is only read no more: an end that is sent in order would come before the reset.
-            is_reset = one.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, len(_RESET)) == _RESET
-            one.shutdown(socket.SHUT_RD if is_reset else socket.SHUT_RDWR)
+            while data := source.recv(65_536):
+                if is_back and self._lost and self._random.random() < self._lost:
+                    _reset(target)
+                    break
+                target.sendall(data)
+        for one in (source, target):
+            with suppress(OSError):
+                # One that is to be reset is only read no more: an end that is sent in order would come before the reset.
+                is_reset = one.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, len(_RESET)) == _RESET
+                one.shutdown(socket.SHUT_RD if is_reset else socket.SHUT_RDWR)
 
 
 def _reset(one: socket.socket) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import psutil
 
+from chaos.cutting import Cutter
 from chaos.small_disk import SmallDisk
 from chaos.stack import Stack
 from dev.processes import Child
@@ -43,6 +44,8 @@ def _acts(stack: Stack, random: Random) -> dict[str, Callable[[], Any]]:
         "cuts": {
             "connections to S3 reset": lambda: stack.to_s3.cut(random, 0.5),
             "connections to Postgres reset": lambda: stack.to_postgres.cut(random, 0.5),
+            "answers of S3 lost": lambda: _lose(stack.to_s3, 0.1, random.uniform(1, 4)),
+            "answers of Postgres lost": lambda: _lose(stack.to_postgres, 0.02, random.uniform(1, 4)),
         },
         "api": {"API killed": lambda: _restart(stack.api, stack.start_api, random.uniform(0, 1))},
         "delivery": {"delivery killed": lambda: _restart(stack.delivery, stack.start_delivery, random.uniform(0, 2))},
@@ -57,6 +60,12 @@ def _acts(stack: Stack, random: Random) -> dict[str, Callable[[], Any]]:
     if stack.disk is not None and stack.has_small_disk:
         chosen["Postgres' disk full"] = partial(_fill_disk, stack, stack.disk, random)
     return chosen
+
+
+def _lose(proxy: Cutter, share: float, seconds: float) -> None:
+    proxy.lose(share)
+    time.sleep(seconds)
+    proxy.reopen()
 
 
 def _restart(child: Child, start: Callable[[], None], pause: float) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import urllib3
 
-from chaos.asking import Asker
+from chaos.asking import Answer, Asker
 from chaos.memory import Memory
 
 
@@ -71,13 +71,11 @@ class Member:
         begun = self.asker.ask("POST", "/api/files", wanted | {"metadata": {"note": note}})
         if begun is None or begun.status != 201:
             return None
-        self.memory.remember(begun.document["id"], note, None)
+        self.memory.remember(begun.document["id"], note, "pending")
         return dict(begun.document)
 
     def _complete(self, file_id: str) -> None:
-        told = self.asker.ask("POST", f"/api/files/{file_id}/complete", {})
-        if told is not None and told.status == 200:
-            self.memory.changed(file_id, told, "stored")
+        self.memory.completed(file_id, self.asker.ask("POST", f"/api/files/{file_id}/complete", {}))
 
     # --- files that are there
 
@@ -89,19 +87,17 @@ class Member:
 
     def _delete(self) -> None:
         if file_id := self._any():
-            was_stored = self.memory.files[file_id].state == "stored"
-            told = self.asker.ask("DELETE", f"/api/files/{file_id}")
-            # What is not stored yet may still come by the link that was signed.
-            self.memory.changed(file_id, told, "deleted" if was_stored else None)
+            self.memory.deleted(file_id, self.asker.ask("DELETE", f"/api/files/{file_id}"))
 
     def _restore(self) -> None:
         if file_id := self._any():
-            self.memory.changed(file_id, self.asker.ask("POST", f"/api/files/{file_id}/restore", {}), "stored")
+            self.memory.restored(file_id, self.asker.ask("POST", f"/api/files/{file_id}/restore", {}))
 
     def _move(self) -> None:
+        """Whatever comes of it, the file stays stored: at its new key or at its old one."""
         if file_id := self._any("stored"):
             key = f"{self.user_id}/moved/{self._random.randrange(10**6)} é.txt"
-            self.memory.changed(file_id, self.asker.ask("POST", f"/api/files/{file_id}/move", {"key": key}), "stored")
+            self.asker.ask("POST", f"/api/files/{file_id}/move", {"key": key})
 
     def _copy(self) -> None:
         if file_id := self._any("stored"):
@@ -111,17 +107,21 @@ class Member:
                 self.memory.remember(told.document["id"], note, "stored")
 
     def _delete_many(self) -> None:
-        self._many("bulk-delete")
+        self._many("bulk-delete", self.memory.deleted)
 
     def _restore_many(self) -> None:
-        self._many("bulk-restore")
+        self._many("bulk-restore", self.memory.restored)
 
-    def _many(self, what: str) -> None:
+    def _many(self, what: str, note: Callable[[str, Answer | None], None]) -> None:
         known = sorted(self.memory.files)
         if chosen := self._random.sample(known, min(4, len(known))):
-            self.asker.ask("POST", f"/api/files/{what}", {"file_ids": chosen})
+            told = self.asker.ask("POST", f"/api/files/{what}", {"file_ids": chosen})
+            results = told.document["results"] if told is not None and told.status == 200 else []
+            of_each = {
+                one["file_id"]: Answer(one["problem"]["status"] if one["problem"] else 200, one) for one in results
+            }
             for file_id in chosen:
-                self.memory.doubt(file_id)
+                note(file_id, of_each.get(file_id))
 
     # --- all else
 
@@ -156,7 +156,8 @@ class Member:
         paths = ["/api/files?limit=20", "/api/files?q=direct", "/api/jobs", "/api/sessions", "/api/folders?prefix="]
         paths += ["/api/files/facets?by=type", f"/api/users/{self.user_id}/usage"]
         if file_id := self._any():
-            paths += [f"/api/files/{file_id}{end}" for end in ("", "/versions", "/events", "/download", "/shares")]
+            paths += [f"/api/files/{file_id}{end}" for end in ("/versions", "/events", "/download", "/shares")]
+            self.memory.read(file_id, self.asker.ask("GET", f"/api/files/{file_id}"))
         self.asker.ask("GET", self._random.choice(paths))
 
     # ---

@@ -12,7 +12,7 @@ FAULTS = {
     "delivery": "the delivery of events is killed",
     "postgres": "Postgres is killed",
     "emulator": "the emulator is killed, with all that is in its queues",
-    "cuts": "connections to S3 and to Postgres are reset",
+    "cuts": "connections to S3 and to Postgres are reset, or answers of theirs are lost",
     "hangs": "Postgres and the emulator stand still for seconds, as with a slow disk",
     "disk": "Postgres' disk is full for seconds",
     "skew": "the clocks of API and delivery are wrong by up to ten seconds",

@@ -77,8 +77,7 @@ def _heal(stack: Stack, say: Say) -> list[str]:
     stack.heal()
     wrong = _drain(stack)
     say("the clock goes on")
-    for number, minute in enumerate(_LATER):
-        stack.run(f"clock-{number}", "clock", minute)
+    stack.run("clock", "clock", *_LATER)
     return wrong + _drain(stack)
 
 

@@ -1,5 +1,6 @@
 """What must be true when all is healed. Each check says what differs."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ class Difference:
     file_id: str = ""
 
 
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _FILES = text("""
 SELECT f.id, f.bucket, f.key, f.state, f.version_id, f.size, f.etag, f.media_type, f.detected_media_type, f.owner_id,
     f.metadata, f.restoring,
@@ -78,6 +80,7 @@ def broken_promises(stack: Stack, members: list[Member]) -> Iterator[Difference]
         rows = connection.execute(_FILES, {"bucket": stack.buckets[0]})
         files = {str(row.id): row for row in rows}
     for member in members:
+        yield from (Difference(surprise, file_id=_ID.findall(surprise)[0]) for surprise in member.memory.surprises)
         yield from (found for file_id in member.memory.files for found in _of_file(member, file_id, files))
 
 
@@ -89,10 +92,10 @@ def _of_file(member: Member, file_id: str, files: Mapping[str, Any]) -> Iterator
     where = {"bucket": row.bucket, "key": row.key, "file_id": file_id}
     if str(row.owner_id) != member.user_id:
         yield Difference(f"file {file_id} of {member.user_id} belongs to {row.owner_id}", **where)
-    if told.notes is not None and (row.metadata or {}).get("note") not in told.notes:
+    if (row.metadata or {}).get("note") not in told.notes:
         sentence = f"file {file_id} has the metadata {row.metadata}, and its owner was told of one of {told.notes}"
         yield Difference(sentence, **where)
-    if told.state is not None and row.state != told.state:
+    if told.state in ("stored", "deleted") and row.state != told.state:
         sentence = f"file {file_id} at {row.key} is {row.state}, and its owner was told that it is {told.state}"
         yield Difference(sentence, **where)
 

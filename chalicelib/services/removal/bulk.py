@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
@@ -63,8 +64,15 @@ def delete_files(ctx: Context, file_ids: Sequence[UUID]) -> list[Outcome]:
         errors |= refused
     for file in present:
         if file.id in singly and errors[file.id] is None:
-            errors[file.id] = _try(partial(delete_file, ctx, file.id))
+            errors[file.id] = _try(partial(_delete_singly, ctx, file.id))
     return [Outcome(file_id, errors[file_id]) for file_id in file_ids]
+
+
+def _delete_singly(ctx: Context, file_id: UUID) -> None:
+    """Delete a file that was there a moment ago. It may be gone by now: if the answer to the deletion of many was lost, S3 has
+    been asked twice, and the event of the first time may be recorded already."""
+    with suppress(NotFound):
+        delete_file(ctx, file_id)
 
 
 def restore_files(ctx: Context, file_ids: Sequence[UUID]) -> list[Outcome]:
