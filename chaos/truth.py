@@ -80,6 +80,9 @@ def broken_promises(stack: Stack, members: list[Member]) -> Iterator[Difference]
         rows = connection.execute(_FILES, {"bucket": stack.buckets[0]})
         files = {str(row.id): row for row in rows}
     for member in members:
+        for row in files.values():
+            if row.key.startswith(f"{member.user_id}/") and row.state == "stored" and row.owner_id is None:
+                yield Difference(f"file {row.id} at {row.key!r} belongs to nobody", row.bucket, row.key, str(row.id))
         yield from (Difference(surprise, file_id=_ID.findall(surprise)[0]) for surprise in member.memory.surprises)
         yield from (found for file_id in member.memory.files for found in _of_file(member, file_id, files))
 
