@@ -73,6 +73,7 @@ def translating(
 
 def note_try(response: Any = None, caught_exception: Exception | None = None, **_: Any) -> None:
     """Note what came of one try of a request: botocore calls this after each. ``response`` is its own pair of answers."""
+    # As above, importing it here saves 3 ms.
     from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
     is_lost = isinstance(caught_exception, ConnectionClosedError | ReadTimeoutError)
