@@ -107,16 +107,35 @@ def test_an_upload_whose_answer_is_lost_before_s3_is_gone_waits_for_its_event(
     losing.lose("PUT", then_shut=True)
     with pytest.raises(StoreUnavailable):
         upload_files(backend.context(), [IncomingFile("a.txt", "text/plain", b"hello")], Description())
-    (stored,) = [one for one in versions(backend) if losing.lost[0].split("?")[0].endswith(one["Key"])]
-    told = {"bucket": BUCKET, "key": stored["Key"], "version_id": stored["VersionId"], "size": 5,
-            "etag": stored["ETag"].strip('"')}  # fmt: skip
+    assert_owned(backend, losing.lost[0])
+
+
+def test_an_upload_that_s3_took_twice_keeps_its_row_when_it_is_taken_back(
+    backend: Backend, losing: LosingStore
+) -> None:
+    """Another file of the same request fails. The version of the second time is deleted, and that of the first one shows."""
+    losing.refused = "refused.txt"
+    losing.lose("PUT")
+    incoming = [IncomingFile(name, "text/plain", b"hello") for name in ("a.txt", "refused.txt")]
+    with pytest.raises(StoreUnavailable):
+        upload_files(backend.context(), incoming, Description())
+    assert_owned(backend, losing.lost[0])
+
+
+def assert_owned(backend: Backend, put: str) -> None:
+    """Record the event of the object that a PUT has made: the file is its owner's."""
+    key = put.split("?")[0].split(f"/{BUCKET}/")[1]
+    (stored,) = backend.s3.list_object_versions(Bucket=BUCKET, Prefix=key)["Versions"]
+    told = {
+        "bucket": BUCKET,
+        "key": key,
+        "version_id": stored["VersionId"],
+        "size": 5,
+        "etag": stored["ETag"].strip('"'),
+    }
     record(backend, put_of(told))
-    file_id = UUID(stored["Key"].split("/")[1])
+    file_id = UUID(key.split("/")[1])
     assert (backend.file(file_id).state, backend.file(file_id).owner_id) == ("stored", DEMO.user_id)
-
-
-def versions(backend: Backend) -> list[Any]:
-    return list(backend.s3.list_object_versions(Bucket=BUCKET)["Versions"])
 
 
 def record(backend: Backend, told: dict[str, Any]) -> None:

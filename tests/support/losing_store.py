@@ -15,10 +15,11 @@ class LosingStore:
     """S3 at ``url``, which passes requests on to another one."""
 
     def __init__(self, behind: str) -> None:
-        """``behind`` is the URL of the other one."""
+        """``behind`` is the URL of the other one. Requests are refused whose paths hold ``refused``, if that is set."""
         self._host = urlsplit(behind).netloc
         self._losing: tuple[str, bool] | None = None
         self.lost: list[str] = []
+        self.refused = ""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
 
     @property
@@ -52,6 +53,9 @@ class LosingStore:
 
             def _pass_on(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                if store.refused and store.refused in self.path:
+                    self.send_error(503)
+                    return
                 behind = http.client.HTTPConnection(store._host, timeout=10)
                 behind.request(self.command, self.path, body, dict(self.headers))
                 answer = behind.getresponse()
