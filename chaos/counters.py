@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-_IGNORED = "event of an unknown bucket dropped"
+_IGNORED = "events of an unknown bucket dropped"
 
 
 @dataclass
@@ -24,7 +24,8 @@ class _Call:
 
 @dataclass
 class Totals:
-    """Sums over all calls. ``unsure`` counts changes of calls that were killed, or that failed as a whole."""
+    """Sums over all calls. ``unsure`` counts changes of calls that were killed, or that failed as a whole, and those of dead
+    events, of which nothing is logged."""
 
     counts: Counter[str] = field(default_factory=Counter)
     unsure: int = 0
@@ -41,6 +42,8 @@ def count(logs: Iterable[Path]) -> tuple[dict[str, _Call], Totals]:
                 call.given = line
             case {"chaos": "end"}:
                 call.failed = line["failed"]
+            case {"chaos": "buried", "changes": changes}:
+                totals.unsure += changes
             case {"chaos": name}:
                 totals.counts[name] += 1
             case {"message": "recorded"}:
@@ -48,7 +51,7 @@ def count(logs: Iterable[Path]) -> tuple[dict[str, _Call], Totals]:
             case {"Function": "ingest", "Changes": changes}:
                 totals.counts["metric"] += changes
             case {"message": message}:
-                call.lines[message] += 1
+                call.lines[message] += line.get("count", 1)
     calls = {name: call for name, call in calls.items() if call.given}
     for call in calls.values():
         totals.counts.update(call.outcomes)

@@ -16,7 +16,7 @@ from typing import Any
 
 from chaos.buckets import EXTRA
 from chaos.skewed_clock import skew_clock
-from chaos.unreliable import Faults, UnreliableHandler
+from chaos.unreliable import Faults, UnreliableHandler, UnwatchedHandler
 from dev.configuration import Configuration
 from dev.delivery import DeliveryLoop
 from dev.schedule import ScheduleLoop
@@ -35,7 +35,10 @@ def main() -> None:
     buckets = {configuration.bucket, *EXTRA}
     handler = UnreliableHandler(application.ingest, folder, buckets, random, faults)
     queue = os.environ["LANDFALL_QUEUE_URL"]
-    loops = [DeliveryLoop(handler, queue, configuration.emulator_url, batch=100) for _ in range(_LOOPS)]
+    url = configuration.emulator_url
+    loops = [DeliveryLoop(handler, queue, url, batch=100) for _ in range(_LOOPS)]
+    burying = UnwatchedHandler(application.bury, buckets)
+    loops.append(DeliveryLoop(burying, f"{queue}-dead", url, batch=10, function_name="bury"))
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     handler.start()
     if os.environ[SCHEDULE]:

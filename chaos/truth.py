@@ -56,6 +56,7 @@ _NONE_OF_THESE = {
     "a file can't be searched for": """
         SELECT f.id AS file_id, f.bucket, f.key FROM files AS f
         WHERE f.state = 'stored' AND NOT EXISTS (SELECT FROM file_search AS s WHERE s.file_id = f.id)""",
+    "an event is dead": "SELECT about, reason FROM dead_events WHERE strpos(body, 'poison') = 0",
     "an upload is open": """
         SELECT u.file_id, f.bucket, f.key, f.state, u.problem FROM uploads AS u JOIN files AS f ON f.id = u.file_id
         WHERE u.closed_at IS NULL""",
