@@ -8,6 +8,7 @@ import importlib
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -36,9 +37,9 @@ def main() -> None:
     handler = UnreliableHandler(application.ingest, folder, buckets, random, faults)
     queue = os.environ["LANDFALL_QUEUE_URL"]
     url = configuration.emulator_url
-    loops = [DeliveryLoop(handler, queue, url, batch=100) for _ in range(_LOOPS)]
+    loops = [DeliveryLoop(handler, queue, url, batch=100, log=_log) for _ in range(_LOOPS)]
     burying = UnwatchedHandler(application.bury, buckets)
-    loops.append(DeliveryLoop(burying, f"{queue}-dead", url, batch=10, function_name="bury"))
+    loops.append(DeliveryLoop(burying, f"{queue}-dead", url, batch=10, function_name="bury", log=_log))
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     handler.start()
     if os.environ[SCHEDULE]:
@@ -54,6 +55,12 @@ def _run_schedule(application: Any, random: Random) -> None:
         time.sleep(random.uniform(1, 6))
         for name in ("inspect_pending", "work"):
             schedule.call(name)
+
+
+def _log(line: str) -> None:
+    """Write a line in one piece: `print` writes its end apart, and `chaos.counters` would miss what comes between."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

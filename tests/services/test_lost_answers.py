@@ -10,6 +10,7 @@ from chalicelib.catalog.changes import CheckRequest
 from chalicelib.catalog.notifications import parse_message
 from chalicelib.catalog.objects import EVERYTHING
 from chalicelib.errors import StoreUnavailable
+from chalicelib.services.ingest.inspection import inspect_due
 from chalicelib.services.ingest.recording import record_events
 from chalicelib.services.jobs.copy import begin_copy
 from chalicelib.services.jobs.queue import cancel_job
@@ -120,6 +121,15 @@ def test_an_upload_that_s3_took_twice_keeps_its_row_when_it_is_taken_back(
     with pytest.raises(StoreUnavailable):
         upload_files(backend.context(), incoming, Description())
     assert_owned(backend, losing.lost[0])
+
+
+def test_an_inspection_whose_answer_breaks_off_is_tried_again(backend: Backend, losing: LosingStore) -> None:
+    file_id = backend.store_file(b"%PDF-1.7 and more")
+    losing.break_off()
+    (finding,) = inspect_due(backend.context(), 10)
+    assert finding.retry_at is not None
+    inspect_due(backend.context(hours=1), 10)
+    assert backend.file(file_id).detected_media_type == "application/pdf"
 
 
 def assert_owned(backend: Backend, put: str) -> None:

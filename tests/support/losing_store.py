@@ -20,6 +20,7 @@ class LosingStore:
         self._losing: tuple[str, bool] | None = None
         self.lost: list[str] = []
         self.refused = ""
+        self._breaks = False
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
 
     @property
@@ -29,6 +30,10 @@ class LosingStore:
     def lose(self, method: str, *, then_shut: bool = False) -> None:
         """Lose the answer to the next request with this method. ``then_shut``: afterwards every connection is refused."""
         self._losing = method, then_shut
+
+    def break_off(self) -> None:
+        """Break off in the middle of the next body."""
+        self._breaks = True
 
     @contextmanager
     def running(self) -> Iterator["LosingStore"]:
@@ -74,6 +79,8 @@ class LosingStore:
                 length = answer.getheader("Content-Length", "0") if self.command == "HEAD" else str(len(told))
                 self.send_header("Content-Length", length)
                 self.end_headers()
+                if store._breaks and self.command == "GET":
+                    store._breaks, self.close_connection, told = False, True, told[: len(told) // 2]
                 self.wfile.write(told)
 
             do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _pass_on
