@@ -132,6 +132,14 @@ def test_an_inspection_whose_answer_breaks_off_is_tried_again(backend: Backend, 
     assert backend.file(file_id).detected_media_type == "application/pdf"
 
 
+def test_a_listing_whose_answers_are_all_lost_is_no_sign_of_a_store_without_versions(
+    backend: Backend, losing: LosingStore
+) -> None:
+    losing.lose("GET", times=100)
+    with pytest.raises(StoreUnavailable):
+        backend.store.versions.of_key(BUCKET, "key")
+
+
 def assert_owned(backend: Backend, put: str) -> None:
     """Record the event of the object that a PUT has made: the file is its owner's."""
     key = put.split("?")[0].split(f"/{BUCKET}/")[1]

@@ -17,7 +17,7 @@ class LosingStore:
     def __init__(self, behind: str) -> None:
         """``behind`` is the URL of the other one. Requests are refused whose paths hold ``refused``, if that is set."""
         self._host = urlsplit(behind).netloc
-        self._losing: tuple[str, bool] | None = None
+        self._losing: tuple[str, bool, int] = "", False, 0
         self.lost: list[str] = []
         self.refused = ""
         self._breaks = False
@@ -27,9 +27,9 @@ class LosingStore:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def lose(self, method: str, *, then_shut: bool = False) -> None:
-        """Lose the answer to the next request with this method. ``then_shut``: afterwards every connection is refused."""
-        self._losing = method, then_shut
+    def lose(self, method: str, *, then_shut: bool = False, times: int = 1) -> None:
+        """Lose the answers to the next requests with this method. ``then_shut``: afterwards every connection is refused."""
+        self._losing = method, then_shut, times
 
     def break_off(self) -> None:
         """Break off in the middle of the next body."""
@@ -43,9 +43,10 @@ class LosingStore:
         self._server.server_close()
 
     def _loses(self, request: str) -> bool:
-        if self._losing is None or not request.startswith(self._losing[0]):
+        method, then_shut, times = self._losing
+        if not times or not request.startswith(method):
             return False
-        then_shut, self._losing = self._losing[1], None
+        self._losing = method, then_shut, times - 1
         self.lost.append(request)
         if then_shut:
             self._server.shutdown()
