@@ -27,7 +27,7 @@ QUICK := tests/catalog tests/store/test_content.py tests/store/test_hostile_cont
 	tests/project tests/property tests/db/test_certificates.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run services audit repair adopt package deploy destroy test check bench format clean
+.PHONY: help run services audit repair adopt package deploy destroy test check bench chaos format clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ check: $(READY) ## What is quick: lint, format, types, import rules, quick tests
 
 bench: $(READY) ## Measure, and draw the plots
 	@$(RUN) -m bench
+
+chaos: $(READY) ## Everything goes wrong for MINUTES=10, as SEED= decides; then the catalogue must be the bucket (FAULTS=, REPAIR=0)
+	@PYTHONPATH=.:vendor MINUTES="$(MINUTES)" SEED="$(SEED)" FAULTS="$(FAULTS)" REPAIR="$(REPAIR)" $(RUN) -m chaos
 
 format: $(READY) ## Format the code, and repair what lint can
 	$(VENV)/bin/ruff check --fix .

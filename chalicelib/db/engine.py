@@ -20,6 +20,9 @@ from chalicelib.errors import DatabaseUnavailable
 # Admin shutdown, crash shutdown, cannot connect now, idle in a transaction or in one for too long; class 08 is every connection
 # exception.
 _LOST = ("57P01", "57P02", "57P03", "25P03", "25P04", "08")
+_DISK_FULL = "53100"
+# Out of disk, memory or connections, or the disk fails: it is nobody's statement's fault, and passes.
+_EXHAUSTED = ("53", "58")
 # Our transactions wait for nothing but the database. If one is idle for so long, its process has died without closing
 # the connection, as a Lambda function does at its timeout. Its locks must not block everybody else.
 _IDLE_IN_TRANSACTION_MS = 10_000
@@ -148,21 +151,30 @@ def is_lost(error: DBAPIError) -> bool:
     )
 
 
+def _why_unavailable(error: DBAPIError) -> str | None:
+    if is_lost(error):
+        return "The database does not answer."
+    state = sqlstate(error.orig)
+    if state == _DISK_FULL:
+        return "The database's disk is full."
+    return "The database lacks something that it needs." if state.startswith(_EXHAUSTED) else None
+
+
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Session]:
     """A session whose work is committed at the end, or rolled back if the block raises. Closed in every case.
 
     Raises:
-        DatabaseUnavailable: the server cannot be reached or went away. If that happened at commit, the work may or
-            may not be stored; everything Landfall writes can be written again.
+        DatabaseUnavailable: the server cannot be reached, went away, or has no room. If that happened at commit, the work
+            may or may not be stored; everything Landfall writes can be written again.
     """
     session = Session(engine, expire_on_commit=False)
     try:
         with session, session.begin():
             yield session
     except DBAPIError as error:
-        if is_lost(error):
-            raise DatabaseUnavailable("The database does not answer.") from error
+        if reason := _why_unavailable(error):
+            raise DatabaseUnavailable(reason) from error
         raise
     except (
         OSError,

@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from hashlib import md5, sha256
 from typing import TYPE_CHECKING, Any
 
@@ -151,10 +152,11 @@ class ObjectStore:
     def _read(self, parameters: dict[str, Any], start: int, stop: int) -> bytes:
         with translating(f"read an object of {parameters['Bucket']}"):
             answer = self._client.get_object(**parameters)
-            with answer["Body"] as stream:
+            # `with` on the body itself would hand out urllib3's stream, whose errors are not botocore's.
+            with closing(answer["Body"]) as stream:
                 if "ContentRange" not in answer:
-                    stream.read(start)
-                return bytes(stream.read(stop - start))
+                    _read_fully(stream, start)
+                return _read_fully(stream, stop - start)
 
     def check_bucket(self, bucket: str) -> None:
         """Check that the bucket exists and that we may use it.
@@ -164,3 +166,11 @@ class ObjectStore:
         """
         with translating(f"reach the bucket {bucket}"):
             self._client.head_bucket(Bucket=bucket)
+
+
+def _read_fully(stream: Any, size: int) -> bytes:
+    """Read so many bytes, or to the end. A connection that broke off gives fewer at first, and an error only afterwards."""
+    data = bytes(stream.read(size)) if size else b""
+    while len(data) < size and (more := stream.read(size - len(data))):
+        data += more
+    return data

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from chalicelib.store.failures import note_try
+
 _CONNECT_SECONDS, _READ_SECONDS = 3, 10
 _ATTEMPTS = 3
 _EMULATOR_KEYS = ("test", "test")
@@ -40,4 +42,6 @@ def connect(region: str, endpoint: str | None) -> Any:
         # A company's proxy does not know the way to an emulator on this machine.
         proxies={} if endpoint else None,
     )
-    return session.create_client("s3", region_name=region, endpoint_url=endpoint or None, config=config, **options)
+    client = session.create_client("s3", region_name=region, endpoint_url=endpoint or None, config=config, **options)
+    client.meta.events.register("needs-retry.s3", note_try)
+    return client

@@ -87,7 +87,7 @@ class Copier:
         options = {"ChecksumAlgorithm": "SHA256", "MetadataDirective": "REPLACE", **headers}
         if over is not None and self._takes_conditions:
             options |= _condition(over)
-        with translating(f"copy an object of {source.bucket}"):
+        with translating(f"copy an object of {source.bucket}", once=over is not None):
             answer = self._client.copy_object(Bucket=bucket, Key=key, **options, **_source(source))
         result = answer["CopyObjectResult"]
         return _Made(_copied(answer, result), result.get("LastModified"))
@@ -177,7 +177,9 @@ class Copier:
                 raise PreconditionFailed(f"The object of {source.bucket} is another one by now.")
             etag = _etag_of(parts)
             foretell(etag)
-            answer = self._multipart.complete(bucket, key, upload_id, parts, _condition(over) if over else {})
+            answer = self._multipart.complete(
+                bucket, key, upload_id, parts, _condition(over) if over else {}, once=True
+            )
             # Ceph 16 answers an empty ETag.
             return _Made(_copied(answer, answer if answer["ETag"].strip('"') else {"ETag": etag}), is_whole=False)
         except BaseException:

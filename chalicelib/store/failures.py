@@ -1,7 +1,13 @@
-"""Botocore's errors in Landfall's words."""
+"""Botocore's errors in Landfall's words.
+
+Botocore tries a request again by itself, and tells of its last try only. S3 may have carried out an earlier one, whose answer was
+lost. So `note_try` is told of each.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
 
 from chalicelib.errors import (
     NotFound,
@@ -18,19 +24,30 @@ _MISSING = {404, 405}
 _NOTHING_IN_RANGE = 416
 _PRECONDITION_FAILED = 412
 
+# Whether S3 may have carried out a try of the present request whose answer was lost.
+_may_be_done: ContextVar[bool] = ContextVar("may_be_done", default=False)
+
 
 @contextmanager
-def translating(doing: str, missing: type[NotFound] | type[StoreUnavailable] = NotFound) -> Iterator[None]:
+def translating(
+    doing: str, missing: type[NotFound] | type[StoreUnavailable] = NotFound, *, once: bool = False
+) -> Iterator[None]:
     """Raise Landfall's errors for botocore's. Botocore's texts stay in the causes, because they may hold keys and hosts.
 
     ``missing`` is the error to raise if there is no such object, version or upload.
+
+    ``once``: the request can't be carried out twice, because the first time makes its conditions false. If S3 refuses it after an
+    earlier try whose answer was lost, that is `StoreUncertain`.
     """
     # Importing it here saves 3 ms where no link is signed and S3 isn't asked for anything.
     from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError, ReadTimeoutError
 
+    _may_be_done.set(False)
     try:
         yield
     except ClientError as error:
+        if once and _may_be_done.get():
+            raise StoreUncertain(f"The object store could not {doing}: an earlier answer did not come.") from error
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         code = str(error.response.get("Error", {}).get("Code"))
         if code == "NoSuchBucket":  # says nothing about an object: the bucket was renamed, or this is another store
@@ -49,4 +66,16 @@ def translating(doing: str, missing: type[NotFound] | type[StoreUnavailable] = N
     except (ConnectionClosedError, ReadTimeoutError) as error:
         raise StoreUncertain(f"The object store could not {doing}: its answer did not come.") from error
     except BotoCoreError as error:
+        if _may_be_done.get():
+            raise StoreUncertain(f"The object store could not {doing}: an earlier answer did not come.") from error
         raise StoreUnavailable(f"The object store could not {doing}: it does not answer.") from error
+
+
+def note_try(response: Any = None, caught_exception: Exception | None = None, **_: Any) -> None:
+    """Note what came of one try of a request: botocore calls this after each. ``response`` is its own pair of answers."""
+    # As above, importing it here saves 3 ms.
+    from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
+
+    is_lost = isinstance(caught_exception, ConnectionClosedError | ReadTimeoutError)
+    if is_lost or (response is not None and response[0].status_code >= 500):
+        _may_be_done.set(True)

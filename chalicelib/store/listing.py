@@ -47,7 +47,7 @@ def listed_pages(client: Any, **what: Any) -> Iterator[list[ListedVersion]]:
 
 def _is_unknown(error: Exception) -> bool:
     """Whether a store says that it has no such request."""
-    answer = getattr(error, "response", {})
+    answer = getattr(error, "response", None) or {}  # botocore's own errors of connections have a response that is None
     return bool(answer.get("ResponseMetadata", {}).get("HTTPStatusCode") == 501)
 
 

@@ -43,11 +43,16 @@ class Multipart:
         upload_id: str,
         parts: Sequence[Part],
         condition: Mapping[str, str] = _NOTHING_THERE,
+        *,
+        once: bool = False,
     ) -> dict[str, Any]:
         """Make an object of ``parts``; returns S3's answer.
 
         ``condition`` says what the key may hold; by default it must not hold an object. If the store ignores the
         condition, it is checked right before.
+
+        S3 knows the upload no more once it is complete. So an answer that was lost looks like an upload that is gone, or like
+        another object at the key. ``once``: raise `StoreUncertain` then.
 
         Raises:
             PreconditionFailed: the key holds something else.
@@ -56,7 +61,7 @@ class Multipart:
         if condition and not self._guarantees().conditional_completion:
             self._check(bucket, key, condition.get("IfMatch", ""))
         numbered = [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
-        with translating(f"finish an upload to {bucket}"):
+        with translating(f"finish an upload to {bucket}", once=once):
             answer: dict[str, Any] = self._client.complete_multipart_upload(
                 Bucket=bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": numbered}, **condition
             )

@@ -104,3 +104,12 @@ def test_a_database_that_nobody_runs_is_unavailable() -> None:
     engine = create_catalog_engine(f"postgresql+pg8000://nobody@127.0.0.1:{free_port()}/nothing")
     with pytest.raises(DatabaseUnavailable), transaction(engine) as session:
         session.execute(text("SELECT 1"))
+
+
+@pytest.mark.parametrize("state", ["53100", "53200", "53300", "58030"])
+def test_a_server_without_room_is_away_rather_than_refusing_a_statement(database_url: str, state: str) -> None:
+    """Its disk is full, its memory or its connections are used up, or the disk fails."""
+    engine = create_catalog_engine(database_url)
+    with pytest.raises(DatabaseUnavailable), transaction(engine) as session:
+        session.execute(text(f"DO $$ BEGIN RAISE SQLSTATE '{state}'; END $$"))
+    engine.dispose()

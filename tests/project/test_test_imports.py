@@ -7,7 +7,7 @@ import pytest
 
 from dev.configuration import PROJECT
 
-FILES = sorted(path for folder in ("tests", "bench") for path in (PROJECT / folder).rglob("*.py"))
+FILES = sorted(path for folder in ("tests", "bench", "chaos") for path in (PROJECT / folder).rglob("*.py"))
 
 
 def imported_names(source: str) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Copying a file: the caller gets a new file with the same bytes."""
 
+from contextlib import suppress
 from uuid import UUID
 
 from chalicelib.catalog.commands import Copy, CopyProgress, JobResult
@@ -7,7 +8,7 @@ from chalicelib.catalog.objects import Over
 from chalicelib.db.files import find_file, forget_pending
 from chalicelib.db.models import Job
 from chalicelib.db.scope import EVERYONE
-from chalicelib.errors import NotFound
+from chalicelib.errors import NotFound, StoreUnavailable
 from chalicelib.services.context import Transaction
 from chalicelib.services.files.editing import FileChanges
 from chalicelib.services.files.reading import get_stored_file
@@ -61,6 +62,15 @@ def copy_step(work: Work[Copy, CopyProgress]) -> bool:
 
 
 def undo_copy(work: Work[Copy, CopyProgress]) -> None:
-    """Forget the new file, unless its object is there after all."""
+    """Forget the new file, unless its object is there after all: its event would make a file that belongs to nobody.
+
+    If S3 doesn't answer, the clock does this once the time for the bytes is up.
+    """
     with work.ctx.transaction() as tx:
-        forget_pending(tx.session, [work.command.file_id])
+        file = find_file(tx.session, EVERYONE, work.command.file_id)
+    if file is None or file.state != "pending":
+        return
+    with suppress(StoreUnavailable):
+        if record_if_there(work.ctx, file.id, file.location) is None:
+            with work.ctx.transaction() as tx:
+                forget_pending(tx.session, [file.id])

@@ -73,7 +73,7 @@ def zip_step(work: ZipWork) -> bool:
             uploads.change_upload(tx.session, reservation.file_id, multipart_id=upload_id)
         writer = _Parts(ctx, location, upload_id)
         _write(work, files, writer)
-        ctx.store.multipart.complete(*location, upload_id, writer.finish())
+        ctx.store.multipart.complete(*location, upload_id, writer.finish(), once=True)
     except StoreUncertain:
         raise  # the object may be there: its event, or the next try, will show
     except Exception:  # nothing of the zip may stay, whatever the error is; it is raised again

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
@@ -23,6 +24,7 @@ from chalicelib.services.accounts.policies import check_version, end_restores, r
 from chalicelib.services.context import Context, Transaction
 from chalicelib.services.files.claims import claim_files, release_files
 from chalicelib.services.removal.deletion import delete_file, record_deletions
+from chalicelib.services.truth.healing import heal
 from chalicelib.services.uploads.reservations import abort_parts
 
 _MAX_AT_ONCE = 1000
@@ -63,19 +65,29 @@ def delete_files(ctx: Context, file_ids: Sequence[UUID]) -> list[Outcome]:
         errors |= refused
     for file in present:
         if file.id in singly and errors[file.id] is None:
-            errors[file.id] = _try(partial(delete_file, ctx, file.id))
+            errors[file.id] = _try(partial(_delete_singly, ctx, file.id))
     return [Outcome(file_id, errors[file_id]) for file_id in file_ids]
+
+
+def _delete_singly(ctx: Context, file_id: UUID) -> None:
+    """Delete a file that was there a moment ago. It may be gone by now: if the answer to the deletion of many was lost, S3 has
+    been asked twice, and the event of the first time may be recorded already."""
+    with suppress(NotFound):
+        delete_file(ctx, file_id)
 
 
 def restore_files(ctx: Context, file_ids: Sequence[UUID]) -> list[Outcome]:
     """Restore deleted files, as they were, by removing their delete markers; returns what became of each.
 
-    A file that is there already is left as it is.
+    A file that is there already is left as it is. S3 is asked whether it is: a deletion whose answer was lost may not be recorded
+    yet, and would be done after the restore otherwise.
     """
+    unsure = _look_for_deletions(ctx, file_ids)
+    wanted = [file_id for file_id in file_ids if file_id not in unsure]
     with ctx.transaction() as tx:
-        found = files.find_files(tx.session, tx.scope, file_ids)
+        found = files.find_files(tx.session, tx.scope, wanted)
         claimed = claim_files(tx, found)
-        markers, errors = _reserve_all(tx, found, claimed, file_ids)
+        markers, errors = _reserve_all(tx, found, claimed, wanted)
     try:
         for bucket, group in _by_bucket(found[file_id] for file_id in markers):
             errors |= _restore_together(ctx, bucket, group, markers)
@@ -83,7 +95,20 @@ def restore_files(ctx: Context, file_ids: Sequence[UUID]) -> list[Outcome]:
         with ctx.transaction() as tx:
             release_files(tx, claimed)
             end_restores(tx, markers.keys())  # only these: a job may have reserved bytes for one of the others
+    errors |= unsure
     return [Outcome(file_id, errors[file_id]) for file_id in file_ids]
+
+
+def _look_for_deletions(ctx: Context, file_ids: Sequence[UUID]) -> _Errors:
+    """Record what S3 holds of the files that the catalogue takes to be stored. Returns why that could not be done for each."""
+    with ctx.transaction() as tx:
+        found = files.find_files(tx.session, tx.scope, file_ids).values()
+    stored = [file for file in found if file.state == "stored"]
+    try:
+        heal(ctx, [file.location for file in stored])
+    except StoreUnavailable as error:
+        return {file.id: error for file in stored}
+    return {}
 
 
 def _delete_together(ctx: Context, bucket: str, group: Sequence[File]) -> tuple[set[UUID], _Errors]:

@@ -100,18 +100,31 @@ def _outcome(put: Future[StoredObject]) -> _Outcome:
 def _certainly_gone(
     ctx: Context, reservations: Sequence[Reservation], outcomes: Sequence[_Outcome]
 ) -> list[Reservation]:
-    """The files of which S3 holds no object: it never took one, or the object that it took is deleted again.
-
-    The deletion names the version, so that no delete marker is left behind.
-    """
+    """The files of which S3 holds no object: it never took one, or the object that it took is deleted again."""
     gone = []
     for one, outcome in zip(reservations, outcomes, strict=True):
         if isinstance(outcome, StoreUncertain):
             continue
-        if isinstance(outcome, StoredObject):
-            try:
-                ctx.store.deleter.delete(*one.location, outcome.version_id or None)
-            except (StoreUnavailable, NotFound):
-                continue
+        if isinstance(outcome, StoredObject) and not _is_taken_back(ctx, one, outcome):
+            continue
         gone.append(one)
     return gone
+
+
+def _is_taken_back(ctx: Context, one: Reservation, stored: StoredObject) -> bool:
+    """Delete an object again; returns whether none is there then.
+
+    The deletion names the version, so that no delete marker is left behind. If S3's first answer was lost, it was asked twice,
+    and the first version shows now.
+    """
+    try:
+        ctx.store.deleter.delete(*one.location, stored.version_id or None)
+    except (StoreUnavailable, NotFound):
+        return False
+    try:
+        ctx.store.head(*one.location)
+    except NotFound:
+        return True
+    except StoreUnavailable:
+        return False
+    return False

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 from chalicelib.catalog.objects import ObjectHead
 from chalicelib.db.engine import create_catalog_engine, transaction
 from chalicelib.db.inspection_queue import MAX_TRIES, request_given_up
-from chalicelib.errors import NotFound, StoreUnavailable
+from chalicelib.errors import DatabaseUnavailable, NotFound, StoreUnavailable
 from chalicelib.services.ingest.inspection import inspect_due
 from tests.support.contexts import context_on
 from tests.support.notifications import NOON, s3_record
@@ -89,6 +89,29 @@ def test_a_finding_that_the_database_refuses_is_given_up_alone(bucket: Inspected
     assert (found["huge"].inspect_after, found["huge"].inspection) == (None, None)
     assert found["huge"].inspect_problem == "The database refused what was found."
     assert found["good"].media_type == "text/plain"
+
+
+# As Postgres answers when its disk is full.
+_FULL_DISK = (
+    "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE SQLSTATE '53100'; END $$",
+    "CREATE TRIGGER full_disk BEFORE UPDATE OF inspection ON object_versions FOR EACH ROW EXECUTE FUNCTION full_disk()",
+)
+
+
+def test_no_inspection_is_given_up_because_the_database_s_disk_is_full(bucket: Inspected) -> None:
+    bucket.record("k")
+    with transaction(bucket.engine) as session:
+        for statement in _FULL_DISK:
+            session.execute(text(statement))
+    with pytest.raises(DatabaseUnavailable):
+        bucket.inspect(Store({"k": {}}))
+    with transaction(bucket.engine) as session:
+        session.execute(text("DROP TRIGGER full_disk ON object_versions"))
+
+    assert bucket.versions()["k"].inspect_problem is None
+    bucket.now += timedelta(minutes=10)
+    bucket.inspect(Store({"k": {}}))
+    assert (bucket.versions()["k"].inspect_after, bucket.versions()["k"].media_type) == (None, "text/plain")
 
 
 def test_an_inspection_is_retried_later_and_given_up_in_the_end(bucket: Inspected) -> None:

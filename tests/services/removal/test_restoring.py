@@ -1,0 +1,32 @@
+"""Restoring files of which the catalogue doesn't know yet that they are deleted."""
+
+from chalicelib.catalog.changes import CheckRequest
+from chalicelib.catalog.notifications import parse_message
+from chalicelib.errors import StoreUnavailable
+from chalicelib.services.ingest.recording import record_events
+from chalicelib.services.removal import bulk
+from tests.support.backend import BUCKET, Backend, store_away
+from tests.support.notifications import body, s3_record
+
+
+def test_a_restore_undoes_a_deletion_that_is_not_recorded_yet(backend: Backend) -> None:
+    """Its owner deleted it and got no answer, because the database was away. Then its owner restored it."""
+    file = backend.file(backend.store_file())
+    marker = backend.s3.delete_object(Bucket=BUCKET, Key=file.key)["VersionId"]
+
+    (outcome,) = bulk.restore_files(backend.context(), [file.id])
+    assert outcome.error is None
+    assert backend.read(file.key) == b"hello"
+
+    late = s3_record("ObjectRemoved:DeleteMarkerCreated", file.key, bucket=BUCKET, sequencer="0F", version_id=marker)
+    with backend.context().transaction() as tx:
+        record_events(tx, [event for event in parse_message(body(late)) if not isinstance(event, CheckRequest)])
+    assert backend.file(file.id).state == "stored"
+
+
+def test_a_file_is_not_called_stored_while_s3_does_not_answer(backend: Backend) -> None:
+    file_id = backend.store_file()
+    backend.store = store_away()
+    (outcome,) = bulk.restore_files(backend.context(), [file_id])
+    assert isinstance(outcome.error, StoreUnavailable)
+    assert backend.file(file_id).state == "stored"
