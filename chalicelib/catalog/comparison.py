@@ -60,6 +60,8 @@ def compare(
     history: Sequence[ListedVersion],
     known: Mapping[str, KnownVersion],
     sequencer_at: Callable[[datetime], str] | None = None,
+    *,
+    is_later: bool = False,
 ) -> Comparison:
     """Compare a listing of a key, the oldest version first, with the catalogue's versions by their ids.
 
@@ -69,13 +71,18 @@ def compare(
 
     ``sequencer_at``: see `chalicelib.catalog.changes.CheckRequest`. If it is known, versions also rank where their own events
     would, so that they stand in the right order to other events that are still on their way.
+
+    ``is_later``: the listing was asked for after all that is known had been recorded. So it is right whatever times say: those of
+    S3's listings are whole seconds, and that of a multipart upload is of its beginning.
     """
     changes: list[ObjectChange] = []
     revived: list[KnownVersion] = []
     earlier: Current | None = None  # the version before
     for listed in history:
         row = known.get(listed.version_id)
-        is_known = row is not None and (_is_right(row, listed) if listed.version_id else _is_as_listed(row, listed))
+        is_known = row is not None and (
+            _is_right(row, listed) if listed.version_id else _is_as_listed(row, listed, is_later=is_later)
+        )
         if row is not None and listed.version_id and not row.alive:
             revived.append(row)
         if row is not None and is_known and (earlier is None or row.put_rank > earlier.rank or not row.put_rank):
@@ -108,7 +115,7 @@ def _is_right(row: KnownVersion, listed: ListedVersion) -> bool:
     )
 
 
-def _is_as_listed(row: KnownVersion, listed: ListedVersion) -> bool:
+def _is_as_listed(row: KnownVersion, listed: ListedVersion, *, is_later: bool) -> bool:
     """Whether a row without a version id is the object that is listed, or a later one: the listing is a moment old.
 
     The same bytes may have been put again. What is still to be recorded may have removed the object in between.
@@ -116,4 +123,4 @@ def _is_as_listed(row: KnownVersion, listed: ListedVersion) -> bool:
     if row.stored_at is None:
         return row.alive and row.etag == listed.etag
     is_same = row.alive and row.etag == listed.etag and row.stored_at >= listed.modified
-    return is_same or row.stored_at > listed.modified
+    return is_same or (not is_later and row.stored_at > listed.modified)

@@ -25,7 +25,7 @@ def test_run_records_a_file_and_the_next_start_finds_it(new_instance: NewInstanc
     first = new_instance(command="run").wait_until_up()
     _put(first, "hello.txt")
     assert _wait_for_key(first, "hello.txt")
-    assert _dead(first) == "0 dead letters.\n"
+    assert _dead(first) == "0 dead events.\n"
     assert first.end(signal.SIGINT) < 5
     assert (first.process.returncode, first.errors, first.remains()) == (0, "", [])
 

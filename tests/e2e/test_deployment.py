@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from deploy import packaging
 from deploy.deployment import Deployment
 from deploy.problem import DeployProblem
 from deploy.template import PROJECT
+from dev.event_source import scheduled_event
 from dev.ports import free_port
 from tests.support.stacks import Stack
 from tests.support.waiting import eventually
@@ -330,8 +332,10 @@ def test_a_bucket_that_was_there_before_is_adopted(
     audit = deployment.adopt("from-before")
     stack.s3.put_object(Bucket="from-before", Key="from-before/new", Body=b"1")
     work = deployment.stack.physical_id("Work")
-    answer = deployment.cloud.client("lambda").invoke(FunctionName=work, Payload=b"{}")
-    assert json.load(answer["Payload"])["audits"] >= 1
+    tick = json.dumps(scheduled_event("work", datetime.now(UTC), "us-east-1"))
+    answer = deployment.cloud.client("lambda").invoke(FunctionName=work, Payload=tick.encode())
+    done = json.load(answer["Payload"])
+    assert done.get("audits", 0) >= 1, done
     assert eventually(lambda: stack.get(f"/api/audits/{audit}")["state"] == "done", 60)
 
     def keys() -> list[str]:

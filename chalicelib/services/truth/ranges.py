@@ -144,7 +144,7 @@ def _compare(tx: Transaction, audit: Audit, kept: Range, batch: _Batch, *, is_la
 def _judge(found: _Found, location: Location, history: History, row: KnownKey | None) -> None:
     """Decide what differs in one key, or that it is to be looked at again."""
     versions: dict[str, KnownVersion] = {} if row is None else row.versions
-    comparison: Comparison = compare(location, history, versions)
+    comparison: Comparison = compare(location, history, versions, is_later=True)
     unsure = Finding(location.key, "", "unsure")
     if (row is not None and row.is_new) or comparison.revived:
         found.findings.append(unsure)

@@ -117,7 +117,7 @@ def look_at(ctx: Context, locations: Sequence[Location]) -> list[Look]:
 
 def _look_at(versions: Versions, location: Location, known: dict[str, KnownVersion]) -> Look:
     history = versions.of_key(*location)
-    comparison = compare(location, history, known)
+    comparison = compare(location, history, known, is_later=True)
     revived = [row for row in comparison.revived if versions.is_there(*location, row.version_id)]
     if revived:
         names = {row.version_id for row in revived}
@@ -126,7 +126,7 @@ def _look_at(versions: Versions, location: Location, known: dict[str, KnownVersi
             for version_id, row in known.items()
             if row.put_rank or version_id not in names
         }
-        comparison = compare(location, history, alive)
+        comparison = compare(location, history, alive, is_later=True)
     gone = [row for row in comparison.unlisted if not versions.is_there(*location, row.version_id)]
     removals = [observe_unlisted(*location, row.version_id, row.put_rank) for row in gone]
     return Look(location, comparison.changes, removals, revived, known)
