@@ -1,8 +1,6 @@
 """The steps of an audit that a state machine runs: begun, worked on by several functions, ended."""
 
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -11,21 +9,9 @@ import pytest
 import app
 from chalicelib.errors import InvalidInput, NotFound
 from dev.event_source import Context
-from tests.support.backend import BUCKET, Backend, backend_on, emulated_store
+from tests.support.backend import BUCKET, Backend
 
 CONTEXT = Context("audit", 900)
-
-
-@pytest.fixture
-def backend(
-    new_migrated_database: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Backend]:
-    """A backend whose database and bucket are those of the function."""
-    with emulated_store(tmp_path) as (s3, store):
-        monkeypatch.setenv("AWS_ENDPOINT_URL", s3.meta.endpoint_url)
-        monkeypatch.setenv("LANDFALL_BUCKET", BUCKET)
-        with backend_on(new_migrated_database(), s3, store) as backend:
-            yield backend
 
 
 def test_workers_share_what_was_begun(backend: Backend) -> None:

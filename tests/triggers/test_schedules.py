@@ -1,8 +1,6 @@
 """The functions that run by the clock, called as Lambda calls them."""
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -12,19 +10,7 @@ from chalicelib import runtime
 from chalicelib.db.models import Job
 from chalicelib.triggers import schedules
 from dev.event_source import scheduled_event
-from tests.support.backend import BUCKET, Backend, backend_on, emulated_store
-
-
-@pytest.fixture
-def backend(
-    new_migrated_database: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Backend]:
-    """A backend whose database and bucket are those of the functions."""
-    with emulated_store(tmp_path) as (s3, store):
-        monkeypatch.setenv("AWS_ENDPOINT_URL", s3.meta.endpoint_url)
-        monkeypatch.setenv("LANDFALL_BUCKET", BUCKET)
-        with backend_on(new_migrated_database(), s3, store) as backend:
-            yield backend
+from tests.support.backend import BUCKET, Backend
 
 
 def state_of(job: Job) -> str:

@@ -36,7 +36,7 @@ def ctx(engine: Engine, s3: Any) -> Context:
 
 @pytest.fixture(params=["versioned", "suspended", "plain"])
 def bucket(s3: Any, request: pytest.FixtureRequest) -> str:
-    """A bucket that inventories are made of; they go into the bucket of the same name with ``-lists`` behind it."""
+    """A bucket of each kind. Inventories of it go into the bucket of the same name with ``-lists`` behind it."""
     name = f"stocked-{next(_numbers)}-{request.param}"
     make_bucket(s3, name, versioned=request.param != "plain")
     make_bucket(s3, f"{name}-lists")

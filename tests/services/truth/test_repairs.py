@@ -1,7 +1,7 @@
 """One repair, and the catalogue is what the bucket holds: odd keys, several workers, dead ones, false removals, late writers."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import count
@@ -13,16 +13,12 @@ from sqlalchemy import Engine, text
 
 from chalicelib import runtime
 from chalicelib.catalog.audits import Audit, AuditRequest
-from chalicelib.catalog.objects import EVERYTHING
 from chalicelib.db import audit_ranges
-from chalicelib.db.engine import create_catalog_engine
 from chalicelib.services.context import Context
 from chalicelib.services.truth import auditing
 from chalicelib.services.truth.allowances import Allowance
-from chalicelib.store.client import ObjectStore
 from chalicelib.store.versions import Versions
-from tests.support.aws import make_bucket, set_versioning
-from tests.support.contexts import context_on
+from tests.support.aws import make_bucket
 from tests.support.listings import listed_by_catalogue, listed_by_s3
 from tests.support.notifications import body, s3_record
 from tests.support.recording import deliver_messages
@@ -32,33 +28,6 @@ HOSTILE = [
     "NULL", "ü", "🎉", "\ud7ff", "\ue000", "\U0010ffff", "a/b//c/", "x" * 1000,
 ]  # fmt: skip
 _numbers = count()
-
-
-@pytest.fixture
-def engine(new_migrated_database: Callable[[], str]) -> Iterator[Engine]:
-    engine = create_catalog_engine(new_migrated_database())
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def s3(backend_store: tuple[Any, ObjectStore]) -> Any:
-    return backend_store[0]
-
-
-@pytest.fixture
-def ctx(engine: Engine, s3: Any) -> Context:
-    return context_on(engine, ObjectStore(s3, s3, lambda: EVERYTHING))
-
-
-@pytest.fixture(params=["versioned", "suspended", "plain"])
-def bucket(s3: Any, request: pytest.FixtureRequest) -> str:
-    name = f"audited-{next(_numbers)}-{request.param}"
-    make_bucket(s3, name, versioned=request.param != "plain")
-    if request.param == "suspended":
-        s3.put_object(Bucket=name, Key="older", Body=b"1")
-        set_versioning(s3, name, "Suspended")
-    return name
 
 
 @pytest.fixture

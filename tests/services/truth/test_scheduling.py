@@ -1,6 +1,6 @@
 """Audits by the clock: when they begin, of what, within what bounds, and what is remembered of them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import count
@@ -12,7 +12,6 @@ from sqlalchemy import Engine, text
 from chalicelib import runtime
 from chalicelib.catalog.audits import AuditRequest, BucketTruth
 from chalicelib.catalog.objects import EVERYTHING
-from chalicelib.db.engine import create_catalog_engine
 from chalicelib.errors import StoreUnavailable
 from chalicelib.services.context import Context
 from chalicelib.services.truth import auditing, scheduling
@@ -23,18 +22,6 @@ from tests.support.aws import make_bucket
 from tests.support.contexts import context_on
 
 _numbers = count()
-
-
-@pytest.fixture
-def engine(new_migrated_database: Callable[[], str]) -> Iterator[Engine]:
-    engine = create_catalog_engine(new_migrated_database())
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def s3(backend_store: tuple[Any, ObjectStore]) -> Any:
-    return backend_store[0]
 
 
 @pytest.fixture
