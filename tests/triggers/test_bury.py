@@ -71,13 +71,19 @@ def test_the_reason_is_what_lambda_says_of_a_direct_invocation(url: str) -> None
     assert dead(url)[0][2] == "The bucket is on fire."
 
 
-def test_an_event_that_the_database_refuses_is_laid_away(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(ValueError("no such thing\nat all"), "ValueError: no such thing"), (ValueError(), "ValueError")],
+)
+def test_an_event_that_the_database_refuses_is_laid_away(
+    url: str, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
     def refuse(*_: Any) -> None:
-        raise ValueError("no such thing\nat all")
+        raise error
 
     monkeypatch.setattr("chalicelib.services.ingest.telling.record_events", refuse)
     app.bury(letters(GOOD), CONTEXT)
-    assert dead(url) == [("m0", "landfall-local/late.txt", "ValueError: no such thing")]
+    assert dead(url) == [("m0", "landfall-local/late.txt", reason)]
 
 
 def test_without_a_database_the_letters_come_again(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ as soon as that is back, and only what can't be recorded waits for somebody.
 """
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from chalicelib.services.context import Context, Transaction
 from chalicelib.services.ingest.recording import record_events
 from chalicelib.services.ingest.telling import record_alone, tell_alone
 
-_LOOKED_AT = 20  # more than may be held by others who redrive
+_AT_ONCE = 20  # of up to 1 MB each
 _SECONDS = 10.0  # of a request
 
 
@@ -80,9 +81,8 @@ def redrive(ctx: Context, selection: Selection) -> Redriven:
     """
     ctx.principal.require_operator("redrive dead events")
     untried = replace(selection, tried_before=selection.tried_before or ctx.now)
-    end, results, seen = time.monotonic() + _SECONDS, list[bool | None](), set[UUID]()
-    while event := next((one for one in _some(ctx, untried) if one.id not in seen), None):
-        seen.add(event.id)
+    end, results = time.monotonic() + _SECONDS, list[bool | None]()
+    for event in _each(ctx, untried):
         results.append(_redrive_one(ctx, event))
         if time.monotonic() >= end:
             break
@@ -91,9 +91,13 @@ def redrive(ctx: Context, selection: Selection) -> Redriven:
     return Redriven(results.count(True), results.count(False), left)
 
 
-def _some(ctx: Context, selection: Selection) -> list[DeadEvent]:
-    with ctx.transaction() as tx:
-        return dead_events.some_dead_events(tx.session, selection, _LOOKED_AT)
+def _each(ctx: Context, selection: Selection) -> Iterator[DeadEvent]:
+    """Those that match, each once. What was tried doesn't match any more; what somebody else is at still does."""
+    seen = set[UUID]()
+    while fresh := [event for event in find_dead_events(ctx, selection, _AT_ONCE) if event.id not in seen]:
+        for event in fresh:
+            seen.add(event.id)
+            yield event
 
 
 def _redrive_one(ctx: Context, event: DeadEvent) -> bool | None:
@@ -133,4 +137,6 @@ def _reason(error: Exception, said: str = "") -> str:
     """Why an event can't be recorded: what its function said, if that is known, else what this try has found."""
     if said:
         return said
-    return str(error) if isinstance(error, LandfallError) else f"{type(error).__name__}: {str(error).splitlines()[0]}"
+    if isinstance(error, LandfallError):
+        return str(error)
+    return ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
