@@ -23,8 +23,7 @@ from chalicelib.errors import AgainstPolicy, Conflict, LandfallError, NotFound, 
 from chalicelib.services.accounts.policies import check_version, end_restores, reserve_restore
 from chalicelib.services.context import Context, Transaction
 from chalicelib.services.files.claims import claim_files, release_files
-from chalicelib.services.removal.deletion import delete_file, record_deletions
-from chalicelib.services.truth.healing import heal
+from chalicelib.services.removal.deletion import delete_file, look_for_changes, record_deletions
 from chalicelib.services.uploads.reservations import abort_parts
 
 _MAX_AT_ONCE = 1000
@@ -51,10 +50,11 @@ def delete_files(ctx: Context, file_ids: Sequence[UUID]) -> list[Outcome]:
 
     Files that are being moved, or that have changed meanwhile, are deleted one by one.
     """
+    unsure = look_for_changes(ctx, file_ids, "deleted")
     with ctx.transaction() as tx:
         found = files.find_files(tx.session, tx.scope, file_ids)
         singly = find_moving(tx.session, found)
-    errors = {file_id: _why_absent(file_id, found.get(file_id)) for file_id in file_ids}
+    errors: _Errors = {file_id: _why_absent(file_id, found.get(file_id)) for file_id in file_ids} | unsure
     present = [found[file_id] for file_id, error in errors.items() if error is None]
     for file in present:
         errors[file.id] = _try(partial(abort_parts, ctx, file))  # an error concerns this file only
@@ -82,7 +82,7 @@ def restore_files(ctx: Context, file_ids: Sequence[UUID]) -> list[Outcome]:
     A file that is there already is left as it is. S3 is asked whether it is: a deletion whose answer was lost may not be recorded
     yet, and would be done after the restore otherwise.
     """
-    unsure = _look_for_deletions(ctx, file_ids)
+    unsure = look_for_changes(ctx, file_ids, "stored")
     wanted = [file_id for file_id in file_ids if file_id not in unsure]
     with ctx.transaction() as tx:
         found = files.find_files(tx.session, tx.scope, wanted)
@@ -97,18 +97,6 @@ def restore_files(ctx: Context, file_ids: Sequence[UUID]) -> list[Outcome]:
             end_restores(tx, markers.keys())  # only these: a job may have reserved bytes for one of the others
     errors |= unsure
     return [Outcome(file_id, errors[file_id]) for file_id in file_ids]
-
-
-def _look_for_deletions(ctx: Context, file_ids: Sequence[UUID]) -> _Errors:
-    """Record what S3 holds of the files that the catalogue takes to be stored. Returns why that could not be done for each."""
-    with ctx.transaction() as tx:
-        found = files.find_files(tx.session, tx.scope, file_ids).values()
-    stored = [file for file in found if file.state == "stored"]
-    try:
-        heal(ctx, [file.location for file in stored])
-    except StoreUnavailable as error:
-        return {file.id: error for file in stored}
-    return {}
 
 
 def _delete_together(ctx: Context, bucket: str, group: Sequence[File]) -> tuple[set[UUID], _Errors]:

@@ -5,7 +5,7 @@ from functools import partial
 from uuid import UUID
 
 from chalicelib.catalog.changes import ObjectChange
-from chalicelib.catalog.files import File
+from chalicelib.catalog.files import File, FileState
 from chalicelib.catalog.objects import Deletion
 from chalicelib.catalog.observations import observe_deletion
 from chalicelib.db import files, uploads
@@ -13,9 +13,10 @@ from chalicelib.db.history import current_at
 from chalicelib.db.locks import lock_files
 from chalicelib.db.recording import record_changes
 from chalicelib.db.scope import EVERYONE
-from chalicelib.errors import Conflict, NotFound, PreconditionFailed
+from chalicelib.errors import Conflict, NotFound, PreconditionFailed, StoreUnavailable
 from chalicelib.services.context import Context, Transaction
 from chalicelib.services.files.reading import check_revision, get_file
+from chalicelib.services.truth.healing import heal
 from chalicelib.services.uploads.completion import record_if_there
 from chalicelib.services.uploads.reservations import abort_parts
 
@@ -31,15 +32,32 @@ def delete_file(ctx: Context, file_id: UUID, revisions: Container[str] | None = 
     S3 comes first, with no transaction open. If S3 doesn't answer, nothing has changed. If the database doesn't answer
     afterwards, the notification of the deletion still records it, and deleting again does no harm.
 
+    S3 is asked, too, about a file that is taken to be deleted already: a restore whose answer was lost may not be recorded yet,
+    and would be done after the deletion otherwise.
+
     Raises:
         NotFound: there is no such file for this caller, or it was deleted already.
         PreconditionFailed: the file is at none of these ``revisions``.
         StoreUnavailable, DatabaseUnavailable: see above.
     """
+    if unsure := look_for_changes(ctx, [file_id], "deleted"):
+        raise unsure[file_id]
     with ctx.transaction() as tx:
         file = get_file(tx, file_id)
         check_revision(file, revisions)
     _delete(ctx, file, only_this=revisions is not None)
+
+
+def look_for_changes(ctx: Context, file_ids: Sequence[UUID], state: FileState) -> dict[UUID, StoreUnavailable]:
+    """Record what S3 holds of the files that the catalogue takes to be in a state. Returns those of which S3 doesn't say it."""
+    with ctx.transaction() as tx:
+        found = files.find_files(tx.session, tx.scope, file_ids).values()
+    doubtful = [file for file in found if file.state == state]
+    try:
+        heal(ctx, [file.location for file in doubtful])
+    except StoreUnavailable as error:
+        return {file.id: error for file in doubtful}
+    return {}
 
 
 def delete_found(ctx: Context, file_id: UUID, rank: str | None = None) -> None:

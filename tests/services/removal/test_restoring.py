@@ -1,10 +1,14 @@
-"""Restoring files of which the catalogue doesn't know yet that they are deleted."""
+"""Restoring files of which the catalogue doesn't know yet that they are deleted, and deleting such as are restored."""
+
+import pytest
+from botocore.exceptions import ClientError
 
 from chalicelib.catalog.changes import CheckRequest
 from chalicelib.catalog.notifications import parse_message
 from chalicelib.errors import StoreUnavailable
 from chalicelib.services.ingest.recording import record_events
 from chalicelib.services.removal import bulk
+from chalicelib.services.removal.deletion import delete_file
 from tests.support.backend import BUCKET, Backend, store_away
 from tests.support.notifications import body, s3_record
 
@@ -30,3 +34,31 @@ def test_a_file_is_not_called_stored_while_s3_does_not_answer(backend: Backend) 
     (outcome,) = bulk.restore_files(backend.context(), [file_id])
     assert isinstance(outcome.error, StoreUnavailable)
     assert backend.file(file_id).state == "stored"
+
+
+@pytest.mark.parametrize("is_bulk", [False, True])
+def test_a_deletion_undoes_a_restore_that_is_not_recorded_yet(backend: Backend, is_bulk: bool) -> None:
+    """Its owner restored it and got no answer, because the database was away. Then its owner deleted it."""
+    file = backend.file(backend.store_file())
+    delete_file(backend.context(), file.id)
+    (marker,) = backend.s3.list_object_versions(Bucket=BUCKET, Prefix=file.key)["DeleteMarkers"]
+    backend.s3.delete_object(Bucket=BUCKET, Key=file.key, VersionId=marker["VersionId"])
+
+    if is_bulk:
+        (outcome,) = bulk.delete_files(backend.context(), [file.id])
+        assert outcome.error is None
+    else:
+        delete_file(backend.context(), file.id)
+    assert backend.file(file.id).state == "deleted"
+    with pytest.raises(ClientError):
+        backend.s3.head_object(Bucket=BUCKET, Key=file.key)
+
+
+def test_a_file_is_not_called_gone_while_s3_does_not_answer(backend: Backend) -> None:
+    file_id = backend.store_file()
+    delete_file(backend.context(), file_id)
+    backend.store = store_away()
+    with pytest.raises(StoreUnavailable):
+        delete_file(backend.context(), file_id)
+    (outcome,) = bulk.delete_files(backend.context(), [file_id])
+    assert isinstance(outcome.error, StoreUnavailable)
