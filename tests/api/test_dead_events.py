@@ -19,7 +19,7 @@ def about(engine: Engine) -> str:
     """The common part of what two dead events are about: one can be recorded, the other can't."""
     name = f"dead-{uuid4()}"
     good = body(s3_record("ObjectCreated:Put", f"{name}/good", bucket="versioned", version_id="v1", size=1))
-    now = datetime.now(UTC)
+    now = datetime.now(UTC) - timedelta(seconds=10)
     with transaction(engine) as session:
         add_dead_event(session, Letter(f"{name}-1", good, now - timedelta(days=2)), "The database was away.", now)
         add_dead_event(
