@@ -60,10 +60,16 @@ def test_what_can_be_recorded_is_dead_no_more(files_api: Api, about: str) -> Non
 @pytest.mark.parametrize("action", ["redrive", "discard"])
 def test_nothing_is_selected_by_mistake(files_api: Api, about: str, action: str) -> None:
     for selection in ({}, {"all": False}, {"reason": ""}, {"ids": []}):
-        assert_problem(files_api("POST", f"/api/dead-events/{action}", selection), 400, "invalid-input", ("body", ""))
+        assert_problem(files_api("POST", f"/api/dead-events/{action}", selection), 422, "unprocessable")
     assert_problem(
         files_api("POST", f"/api/dead-events/{action}", {"ids": ["x"]}), 400, "invalid-input", ("body", "ids.0")
     )
+    for moment in ("soon", 0.5, "2026-01-01", "2026-01-01T00:00:00"):
+        wanted = {"about": about, "tried_before": moment}
+        assert_problem(
+            files_api("POST", f"/api/dead-events/{action}", wanted), 400, "invalid-input", ("body", "tried_before")
+        )
+    assert_problem(files_api("GET", "/api/dead-events?sent_before=0.5"), 400, "invalid-input", ("query", "sent_before"))
     assert len(listed(files_api, f"about={about}")) == 2
 
 

@@ -216,5 +216,7 @@ def test_the_progress(state: AuditState, compared: int, expected: int, line: str
         2,
         1,
         0,
+        inventory=None,
+        inventory_at=None,
     )
     assert progress_line(audit, expected, 10.0) == line

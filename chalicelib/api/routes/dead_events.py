@@ -13,7 +13,7 @@ from chalicelib.api.schemas.dead_events import (
     RedrivenOut,
 )
 from chalicelib.catalog.dead_events import DeadEvent, Redriven
-from chalicelib.errors import Forbidden, InvalidCursor, NotFound
+from chalicelib.errors import Forbidden, InvalidCursor, NotFound, Unprocessable
 from chalicelib.services.ingest import dead_events
 
 
@@ -36,7 +36,7 @@ def get_dead_event(call: Call[DeadEventPath, None, None]) -> DeadEvent:
     return dead_events.get_dead_event(call.tx, call.path.event_id)
 
 
-@stepwise_endpoint(body=DeadEventSelection, response=RedrivenOut, errors=(Forbidden,))
+@stepwise_endpoint(body=DeadEventSelection, response=RedrivenOut, errors=(Forbidden, Unprocessable))
 def redrive_dead_events(call: StepwiseCall[None, None, DeadEventSelection]) -> Redriven:
     """Try dead events again, by themselves, for up to ten seconds.
 
@@ -45,7 +45,7 @@ def redrive_dead_events(call: StepwiseCall[None, None, DeadEventSelection]) -> R
     return dead_events.redrive(call.ctx, call.body.selection)
 
 
-@endpoint(body=DeadEventSelection, response=DiscardedOut, errors=(Forbidden,))
+@endpoint(body=DeadEventSelection, response=DiscardedOut, errors=(Forbidden, Unprocessable))
 def discard_dead_events(call: Call[None, None, DeadEventSelection]) -> DiscardedOut:
     """Throw dead events away, for ever.
 

@@ -1,15 +1,26 @@
 """Dead events as clients send and receive them."""
 
+import re
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import Field, model_validator
+from pydantic import AwareDatetime, BeforeValidator, Field
 
 from chalicelib.api.schemas.common import Input, Output, PageQuery, example
 from chalicelib.catalog.dead_events import Selection
+from chalicelib.errors import Unprocessable
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\d[Tt ]", value):
+        return value
+    raise ValueError("a time is written as 2026-11-29T12:00:00Z")
+
 
 _Text = Annotated[str, Field(max_length=1024)]
+# Pydantic would take numbers, too, and dates alone.
+_Moment = Annotated[AwareDatetime, BeforeValidator(_as_text)]
 
 
 class DeadEventPath(Input):
@@ -23,7 +34,7 @@ class DeadEventQuery(PageQuery):
 
     reason: _Text = Field("", description="Only those whose reason has this in it.")
     about: _Text = Field("", description="Only those whose bucket and key, `bucket/key`, have this in them.")
-    sent_before: datetime | None = Field(None, description="Only those first sent before then.")
+    sent_before: _Moment | None = Field(None, description="Only those first sent before then.")
 
     @property
     def selection(self) -> Selection:
@@ -39,20 +50,21 @@ class DeadEventSelection(Input):
     ids: list[UUID] = Field(default_factory=list, max_length=1000)
     reason: _Text = Field("", description="Those whose reason has this in it.")
     about: _Text = Field("", description="Those whose bucket and key, `bucket/key`, have this in them.")
-    sent_before: datetime | None = Field(None, description="Those first sent before then.")
-    tried_before: datetime | None = Field(None, description="Those last tried before then.")
+    sent_before: _Moment | None = Field(None, description="Those first sent before then.")
+    tried_before: _Moment | None = Field(None, description="Those last tried before then.")
     all: bool = Field(False, description="All of them.")
-
-    @model_validator(mode="after")
-    def _selects_something(self) -> Self:
-        if not self.all and self.selection == Selection():
-            raise ValueError("say which dead events: ids, reason, about, sent_before, tried_before, or all")
-        return self
 
     @property
     def selection(self) -> Selection:
-        """As services take it."""
-        return Selection(tuple(self.ids), self.reason, self.about, self.sent_before, self.tried_before)
+        """As services take it.
+
+        Raises:
+            Unprocessable: nothing is said.
+        """
+        found = Selection(tuple(self.ids), self.reason, self.about, self.sent_before, self.tried_before)
+        if found == Selection() and not self.all:
+            raise Unprocessable("Say which dead events: ids, reason, about, sent_before, tried_before, or all.")
+        return found
 
 
 class DeadEventOut(Output):
