@@ -72,8 +72,8 @@ def compare(
     ``sequencer_at``: see `chalicelib.catalog.changes.CheckRequest`. If it is known, versions also rank where their own events
     would, so that they stand in the right order to other events that are still on their way.
 
-    ``is_later``: the listing was asked for after all that is known had been recorded. So it is right whatever times say: those of
-    S3's listings are whole seconds, and that of a multipart upload is of its beginning.
+    ``is_later``: the listing was asked for after all that is known had been recorded. So it is right whatever times say, if it
+    isn't stale: those of S3's listings are whole seconds, and that of a multipart upload is of its beginning. See `contradicts`.
     """
     changes: list[ObjectChange] = []
     revived: list[KnownVersion] = []
@@ -99,6 +99,15 @@ def compare(
     shown = {listed.version_id for listed in history}
     unlisted = [row for row in known.values() if row.alive and row.version_id not in shown]
     return Comparison(changes, unlisted, revived)
+
+
+def contradicts(change: ObjectChange, known: Mapping[str, KnownVersion]) -> bool:
+    """Whether an object without a version id is listed as older than the one that is known in its place: then the listing may be
+    stale. The object itself is to be asked for."""
+    row = known.get("") if not change.version_id else None
+    if row is None or not row.alive or row.stored_at is None or change.event_time is None:
+        return False
+    return row.stored_at > change.event_time
 
 
 def by_version(rows: Iterable[KnownVersion]) -> dict[str, KnownVersion]:

@@ -5,6 +5,7 @@ from itertools import chain, groupby, takewhile
 from typing import Any
 
 from chalicelib.catalog.objects import ListedVersion, VersioningStatus
+from chalicelib.errors import NotFound
 from chalicelib.store.failures import translating
 from chalicelib.store.listing import listed_pages
 
@@ -61,6 +62,15 @@ class Versions:
             else:
                 return True
         return is_marker or any(entry.version_id == version_id for entry in self.of_key(bucket, key))
+
+    def holds(self, bucket: str, key: str, etag: str) -> bool:
+        """Whether the object at a key has this ETag."""
+        try:
+            with translating(f"read an object of {bucket}"):
+                found: str = self._client.head_object(Bucket=bucket, Key=key)["ETag"]
+        except NotFound:
+            return False
+        return found.strip('"') == etag
 
     def pages(self, bucket: str, prefix: str = "", after: str = "") -> Iterator[list[ListedVersion]]:
         """The versions of all keys above ``after``, a page at a time; see `chalicelib.store.listing`."""

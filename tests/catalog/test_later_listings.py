@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.catalog.comparison import KnownVersion, compare
+from chalicelib.catalog.comparison import KnownVersion, compare, contradicts
 from chalicelib.catalog.objects import ListedVersion, Location
 
 SECOND = datetime(2026, 11, 23, 12, 0, 5, tzinfo=UTC)  # listings of S3 tell whole seconds
@@ -32,3 +32,11 @@ def test_a_listing_that_may_be_earlier_doesn_t_take_back_what_is_known() -> None
 @pytest.mark.parametrize("is_later", [True, False])
 def test_the_same_object_is_no_difference(is_later: bool) -> None:
     assert compare(Location("b", "k"), [listed("known", SECOND)], {"": KNOWN}, is_later=is_later).changes == []
+
+
+def test_an_older_object_than_the_known_one_is_to_be_asked_for() -> None:
+    def differing(modified: datetime) -> bool:
+        found = compare(Location("b", "k"), [listed("other", modified)], {"": KNOWN}, is_later=True)
+        return contradicts(found.changes[0], {"": KNOWN})
+
+    assert (differing(SECOND), differing(SECOND + timedelta(seconds=1))) == (True, False)

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from chalicelib.catalog.audits import Audit, DriftKind
 from chalicelib.catalog.changes import ObjectChange
-from chalicelib.catalog.comparison import Comparison, KnownVersion, compare
+from chalicelib.catalog.comparison import Comparison, KnownVersion, compare, contradicts
 from chalicelib.catalog.objects import ListedVersion, Location
 from chalicelib.db import audit_ranges, comparing, findings
 from chalicelib.db.audit_ranges import Counts, Range
@@ -146,7 +146,8 @@ def _judge(found: _Found, location: Location, history: History, row: KnownKey | 
     versions: dict[str, KnownVersion] = {} if row is None else row.versions
     comparison: Comparison = compare(location, history, versions, is_later=True)
     unsure = Finding(location.key, "", "unsure")
-    if (row is not None and row.is_new) or comparison.revived:
+    is_doubtful = any(contradicts(change, versions) for change in comparison.changes)
+    if (row is not None and row.is_new) or comparison.revived or is_doubtful:
         found.findings.append(unsure)
         return
     young = [change for change in comparison.changes if change.event_time and change.event_time > found.young]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from chalicelib.catalog.audits import NEVER_BRAKED, Audit, DriftKind
 from chalicelib.catalog.changes import ObjectChange
-from chalicelib.catalog.comparison import KnownVersion, compare
+from chalicelib.catalog.comparison import KnownVersion, compare, contradicts
 from chalicelib.catalog.objects import Location
 from chalicelib.catalog.observations import observe_unlisted
 from chalicelib.db import audits, findings
@@ -127,9 +127,14 @@ def _look_at(versions: Versions, location: Location, known: dict[str, KnownVersi
             if row.put_rank or version_id not in names
         }
         comparison = compare(location, history, alive, is_later=True)
+    changes = [
+        change
+        for change in comparison.changes
+        if not contradicts(change, known) or versions.holds(*location, change.etag)
+    ]
     gone = [row for row in comparison.unlisted if not versions.is_there(*location, row.version_id)]
     removals = [observe_unlisted(*location, row.version_id, row.put_rank) for row in gone]
-    return Look(location, comparison.changes, removals, revived, known)
+    return Look(location, changes, removals, revived, known)
 
 
 def record_looks(tx: Transaction, looks: Sequence[Look]) -> None:

@@ -195,6 +195,22 @@ def test_a_key_of_many_pages_is_one_history_and_keeps_its_worker(
     assert repair(ctx, bucket).drift == 0
 
 
+def test_an_overwrite_that_nobody_told_of_is_found_though_it_is_listed_as_older(
+    ctx: Context, engine: Engine, s3: Any
+) -> None:
+    """As a multipart upload is that was begun before."""
+    bucket = f"audited-{next(_numbers)}"
+    make_bucket(s3, bucket, versioned=False)
+    put = s3.put_object(Bucket=bucket, Key="k", Body=b"1")
+    later = runtime.now() + timedelta(hours=1)
+    fields = {"etag": put["ETag"].strip('"'), "sequencer": "0A", "size": 1, "time": later}
+    deliver_messages(engine, [body(s3_record("ObjectCreated:Put", "k", bucket=bucket, **fields))], later)
+    s3.put_object(Bucket=bucket, Key="k", Body=b"22")
+
+    assert repair(ctx, bucket).recorded == 1
+    assert_right(engine, s3, bucket)
+
+
 @pytest.mark.parametrize("was_put_known", [True, False])
 def test_a_removal_that_never_was_is_taken_back(ctx: Context, engine: Engine, s3: Any, was_put_known: bool) -> None:
     bucket = f"audited-{next(_numbers)}"
