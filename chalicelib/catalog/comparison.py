@@ -72,17 +72,14 @@ def compare(
     ``sequencer_at``: see `chalicelib.catalog.changes.CheckRequest`. If it is known, versions also rank where their own events
     would, so that they stand in the right order to other events that are still on their way.
 
-    ``is_later``: the listing was asked for after all that is known had been recorded. So it is right whatever times say, if it
-    isn't stale: those of S3's listings are whole seconds, and that of a multipart upload is of its beginning. See `contradicts`.
+    ``is_later``: the listing was asked for after all that is known had been recorded. So it is right whatever times say (S3's are
+    whole seconds, and that of a multipart upload is of its beginning) unless it is stale: see `contradicts`.
     """
-    changes: list[ObjectChange] = []
-    revived: list[KnownVersion] = []
+    changes, revived = list[ObjectChange](), list[KnownVersion]()
     earlier: Current | None = None  # the version before
     for listed in history:
         row = known.get(listed.version_id)
-        is_known = row is not None and (
-            _is_right(row, listed) if listed.version_id else _is_as_listed(row, listed, is_later=is_later)
-        )
+        is_known = row is not None and _is_recorded(row, listed, is_later=is_later)
         if row is not None and listed.version_id and not row.alive:
             revived.append(row)
         if row is not None and is_known and (earlier is None or row.put_rank > earlier.rank or not row.put_rank):
@@ -113,6 +110,10 @@ def contradicts(change: ObjectChange, known: Mapping[str, KnownVersion]) -> bool
 def by_version(rows: Iterable[KnownVersion]) -> dict[str, KnownVersion]:
     """Versions by their ids, without the tombstone of a whole key."""
     return {row.version_id: row for row in rows if row.version_id != "*"}
+
+
+def _is_recorded(row: KnownVersion, listed: ListedVersion, *, is_later: bool) -> bool:
+    return _is_right(row, listed) if listed.version_id else _is_as_listed(row, listed, is_later=is_later)
 
 
 def _is_right(row: KnownVersion, listed: ListedVersion) -> bool:
