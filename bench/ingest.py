@@ -81,7 +81,7 @@ def _against_the_server(ingest: Any, engine: Engine, size: int) -> Figure:
         "server's own INSERT … SELECT of the same rows",
         f"{size / median(limit):,.0f}",
         median(limit) / median(mine),
-        "≥ 0.45" if size == 1000 else "",
+        "≥ 0.60" if size == 1000 else "",
     )
 
 
@@ -101,6 +101,8 @@ def _stage(ingest: Any, engine: Engine, size: int, batches: int) -> list[int]:
                 move = f"""WITH moved AS (DELETE FROM {table} WHERE key = ANY(:keys) RETURNING {columns})
                     INSERT INTO staged_{table} ({columns}, batch) SELECT {columns}, :batch FROM moved"""
                 connection.execute(text(move), {"keys": keys, "batch": number})
+            # Else the trigger on files would meet its own rows of before.
+            connection.execute(text("TRUNCATE search_queue"))
         numbers.append(number)
     with engine.begin() as connection:
         for table in _TABLES:

@@ -46,8 +46,8 @@ def count(logs: Iterable[Path]) -> tuple[dict[str, _Call], Totals]:
                 totals.unsure += changes
             case {"chaos": name}:
                 totals.counts[name] += 1
-            case {"message": "recorded"}:
-                call.outcomes[line["outcome"]] += 1
+            case {"message": "recorded", "outcomes": outcomes}:
+                call.outcomes.update(outcomes)
             case {"Function": "ingest", "Changes": changes}:
                 totals.counts["metric"] += changes
             case {"message": message}:

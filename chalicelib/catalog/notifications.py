@@ -16,7 +16,10 @@ and event name are required.
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
+
+from pydantic_core import from_json
 
 from chalicelib.catalog.changes import CheckRequest, InspectionRequest, Kind, ObjectChange, rank
 from chalicelib.catalog.keys import check_key, decode_key
@@ -63,10 +66,18 @@ def parse_message(body: str | bytes) -> list[Event]:
             whole message is refused then: half of it must not be recorded while the other half is retried.
     """
     try:
-        document = json.loads(body)
+        document = _decode(body)
     except (ValueError, RecursionError) as error:
         raise MalformedNotification(f"The message is not JSON: {error}.") from error
     return parse_document(document)
+
+
+def _decode(text: str | bytes) -> Any:
+    """Pydantic's decoder takes half the time of Python's, but refuses lone surrogates, which are no reason to lose an event."""
+    try:
+        return from_json(text)
+    except ValueError:
+        return json.loads(text)
 
 
 def parse_document(document: Any, depth: int = 0) -> list[Event]:
@@ -87,7 +98,7 @@ def parse_document(document: Any, depth: int = 0) -> list[Event]:
 
 def _parse_nested(text: str, depth: int) -> list[Event]:
     try:
-        return parse_document(json.loads(text), depth + 1)
+        return parse_document(_decode(text), depth + 1)
     except (ValueError, RecursionError) as error:
         raise MalformedNotification(f"The SNS message inside is not JSON: {error}.") from error
 
@@ -147,6 +158,7 @@ def _in_order(sequencer: Any) -> Any:
     return (seconds[::-1] + nanoseconds[::-1]).hex()
 
 
+@lru_cache(maxsize=256)
 def _record_kind(event: str) -> Kind | None:
     family, _, detail = event.partition(":")
     if family == "ObjectCreated":
@@ -224,11 +236,11 @@ def _change(
 
 
 def _text(value: Any, what: str, limit: int) -> str:
+    if isinstance(value, str) and len(value) <= limit and value.isascii() and value.isprintable():
+        return value
     if value is None:
         return ""
-    if not isinstance(value, str) or len(value) > limit or not value.isascii() or not value.isprintable():
-        raise MalformedNotification(f"The {what} {str(value)[:100]!r} is not text of at most {limit} ASCII characters.")
-    return value
+    raise MalformedNotification(f"The {what} {str(value)[:100]!r} is not text of at most {limit} ASCII characters.")
 
 
 def _name(value: Any, what: str) -> str:

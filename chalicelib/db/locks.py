@@ -14,6 +14,7 @@ from zlib import crc32
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from chalicelib.db.arrays import plain
 from chalicelib.db.models import File
 
 # A lock for every key of a batch of thousands would overflow the server's lock table (64 × max_connections by default),
@@ -27,7 +28,10 @@ _WAIT = text("SELECT set_config('lock_timeout', :milliseconds, true)")
 _TRY_LOCK = text(
     "SELECT stripe FROM unnest(CAST(:stripes AS int[])) AS stripe WHERE pg_try_advisory_xact_lock(:namespace, stripe)"
 )
-_LOCK = text("SELECT pg_advisory_xact_lock(:namespace, stripe) FROM unnest(CAST(:stripes AS int[])) AS stripe")
+# The driver would decode a row for each lock.
+_LOCK = text(
+    "SELECT count(*) FROM unnest(CAST(:stripes AS int[])) AS stripe, pg_advisory_xact_lock(:namespace, stripe)"
+)
 
 
 def lock_keys(session: Session, names: Iterable[tuple[str, str]]) -> None:
@@ -39,7 +43,7 @@ def lock_keys(session: Session, names: Iterable[tuple[str, str]]) -> None:
     """
     stripes = sorted({_stripe(name) for name in names})
     if stripes:
-        session.execute(_LOCK, {"namespace": _NAMESPACE, "stripes": stripes})
+        session.execute(_LOCK, {"namespace": _NAMESPACE, "stripes": plain(stripes)})
 
 
 def wait_at_most(session: Session, milliseconds: int) -> None:

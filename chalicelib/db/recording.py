@@ -14,14 +14,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from chalicelib.catalog.changes import Kind, ObjectChange
 from chalicelib.catalog.keys import display_name
-from chalicelib.catalog.merge import VersionKey, VersionState, fold
+from chalicelib.catalog.merge import fold
+from chalicelib.db.arrays import plain, rare_texts, texts
 from chalicelib.db.current_version import current_version
 from chalicelib.db.locks import lock_keys
 from chalicelib.ids import uuid7_texts
@@ -30,7 +31,7 @@ from chalicelib.ids import uuid7_texts
 _FileStates = tuple[str | None, str | None, str | None]
 Outcome = Literal["created", "updated", "deleted", "stale", "duplicate"]
 
-_CHANGE_NAMES = {kind.value: kind.name.lower() for kind in Kind}
+_CHANGE_NAMES = {kind: kind.name.lower() for kind in Kind}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +60,15 @@ class Recorded:
 # ourselves. The inspection is requested again nevertheless, because the headers may differ.
 _MERGE = text("""
 WITH incoming AS MATERIALIZED (
-    SELECT * FROM json_to_recordset(CAST(:changes AS json)) AS i (
-        ord int, bucket text, key text, version_id text, rank text, change text, event_name text,
-        event_time timestamptz, sequencer text, size bigint, etag text, media_type text, metadata jsonb, sha256 text,
-        is_event boolean, leads boolean, removal_rank text, held_object boolean, follows text)
+    SELECT * FROM unnest(
+        CAST(:buckets AS text[]), CAST(:keys AS text[]), CAST(:version_ids AS text[]), CAST(:ranks AS text[]),
+        CAST(:changes AS text[]), CAST(:event_names AS text[]), CAST(:event_times AS timestamptz[]),
+        CAST(:sequencers AS text[]), CAST(:sizes AS bigint[]), CAST(:etags AS text[]), CAST(:media_types AS text[]),
+        CAST(:metadata AS jsonb[]), CAST(:sha256s AS text[]), CAST(:are_events AS boolean[]), CAST(:leads AS boolean[]),
+        CAST(:removal_ranks AS text[]), CAST(:held_objects AS boolean[]), CAST(:follows AS text[])
+    ) WITH ORDINALITY AS i (
+        bucket, key, version_id, rank, change, event_name, event_time, sequencer, size, etag, media_type, metadata, sha256,
+        is_event, leads, removal_rank, held_object, follows, place)
 ), merged AS (
     INSERT INTO object_versions AS v (
         bucket, key, version_id, put_rank, removal_rank, held_object, is_delete_marker, follows,
@@ -110,8 +116,8 @@ WITH incoming AS MATERIALIZED (
     ON CONFLICT DO NOTHING
     RETURNING bucket, key, rank, version_id
 )
-SELECT json_agg(i.ord) AS fresh,
-    json_agg(i.ord) FILTER (WHERE i.rank IN (m.put_rank, m.removal_rank)) AS effective
+SELECT json_agg(i.place) AS fresh,
+    json_agg(i.place) FILTER (WHERE i.rank IN (m.put_rank, m.removal_rank)) AS effective
 FROM incoming AS i
 JOIN recorded AS r ON r.bucket = i.bucket AND r.key = i.key AND r.rank = i.rank AND r.version_id = i.version_id
 LEFT JOIN merged AS m ON m.bucket = i.bucket AND m.key = i.key AND m.version_id = i.version_id
@@ -128,12 +134,15 @@ WHERE p.version_id = '*' AND v.bucket = p.bucket AND v.key = p.key AND v.removal
 # The file is `stored` when the current version is a real object, else `deleted`, with nothing of the object left in its
 # columns: they must follow from the set of changes alone. A key that never held an object gets no file, but an upload that
 # waits for its object has one already, and stays `pending` until then.
-# The answer comes as one JSON value: the driver decodes a thousand rows ten times slower.
+# The answer comes as one JSON value: the driver decodes a thousand rows ten times slower. It leaves out the keys that have
+# got a new, stored file, with the id that was offered: that is most of them.
 # Events carry no media type: a new upload has the announced one until its object is inspected.
 _CURRENT = text(
     """
 WITH touched AS MATERIALIZED (
-    SELECT * FROM json_to_recordset(CAST(:keys AS json)) AS t (ord int, bucket text, key text, id uuid, name text)
+    SELECT * FROM unnest(
+        CAST(:buckets AS text[]), CAST(:keys AS text[]), CAST(:ids AS uuid[]), CAST(:names AS text[])
+    ) WITH ORDINALITY AS t (bucket, key, id, name, place)
 ), written AS (
     INSERT INTO files AS f (
         id, bucket, key, name, state, version_id, rank, size, etag, media_type, detected_media_type, is_mismatch, sha256,
@@ -161,12 +170,15 @@ WITH touched AS MATERIALIZED (
         moved_to = CASE WHEN excluded.state <> 'stored' OR (f.version_id, f.etag) IS NOT DISTINCT FROM
             (excluded.version_id, excluded.etag) THEN f.moved_to END
     WHERE (f.state, f.version_id, f.rank) IS DISTINCT FROM (excluded.state, excluded.version_id, excluded.rank)
-    RETURNING id, bucket, key, state
+    RETURNING new.id, new.bucket, new.key, old.state AS before, new.state AS after
 )
-SELECT json_agg(json_build_array(coalesce(w.id, f.id), f.state, coalesce(w.state, f.state)) ORDER BY t.ord)
+SELECT json_agg(json_build_array(
+    t.place, coalesce(w.id, f.id), coalesce(w.before, f.state), coalesce(w.after, f.state)))
 FROM touched AS t
-LEFT JOIN LATERAL (SELECT * FROM files AS b WHERE b.key = t.key AND b.bucket = t.bucket LIMIT 1) AS f ON true
 LEFT JOIN written AS w ON w.key = t.key AND w.bucket = t.bucket
+LEFT JOIN LATERAL (
+    SELECT * FROM files AS b WHERE w.id IS NULL AND b.key = t.key AND b.bucket = t.bucket LIMIT 1) AS f ON true
+WHERE (w.before IS NULL AND w.after = 'stored') IS NOT true
 """.replace("{current}", current_version("t.bucket", "t.key"))
 )
 
@@ -181,18 +193,36 @@ def record_changes(session: Session, changes: Sequence[ObjectChange], now: datet
         return []
     names = list({(change.bucket, change.key): None for change in distinct})
     lock_keys(session, names)
-    merged = session.execute(_MERGE, {"changes": _merge_rows(distinct), "now": now}).one()
+    merged = session.execute(_MERGE, _columns(distinct) | {"now": now}).one()
     purged = {(change.bucket, change.key) for change in distinct if change.kind is Kind.PURGE}
     if purged:
         session.execute(_PURGE, {"buckets": [b for b, _ in purged], "keys": [k for _, k in purged]})
-    current = session.execute(_CURRENT, {"keys": _key_rows(names, now), "now": now}).scalar_one()
-    files: dict[tuple[str, str], _FileStates] = dict(zip(names, current, strict=True))
+    files = _update_files(session, names, now)
     fresh, effective = set(merged.fresh or ()), set(merged.effective or ())
     return [
         Recorded(change, file[0], _outcome(change, order in fresh, order in effective, file))
-        for order, change in enumerate(distinct)
+        for order, change in enumerate(distinct, 1)
         for file in [files[change.bucket, change.key]]
     ]
+
+
+def _update_files(
+    session: Session, names: Sequence[tuple[str, str]], now: datetime
+) -> dict[tuple[str, str], _FileStates]:
+    """Step 4."""
+    ids = uuid7_texts(now, len(names))
+    columns = {
+        "buckets": texts([bucket for bucket, _ in names]),
+        "keys": texts([key for _, key in names]),
+        "ids": plain(ids),
+        "names": texts([display_name(key) for _, key in names]),
+    }
+    others = session.execute(_CURRENT, columns | {"now": now}).scalar_one() or ()
+    files: dict[tuple[str, str], _FileStates] = {
+        name: (identifier, None, "stored") for name, identifier in zip(names, ids, strict=True)
+    }
+    files.update((names[place - 1], (identifier, before, after)) for place, identifier, before, after in others)
+    return files
 
 
 def _outcome(change: ObjectChange, is_fresh: bool, is_effective: bool, file: _FileStates) -> Outcome:
@@ -206,41 +236,29 @@ def _outcome(change: ObjectChange, is_fresh: bool, is_effective: bool, file: _Fi
     return "updated" if after == "stored" else "deleted"
 
 
-def _merge_rows(changes: Sequence[ObjectChange]) -> str:
+def _columns(changes: Sequence[ObjectChange]) -> dict[str, str]:
+    """The changes as step 2 reads them, column by column."""
     states = fold(changes)
-    return json.dumps([_merge_row(order, change, states) for order, change in enumerate(changes)])
-
-
-def _merge_row(order: int, change: ObjectChange, states: dict[VersionKey, VersionState]) -> dict[str, Any]:
-    """One change as step 2 reads it."""
-    state = states[change.bucket, change.key, change.version_id]
+    folded = [states[change.bucket, change.key, change.version_id] for change in changes]
     return {
-        "ord": order,
-        "bucket": change.bucket,
-        "key": change.key,
-        "version_id": change.version_id,
-        "rank": change.rank,
-        "change": _CHANGE_NAMES[change.kind.value],
-        "event_name": change.event_name,
-        "event_time": change.event_time.isoformat() if change.event_time else None,
-        "sequencer": change.sequencer,
-        "size": change.size,
-        "etag": change.etag,
-        "media_type": change.media_type,
-        "metadata": change.metadata,
-        "sha256": change.sha256,
-        "is_event": not change.is_observation,
-        "leads": change is (state.put or state.removal),
-        "removal_rank": state.removal.rank if state.removal else "",
-        "held_object": state.held_object,
-        "follows": change.follows,
+        "buckets": texts([change.bucket for change in changes]),
+        "keys": texts([change.key for change in changes]),
+        "version_ids": texts([change.version_id for change in changes]),
+        "ranks": texts([change.rank for change in changes]),
+        "changes": texts([_CHANGE_NAMES[change.kind] for change in changes]),
+        "event_names": texts([change.event_name for change in changes]),
+        "event_times": plain([change.event_time and change.event_time.isoformat() for change in changes]),
+        "sequencers": texts([change.sequencer for change in changes]),
+        "sizes": plain([change.size for change in changes]),
+        "etags": texts([change.etag for change in changes]),
+        "media_types": rare_texts([change.media_type for change in changes]),
+        "metadata": rare_texts(
+            [None if change.metadata is None else json.dumps(change.metadata) for change in changes]
+        ),
+        "sha256s": rare_texts([change.sha256 for change in changes]),
+        "are_events": plain([not change.is_observation for change in changes]),
+        "leads": plain([change is (state.put or state.removal) for change, state in zip(changes, folded, strict=True)]),
+        "removal_ranks": texts([state.removal.rank if state.removal else "" for state in folded]),
+        "held_objects": plain([state.held_object for state in folded]),
+        "follows": rare_texts([change.follows for change in changes]),
     }
-
-
-def _key_rows(names: Sequence[tuple[str, str]], now: datetime) -> str:
-    return json.dumps(
-        [
-            {"ord": order, "bucket": bucket, "key": key, "id": identifier, "name": display_name(key)}
-            for order, ((bucket, key), identifier) in enumerate(zip(names, uuid7_texts(now, len(names)), strict=True))
-        ]
-    )

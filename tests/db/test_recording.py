@@ -9,11 +9,12 @@ from sqlalchemy import Engine, text
 
 from chalicelib.catalog.changes import Kind, ObjectChange, rank, rank_after
 from chalicelib.catalog.keys import upload_key
+from chalicelib.catalog.notifications import parse_message
 from chalicelib.db.engine import create_catalog_engine, transaction
 from chalicelib.db.models import File
 from chalicelib.db.recording import record_changes
 from chalicelib.ids import uuid7
-from tests.support.notifications import NOON, s3_record
+from tests.support.notifications import NOON, body, s3_record
 from tests.support.recording import deliver
 
 _names = count()
@@ -54,6 +55,31 @@ def key(engine: Engine, bucket: str) -> Catalogue:
 
 
 PUT, DELETE, MARKER = "ObjectCreated:Put", "ObjectRemoved:Delete", "ObjectRemoved:DeleteMarkerCreated"
+
+
+def test_one_batch_tells_of_each_change_what_it_did(engine: Engine, bucket: str) -> None:
+    known = s3_record(PUT, "known", bucket=bucket, sequencer="02", size=1)
+    deliver(engine, known)
+    records = [
+        s3_record(MARKER, "hidden from the first", bucket=bucket, sequencer="01", version_id="m"),
+        s3_record(PUT, "new", bucket=bucket, sequencer="01", size=1),
+        known,
+        s3_record(PUT, "known", bucket=bucket, sequencer="01", size=2),
+        s3_record(PUT, "known", bucket=bucket, sequencer="03", size=3),
+        s3_record(DELETE, "never seen", bucket=bucket, sequencer="01"),
+        s3_record(PUT, "new too", bucket=bucket, sequencer="01", size=1),
+    ]
+    changes = [
+        change for record in records for change in parse_message(body(record)) if isinstance(change, ObjectChange)
+    ]
+    with transaction(engine) as session:
+        recorded = record_changes(session, changes, NOON)
+        ids = dict(session.execute(text("SELECT key, id::text FROM files WHERE bucket = :b"), {"b": bucket}).all())
+
+    outcomes = ["deleted", "created", "duplicate", "stale", "updated", "deleted", "created"]
+    assert [item.outcome for item in recorded] == outcomes
+    assert [item.file_id for item in recorded] == [ids.get(change.key) for change in changes]
+    assert set(ids) == {"new", "new too", "known"}, "a key that never held an object has no file"
 
 
 def test_a_put_creates_an_overwrite_updates_a_delete_leaves_a_tombstone(key: Catalogue) -> None:

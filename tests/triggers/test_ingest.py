@@ -124,9 +124,20 @@ def test_each_change_is_logged_with_its_file_and_outcome(bucket: str, capsys: py
         app.ingest(sqs_event(text_), CONTEXT)
 
     lines = logged(capsys, "recorded")
-    assert [line["outcome"] for line in lines] == ["created", "duplicate", "stale", "deleted"]
-    assert len({line["file_id"] for line in lines}) == 1
+    changes = [change for line in lines for change in line["changes"]]
+    assert [change["outcome"] for change in changes] == ["created", "duplicate", "stale", "deleted"]
+    assert [line["outcomes"] for line in lines] == [{change["outcome"]: 1} for change in changes]
+    assert len({change["file_id"] for change in changes}) == 1
     assert {line["request_id"] for line in lines} == {"request-1"}
+
+
+def test_a_large_batch_is_one_line_with_counts(bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
+    records = [s3_record(PUT, f"k{number}", bucket=bucket, size=1) for number in range(11)]
+    app.ingest(sqs_event(*map(body, records)), CONTEXT)
+
+    (line,) = logged(capsys, "recorded")
+    assert line["outcomes"] == {"created": 11}
+    assert "changes" not in line
 
 
 def test_metrics_are_in_the_embedded_metric_format(bucket: str, capsys: pytest.CaptureFixture[str]) -> None:

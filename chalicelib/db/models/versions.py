@@ -31,6 +31,8 @@ class ObjectVersion(Base):
         CheckConstraint("size >= 0", name="size"),
         # The current version of a key is the first of this index read backwards.
         Index("object_versions_current_idx", "bucket", "key", "put_rank", "version_id", postgresql_where=text("alive")),
+        # Every put asks whether its key was purged, which only MinIO tells of.
+        Index("object_versions_purges_idx", "bucket", "key", postgresql_where=text("version_id = '*'")),
         Index("object_versions_follows_idx", "bucket", "key", "follows", postgresql_where=text("follows IS NOT NULL")),
         Index("object_versions_inspection_idx", "inspect_after", postgresql_where=text("inspect_after IS NOT NULL")),
         Index(
@@ -67,13 +69,12 @@ class FileEvent(Base):
     """Every distinct change once, append-only, partitioned by the month of the event.
 
     The partition key is the event's own time, not the time of recording: a change delivered twice, a month apart, must
-    meet its first copy in the same partition. ``recorded_xid`` lets a reader of the feed stop before transactions that
-    are still running.
+    meet its first copy in the same partition. ``recorded_xid`` will let a reader of the feed stop before transactions
+    that are still running.
     """
 
     __tablename__ = "file_events"
     __table_args__ = (
-        Index("file_events_feed_idx", "recorded_xid", "id"),
         one_of("change", ChangeName),
         {"postgresql_partition_by": "RANGE (event_time)"},
     )

@@ -1,6 +1,7 @@
 """What notifications tell: their events, with S3's own word where they can't be believed."""
 
 from collections.abc import Sequence
+from typing import cast
 
 from chalicelib.catalog.changes import CheckRequest, ObjectChange
 from chalicelib.catalog.notifications import Event, Told, parse_message
@@ -21,8 +22,10 @@ def tell(ctx: Context, messages: Sequence[Parsed]) -> list[Message]:
         StoreUnavailable: S3 alone could confirm an event, and doesn't answer.
     """
     requests = [request for message in messages for request in doubts(message)]
+    if not requests:
+        return cast("list[Message]", list(messages))
     believed = [event for _, events in messages for event in events if isinstance(event, ObjectChange)]
-    answers = iter(check(ctx, requests, believed) if requests else ())
+    answers = iter(check(ctx, requests, believed))
 
     def told(event: Event) -> Sequence[Told]:
         return next(answers) if isinstance(event, CheckRequest) else [event]
