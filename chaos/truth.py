@@ -41,7 +41,7 @@ FROM (
         sum(CASE f.state WHEN 'stored' THEN coalesce(f.size, 0) ELSE f.reserved END) AS bytes
     FROM files AS f CROSS JOIN LATERAL (VALUES (''), (f.session_id)) AS s (session_id)
     WHERE f.owner_id IS NOT NULL AND f.state <> 'deleted' AND s.session_id IS NOT NULL GROUP BY 1, 2
-) AS t FULL JOIN usage AS u ON u.owner_id = t.owner_id AND u.session_id = t.session_id
+) AS t FULL JOIN usage_now AS u ON u.owner_id = t.owner_id AND u.session_id = t.session_id
 WHERE (coalesce(t.files, 0), coalesce(t.bytes, 0)) <> (coalesce(u.files, 0), coalesce(u.bytes, 0))
 """
 # What each of these finds is wrong, whatever it is.

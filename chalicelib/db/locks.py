@@ -24,7 +24,6 @@ STRIPES = 256
 # First half of the two-part advisory key: Landfall's key stripes, apart from anyone else's advisory locks.
 _NAMESPACE = 0x1A4DFA11
 
-_WAIT = text("SELECT set_config('lock_timeout', :milliseconds, true)")
 _TRY_LOCK = text(
     "SELECT stripe FROM unnest(CAST(:stripes AS int[])) AS stripe WHERE pg_try_advisory_xact_lock(:namespace, stripe)"
 )
@@ -44,11 +43,6 @@ def lock_keys(session: Session, names: Iterable[tuple[str, str]]) -> None:
     stripes = sorted({_stripe(name) for name in names})
     if stripes:
         session.execute(_LOCK, {"namespace": _NAMESPACE, "stripes": plain(stripes)})
-
-
-def wait_at_most(session: Session, milliseconds: int) -> None:
-    """Limit how long this transaction waits for a lock from now on."""
-    session.execute(_WAIT, {"milliseconds": str(milliseconds)})
 
 
 def lock_files(session: Session, file_ids: Collection[UUID], also: Iterable[tuple[str, str]] = ()) -> None:

@@ -183,6 +183,19 @@ WHERE (w.before IS NULL AND w.after = 'stored') IS NOT true
 )
 
 
+# The triggers on files read `landfall.usage`: see migration 0016.
+_PREPARE = text("SELECT set_config('landfall.usage', 'later', true), set_config('lock_timeout', :patience, true)")
+
+
+def prepare(session: Session, patience_ms: int) -> None:
+    """Make this transaction one that records events.
+
+    What it changes of an owner's usage is noted, for the clock to add up, so that no two batches wait for an owner. It
+    waits for a lock for at most ``patience_ms``.
+    """
+    session.execute(_PREPARE, {"patience": str(patience_ms)})
+
+
 def record_changes(session: Session, changes: Sequence[ObjectChange], now: datetime) -> list[Recorded]:
     """Merge ``changes``, in any order and with any repetition, into the catalogue; then say what each one did.
 

@@ -3,10 +3,9 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from chalicelib.db.models import Usage
 from chalicelib.db.scope import Owner
 
 # Every version that isn't shown: those of deleted files, older ones of stored files, and those that moved files have left behind.
@@ -23,6 +22,20 @@ SELECT count(*) AS versions, coalesce(sum(v.size), 0) AS bytes
 FROM places AS p JOIN object_versions AS v ON v.bucket = p.bucket AND v.key = p.key
 WHERE v.alive AND NOT v.is_delete_marker AND v.version_id IS DISTINCT FROM p.version_id
 """
+_COUNTED = text("""
+SELECT session_id, files, bytes FROM usage_now
+WHERE owner_id = CAST(:owner_id AS uuid) AND session_id = ANY(CAST(:session_ids AS text[]))
+""")
+# Rows are locked in the order of their key, as by the triggers.
+_ADD_UP = text("""
+WITH taken AS (DELETE FROM usage_changes RETURNING owner_id, session_id, files, bytes), added AS (
+    INSERT INTO usage AS u (owner_id, session_id, files, bytes)
+    SELECT owner_id, session_id, sum(files), sum(bytes) FROM taken GROUP BY owner_id, session_id
+    ORDER BY owner_id, session_id
+    ON CONFLICT (owner_id, session_id) DO UPDATE SET files = u.files + excluded.files, bytes = u.bytes + excluded.bytes
+)
+SELECT count(*) FROM taken
+""")
 _TRASH_OF_ALL = text(_TRASH.format(of_session="true"))
 _TRASH_OF_SESSION = text(_TRASH.format(of_session="f.session_id = :session_id"))
 
@@ -39,15 +52,22 @@ class UsageNow:
 
 def read_usage(session: Session, owner: Owner, session_id: str = "") -> UsageNow:
     """What an owner uses, in one of its sessions or, with ``""``, all in all."""
-    counted = session.get(Usage, (owner.user_id, session_id))
+    counted = counted_usage(session, owner, [session_id])
     bound = {"owner_id": owner.user_id} | ({"session_id": session_id} if session_id else {})
     trash = session.execute(_TRASH_OF_SESSION if session_id else _TRASH_OF_ALL, bound).one()
-    files, size = (counted.files, counted.bytes) if counted else (0, 0)
+    files, size = counted.get(session_id, (0, 0))
     return UsageNow(files, size, trash.versions, int(trash.bytes))
 
 
 def counted_usage(session: Session, owner: Owner, session_ids: Collection[str]) -> dict[str, tuple[int, int]]:
     """Files and bytes that count towards the quotas of these sessions of an owner; ``""`` stands for all in all."""
-    mine = Usage.owner_id == owner.user_id, Usage.session_id.in_(session_ids)
-    rows = session.execute(select(Usage.session_id, Usage.files, Usage.bytes).where(*mine))
+    rows = session.execute(_COUNTED, {"owner_id": owner.user_id, "session_ids": list(session_ids)})
     return {row.session_id: (row.files, row.bytes) for row in rows}
+
+
+def add_up_changes(session: Session) -> int:
+    """Add what recording has changed to the owners' usage; returns how many changes there were.
+
+    Readers see either the changes or their sum: it is one transaction, and they read both in one statement.
+    """
+    return int(session.execute(_ADD_UP).scalar_one())

@@ -10,7 +10,7 @@ from chalicelib.catalog.changes import InspectionRequest
 from chalicelib.catalog.dead_events import Letter
 from chalicelib.catalog.notifications import parse_document, parse_message
 from chalicelib.db.engine import LOCK_TIMEOUT_MS
-from chalicelib.db.locks import lock_free_keys, wait_at_most
+from chalicelib.db.locks import lock_free_keys
 from chalicelib.db.recording import Recorded
 from chalicelib.db.refusals import is_contention
 from chalicelib.errors import DatabaseUnavailable, MalformedNotification, NotFound, Refused, StoreUnavailable
@@ -249,8 +249,7 @@ def _record_together(messages: Sequence[Message], patience_ms: int) -> list[Reco
     if not events:
         return []
     with runtime.context().transaction() as tx:
-        wait_at_most(tx.session, patience_ms)
-        return record_events(tx, events)
+        return record_events(tx, events, patience_ms)
 
 
 def _refused(messages: Sequence[Message], error: Exception, request_id: str) -> list[str]:

@@ -16,6 +16,7 @@ from chalicelib.services.upkeep.judging import judge_uploads
 from chalicelib.services.upkeep.measuring import measure_unfinished
 from chalicelib.services.upkeep.partitions import make_partitions
 from chalicelib.services.upkeep.reaping import reap_uploads
+from chalicelib.services.upkeep.usage import add_up_usage
 from chalicelib.triggers.following import index_some, inspect_some
 
 _BATCH = 200
@@ -57,7 +58,7 @@ def work(event: dict[str, Any], context: Any) -> dict[str, int]:
     Returns:
         How many ``jobs`` were worked on, uploads ``refused``, ``aborted`` (too large while they went on) and ``reaped`` (looked
         at because their time was up), files ``expired`` and ``purged``, dead ``restores`` whose reservation was freed,
-        ``audits`` that were open, those included whose time had come.
+        changes of ``usage`` that were added up, and ``audits`` that were open, those included whose time had come.
 
     Raises:
         WorkFailed: a task failed. The others were done all the same.
@@ -70,6 +71,7 @@ def work(event: dict[str, Any], context: Any) -> dict[str, int]:
         "expired": _carefully(lambda: delete_expired(ctx, _MAX_FILES)),
         "restores": _carefully(lambda: forget_restores(ctx)),
         "purged": _carefully(lambda: purge_old(ctx, _MAX_FILES)),
+        "usage": _carefully(lambda: add_up_usage(ctx)),
         "audits": _carefully(lambda: _audit(ctx)),
         # The jobs come last: they take what time is left.
         "jobs": _carefully(lambda: _run_jobs(ctx, context)),

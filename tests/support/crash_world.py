@@ -141,7 +141,7 @@ class World:
                 "SELECT count(*), coalesce(sum(CASE state WHEN 'stored' THEN coalesce(size, 0) ELSE reserved END), 0)"
                 " FROM files WHERE owner_id = :user AND state <> 'deleted'"
             )
-            usage = text("SELECT files, bytes FROM usage WHERE owner_id = :user AND session_id = ''")
+            usage = text("SELECT files, bytes FROM usage_now WHERE owner_id = :user AND session_id = ''")
             real = tuple(connection.execute(truth, {"user": self.user.user_id}).one())
             counted = tuple(connection.execute(usage, {"user": self.user.user_id}).one_or_none() or (0, 0))
             if real != counted:

@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     ForeignKey,
+    Identity,
     Index,
     Text,
     UniqueConstraint,
@@ -66,12 +67,29 @@ class Session(Base):
 class Usage(Base):
     """How many files and bytes an owner has, all in all (``session_id`` ``""``) and in each session.
 
-    Triggers on ``files`` keep it, in the transaction of each change. A pending file counts with its reservation.
+    Triggers on ``files`` keep it, in the transaction of each change. A pending file counts with its reservation. What
+    `UsageChange` has of an owner comes on top of it: the view ``usage_now`` is the sum.
     """
 
     __tablename__ = "usage"
 
     owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
     session_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    files: Mapped[int] = mapped_column(BigInteger)
+    bytes: Mapped[int] = mapped_column(BigInteger)
+
+
+class UsageChange(Base):
+    """What recording has changed of an owner's usage, until the clock adds it up.
+
+    If each batch of events updated the owner's row of `Usage`, batches with files of one owner would wait for each other.
+    """
+
+    __tablename__ = "usage_changes"
+    __table_args__ = (Index(None, "owner_id", "session_id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    session_id: Mapped[str] = mapped_column(Text)
     files: Mapped[int] = mapped_column(BigInteger)
     bytes: Mapped[int] = mapped_column(BigInteger)

@@ -4,16 +4,20 @@ from collections.abc import Iterable
 
 from chalicelib.catalog.changes import InspectionRequest, ObjectChange
 from chalicelib.catalog.notifications import Told
+from chalicelib.db.engine import LOCK_TIMEOUT_MS
 from chalicelib.db.inspection_queue import request_inspection
 from chalicelib.db.locks import lock_keys
-from chalicelib.db.recording import Recorded, record_changes
+from chalicelib.db.recording import Recorded, prepare, record_changes
 from chalicelib.services.context import Transaction
 
 
-def record_events(tx: Transaction, events: Iterable[Told]) -> list[Recorded]:
+def record_events(tx: Transaction, events: Iterable[Told], patience_ms: int = LOCK_TIMEOUT_MS) -> list[Recorded]:
     """Record everything that notifications say; returns what became of each distinct change.
 
     Recording the same again, in any order and grouping, leaves the catalogue as it is.
+
+    Args:
+        patience_ms: how long to wait for keys that others are recording.
     """
     changes: list[ObjectChange] = []
     requests: list[InspectionRequest] = []
@@ -22,6 +26,7 @@ def record_events(tx: Transaction, events: Iterable[Told]) -> list[Recorded]:
             changes.append(event)
         else:
             requests.append(event)
+    prepare(tx.session, patience_ms)
     if requests:
         # All locks are taken at once. If these came after those of the changes, two batches could wait for each other
         # in a circle.
