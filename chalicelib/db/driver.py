@@ -1,10 +1,163 @@
-"""Workarounds for pg8000 1.31: https://codeberg.org/tlocke/pg8000."""
+"""A connection of pg8000 1.31 that asks the server in one message, and workarounds: https://codeberg.org/tlocke/pg8000.
+
+pg8000 sends a statement in three messages and waits for the answer to each; BEGIN is a fourth, and COMMIT three more.
+`Connection` sends all that belongs to a statement at once. The messages are those of
+https://www.postgresql.org/docs/18/protocol-message-formats.html.
+"""
 
 import socket
+import struct
+from collections import OrderedDict
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from pg8000 import converters, dbapi, legacy
+from pg8000 import converters, core, dbapi, legacy
+
+# How many statements a connection keeps prepared. The server holds up to 100 kB for each.
+_KEPT = 64
+
+_NOTHING = b"\0"  # an empty name: the unnamed statement, the unnamed portal
+_NULL = struct.pack("!i", -1)
+
+
+def _message(code: bytes, content: bytes = b"") -> bytes:
+    return code + struct.pack("!i", len(content) + 4) + content
+
+
+_EXECUTE = _message(core.EXECUTE, _NOTHING + bytes(4))
+_DESCRIBE = _message(core.DESCRIBE, core.PORTAL + _NOTHING)
+_SYNC = _message(core.SYNC)
+
+
+def _parse(name: bytes, statement: str) -> bytes:
+    """The server finds out the types of the values by itself."""
+    return _message(core.PARSE, name + statement.encode() + b"\0" + bytes(2))
+
+
+def _bind(name: bytes, values: list[str | None]) -> bytes:
+    """All values as texts, and all columns of the answer as texts."""
+    parts = [_NOTHING, name, struct.pack("!HH", 0, len(values))]
+    for value in values:
+        if value is None:
+            parts.append(_NULL)
+        else:
+            encoded = value.encode()
+            parts += (struct.pack("!i", len(encoded)), encoded)
+    return _message(core.BIND, b"".join((*parts, bytes(2))))
+
+
+_BEGIN = _parse(_NOTHING, "begin") + _bind(_NOTHING, []) + _EXECUTE
+# What is planned while the first one holds gets a plan that serves all values. If a statement between them fails, its
+# transaction undoes the first one.
+_ONE_PLAN, _PLAN_AS_USUAL = b"one_plan\0", b"plan_as_usual\0"
+_PLAN_MODES = {
+    _ONE_PLAN: "SET plan_cache_mode = force_generic_plan",
+    _PLAN_AS_USUAL: "SET plan_cache_mode = auto",
+}
+
+
+class _Prepared(NamedTuple):
+    """A statement that the server has parsed: its name there, and the columns of its answer."""
+
+    name: bytes
+    columns: Any
+    decoders: Any
+
+
+class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no types
+    """Sends each statement in one message, together with the BEGIN of a transaction that it is the first of.
+
+    Attributes:
+        prepares_next: the next statement only reads, and is to be kept prepared. The server parses it once, and plans it
+            once for whatever values it will have. At the start of a transaction it runs before the BEGIN, which then waits
+            for the statement that follows. Nobody can tell: in READ COMMITTED, each statement sees what is committed when
+            it begins. A transaction of nothing else needs neither BEGIN nor COMMIT.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self.prepares_next = False
+        self._begins = False
+        self._prepared: OrderedDict[str, _Prepared] = OrderedDict()
+        self._dropped = b""  # messages that close statements, to be sent with the next one
+        self._number = 0
+        super().__init__(**options)
+        _send_at_once(self._usock)
+        self._ask(b"".join(_parse(name, mode) for name, mode in _PLAN_MODES.items()), core.Context(None))
+
+    def execute_simple(self, statement: str) -> Any:
+        """Run a statement without values. A BEGIN waits for the statement that follows it."""
+        if statement == "begin transaction":  # as `pg8000.legacy.Cursor.execute` writes it
+            self._begins = True
+            return None
+        return super().execute_simple(f"begin;{statement}" if self._take_begin() else statement)
+
+    def execute_unnamed(self, statement: str, vals: Any = (), oids: Any = (), stream: Any = None) -> Any:
+        """Run a statement with values, or a COPY."""
+        # Before anything is sent: what can't be converted must not leave the connection amid a message.
+        values = converters.make_params(self.py_types, vals)
+        prepares, self.prepares_next = self.prepares_next, False
+        if prepares:
+            return self._read_prepared(statement, values)
+        begin = _BEGIN if self._take_begin() else b""
+        context = core.Context(statement, stream=stream)
+        self._ask(begin + _parse(_NOTHING, statement) + _bind(_NOTHING, values) + _DESCRIBE + _EXECUTE, context)
+        return context
+
+    def _read_prepared(self, statement: str, values: list[str | None]) -> Any:
+        known = self._prepared.pop(statement, None)
+        if known is None:
+            self._number += 1
+            name, columns, decoders = b"landfall_%d\0" % self._number, None, None
+            parse, describe = _parse(name, statement), _DESCRIBE
+        else:
+            (name, columns, decoders), parse, describe = known, b"", b""
+        context = core.Context(statement, columns=columns, input_funcs=decoders)
+        execute = _bind(_ONE_PLAN, []) + _EXECUTE + _bind(name, values) + describe + _EXECUTE
+        try:
+            self._ask(parse + execute + _bind(_PLAN_AS_USUAL, []) + _EXECUTE, context)
+        except Exception:
+            # Its tables may be others by now. So the next try is parsed anew.
+            self._drop(name)
+            raise
+        self._prepared[statement] = _Prepared(name, context.columns, context.input_funcs)
+        if len(self._prepared) > _KEPT:
+            self._drop(self._prepared.popitem(last=False)[1].name)
+        return context
+
+    def _drop(self, name: bytes) -> None:
+        self._dropped += _message(core.CLOSE, core.STATEMENT + name)
+
+    def commit(self) -> None:
+        """End the transaction. If none has begun, there is nothing to do."""
+        self._begins = False
+        if self._in_transaction:
+            super().execute_simple("commit")
+
+    def rollback(self) -> None:
+        """Undo the transaction. If none has begun, there is nothing to do."""
+        self._begins = False
+        if self._in_transaction:
+            super().execute_simple("rollback")
+
+    def _ask(self, messages: bytes, context: Any) -> None:
+        dropped, self._dropped = self._dropped, b""
+        core._write(self._sock, dropped + messages + _SYNC)
+        core._flush(self._sock)
+        self.handle_messages(context)
+
+    def _take_begin(self) -> bool:
+        begins, self._begins = self._begins, False
+        return begins
+
+
+def _send_at_once(link: socket.socket) -> None:
+    """Turn Nagle's algorithm off.
+
+    pg8000 leaves it on, and has no option for it. A large statement leaves in several pieces; the last one would wait for the
+    server's delayed acknowledgement, 40 ms on Linux.
+    """
+    if link.family != getattr(socket, "AF_UNIX", None):
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 @lru_cache(maxsize=1024)
@@ -39,15 +192,3 @@ def quote_elements() -> None:
 def _quoted(element: str) -> str:
     escaped = element.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
-
-
-def send_at_once(connection: Any) -> None:
-    """Turn Nagle's algorithm off.
-
-    pg8000 leaves it on and writes a large statement in several pieces: the last one then waits for the server's delayed
-    acknowledgement, 40 ms on Linux, for every batch of about 30 events or more. There is no option for this, so we use
-    pg8000's private socket (`CoreConnection._usock`). If there is none, nothing is done.
-    """
-    link = getattr(connection, "_usock", None)
-    if link is not None and link.family != getattr(socket, "AF_UNIX", None):
-        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

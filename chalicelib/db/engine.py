@@ -8,13 +8,13 @@ from time import monotonic
 from typing import Any
 
 from pg8000.exceptions import InterfaceError as ConnectionLost
-from sqlalchemy import URL, create_engine, event
+from sqlalchemy import URL, TextClause, create_engine, event
 from sqlalchemy import Engine as Engine
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session as Session  # services know no SQL, so they import the type from this module
 
-from chalicelib.db.driver import quote_elements, remember_statements, send_at_once
+from chalicelib.db.driver import Connection, quote_elements, remember_statements
 from chalicelib.errors import DatabaseUnavailable
 
 # Admin shutdown, crash shutdown, cannot connect now, idle in a transaction or in one for too long; class 08 is every connection
@@ -66,20 +66,20 @@ def create_catalog_engine(
         # Without a word on it, pg8000 tries TLS with any certificate first (25 ms for each connection), then none.
         connect_args={"timeout": timeout, "ssl_context": tls or False},
     )
-    if password is not None:
-        event.listen(engine, "do_connect", _fill_in(password))
+    event.listen(engine, "do_connect", _connect(password))
     event.listen(engine, "handle_error", _mark_disconnect)
     event.listen(engine, "connect", _prepare_connection(statement_timeout_ms))
     event.listen(engine, "checkin", _note_use)
     event.listen(engine, "checkout", _check_if_idle)
+    event.listen(engine, "before_cursor_execute", _prepare_if_marked)
     return engine
 
 
-def _fill_in(password: Callable[[], str]) -> Any:
-    def fill_in(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> None:
-        parameters["password"] = password()
+def _connect(password: Callable[[], str] | None) -> Any:
+    def connect(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> Connection:
+        return Connection(**parameters | ({"password": password()} if password else {}))
 
-    return fill_in
+    return connect
 
 
 def _to_json(value: Any) -> str:
@@ -87,20 +87,35 @@ def _to_json(value: Any) -> str:
 
 
 def _prepare_connection(statement_timeout_ms: int) -> Any:
-    def prepare(connection: Any, _record: Any) -> None:
-        send_at_once(connection)
-        cursor = connection.cursor()
+    settings = [
         # Times that Postgres itself writes into JSON are then in UTC, as everywhere in Landfall.
-        cursor.execute("SET timezone = 'UTC'")
-        cursor.execute(f"SET statement_timeout = {int(statement_timeout_ms)}")
-        cursor.execute(f"SET idle_in_transaction_session_timeout = {_IDLE_IN_TRANSACTION_MS}")
-        cursor.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}")
-        if statement_timeout_ms:
-            cursor.execute(_SET_TRANSACTION_TIMEOUT.format(int(statement_timeout_ms) + _TRANSACTION_GRACE_MS))
-        connection.commit()
-        cursor.close()
+        "SET timezone = 'UTC'",
+        f"SET statement_timeout = {int(statement_timeout_ms)}",
+        f"SET idle_in_transaction_session_timeout = {_IDLE_IN_TRANSACTION_MS}",
+        f"SET lock_timeout = {LOCK_TIMEOUT_MS}",
+    ]
+    if statement_timeout_ms:
+        settings.append(_SET_TRANSACTION_TIMEOUT.format(int(statement_timeout_ms) + _TRANSACTION_GRACE_MS))
+
+    def prepare(connection: Any, _record: Any) -> None:
+        connection.execute_simple("; ".join(settings))
 
     return prepare
+
+
+def prepared_read(statement: TextClause) -> TextClause:
+    """Mark a statement that runs often, changes and locks nothing, and has one good plan whatever its values are.
+
+    Each connection keeps it prepared: see `chalicelib.db.driver.Connection`.
+    """
+    return statement.execution_options(prepared_read=True)
+
+
+def _prepare_if_marked(
+    connection: Any, _cursor: Any, _statement: str, _parameters: Any, context: Any, _many: bool
+) -> None:
+    if context.execution_options.get("prepared_read"):
+        connection.connection.dbapi_connection.prepares_next = True
 
 
 def _note_use(_connection: Any, record: Any) -> None:

@@ -1,0 +1,137 @@
+"""The connection asks the server in as few messages as it can, and whatever it saves, nobody can tell."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import TextClause, text
+from sqlalchemy.exc import DBAPIError
+
+from chalicelib.db.engine import Engine, Session, create_catalog_engine, prepared_read, transaction
+
+READ = prepared_read(text("SELECT CAST(:number AS int) AS number, CAST(:word AS text) AS word"))
+_PREPARED = text("SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE name LIKE 'landfall%'")
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    engine = create_catalog_engine(database_url)
+    yield engine
+    engine.dispose()
+
+
+class CountingSocket:
+    """A connection's socket that counts the messages that leave."""
+
+    def __init__(self, link: Any) -> None:
+        self._link, self.sent = link, 0
+
+    def flush(self) -> None:
+        self.sent += 1
+        self._link.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._link, name)
+
+
+@pytest.fixture
+def counting(engine: Engine) -> CountingSocket:
+    """The socket of the engine's only connection."""
+    with engine.connect() as connection:
+        link: Any = connection.connection.dbapi_connection
+        link._sock = CountingSocket(link._sock)
+        return link._sock
+
+
+def test_a_prepared_read_is_one_message_without_a_transaction(engine: Engine, counting: CountingSocket) -> None:
+    for expected in (1, 2, 3):
+        with transaction(engine) as session:
+            assert session.execute(READ, {"number": expected, "word": "é"}).one() == (expected, "é")
+        assert counting.sent == expected
+
+
+def test_other_statements_are_a_message_each_with_the_begin_and_the_commit_is_one(
+    engine: Engine, counting: CountingSocket
+) -> None:
+    with transaction(engine) as session:
+        session.execute(READ, {"number": 1, "word": None})
+        session.execute(text("SELECT CAST(:n AS int)"), {"n": 1})
+        session.execute(text("SELECT 1"))
+    assert counting.sent == 4
+
+
+def test_nothing_is_sent_for_a_transaction_of_nothing(engine: Engine, counting: CountingSocket) -> None:
+    with transaction(engine) as session:
+        session.connection()
+    assert counting.sent == 0
+
+
+@pytest.mark.parametrize("write", [text("INSERT INTO kept VALUES (1)"), text("INSERT INTO kept VALUES (:n)")], ids=str)
+def test_what_follows_a_prepared_read_is_in_a_transaction(engine: Engine, write: TextClause) -> None:
+    with transaction(engine) as session:
+        session.execute(text("CREATE TABLE IF NOT EXISTS kept (n int)"))
+    count = prepared_read(text("SELECT count(*) FROM kept"))
+    with pytest.raises(ZeroDivisionError), transaction(engine) as session:
+        before = session.scalar(count)
+        session.execute(write, {"n": 1} if "n" in write.compile().params else {})
+        assert session.scalar(count) == before + 1
+        raise ZeroDivisionError
+
+    with transaction(engine) as session:
+        assert session.scalar(count) == before
+
+
+def test_a_prepared_read_is_planned_once(engine: Engine) -> None:
+    with transaction(engine) as session:
+        for number in range(9):
+            session.execute(READ, {"number": number, "word": "x"})
+        assert session.execute(_PREPARED).all() == [(9, 0)]
+
+
+def test_a_connection_keeps_only_so_many_statements_prepared(engine: Engine) -> None:
+    with transaction(engine) as session:
+        for number in range(100):
+            statement = prepared_read(text(f"SELECT {number} WHERE CAST(:yes AS boolean)"))
+            assert session.scalar(statement, {"yes": True}) == number
+        session.execute(READ, {"number": 1, "word": "x"})
+        assert len(session.execute(_PREPARED).all()) <= 65
+
+
+def test_a_prepared_read_of_a_table_that_became_another_one_works_at_the_second_try(engine: Engine) -> None:
+    everything = prepared_read(text("SELECT * FROM changing WHERE CAST(:yes AS boolean)"))
+    with transaction(engine) as session:
+        session.execute(text("DROP TABLE IF EXISTS changing"))
+        session.execute(text("CREATE TABLE changing AS SELECT 1 AS n"))
+        assert session.execute(everything, {"yes": True}).all() == [(1,)]
+        session.execute(text("ALTER TABLE changing ADD more text DEFAULT 'x'"))
+
+    with pytest.raises(DBAPIError), transaction(engine) as session:
+        session.execute(everything, {"yes": True})
+    with transaction(engine) as session:
+        assert session.execute(everything, {"yes": True}).all() == [(1, "x")]
+
+
+def test_a_failed_prepared_read_leaves_nothing_behind(engine: Engine) -> None:
+    failing = prepared_read(text("SELECT 1 / CAST(:zero AS int)"))
+    for _ in range(2):
+        with pytest.raises(DBAPIError), transaction(engine) as session:
+            session.execute(failing, {"zero": 0})
+        with transaction(engine) as session:
+            assert session.scalar(text("SHOW plan_cache_mode")) == "auto"
+            assert session.scalar(failing, {"zero": 1}) == 1
+            assert _is_usable(session)
+
+
+def test_a_failed_read_undoes_what_the_transaction_wrote_before(engine: Engine) -> None:
+    failing = prepared_read(text("SELECT 1 / CAST(:zero AS int)"))
+    with transaction(engine) as session:
+        session.execute(text("CREATE TABLE IF NOT EXISTS undone (n int)"))
+    with pytest.raises(DBAPIError), transaction(engine) as session:
+        session.execute(text("INSERT INTO undone VALUES (:n)"), {"n": 1})
+        session.execute(failing, {"zero": 0})
+    with transaction(engine) as session:
+        assert session.scalar(text("SELECT count(*) FROM undone")) == 0
+
+
+def _is_usable(session: Session) -> bool:
+    return session.execute(READ, {"number": 1, "word": None}).one() == (1, None)
