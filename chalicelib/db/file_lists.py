@@ -8,12 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
+from chalicelib.db.engine import prepared_read
 from chalicelib.db.file_filters import FileFilters, bound_filters, condition, in_scope
 from chalicelib.db.pages import NO_ITEMS, Order, Page, PageReader, in_utc, page_statement
 from chalicelib.db.scope import Scope
@@ -26,6 +27,7 @@ _ITEM = f"""id, bucket, key, version_id, name, size, etag, media_type, detected_
 
 _WITHOUT_OBJECT = ("pending", "deleted")
 RELEVANCE = "relevance"
+_ALL = FileFilters()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +83,22 @@ def list_files(session: Session, scope: Scope, filters: FileFilters, sort: str, 
     order = _order(scoped, sort)
     after = order.place_in(cursor) if cursor else None
     reader = PageReader(session, limit)
-    for statement, parameters in page_statements(scoped, sort, after):
+    for statement, parameters in page_statements(scoped, sort, limit, after):
         reader.read(statement, parameters)
         if reader.is_full:
             break
     return reader.page(order.cursor_after)
+
+
+def is_one_walk(filters: FileFilters, sort: str) -> bool:
+    """Whether a list is one walk along an index that is about as long as its page, whatever the values of its filters are.
+
+    That is so without filters, and for one owner, key or bucket in the order of creation.
+    """
+    if filters == _ALL:
+        return True
+    narrowed = sum(value is not None for value in (filters.owner_id, filters.key, filters.bucket))
+    return narrowed == 1 and sort.endswith("created") and replace(filters, owner_id=None, key=None, bucket=None) == _ALL
 
 
 def _order(filters: FileFilters, sort: str) -> Order:
@@ -122,42 +135,60 @@ def is_any_stored(session: Session, scope: Scope, filters: FileFilters) -> bool:
 
 
 def page_statements(
-    filters: FileFilters, sort: str, after: Sequence[Any] | None
+    filters: FileFilters, sort: str, limit: int, after: Sequence[Any] | None
 ) -> Iterator[tuple[TextClause, dict[str, Any]]]:
     """The statements of a page after the row ``after`` (sort value, id), to be run until there are enough rows.
 
     There is one statement, or two where the sort value may be missing. `PageReader` binds the remaining parameters.
     """
     bound = bound_filters(filters)
-    names, values = tuple(bound), {name: value for name, value in bound.items() if value is not None}
+    values = {name: value for name, value in bound.items() if value is not None}
+    list_of = _ListOf(tuple(bound), sort, limit if is_one_walk(filters, sort) else None)
     position = {} if after is None else {"after": after[0], "after_id": after[1]}
     if sort.endswith("created"):
         position.pop("after", None)
     if not _SORTS[sort].order.nullable:
-        yield _statement(names, sort, None, bool(position)), values | position
+        yield _statement(list_of, None, bool(position)), values | position
         return
     # Only a stored file has a size: looking for others among the sizes would walk all of them and find none.
     if filters.state not in _WITHOUT_OBJECT and (after is None or after[0] is not None):
-        yield _statement(names, sort, True, bool(position)), values | position
+        yield _statement(list_of, True, bool(position)), values | position
         position = {}
     position.pop("after", None)
-    yield _statement(names, sort, False, bool(position)), values | position
+    yield _statement(list_of, False, bool(position)), values | position
 
 
-_WALK = "SELECT * FROM files WHERE {conditions} ORDER BY {order_by} LIMIT :limit"
+class _ListOf(NamedTuple):
+    """What the text of a list's statements depends on.
+
+    Attributes:
+        names: of its conditions.
+        one_walk: how many rows a page has, if the list is one walk. It is planned once for this limit: a plan for whatever
+            limit would be one for a tenth of all rows. For other lists the best plan depends on the values, because many
+            rows may match, or few.
+    """
+
+    names: tuple[str, ...]
+    sort: str
+    one_walk: int | None
+
+
+_WALK = "SELECT * FROM files WHERE {conditions} ORDER BY {order_by} LIMIT {limit}"
 
 
 @lru_cache(maxsize=512)
-def _statement(names: tuple[str, ...], sort: str, has_value: bool | None, continues: bool) -> TextClause:
+def _statement(list_of: _ListOf, has_value: bool | None, continues: bool) -> TextClause:
     """One walk under these conditions: of all rows, or of those with (True) or without (False) a sort value."""
-    chosen = _SORTS[sort]
-    conditions = [sql for name in names if (sql := condition(name))]
+    chosen = _SORTS[list_of.sort]
+    conditions = [sql for name in list_of.names if (sql := condition(name))]
     if has_value is not None:
         conditions.append(f"{chosen.order.column} IS {'NOT ' if has_value else ''}NULL")
     if continues:
         conditions.append(chosen.after if has_value is not False else chosen.after_id)
-    rows = _WALK.format(conditions=" AND ".join(conditions), order_by=chosen.order_by)
-    return page_statement(_ITEM, chosen.order.place, rows)
+    limit = ":limit" if list_of.one_walk is None else str(list_of.one_walk + 1)
+    rows = _WALK.format(conditions=" AND ".join(conditions), order_by=chosen.order_by, limit=limit)
+    statement = page_statement(_ITEM, chosen.order.place, rows)
+    return statement if list_of.one_walk is None else prepared_read(statement)
 
 
 def _search(session: Session, filters: FileFilters, limit: int, cursor: str | None) -> Page:

@@ -16,6 +16,7 @@ from typing_extensions import Unpack
 
 from chalicelib.catalog.files import File, FileState
 from chalicelib.db import models
+from chalicelib.db.engine import prepared_read
 from chalicelib.db.scope import IN_SCOPE, Owner, Scope, bound_owner
 
 # `revision` identifies a state of the row. Its first part changes when a client or an event of S3 changes the file. Its
@@ -33,7 +34,7 @@ SELECT row_to_json(f)::text FROM (
     FROM files
     WHERE {condition}) AS f
 """
-_ONE = text(_FILE.format(condition=f"id = CAST(:id AS uuid) AND {IN_SCOPE}"))
+_ONE = prepared_read(text(_FILE.format(condition=f"id = CAST(:id AS uuid) AND {IN_SCOPE}")))
 _LOCK_ONE = text(_FILE.format(condition=f"id = CAST(:id AS uuid) AND {IN_SCOPE} FOR NO KEY UPDATE"))
 _AT = text(_FILE.format(condition=f"key = :key AND bucket = :bucket AND {IN_SCOPE}"))
 _SEVERAL = text(_FILE.format(condition=f"id = ANY(CAST(:ids AS uuid[])) AND {IN_SCOPE}"))

@@ -50,24 +50,27 @@ def page_statement(item: str, place: Sequence[str], rows: str) -> TextClause:
         place: expressions that tell where a row is in the list; they go into cursors.
         rows: a query whose rows are in order, and at most ``:limit``. Only these are written as JSON.
     """
-    return text(_PAGE.format(item=item, place=", ".join(place), rows=rows))
+    names = [f"place_{number}" for number in range(len(place))]
+    placed = ", ".join(f"{expression} AS {name}" for expression, name in zip(place, names, strict=True))
+    last = ", ".join(f"(array_agg({name}) FILTER (WHERE fits))[count(*) FILTER (WHERE fits)]" for name in names)
+    return text(_PAGE.format(item=item, placed=placed, last=last, rows=rows))
 
 
 # A window without an order takes the rows as they come. OFFSET 0 makes Postgres write each row as JSON once, instead of
-# once for its length and again for its text.
+# once for its length and again for its text. The columns come from a lateral query, because Postgres writes them a tenth
+# faster than as a row of a subquery in the SELECT list.
 _PAGE = """
 SELECT count(*) AS found, count(*) FILTER (WHERE fits) AS kept, coalesce(max(bytes) FILTER (WHERE fits), 0) AS bytes,
-    string_agg(item, ',') FILTER (WHERE fits) AS items,
-    (array_agg(place) FILTER (WHERE fits))[count(*) FILTER (WHERE fits)] AS place
+    string_agg(item, ',') FILTER (WHERE fits) AS items, json_build_array({last})::text AS place
 FROM (
-    SELECT item, place, bytes,
+    SELECT *,
         number <= CAST(:rows_left AS int) AND (bytes <= CAST(:bytes_left AS bigint) OR number <= CAST(:at_least AS int)) AS fits
     FROM (
-        SELECT item, place, row_number() OVER () AS number,
-            sum(octet_length(item)) OVER (ROWS UNBOUNDED PRECEDING) AS bytes
+        SELECT *, row_number() OVER () AS number, sum(octet_length(item)) OVER (ROWS UNBOUNDED PRECEDING) AS bytes
         FROM (
-            SELECT (SELECT row_to_json(i)::text FROM (SELECT {item}) AS i) AS item, json_build_array({place})::text AS place
-            FROM ({rows}) AS listed OFFSET 0) AS written) AS measured) AS page
+            SELECT row_to_json(i)::text AS item, p.*
+            FROM ({rows}) AS listed CROSS JOIN LATERAL (SELECT {placed}) AS p CROSS JOIN LATERAL (SELECT {item}) AS i
+            OFFSET 0) AS written) AS measured) AS page
 """
 
 

@@ -5,11 +5,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from chalicelib.catalog.roles import Role
+from chalicelib.db.engine import prepared_read
 from chalicelib.db.models import User
 from chalicelib.db.pages import Order, Page, in_utc, list_by_id
 from chalicelib.db.scope import Owner, Scope, bound_owner
@@ -23,6 +24,9 @@ _ITEM = (
 )
 # A user owns itself.
 _IN_SCOPE = "(CAST(:owner_id AS uuid) IS NULL OR id = CAST(:owner_id AS uuid))"
+
+
+_ROLE = prepared_read(text("SELECT role FROM users WHERE id = CAST(:id AS uuid)"))
 
 
 def list_users(session: Session, scope: Scope, limit: int, cursor: str | None) -> Page:
@@ -44,7 +48,8 @@ def find_user(session: Session, scope: Scope, user_id: UUID, *, lock: bool = Fal
 
 def find_role(session: Session, user_id: UUID) -> Role | None:
     """A user's role; None if there is no such user."""
-    return session.scalar(select(User.role).where(User.id == user_id))
+    role: Role | None = session.scalar(_ROLE, {"id": user_id})
+    return role
 
 
 def find_limits(session: Session, owner: Owner) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """At 200,000 files the planner answers every list by an index, never by reading or sorting the whole table."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, TextClause, create_engine, text
 from sqlalchemy.orm import Session
 
 from chalicelib.catalog.metadata_filters import parse_filter
@@ -74,7 +75,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def plans(connection: Connection, filters: FileFilters, sort: str, after: Any = None) -> list[list[dict[str, Any]]]:
     """The nodes of each statement that this page runs."""
     found = []
-    for statement, parameters in page_statements(filters, sort, after):
+    for statement, parameters in page_statements(filters, sort, 100, after):
         explain = text(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.text}")
         plan = connection.execute(
             explain, parameters | {"limit": 101, "rows_left": 100, "bytes_left": 2_000_000, "at_least": 1}
@@ -82,6 +83,16 @@ def plans(connection: Connection, filters: FileFilters, sort: str, after: Any = 
         plan = json.loads(plan) if isinstance(plan, str) else plan
         found.append(list(nodes(plan[0]["Plan"])))
     return found
+
+
+def generic_plan(connection: Connection, statement: TextClause) -> list[dict[str, Any]]:
+    """The nodes of the plan that serves all values."""
+    names = list(statement.compile().params)
+    numbered = re.sub(r"(?<![:\w]):(\w+)", lambda found: f"${names.index(found[1]) + 1}", statement.text)
+    cursor = connection.connection.cursor()
+    cursor.execute(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {numbered}")
+    (plan,) = cursor.fetchone()
+    return list(nodes(plan[0]["Plan"]))
 
 
 def reads(plan: list[dict[str, Any]]) -> list[str]:
@@ -132,6 +143,26 @@ def test_a_plain_list_walks_one_index_and_sorts_nothing(
             # It stops at the page's end instead of walking on, and starts at the page's start instead of skipping.
             assert scan["Actual Rows"] <= 101
             assert scan.get("Rows Removed by Filter", 0) <= 101
+
+
+ONE_WALK = {
+    "everybody": (FileFilters(), SORTS),
+    "owner": (FileFilters(owner_id=OWNER), ("created", "-created")),
+    "bucket": (FileFilters(bucket="bucket-3"), ("created", "-created")),
+    "key": (FileFilters(key="c4ca4238a0b923820dcc509a6f75849b/1"), ("created", "-created")),
+}
+
+
+@pytest.mark.parametrize("after", [None, [None, OWNER], [1, OWNER]], ids=["first page", "without a value", "deep"])
+@pytest.mark.parametrize(("name", "sort"), [(name, sort) for name, (_, sorts) in ONE_WALK.items() for sort in sorts])
+def test_the_one_plan_of_a_prepared_list_walks_an_index_whatever_its_values_are(
+    connection: Connection, name: str, sort: str, after: Any
+) -> None:
+    for statement, _ in page_statements(ONE_WALK[name][0], sort, 100, after):
+        assert statement.get_execution_options()["prepared_read"]
+        plan = reads(generic_plan(connection, statement))
+        assert "Seq Scan" not in plan
+        assert name == "key" or "Sort" not in plan
 
 
 @pytest.mark.parametrize("state", ["pending", "deleted"])

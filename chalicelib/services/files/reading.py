@@ -71,14 +71,9 @@ def count_files(tx: Transaction, filters: FileFilters, by: Sequence[str]) -> str
         return facets.count_files(tx.session, tx.scope, filters, by)
 
 
-# A list without filters is one walk along an index, about as long as its page. So is a list of one owner, key or bucket
-# in the order of creation. There a time limit would only cost a round trip.
-_ONE_WALK = FileFilters()
-
-
 def _in_time(tx: Transaction, listing: Listing) -> AbstractContextManager[None]:
-    filters, by_creation = listing.filters, listing.sort.endswith("created")
-    if (replace(filters, owner_id=None, key=None, bucket=None) if by_creation else filters) == _ONE_WALK:
+    # One walk is about as long as its page, and a time limit would only cost a round trip.
+    if file_lists.is_one_walk(listing.filters, listing.sort):
         return nullcontext()
     # By size a list takes two walks: see `file_lists.page_statements`.
     return within(tx.session, tx.settings.query_seconds, statements=2 if listing.sort.endswith("size") else 1)
