@@ -14,6 +14,7 @@ services open transactions. A function of the one kind does not type-check under
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property, wraps
@@ -195,7 +196,7 @@ def _view(spec: Endpoint, answering: _Answering) -> View:
 def _in_one_transaction(spec: Endpoint, exchange: Exchange, path_values: dict[str, str]) -> Response:
     def attempt() -> Response:
         with meaningful_refusals(), runtime.transaction() as session:
-            principal = _identify(spec, exchange, session)
+            principal = _identify(spec, exchange, lambda: nullcontext(session))
             tx = Transaction(session, runtime.settings(), principal, runtime.now(), runtime.store)
             return _respond(spec, Call(exchange, *_read(spec, exchange, path_values), tx))
 
@@ -208,20 +209,14 @@ def _in_one_transaction(spec: Endpoint, exchange: Exchange, path_values: dict[st
 
 def _in_steps(spec: Endpoint, exchange: Exchange, path_values: dict[str, str]) -> Response:
     with meaningful_refusals():
-        # A session takes a connection only at its first query, and the demo user needs no query.
-        if spec.anonymous:
-            principal = ANYBODY
-        else:
-            with runtime.transaction() as session:
-                principal = _identify(spec, exchange, session)
-        ctx = runtime.context(principal)
+        ctx = runtime.context(_identify(spec, exchange, runtime.transaction))
         return _respond(spec, StepwiseCall(exchange, *_read(spec, exchange, path_values), ctx, ctx.now))
 
 
-def _identify(spec: Endpoint, exchange: Exchange, session: Session) -> Principal:
+def _identify(spec: Endpoint, exchange: Exchange, begin: Callable[[], AbstractContextManager[Session]]) -> Principal:
     if spec.anonymous:
         return ANYBODY
-    exchange.principal = identify(exchange.headers, runtime.settings(), session)
+    exchange.principal = identify(exchange.headers, runtime.settings(), begin)
     return exchange.principal
 
 

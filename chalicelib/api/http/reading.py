@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from itertools import islice
 from types import UnionType
 from typing import Annotated, Any, NoReturn, TypeVar, Union, get_args, get_origin
@@ -51,8 +52,7 @@ def read_query(model: type[BaseModel] | None, values: Mapping[str, list[str]]) -
     Parameters like ``metadata.camera.make`` go into the model's dictionary ``metadata``, if it has one; so do those of
     OpenAPI's ``deepObject`` style, ``metadata[camera.make]`` and ``metadata[camera][make]``, under the same names.
     """
-    fields = (model or Nothing).model_fields
-    lists = {name for name, field in fields.items() if get_origin(field.annotation) is list}
+    fields, lists = (model or Nothing).model_fields, _lists_in(model or Nothing)
     repeated = [name for name, given in values.items() if len(given) > 1 and name not in lists]
     if repeated:
         _refuse(FieldProblem("query", name, "Given more than once.") for name in repeated)
@@ -72,6 +72,11 @@ def read_query(model: type[BaseModel] | None, values: Mapping[str, list[str]]) -
             found[sent] = given if sent in lists else given[0]
     read = _validate_strings(model or Nothing, "query", found)
     return read if model else None
+
+
+@cache
+def _lists_in(model: type[BaseModel]) -> set[str]:
+    return {name for name, field in model.model_fields.items() if get_origin(field.annotation) is list}
 
 
 def _dotted(parameter: re.Match[str]) -> str:

@@ -1,6 +1,7 @@
 """Who is calling. The one seam between identities and services: services only ever see a `Principal`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -56,10 +57,13 @@ LANDFALL = Principal(_NO_USER, "operator")
 _DEMO = Principal(DEMO_USER_ID, "operator")
 
 
-def identify(headers: Mapping[str, str], settings: Settings, session: Session) -> Principal:
+def identify(
+    headers: Mapping[str, str], settings: Settings, begin: Callable[[], AbstractContextManager[Session]]
+) -> Principal:
     """The caller behind these request headers (looked up without regard to case).
 
-    With ``LANDFALL_IDENTITY=demo`` everybody is the demo operator, which costs no query. In the ``local`` stage the
+    ``begin`` gives a session where somebody is to be looked up. With ``LANDFALL_IDENTITY=demo`` everybody is the demo
+    operator, and nobody is looked up. In the ``local`` stage the
     header ``X-Landfall-User: <user id>`` names another user; every other stage ignores it, since anyone could send it.
 
     Raises:
@@ -70,15 +74,16 @@ def identify(headers: Mapping[str, str], settings: Settings, session: Session) -
             "This deployment identifies no callers yet: set LANDFALL_IDENTITY, or connect an identity provider."
         )
     named = headers.get(USER_HEADER) if settings.is_local else None
-    return _DEMO if named is None else _named_user(named, session)
+    return _DEMO if named is None else _named_user(named, begin)
 
 
-def _named_user(named: str, session: Session) -> Principal:
+def _named_user(named: str, begin: Callable[[], AbstractContextManager[Session]]) -> Principal:
     try:
         user_id = UUID(named.strip())
     except ValueError:
         raise Unauthenticated(f"The header {USER_HEADER} does not hold a user id.") from None
-    role = find_role(session, user_id)
+    with begin() as session:
+        role = find_role(session, user_id)
     if role is None:
         raise Unauthenticated(f"The header {USER_HEADER} names nobody.")
     return Principal(user_id, role)
