@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from bench.figures import Figure, seconds
 from bench.ingest import vacuum
-from bench.listing import _FILL, _answer, _request
+from bench.listing import _FILL, _answer, _list_request
 from chalicelib import runtime
 
 ROWS = 500_000
@@ -54,7 +54,7 @@ def run() -> Iterator[Figure]:
     taken: list[tuple[float, int, str]] = []
     for _ in range(REQUESTS):
         path, query = _made_up(chance)
-        request = _request({}) | {"multiValueQueryStringParameters": query}
+        request = _list_request({}) | {"multiValueQueryStringParameters": query}
         request["requestContext"]["resourcePath"] = path
         answer: dict[str, Any] = {}
         with contextlib.redirect_stdout(io.StringIO()):

@@ -10,7 +10,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from bench.figures import Figure, in_turn
-from bench.listing import _request
+from bench.listing import _list_request
 
 _ROOT = Path(__file__).parent.parent
 _ROUNDS = 15
@@ -19,7 +19,7 @@ _CANDIDATES = {
     "imports `app`": "import app",
     "imports `app` as Lambda does for the API": "import app; app.preload('app')",
     "imports `app` as Lambda does for `ingest`": "import app; app.preload('ingest')",
-    "imports `app` and answers GET /api/files": f"import app; assert app.app({_request({})!r}, None)['statusCode'] == 200",
+    "imports `app` and answers GET /api/files": f"import app; assert app.app({_list_request({})!r}, None)['statusCode'] == 200",
 }
 
 
