@@ -89,13 +89,14 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
         if statement == "begin transaction":  # as `pg8000.legacy.Cursor.execute` writes it
             self._begins = True
             return None
+        self.prepares_next = False
         return super().execute_simple(f"begin;{statement}" if self._take_begin() else statement)
 
     def execute_unnamed(self, statement: str, vals: Any = (), oids: Any = (), stream: Any = None) -> Any:
         """Run a statement with values, or a COPY."""
-        # Before anything is sent: what can't be converted must not leave the connection amid a message.
-        values = converters.make_params(self.py_types, vals)
         prepares, self.prepares_next = self.prepares_next, False
+        # Before anything is sent: a value that can't be converted must not leave the connection amid a message.
+        values = converters.make_params(self.py_types, vals)
         if prepares:
             return self._read_prepared(statement, values)
         begin = _BEGIN if self._take_begin() else b""

@@ -114,8 +114,7 @@ def prepared_read(statement: TextClause) -> TextClause:
 def _prepare_if_marked(
     connection: Any, _cursor: Any, _statement: str, _parameters: Any, context: Any, _many: bool
 ) -> None:
-    if context.execution_options.get("prepared_read"):
-        connection.connection.dbapi_connection.prepares_next = True
+    connection.connection.dbapi_connection.prepares_next = context.execution_options.get("prepared_read", False)
 
 
 def _note_use(_connection: Any, record: Any) -> None:
@@ -147,9 +146,8 @@ def _mark_disconnect(context: ExceptionContext) -> None:
     """Have the pool throw away connections that can't be trusted.
 
     If the server went away, a connection is lost, and pg8000's dialect notices only broken sockets. If an error isn't
-    the server's answer, the connection may be out of step: pg8000 converts parameters after it has begun to send
-    (`CoreConnection.execute_unnamed`). One that can't be converted leaves an answer unread, and the next statement
-    would take that answer for its own.
+    the server's answer, the connection may be out of step: an answer that is only half read would be taken for that of
+    the next statement.
     """
     state = sqlstate(context.original_exception)
     if not state or state.startswith(_LOST):

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 
 from chalicelib import runtime
 from tests.support.gateway import send
+from tests.support.messages import count_messages
 from tests.support.process import start_over
 
 
@@ -73,3 +74,31 @@ def test_signing_a_part_sends_one_statement(statements: list[str]) -> None:
     statements.clear()
     assert send("POST", "/api/uploads/sign", **_json(json.dumps(part | {"partNumber": 2})))["statusCode"] == 200
     assert len(statements) == 1, statements
+
+
+@pytest.mark.parametrize(
+    ("resource", "query"),
+    [
+        ("/api/files", {}),
+        ("/api/files", {"sort": ["-updated"], "limit": ["1"]}),
+        ("/api/files", {"owner_id": ["00000000-0000-7000-8000-000000000001"]}),
+        ("/api/files/{file_id}", {}),
+        ("/api/files/{file_id}/download", {"redirect": ["false"]}),
+    ],
+)
+def test_what_is_read_most_takes_one_message_to_postgres(
+    statements: list[str], resource: str, query: dict[str, list[str]]
+) -> None:
+    """There is no BEGIN and no COMMIT, and nothing is parsed or planned from the second time on."""
+    made = send("POST", "/api/files", **_json('{"name": "a", "size": 5}'))
+    file_id = made["headers"]["Location"].rpartition("/")[2]
+    with runtime.transaction() as session:
+        session.execute(
+            text("UPDATE files SET state = 'stored', version_id = '', size = 5 WHERE id = :id"), {"id": file_id}
+        )
+    counting = count_messages(runtime.engine())
+    path = {"file_id": file_id} if "{" in resource else {}
+    for expected in (1, 2, 3):
+        answer = send("GET", resource, multiValueQueryStringParameters=query, pathParameters=path)
+        assert answer["statusCode"] == 200, answer["body"]
+        assert counting.sent == expected

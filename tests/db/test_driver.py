@@ -1,13 +1,13 @@
 """The connection asks the server in as few messages as it can, and whatever it saves, nobody can tell."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from sqlalchemy import TextClause, text
 from sqlalchemy.exc import DBAPIError
 
 from chalicelib.db.engine import Engine, Session, create_catalog_engine, prepared_read, transaction
+from tests.support.messages import CountingSocket, count_messages
 
 READ = prepared_read(text("SELECT CAST(:number AS int) AS number, CAST(:word AS text) AS word"))
 _PREPARED = text("SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE name LIKE 'landfall%'")
@@ -20,27 +20,9 @@ def engine(database_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-class CountingSocket:
-    """A connection's socket that counts the messages that leave."""
-
-    def __init__(self, link: Any) -> None:
-        self._link, self.sent = link, 0
-
-    def flush(self) -> None:
-        self.sent += 1
-        self._link.flush()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._link, name)
-
-
 @pytest.fixture
 def counting(engine: Engine) -> CountingSocket:
-    """The socket of the engine's only connection."""
-    with engine.connect() as connection:
-        link: Any = connection.connection.dbapi_connection
-        link._sock = CountingSocket(link._sock)
-        return link._sock
+    return count_messages(engine)
 
 
 def test_a_prepared_read_is_one_message_without_a_transaction(engine: Engine, counting: CountingSocket) -> None:
