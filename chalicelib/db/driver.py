@@ -52,7 +52,7 @@ _BEGIN = _parse(_NOTHING, "begin") + _bind(_NOTHING, []) + _EXECUTE
 _ONE_PLAN, _PLAN_AS_USUAL = b"one_plan\0", b"plan_as_usual\0"
 _PLAN_MODES = {
     _ONE_PLAN: "SET plan_cache_mode = force_generic_plan",
-    _PLAN_AS_USUAL: "SET plan_cache_mode = auto",
+    _PLAN_AS_USUAL: "SET plan_cache_mode = DEFAULT",
 }
 
 
