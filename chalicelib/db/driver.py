@@ -68,14 +68,15 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
     """Sends each statement in one message, together with the BEGIN of a transaction that it is the first of.
 
     Attributes:
-        prepares_next: the next statement only reads, and is to be kept prepared. The server parses it once, and plans it
-            once for whatever values it will have. At the start of a transaction it runs before the BEGIN, which then waits
-            for the statement that follows. Nobody can tell: in READ COMMITTED, each statement sees what is committed when
-            it begins. A transaction of nothing else needs neither BEGIN nor COMMIT.
+        prepares_next: the next statement is to be kept prepared. The server parses it once, and plans it once for whatever
+            values it will have.
+        only_reads_next: it changes and locks nothing, besides. At the start of a transaction it runs before the BEGIN,
+            which then waits for the statement that follows. Nobody can tell: in READ COMMITTED, each statement sees what
+            is committed when it begins. A transaction of nothing else needs neither BEGIN nor COMMIT.
     """
 
     def __init__(self, **options: Any) -> None:
-        self.prepares_next = False
+        self.prepares_next = self.only_reads_next = False
         self._begins = False
         self._prepared: OrderedDict[str, _Prepared] = OrderedDict()
         self._dropped = b""  # messages that close statements, to be sent with the next one
@@ -97,14 +98,14 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
         prepares, self.prepares_next = self.prepares_next, False
         # Before anything is sent: a value that can't be converted must not leave the connection amid a message.
         values = converters.make_params(self.py_types, vals)
+        begin = b"" if prepares and self.only_reads_next else self._take_begin_message()
         if prepares:
-            return self._read_prepared(statement, values)
-        begin = _BEGIN if self._take_begin() else b""
+            return self._run_prepared(begin, statement, values)
         context = core.Context(statement, stream=stream)
         self._ask(begin + _parse(_NOTHING, statement) + _bind(_NOTHING, values) + _DESCRIBE + _EXECUTE, context)
         return context
 
-    def _read_prepared(self, statement: str, values: list[str | None]) -> Any:
+    def _run_prepared(self, begin: bytes, statement: str, values: list[str | None]) -> Any:
         known = self._prepared.pop(statement, None)
         if known is None:
             self._number += 1
@@ -115,7 +116,7 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
         context = core.Context(statement, columns=columns, input_funcs=decoders)
         execute = _bind(_ONE_PLAN, []) + _EXECUTE + _bind(name, values) + describe + _EXECUTE
         try:
-            self._ask(parse + execute + _bind(_PLAN_AS_USUAL, []) + _EXECUTE, context)
+            self._ask(begin + parse + execute + _bind(_PLAN_AS_USUAL, []) + _EXECUTE, context)
         except Exception:
             # Its tables may be others by now. So the next try is parsed anew.
             self._drop(name)
@@ -149,6 +150,9 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
     def _take_begin(self) -> bool:
         begins, self._begins = self._begins, False
         return begins
+
+    def _take_begin_message(self) -> bytes:
+        return _BEGIN if self._take_begin() else b""
 
 
 def _send_at_once(link: socket.socket) -> None:

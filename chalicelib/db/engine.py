@@ -108,13 +108,19 @@ def prepared_read(statement: TextClause) -> TextClause:
 
     Each connection keeps it prepared: see `chalicelib.db.driver.Connection`.
     """
-    return statement.execution_options(prepared_read=True)
+    return statement.execution_options(prepared="read")
+
+
+def prepared_write(statement: TextClause) -> TextClause:
+    """The same for a statement that changes or locks something, or that must see what its transaction has changed."""
+    return statement.execution_options(prepared="write")
 
 
 def _prepare_if_marked(
     connection: Any, _cursor: Any, _statement: str, _parameters: Any, context: Any, _many: bool
 ) -> None:
-    connection.connection.dbapi_connection.prepares_next = context.execution_options.get("prepared_read", False)
+    prepared, link = context.execution_options.get("prepared"), connection.connection.dbapi_connection
+    link.prepares_next, link.only_reads_next = prepared is not None, prepared == "read"
 
 
 def _note_use(_connection: Any, record: Any) -> None:

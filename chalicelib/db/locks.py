@@ -15,6 +15,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from chalicelib.db.arrays import plain
+from chalicelib.db.engine import prepared_write
 from chalicelib.db.models import File
 
 # A lock for every key of a batch of thousands would overflow the server's lock table (64 × max_connections by default),
@@ -28,8 +29,8 @@ _TRY_LOCK = text(
     "SELECT stripe FROM unnest(CAST(:stripes AS int[])) AS stripe WHERE pg_try_advisory_xact_lock(:namespace, stripe)"
 )
 # The driver would decode a row for each lock.
-_LOCK = text(
-    "SELECT count(*) FROM unnest(CAST(:stripes AS int[])) AS stripe, pg_advisory_xact_lock(:namespace, stripe)"
+_LOCK = prepared_write(
+    text("SELECT count(*) FROM unnest(CAST(:stripes AS int[])) AS stripe, pg_advisory_xact_lock(:namespace, stripe)")
 )
 
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import TextClause, text
 from sqlalchemy.exc import DBAPIError
 
-from chalicelib.db.engine import Engine, Session, create_catalog_engine, prepared_read, transaction
+from chalicelib.db.engine import Engine, Session, create_catalog_engine, prepared_read, prepared_write, transaction
 from tests.support.messages import CountingSocket, count_messages
 
 READ = prepared_read(text("SELECT CAST(:number AS int) AS number, CAST(:word AS text) AS word"))
@@ -61,6 +61,28 @@ def test_what_follows_a_prepared_read_is_in_a_transaction(engine: Engine, write:
 
     with transaction(engine) as session:
         assert session.scalar(count) == before
+
+
+def test_a_prepared_write_begins_a_transaction_and_is_planned_once(engine: Engine, counting: CountingSocket) -> None:
+    with transaction(engine) as session:
+        session.execute(text("CREATE TABLE IF NOT EXISTS noted (n int)"))
+        session.execute(text("TRUNCATE noted"))
+    write = prepared_write(text("INSERT INTO noted VALUES (CAST(:n AS int))"))
+    for n in (1, 2):
+        counting.sent = 0
+        with transaction(engine) as session:
+            session.execute(write, {"n": n})
+        assert counting.sent == 2, "with its BEGIN, and COMMIT"
+    with pytest.raises(ZeroDivisionError), transaction(engine) as session:
+        session.execute(write, {"n": 3})
+        raise ZeroDivisionError
+    with pytest.raises(DBAPIError), transaction(engine) as session:
+        session.execute(write, {"n": 4})
+        session.execute(write, {"n": 1 << 40})
+
+    with transaction(engine) as session:
+        assert session.scalars(text("SELECT n FROM noted ORDER BY n")).all() == [1, 2]
+        assert session.scalar(text("SHOW plan_cache_mode")) == "auto"
 
 
 def test_a_prepared_read_is_planned_once(engine: Engine) -> None:

@@ -159,7 +159,7 @@ def test_the_one_plan_of_a_prepared_list_walks_an_index_whatever_its_values_are(
     connection: Connection, name: str, sort: str, after: Any
 ) -> None:
     for statement, _ in page_statements(ONE_WALK[name][0], sort, 100, after):
-        assert statement.get_execution_options()["prepared_read"]
+        assert statement.get_execution_options()["prepared"] == "read"
         plan = reads(generic_plan(connection, statement))
         assert "Seq Scan" not in plan
         assert name == "key" or "Sort" not in plan

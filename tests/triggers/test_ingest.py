@@ -254,11 +254,11 @@ def test_a_held_key_and_a_refused_message_fail_alone(
     stuck(bucket, keys[0])
     record = ingest.record_events
 
-    def refuse_one(tx: Transaction, events: Any) -> Any:
+    def refuse_one(tx: Transaction, events: Any, *patience: int) -> Any:
         events = list(events)
         if any(event.key == keys[1] for event in events):
             tx.session.execute(text("SELECT 1 / 0"))
-        return record(tx, events)
+        return record(tx, events, *patience)
 
     monkeypatch.setattr(ingest, "record_events", refuse_one)
     event = sqs_event(*(body(s3_record(PUT, key, bucket=bucket)) for key in keys))
@@ -285,12 +285,12 @@ def test_one_refused_message_of_many_costs_few_tries(bucket: str, monkeypatch: p
     tries: list[int] = []
     record = ingest.record_events
 
-    def refuse_one(tx: Transaction, events: Any) -> Any:
+    def refuse_one(tx: Transaction, events: Any, *patience: int) -> Any:
         events = list(events)
         tries.append(len(events))
         if any(event.key == "bad" for event in events):
             tx.session.execute(text("SELECT 1 / 0"))
-        return record(tx, events)
+        return record(tx, events, *patience)
 
     monkeypatch.setattr(ingest, "record_events", refuse_one)
     keys = [f"{number}" for number in range(255)] + ["bad"]
