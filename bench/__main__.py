@@ -29,7 +29,7 @@ def main(names: list[str]) -> None:
 
 def _import_and_measure(names: list[str]) -> None:
     # Only now: these import the application, which reads the environment.
-    from bench import audits, deployed, filters, imports, ingest, inventories, landing, listing
+    from bench import audits, deployed, filters, growth, imports, ingest, inventories, landing, listing
     from chalicelib import runtime
 
     prepare(runtime.settings())
@@ -37,6 +37,7 @@ def _import_and_measure(names: list[str]) -> None:
         "ingest": ingest.run,
         "listing": listing.run,
         "filters": filters.run,
+        "growth": growth.run,
         "audits": audits.run,
         "inventories": inventories.run,
         "imports": imports.run,

@@ -63,6 +63,27 @@ class Settings(BaseModel):
         alias="LANDFALL_QUERY_SECONDS",
         description="Longest that a list, a search or a count may take, in seconds, before the caller is told to narrow it.",
     )
+    counted_files: int = Field(
+        5_000,
+        ge=1,
+        le=1_000_000,
+        alias="LANDFALL_COUNTED_FILES",
+        description="How many files a count or the sums of folders look at, unless they are asked to be `exact`.",
+    )
+    ranked_files: int = Field(
+        1_000,
+        ge=1,
+        le=100_000,
+        alias="LANDFALL_RANKED_FILES",
+        description="How many files with whole words, and with similar ones, a search ranks, unless it is asked to be `exact`.",
+    )
+    index_seconds: float = Field(
+        0.05,
+        gt=0,
+        le=20,
+        alias="LANDFALL_INDEX_SECONDS",
+        description="How long a search or a count looks for everything, in seconds, before the newest files have to do.",
+    )
     bucket: str = Field("landfall-local", alias="LANDFALL_BUCKET", description="Bucket that uploads go to.")
     extra_buckets: Names = Field(
         (), alias="LANDFALL_EXTRA_BUCKETS", description="Comma-separated further buckets whose events are recorded."

@@ -1,4 +1,4 @@
-"""Counting files by what they have in common. Every matching file is read, once for all facets: a count can't stop early."""
+"""Counting files by what they have in common. Each file is read once for all facets."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -6,7 +6,17 @@ from functools import lru_cache
 from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
-from chalicelib.db.file_filters import FileFilters, bound_filters, condition, in_scope
+from chalicelib.db.bounds import Bounds
+from chalicelib.db.candidates import find_candidates
+from chalicelib.db.deadlines import attempt
+from chalicelib.db.file_filters import (
+    FileFilters,
+    bound_filters,
+    condition,
+    in_scope,
+    is_in_order_of_creation,
+    newest_files,
+)
 from chalicelib.db.scope import Scope
 from chalicelib.db.search import allow_typos
 
@@ -19,46 +29,81 @@ _VALUES = {
     "state": "state",
 }
 _COLUMNS = {"type": "media_type", "session": "session_id", "tag": "tags", "month": "created_at", "state": "state"}
-_FROM = {"tag": "matching CROSS JOIN LATERAL unnest(tags) AS tag"}
+_FROM = {"tag": "counted CROSS JOIN LATERAL unnest(tags) AS tag"}
 
 
-def count_files(session: Session, scope: Scope, filters: FileFilters, by: Sequence[str]) -> str:
+def count_files(session: Session, scope: Scope, filters: FileFilters, by: Sequence[str], bounds: Bounds | None) -> str:
     """The values of each facet, with how many ``files`` and ``bytes`` have them: the text of a JSON object.
 
     ``value`` is null for files that have none. There are at most a hundred values, the most frequent first; months come
-    the latest first.
+    the latest first. ``counted`` says how many files these are, and ``exact`` whether they are all that match. With
+    ``bounds`` they may be fewer: the newest ones, if an index hands out matches by creation. A search counts its
+    candidates. If finding matches takes too long, only the newest files are looked at.
     """
     scoped = in_scope(filters, scope)
     if scoped is None:
-        return "{" + ",".join(f'"{facet}":[]' for facet in by) + "}"
+        return '{"exact":true,"counted":0' + "".join(f',"{facet}":[]' for facet in by) + "}"
+    bound = bound_filters(scoped)
+    names, facets = tuple(bound), tuple(by)
+    values = {name: value for name, value in bound.items() if value is not None} | {"values": _MAX_VALUES}
     if scoped.terms:
         allow_typos(session, scoped.terms)
-    bound = bound_filters(scoped)
-    values = {name: value for name, value in bound.items() if value is not None} | {"limit": _MAX_VALUES}
-    return str(session.scalar(_statement(tuple(bound), tuple(by)), values))
+    if bounds is None:
+        return str(session.scalar(_statement(_ALL, names, facets), values))
+    if scoped.terms:
+        candidates = find_candidates(session, scoped, bounds)
+        return str(
+            session.scalar(
+                _statement(_CANDIDATES, names, facets),
+                values | {"candidates": candidates.ids, "exact": candidates.exact},
+            )
+        )
+    values["most"] = bounds.counted
+    first = _NEWEST_MATCHES if is_in_order_of_creation(scoped) else _SOME_MATCHES
+    if found := attempt(session, bounds.seconds, _statement(first, names, facets), values):
+        return str(found[0])
+    statement = _statement(_AMONG_NEWEST, names, facets, newest_files(scoped))
+    return str(session.scalar(statement, values | {"looked_at": bounds.counted + 1}))
 
 
 _COUNTS = """
-WITH matching AS MATERIALIZED (SELECT {columns} FROM files WHERE {conditions})
-SELECT json_build_object({facets})::text
+WITH {counted}
+SELECT json_build_object('exact', {exact}, 'counted', (SELECT count(*) FROM counted), {facets})::text
 """
 _FACET = """'{name}', (
     SELECT coalesce(json_agg(f), '[]') FROM (
         SELECT {value} AS value, count(*) AS files, coalesce(sum(size), 0) AS bytes
-        FROM {source} GROUP BY 1 ORDER BY {order} LIMIT :limit) AS f)"""
+        FROM {source} GROUP BY 1 ORDER BY {order} LIMIT :values) AS f)"""
+
+# Which files are counted, and whether they are all that match.
+_MATCHES = "counted AS MATERIALIZED (SELECT {columns} FROM files WHERE {conditions}%s)"
+_ALL = _MATCHES % "", "true"
+_NO_MORE = "(SELECT count(*) <= CAST(:most AS int) FROM counted)"
+_SOME_MATCHES = _MATCHES % " LIMIT CAST(:most AS int) + 1", _NO_MORE
+_NEWEST_MATCHES = _MATCHES % " ORDER BY id DESC LIMIT CAST(:most AS int) + 1", _NO_MORE
+_CANDIDATES = _MATCHES % " AND id = ANY(CAST(:candidates AS uuid[]))", "CAST(:exact AS boolean)"
+_AMONG_NEWEST = (
+    """newest AS MATERIALIZED (SELECT * FROM {newest}),
+    counted AS MATERIALIZED (SELECT {columns} FROM newest WHERE {conditions})""",
+    "(SELECT count(*) <= CAST(:most AS int) FROM newest)",
+)
 
 
 @lru_cache(maxsize=256)
-def _statement(names: tuple[str, ...], by: tuple[str, ...]) -> TextClause:
-    return text(
-        _COUNTS.format(
-            columns=", ".join(["size", *(_COLUMNS[facet] for facet in by)]),
-            conditions=" AND ".join(sql for name in names if (sql := condition(name))),
-            facets=", ".join(map(_facet, by)),
-        )
+def _statement(which: tuple[str, str], names: tuple[str, ...], by: tuple[str, ...], newest: str = "") -> TextClause:
+    counted, exact = which
+    is_of_candidates = which is _CANDIDATES  # they have the words; the other filters are cheap
+    conditions = [
+        sql for name in names if not (is_of_candidates and name.startswith("terms")) and (sql := condition(name))
+    ]
+    counted = counted.format(
+        columns=", ".join(["size", *(_COLUMNS[facet] for facet in by)]),
+        conditions=" AND ".join(conditions),
+        newest=newest,
     )
+    return text(_COUNTS.format(counted=counted, exact=exact, facets=", ".join(map(_facet, by))))
 
 
 def _facet(name: str) -> str:
     order = "value DESC" if name == "month" else "files DESC, value"
-    return _FACET.format(name=name, value=_VALUES[name], source=_FROM.get(name, "matching"), order=order)
+    return _FACET.format(name=name, value=_VALUES[name], source=_FROM.get(name, "counted"), order=order)

@@ -14,11 +14,13 @@ from uuid import UUID
 from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
+from chalicelib.db.bounds import Bounds
+from chalicelib.db.candidates import find_candidates
 from chalicelib.db.engine import prepared_read
 from chalicelib.db.file_filters import FileFilters, bound_filters, condition, in_scope
 from chalicelib.db.pages import NO_ITEMS, Order, Page, PageReader, in_utc, page_statement
 from chalicelib.db.scope import Scope
-from chalicelib.db.search import allow_typos, matching, score
+from chalicelib.db.search import allow_typos, any_words, score
 
 # What lists show of a file: the fields of `chalicelib.api.schemas.files.FileOut`.
 _ITEM = f"""id, bucket, key, version_id, name, size, etag, media_type, detected_media_type, is_mismatch, sha256, state,
@@ -66,7 +68,7 @@ SORTS = tuple(_SORTS)
 
 
 def list_files(session: Session, scope: Scope, filters: FileFilters, sort: str, limit: int, cursor: str | None) -> Page:
-    """A page of the files that match ``filters``, in the order ``sort`` (one of `SORTS`, or `RELEVANCE`); ties go by id.
+    """A page of the files that match ``filters``, in the order ``sort`` (one of `SORTS`); ties go by id.
 
     A file that comes or goes between two pages doesn't shift the others.
 
@@ -78,8 +80,6 @@ def list_files(session: Session, scope: Scope, filters: FileFilters, sort: str, 
         return NO_ITEMS
     if scoped.terms:
         allow_typos(session, scoped.terms)
-    if sort == RELEVANCE:
-        return _search(session, scoped, limit, cursor)
     order = _order(scoped, sort)
     after = order.place_in(cursor) if cursor else None
     reader = PageReader(session, limit)
@@ -191,17 +191,34 @@ def _statement(list_of: _ListOf, has_value: bool | None, continues: bool) -> Tex
     return statement if list_of.one_walk is None else prepared_read(statement)
 
 
-def _search(session: Session, filters: FileFilters, limit: int, cursor: str | None) -> Page:
-    """A page of the best matches. Every match is scored and sorted before the page is cut."""
-    order = _order(filters, RELEVANCE)
+def search_files(
+    session: Session, scope: Scope, filters: FileFilters, bounds: Bounds | None, limit: int, cursor: str | None
+) -> Page:
+    """A page of the files that match ``filters``, the best first.
+
+    Every match is scored and sorted before the page is cut; with ``bounds``, every candidate: see `find_candidates`.
+    Each page looks for them again. So a file that comes may push another one out.
+
+    Raises:
+        InvalidCursor: the cursor belongs to another list or other filters.
+    """
+    scoped = in_scope(filters, scope)
+    if scoped is None:
+        return NO_ITEMS
+    order = _order(scoped, RELEVANCE)
     after = order.place_in(cursor) if cursor else None
-    bound = bound_filters(filters)
+    allow_typos(session, scoped.terms)
+    bound = bound_filters(scoped)
     values = {name: value for name, value in bound.items() if value is not None}
     if after is not None:
         values |= {"after": after[0], "after_id": after[1]}
+    candidates = find_candidates(session, scoped, bounds) if bounds else None
+    if candidates is not None:
+        values["candidates"] = candidates.ids
     reader = PageReader(session, limit)
-    reader.read(_search_statement(tuple(bound), len(filters.terms), after is not None), values)
-    return reader.page(order.cursor_after)
+    reader.read(_search_statement(tuple(bound), len(scoped.terms), candidates is not None, after is not None), values)
+    page = reader.page(order.cursor_after)
+    return page if candidates is None else replace(page, exact=candidates.exact)
 
 
 _SCORED = """
@@ -213,8 +230,8 @@ _AFTER_SCORE = "WHERE (score, id) < (CAST(:after AS bigint), CAST(:after_id AS u
 
 
 @lru_cache(maxsize=512)
-def _search_statement(names: tuple[str, ...], count: int, continues: bool) -> TextClause:
-    conditions = [matching(count)]
+def _search_statement(names: tuple[str, ...], count: int, of_candidates: bool, continues: bool) -> TextClause:
+    conditions = ["s.file_id = ANY(CAST(:candidates AS uuid[]))" if of_candidates else any_words(range(count))]
     conditions += [sql for name in names if not name.startswith("terms") and (sql := condition(name))]
     after = _AFTER_SCORE if continues else ""
     rows = _SCORED.format(score=score(count), conditions=" AND ".join(conditions), after=after)

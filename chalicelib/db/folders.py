@@ -1,37 +1,80 @@
-"""Reading keys as folders. `^@` is "starts with"; a folder ends with the first slash behind the prefix."""
+"""Reading keys as folders. `^@` is "starts with"; a folder ends with the first slash behind the prefix.
 
+A list of folders jumps from folder to folder along an index of keys, then reads what is in each. Both can be bounded, so
+that it takes as long in a large catalogue as in a small one.
+"""
+
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
+from chalicelib.db.bounds import Bounds
 from chalicelib.db.cursors import decode_values, encode_values
-from chalicelib.db.pages import Page, PageReader, page_statement
-from chalicelib.db.scope import IN_SCOPE, Scope, bound_owner
+from chalicelib.db.pages import MAX_BYTES, Page, page_statement
+from chalicelib.db.scope import IN_SCOPE, Owner, Scope, bound_owner
 from chalicelib.errors import InvalidCursor
 from chalicelib.ids import first_uuid7
 
+# For each scope an index hands out keys in order. That of everyone's also has the keys of files that aren't stored.
+_OWN = "bucket = :bucket AND owner_id = CAST(:owner_id AS uuid) AND state = 'stored'"
+_EVERYONES = "bucket = :bucket"
+
+# A step of the walk finds the next folder from `place` on, or goes on behind the keys that it has looked at. They may
+# belong to files that lie in no folder, or aren't stored. What follows a folder's keys begins where a zero, the character
+# after the slash, is in the slash's place.
+_AT_ONCE = 100
+_WALK = """
+WITH RECURSIVE walk AS (
+    SELECT CAST(NULL AS text) COLLATE "C" AS prefix, CAST(:start AS text) COLLATE "C" AS place, 0 AS number, 0 AS passed
+    UNION ALL
+    SELECT found.prefix, CASE WHEN found.prefix IS NULL THEN (
+            SELECT key FROM files WHERE {scope} AND key >= place AND key < :until ORDER BY key OFFSET {at_once} LIMIT 1)
+        ELSE left(found.prefix, -1) || '0' END,
+        number + (found.prefix IS NOT NULL)::int, passed + CASE WHEN found.prefix IS NULL THEN {at_once} ELSE 0 END
+    FROM walk LEFT JOIN LATERAL (
+        SELECT left(key, length(:prefix) + strpos(substr(key, length(:prefix) + 1), '/')) AS prefix FROM (
+            SELECT key, state FROM files WHERE {scope} AND key >= place AND key < :until ORDER BY key LIMIT {at_once}) AS next
+        WHERE state = 'stored' AND strpos(substr(key, length(:prefix) + 1), '/') > 0 LIMIT 1) AS found ON true
+    WHERE place IS NOT NULL AND number < :limit AND (CAST(:most AS int) IS NULL OR passed < CAST(:most AS int))
+), folders AS (
+    SELECT prefix, CAST(:most AS int) / count(*) OVER () AS most FROM walk WHERE prefix IS NOT NULL
+), page AS ({page})
+SELECT page.*, (SELECT place FROM walk ORDER BY number DESC, passed DESC LIMIT 1) AS next_place FROM page
+"""
+_FOLDERS = 'SELECT * FROM folders CROSS JOIN LATERAL ({sum}) AS sums ORDER BY prefix COLLATE "C"'
+_SUM = """
+SELECT count(*) FILTER (WHERE state = 'stored') AS files, coalesce(sum(size), 0) AS bytes,
+    CAST({most} AS int) IS NULL OR count(*) <= {most} AS exact
+FROM (SELECT state, size FROM files WHERE {scope} AND key >= {start} AND key < {until} LIMIT CAST({most} AS int) + 1) AS looked_at
+"""
 _BELOW = f"FROM files WHERE bucket = :bucket AND key ^@ :prefix AND {IN_SCOPE}"
-_FOLDERS = page_statement(
-    "prefix, substr(prefix, length(:prefix) + 1, length(prefix) - length(:prefix) - 1) AS name, files, bytes",
-    ("prefix",),
-    f"""
-    SELECT substr(key, 1, length(:prefix) + strpos(substr(key, length(:prefix) + 1), '/')) AS prefix,
-        count(*) AS files, coalesce(sum(size), 0) AS bytes
-    {_BELOW} AND state = 'stored' AND strpos(substr(key, length(:prefix) + 1), '/') > 0
-        AND (CAST(:after AS text) IS NULL OR key > CAST(:after AS text) COLLATE "C" AND NOT key ^@ CAST(:after AS text))
-    GROUP BY 1 ORDER BY 1 LIMIT :limit
-""",
-)
-_SUM = text(f"SELECT count(*) AS files, coalesce(sum(size), 0) AS bytes {_BELOW} AND state = 'stored'")
 _FILES = text(f"""
 SELECT id {_BELOW} AND state <> 'deleted' AND id < CAST(:until AS uuid)
     AND (CAST(:after AS uuid) IS NULL OR id > CAST(:after AS uuid))
 ORDER BY id LIMIT :limit
 """)
+
+
+def _walk(scope: str) -> TextClause:
+    each = _SUM.format(scope=scope, start="prefix", until="left(prefix, -1) || '0'", most="folders.most")
+    item = (
+        "prefix, substr(prefix, length(:prefix) + 1, length(prefix) - length(:prefix) - 1) AS name, files, bytes, exact"
+    )
+    page = page_statement(item, ("left(prefix, -1) || '0'",), _FOLDERS.format(sum=each))
+    return text(_WALK.format(scope=scope, at_once=_AT_ONCE, page=page.text))
+
+
+def _sum(scope: str) -> TextClause:
+    return text(_SUM.format(scope=scope, start=":prefix", until=":until", most=":most"))
+
+
+_WALK_OWN, _WALK_EVERYONES = _walk(_OWN), _walk(_EVERYONES)
+_SUM_OWN, _SUM_EVERYONES = _sum(_OWN), _sum(_EVERYONES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,43 +87,71 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class FolderSum:
-    """Stored files in a folder, at any depth, and their bytes."""
+    """Stored files in a folder, at any depth, and their bytes: at least so many, unless ``exact``."""
 
     files: int
     bytes: int
+    exact: bool
 
 
-def list_folders(session: Session, scope: Scope, folder: Folder, limit: int, cursor: str | None) -> Page:
-    """A page of the folders right below a folder, in the order of their names: prefix, name, files, bytes.
+def list_folders(
+    session: Session, scope: Scope, folder: Folder, bounds: Bounds | None, limit: int, cursor: str | None
+) -> Page:
+    """A page of the folders right below a folder, in the order of their names: prefix, name, files, bytes, exact.
+
+    With ``bounds``, ``files`` and ``bytes`` are at least so many, unless ``exact``; and a page may end early, where the
+    next one goes on.
 
     Raises:
         InvalidCursor: the cursor is not one of this list.
     """
-    reader = PageReader(session, limit)
-    reader.read(_FOLDERS, _bound(scope, folder) | {"after": _decode(cursor, folder.prefix) if cursor else None})
-    return reader.page(lambda place: encode_values("folders", *place))
+    start = _decode(cursor, folder.prefix) if cursor else folder.prefix
+    place = {"start": start, "limit": limit + 1, "rows_left": limit, "bytes_left": MAX_BYTES, "at_least": 1}
+    statement = _WALK_OWN if isinstance(scope, Owner) else _WALK_EVERYONES
+    row = session.execute(statement, _bound(scope, folder, bounds) | place).one()
+    next_place = json.loads(row.place)[0] if row.found > row.kept else row.next_place
+    return Page(f"[{row.items or ''}]", None if next_place is None else encode_values(_CURSOR, next_place))
 
 
-def sum_below(session: Session, scope: Scope, folder: Folder) -> FolderSum:
+def sum_below(session: Session, scope: Scope, folder: Folder, bounds: Bounds | None) -> FolderSum:
     """What is in a folder, at any depth."""
-    row = session.execute(_SUM, _bound(scope, folder)).one()
-    return FolderSum(row.files, int(row.bytes))
+    statement = _SUM_OWN if isinstance(scope, Owner) else _SUM_EVERYONES
+    row = session.execute(statement, _bound(scope, folder, bounds)).one()
+    return FolderSum(row.files, int(row.bytes), row.exact)
 
 
 def files_below(
     session: Session, scope: Scope, folder: Folder, until: datetime, after: UUID | None, limit: int
 ) -> Sequence[UUID]:
     """Ids of files in a folder that aren't deleted and were created before ``until``, in the order of their creation."""
-    bound = _bound(scope, folder) | {"until": first_uuid7(until), "after": after, "limit": limit}
+    bound = {"bucket": folder.bucket, "prefix": folder.prefix, "owner_id": bound_owner(scope), "limit": limit}
+    bound |= {"until": first_uuid7(until), "after": after}
     return session.scalars(_FILES, bound).all()
 
 
-def _bound(scope: Scope, folder: Folder) -> dict[str, object]:
-    return {"bucket": folder.bucket, "prefix": folder.prefix, "owner_id": bound_owner(scope)}
+def _bound(scope: Scope, folder: Folder, bounds: Bounds | None) -> dict[str, object]:
+    bound = {"bucket": folder.bucket, "prefix": folder.prefix, "until": _end(folder.prefix)}
+    owner = {"owner_id": scope.user_id} if isinstance(scope, Owner) else {}
+    return bound | owner | {"most": bounds.counted if bounds else None}
+
+
+_LAST, _LONGEST_KEY = chr(0x10FFFF), 1024  # bytes; the last character has four
+
+
+def _end(prefix: str) -> str:
+    """What follows all keys that start with ``prefix``, byte by byte, which is the order of code points in UTF-8."""
+    start = prefix.rstrip(_LAST)
+    if not start:
+        return _LAST * (_LONGEST_KEY // 4 + 1)
+    following = ord(start[-1]) + 1
+    return start[:-1] + chr(0xE000 if following == 0xD800 else following)  # between these are no characters
+
+
+_CURSOR = "folders from"
 
 
 def _decode(cursor: str, prefix: str) -> str:
-    (folder,) = decode_values(cursor, "folders", 1)
-    if not isinstance(folder, str) or not folder.startswith(prefix):
+    (place,) = decode_values(cursor, _CURSOR, 1)
+    if not isinstance(place, str) or not place.startswith(prefix):
         raise InvalidCursor
-    return folder
+    return place

@@ -27,10 +27,14 @@ MAX_BYTES = 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some rows of a list: ``items`` is the JSON text of their array, and ``next_cursor`` is where the next page starts."""
+    """Some rows of a list: ``items`` is the JSON text of their array, and ``next_cursor`` is where the next page starts.
+
+    ``exact``: the list holds everything that it is about.
+    """
 
     items: str
     next_cursor: str | None = None
+    exact: bool = True
 
 
 NO_ITEMS = Page("[]")

@@ -10,7 +10,8 @@ def test_folders_are_counted_at_any_depth_and_paged(owner: Api, stranger: Api, t
     assert [(item["name"], item["files"], item["bytes"]) for item in found["items"]] == [
         ("a", 6, 30), ("b", 2, 10), ("c d", 1, 5),
     ]  # fmt: skip
-    assert (found["files"], found["bytes"], found["next_cursor"]) == (10, 50, None)
+    assert (found["files"], found["bytes"], found["exact"], found["next_cursor"]) == (10, 50, True, None)
+    assert owner("GET", f"/api/folders?{urlencode({'prefix': tree, 'exact': 'true'})}").json == found
     assert found["items"][0]["prefix"] == f"{tree}a/"
 
     inner = owner("GET", f"/api/folders?{urlencode({'prefix': tree + 'a/'})}").json

@@ -205,7 +205,27 @@ def test_facets_count_the_filtered_files(photos: Api) -> None:
     assert {facet["value"]: facet["files"] for facet in some["tag"]} == {"rome": 2, "paris": 1}
     for wrong in ("colour", "type,type", "type,tag,type", ""):
         assert_problem(photos("GET", f"/api/files/facets?by={wrong}"), 400, "invalid-input", ("query", "by"))
-    assert photos("GET", "/api/files/facets?by=month").json.keys() == {"month"}
+    assert photos("GET", "/api/files/facets?by=month").json.keys() == {"month", "exact", "counted"}
+
+
+def test_answers_say_whether_they_are_exact_and_are_if_asked_to(api_database_url: str, serve: Any, photos: Api) -> None:
+    bounds = {"LANDFALL_RANKED_FILES": "3", "LANDFALL_COUNTED_FILES": "3", "LANDFALL_BUCKET": "versioned"}
+    with serve(api_database_url, **bounds) as bounded:
+        bounded.headers.update(photos.headers)
+
+        some = bounded("GET", "/api/files/facets?by=state").json
+        assert some == {"exact": False, "counted": 4, "state": [{"value": "pending", "files": 4, "bytes": 0}]}
+        every = bounded("GET", "/api/files/facets?by=state&exact=true").json
+        assert every == {"exact": True, "counted": 8, "state": [{"value": "pending", "files": 8, "bytes": 0}]}
+
+        word = photos.headers["X-Landfall-User"][:8]  # in every key
+        found = bounded("GET", f"/api/files?q={word}").json
+        assert not found["exact"]
+        every = bounded("GET", f"/api/files?q={word}&exact=true").json
+        assert (every["exact"], len(every["items"])) == (True, 8)
+        assert {item["id"] for item in found["items"]} <= {item["id"] for item in every["items"]}
+        assert bounded("GET", "/api/files?q=rome").json["exact"]
+        assert bounded("GET", "/api/files").json["exact"]
 
 
 def test_a_query_that_keeps_the_database_busy_is_refused_in_time(api_database_url: str, serve: Any) -> None:

@@ -15,10 +15,11 @@ from chalicelib.api.http.endpoint import (
 from chalicelib.api.http.pages import page_reply
 from chalicelib.api.schemas.common import Page, PageQuery
 from chalicelib.api.schemas.file_queries import (
-    FacetOut,
+    FacetsOut,
     FacetsQuery,
     FileFilterQuery,
     FileQuery,
+    FilesOut,
     SessionFilesPath,
     SessionFilesQuery,
 )
@@ -59,13 +60,13 @@ from chalicelib.services.removal import deletion
 _FILTERS = {field.name for field in fields(FileFilters)}
 
 
-@stepwise_endpoint(query=FileQuery, response=Page[FileOut], errors=(InvalidCursor, TooBroad))
+@stepwise_endpoint(query=FileQuery, response=FilesOut, errors=(InvalidCursor, TooBroad))
 def list_files(call: StepwiseCall[None, FileQuery, None]) -> Reply:
     """List files.
 
     Members see their own files, operators see everyone's. An object that was put into the bucket a moment ago appears
     as soon as its event is recorded. With `key` and `wait`, the answer waits for it. The search with `q` is a moment
-    behind the list.
+    behind the list. If more files match than it ranks, `exact` is false.
     """
     listing = _listing(call.query)
 
@@ -76,28 +77,29 @@ def list_files(call: StepwiseCall[None, FileQuery, None]) -> Reply:
     if call.query.wait:
         waiting.until(bool, has_come, call.query.wait)
     with call.ctx.transaction() as tx:
-        return page_reply(call, reading.list_files(tx, listing))
+        page = reading.list_files(tx, listing)
+    return page_reply(call, page, exact=page.exact)
 
 
-@endpoint(query=FacetsQuery, response=dict[str, list[FacetOut]], errors=(TooBroad,))
+@endpoint(query=FacetsQuery, response=FacetsOut, errors=(TooBroad,))
 def count_files(call: Call[None, FacetsQuery, None]) -> Reply:
     """Count files by what they have in common.
 
     For each facet, up to a hundred values, with how many files and bytes have them: the most frequent values, or the
-    latest months. The filters are those of the list.
+    latest months. The filters are those of the list. If more files match than were counted, `exact` is false.
     """
-    return Reply(JsonText(reading.count_files(call.tx, _filters(call.query), call.query.by.split(","))))
+    query = call.query
+    return Reply(JsonText(reading.count_files(call.tx, _filters(query), query.by.split(","), query.exact)))
 
 
-@endpoint(
-    path=SessionFilesPath, query=SessionFilesQuery, response=Page[FileOut], errors=(NotFound, InvalidCursor, TooBroad)
-)
+@endpoint(path=SessionFilesPath, query=SessionFilesQuery, response=FilesOut, errors=(NotFound, InvalidCursor, TooBroad))
 def list_session_files(call: Call[SessionFilesPath, SessionFilesQuery, None]) -> Reply:
     """List the files of a session.
 
     The session belongs to the caller. Filters and orders are those of the list of all files.
     """
-    return page_reply(call, reading.list_session_files(call.tx, call.path.session_id, _listing(call.query)))
+    page = reading.list_session_files(call.tx, call.path.session_id, _listing(call.query))
+    return page_reply(call, page, exact=page.exact)
 
 
 @stepwise_endpoint(
@@ -233,7 +235,7 @@ def _detail(file: File) -> Reply:
 
 def _listing(query: SessionFilesQuery) -> Listing:
     sort = query.sort or (RELEVANCE if query.q else "-created")
-    return Listing(_filters(query), sort, query.limit, query.cursor)
+    return Listing(_filters(query), sort, query.limit, query.cursor, query.exact)
 
 
 def _filters(query: FileFilterQuery) -> FileFilters:

@@ -8,6 +8,7 @@ from chalicelib.api.schemas.jobs import JobOut
 from chalicelib.catalog.commands import DeleteFolder
 from chalicelib.errors import InvalidCursor, TooBroad
 from chalicelib.services.files import folders
+from chalicelib.services.files.folders import FolderListing
 from chalicelib.services.jobs.queue import create_job
 
 
@@ -16,11 +17,11 @@ def list_folders(call: Call[None, FoldersQuery, None]) -> Reply:
     """List folders, which keys with slashes look like.
 
     These are the folders right below `prefix`, with how many files and bytes are in each, at any depth. For members,
-    only their own files count. `/api/files?folder=` lists the files of one folder.
+    only their own files count. `/api/files?folder=` lists the files of one folder. Sums that are not `exact` are of at
+    least so many files and bytes. A page may have fewer folders than `limit`, or none, although a next one follows.
     """
-    query = call.query
-    page, total = folders.list_folders(call.tx, query.bucket, query.prefix, query.limit, query.cursor)
-    return page_reply(call, page, files=total.files, bytes=total.bytes)
+    page, total = folders.list_folders(call.tx, FolderListing(**call.query.model_dump()))
+    return page_reply(call, page, files=total.files, bytes=total.bytes, exact=total.exact)
 
 
 @stepwise_endpoint(query=FolderQuery, response=JobOut, status=202)

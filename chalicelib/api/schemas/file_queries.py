@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from chalicelib.api.schemas.common import Input, Output, PageQuery
-from chalicelib.api.schemas.files import MAX_TAGS, MAX_WAIT_SECONDS, Tag
+from chalicelib.api.schemas.common import Input, Output, Page, PageQuery
+from chalicelib.api.schemas.files import MAX_TAGS, MAX_WAIT_SECONDS, FileOut, Tag
 from chalicelib.api.schemas.sessions import SessionId
 from chalicelib.catalog.files import ListedState
 from chalicelib.catalog.metadata_filters import parse_filter
@@ -99,6 +99,19 @@ class FileFilterQuery(Input):
         description="Search names, keys, tags and metadata for words, beginnings of words, or similar words. All words "
         "must be found; only the first eight count.",
     )
+    exact: bool = Field(
+        False,
+        description="`true`: read everything that matches, and be refused if that takes too long. Otherwise a search by "
+        "relevance and a count may stop early; the answer's `exact` says whether it did.",
+    )
+
+
+class FilesOut(Page[FileOut]):
+    """Files. They are all that match, page by page, if `exact` is true."""
+
+    exact: bool = Field(
+        description="False: there are more matches than a search ranks. Only the newest and some others are listed."
+    )
 
 
 _Sorts = Literal["created", "-created", "updated", "-updated", "name", "-name", "size", "-size", "relevance"]
@@ -163,3 +176,20 @@ class FacetOut(Output):
     value: str | None = Field(description="Null for those that have none.")
     files: int
     bytes: int
+
+
+class FacetsOut(Output):
+    """The values of the facets that were asked for, and how much was counted."""
+
+    # A facet that wasn't asked for is left out.
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
+    exact: bool = Field(
+        description="Whether every matching file was counted. If not, there are at least as many files and bytes of each value."
+    )
+    counted: int = Field(description="How many matching files were counted.")
+    type: list[FacetOut] = Field([], description="By media type.")
+    session: list[FacetOut] = Field([], description="By session.")
+    tag: list[FacetOut] = Field([], description="By tag.")
+    month: list[FacetOut] = Field([], description="By month of creation, in UTC: `2026-11`.")
+    state: list[FacetOut] = Field([], description="By state.")

@@ -1,15 +1,27 @@
 """Folders: S3 has none, but keys with slashes look like them."""
 
+from dataclasses import dataclass
+
 from chalicelib.db import folders
 from chalicelib.db.deadlines import within
 from chalicelib.db.folders import Folder, FolderSum
 from chalicelib.db.pages import Page
 from chalicelib.services.context import Transaction
+from chalicelib.services.files.bounds import bounds_of
 
 
-def list_folders(
-    tx: Transaction, bucket: str | None, prefix: str, limit: int, cursor: str | None
-) -> tuple[Page, FolderSum]:
+@dataclass(frozen=True, slots=True)
+class FolderListing:
+    """Which folders, and which page of them. No ``bucket``: that of uploads. ``exact``: add up every file."""
+
+    bucket: str | None
+    prefix: str
+    limit: int
+    cursor: str | None
+    exact: bool
+
+
+def list_folders(tx: Transaction, listing: FolderListing) -> tuple[Page, FolderSum]:
     """A page of the folders right below ``prefix``, each with the sum of its files, and the sum of all files below ``prefix``.
 
     The sums include files at any depth. For a member, only the files that it owns count.
@@ -17,7 +29,8 @@ def list_folders(
     Raises:
         InvalidCursor: the cursor is not one of this list. TooBroad: counting takes too long.
     """
-    folder = Folder(bucket or tx.settings.bucket, prefix)
+    folder = Folder(listing.bucket or tx.settings.bucket, listing.prefix)
+    bounds = None if listing.exact else bounds_of(tx.settings)
     with within(tx.session, tx.settings.query_seconds, statements=2):
-        page = folders.list_folders(tx.session, tx.scope, folder, limit, cursor)
-        return page, folders.sum_below(tx.session, tx.scope, folder)
+        page = folders.list_folders(tx.session, tx.scope, folder, bounds, listing.limit, listing.cursor)
+        return page, folders.sum_below(tx.session, tx.scope, folder, bounds)

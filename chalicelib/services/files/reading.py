@@ -10,30 +10,35 @@ from chalicelib.db import facets, file_lists, files, history
 from chalicelib.db.deadlines import within
 from chalicelib.db.file_filters import FileFilters
 from chalicelib.db.pages import Page
-from chalicelib.db.scope import Owner
+from chalicelib.db.scope import Owner, Scope
 from chalicelib.errors import Conflict, NotFound, PreconditionFailed
 from chalicelib.services.accounts.sessions import get_session
 from chalicelib.services.context import Transaction
+from chalicelib.services.files.bounds import bounds_of
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Which files, in which order, and which page of them. ``sort`` is one of `file_lists.SORTS`, or `file_lists.RELEVANCE`."""
+    """Which files, in which order, and which page of them.
+
+    ``sort`` is one of `file_lists.SORTS`, or `file_lists.RELEVANCE`. ``exact``: rank every match by relevance, however
+    many there are.
+    """
 
     filters: FileFilters
     sort: str
     limit: int
     cursor: str | None
+    exact: bool = False
 
 
 def list_files(tx: Transaction, listing: Listing) -> Page:
-    """A page of the caller's files; see `file_lists.list_files`.
+    """A page of the caller's files; see `file_lists.list_files` and `file_lists.search_files`.
 
     Raises:
         InvalidCursor: the cursor is not one of this list. TooBroad: finding them takes too long.
     """
-    with _in_time(tx, listing):
-        return file_lists.list_files(tx.session, tx.scope, listing.filters, listing.sort, listing.limit, listing.cursor)
+    return _list(tx, tx.scope, listing)
 
 
 def list_session_files(tx: Transaction, session_id: str, listing: Listing) -> Page:
@@ -44,10 +49,15 @@ def list_session_files(tx: Transaction, session_id: str, listing: Listing) -> Pa
     """
     found = get_session(tx, session_id)
     filters = replace(listing.filters, session_id=found.session_id)
+    return _list(tx, Owner(found.owner_id), replace(listing, filters=filters))
+
+
+def _list(tx: Transaction, scope: Scope, listing: Listing) -> Page:
     with _in_time(tx, listing):
-        return file_lists.list_files(
-            tx.session, Owner(found.owner_id), filters, listing.sort, listing.limit, listing.cursor
-        )
+        if listing.sort == file_lists.RELEVANCE:
+            bounds = None if listing.exact else bounds_of(tx.settings)
+            return file_lists.search_files(tx.session, scope, listing.filters, bounds, listing.limit, listing.cursor)
+        return file_lists.list_files(tx.session, scope, listing.filters, listing.sort, listing.limit, listing.cursor)
 
 
 def is_any_stored(tx: Transaction, listing: Listing) -> bool:
@@ -61,14 +71,16 @@ def is_any_stored(tx: Transaction, listing: Listing) -> bool:
         return file_lists.is_any_stored(tx.session, tx.scope, listing.filters)
 
 
-def count_files(tx: Transaction, filters: FileFilters, by: Sequence[str]) -> str:
+def count_files(tx: Transaction, filters: FileFilters, by: Sequence[str], exact: bool) -> str:
     """How many of the caller's files match, and with how many bytes, by each of these facets: see `facets.count_files`.
+
+    ``exact``: count every match, however many there are.
 
     Raises:
         TooBroad: counting takes too long.
     """
     with within(tx.session, tx.settings.query_seconds):
-        return facets.count_files(tx.session, tx.scope, filters, by)
+        return facets.count_files(tx.session, tx.scope, filters, by, None if exact else bounds_of(tx.settings))
 
 
 def _in_time(tx: Transaction, listing: Listing) -> AbstractContextManager[None]:
