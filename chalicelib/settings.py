@@ -71,14 +71,14 @@ class Settings(BaseModel):
         description="How many files a count or the sums of folders look at, unless they are asked to be `exact`.",
     )
     ranked_files: int = Field(
-        1_000,
+        500,
         ge=1,
         le=100_000,
         alias="LANDFALL_RANKED_FILES",
         description="How many files with whole words, and with similar ones, a search ranks, unless it is asked to be `exact`.",
     )
     index_seconds: float = Field(
-        0.05,
+        0.04,
         gt=0,
         le=20,
         alias="LANDFALL_INDEX_SECONDS",

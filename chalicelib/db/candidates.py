@@ -1,25 +1,33 @@
 """The files that a search ranks: everything that matches or, where that is too much, the newest and some others.
 
 No index bounds a search by itself. That of words collects every file with a word before it hands out the first one, and
-can't be stopped at it: 1,000,000 files take it 50 ms. That of trigrams has each file compared that has enough of them,
+can't be stopped at it: 100,000 files take it 60 ms. That of trigrams has each file compared that has enough of them,
 which takes 45 µs. So words that many files have are not looked up, all else gets a short time and a number of matches,
 and where that isn't enough, the newest files are read, whatever they hold.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from time import monotonic
+from typing import Any
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import Row, TextClause, text
 from sqlalchemy.orm import Session
 
 from chalicelib.db.bounds import Bounds
 from chalicelib.db.deadlines import attempt
-from chalicelib.db.file_filters import FileFilters, bound_filters, condition, newest_files
-from chalicelib.db.search import any_words, whole_words
+from chalicelib.db.file_filters import (
+    FileFilters,
+    bound_filters,
+    condition,
+    is_in_order_of_creation,
+    newest_files,
+)
+from chalicelib.db.search import any_words, any_words_compared, whole_words
 
-# Words that more files have are common. The planner knows them, but not how many files have the beginning of one.
-_COMMON = 200_000
+# Words that more files have are common. The planner knows words, but not how many files have the beginning of one.
+_COMMON = 50_000
 _FREQUENCIES = text("""
 SELECT t.term FROM unnest(CAST(:terms AS text[])) AS t (term), pg_class AS c
 WHERE c.oid = CAST('file_search' AS regclass) AND c.reltuples * (
@@ -28,16 +36,23 @@ WHERE c.oid = CAST('file_search' AS regclass) AND c.reltuples * (
     WHERE s.schemaname = CAST(CAST(c.relnamespace AS regnamespace) AS text) AND s.tablename = c.relname
         AND s.attname = 'document' AND w.word ^@ t.term) > :common
 """)
-_MORE = "SELECT count(*) FROM (SELECT FROM {newest}) AS more"
+_COUNT = "SELECT count(*) FROM (SELECT FROM {newest}) AS counted"
 _IDS = """
 SELECT count(*) AS files, array_agg(file_id)::text AS ids FROM (
     SELECT s.file_id FROM {source} WHERE {conditions} LIMIT CAST(:most AS int) + 1) AS found
 """
-# OFFSET 0 has the planner ask the index for these words and no others.
-_BY_WORDS = "(SELECT * FROM file_search AS s WHERE {rare} OFFSET 0) AS s JOIN files ON files.id = s.file_id"
-# And here it keeps it from asking for any.
+# OFFSET 0 has the planner ask the indexes for these words and no others. Where files are read in turn, it keeps it from
+# asking for any.
+_BY_WORDS = "(SELECT * FROM file_search AS s WHERE {words} OFFSET 0) AS s JOIN files ON files.id = s.file_id"
 _BY_FILES = "{files} AS files CROSS JOIN LATERAL (SELECT * FROM file_search WHERE file_id = files.id OFFSET 0) AS s"
-_NEWEST_FILES = "(SELECT * FROM {newest})"
+_OWN_NEWEST = _BY_FILES.format(files="(SELECT * FROM {newest})")
+_ALL_NEWEST = """
+(SELECT * FROM file_search ORDER BY file_id DESC LIMIT CAST(:looked_at AS int)) AS s
+CROSS JOIN LATERAL (SELECT * FROM files WHERE id = s.file_id OFFSET 0) AS files"""
+
+# How many files are read for each one that may be ranked. Where only words decide, reading them one after the other is
+# faster than looking up each file's. To compare similar words takes many times as long.
+_READ_OF_ALL, _READ_OF_SOME, _COMPARED = 40, 10, 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +70,17 @@ def find_candidates(session: Session, filters: FileFilters, bounds: Bounds) -> C
     words themselves.
     """
     search = _Search(session, filters, bounds)
-    if search.is_small():
-        return Candidates(search.among(bounds.ranked, similar=True), exact=True)
-    words = search.found(similar=False)
+    files = search.files()
+    if files <= bounds.ranked:
+        return Candidates(search.compared(files).ids, exact=True)
+    are_few = files <= bounds.ranked * _READ_OF_SOME
+    words = search.read() if are_few else search.found(similar=False)
     if words is None or words.is_more:
-        newest = search.among(_NEWEST * bounds.ranked, similar=False)
-        return Candidates(_joined(newest, words.ids if words else _NONE), exact=False)
+        return Candidates(_joined(words, None if are_few else search.read()), exact=False)
     similar = search.found(similar=True)
     if similar is None:
-        newest = search.among(bounds.ranked // _NEWEST, similar=True)
-        return Candidates(_joined(words.ids, newest), exact=False)
-    return Candidates(_joined(words.ids, similar.ids), exact=not similar.is_more)
-
-
-# Reading as many times the files that are ranked takes about as long as ranking them. Comparing similar words takes many
-# times as long as comparing words.
-_NEWEST = 5
-_NONE = "{}"
+        return Candidates(_joined(words, search.compared(int(bounds.ranked * _COMPARED))), exact=False)
+    return Candidates(_joined(words, similar), exact=not similar.is_more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,53 +89,72 @@ class _Found:
     is_more: bool
 
 
+def _joined(*found: _Found | None) -> str:
+    return "{" + ",".join(one.ids[1:-1] for one in found if one is not None and one.ids != _NONE) + "}"
+
+
+_NONE = "{}"
+
+
 class _Search:
     """The statements of one search."""
 
     def __init__(self, session: Session, filters: FileFilters, bounds: Bounds) -> None:
         bound = bound_filters(filters)
-        self._session, self._terms, self._ranked = session, filters.terms, bounds.ranked
+        self._session, self._filters, self._ranked = session, filters, bounds.ranked
         self._names, self._newest = tuple(bound), newest_files(filters)
         self._values = {name: value for name, value in bound.items() if value is not None} | {"most": bounds.ranked}
+        self._every = range(len(filters.terms))
+        self._is_plain = is_in_order_of_creation(replace(filters, terms=()))
         self._seconds = bounds.seconds
 
-    def is_small(self) -> bool:
-        """Whether there are no more files to search than may be ranked."""
-        values = self._values | {"looked_at": self._ranked + 1}
-        files = self._session.execute(text(_MORE.format(newest=self._newest)), values).scalar_one()
-        return int(files) <= self._ranked
+    def files(self) -> int:
+        """How many files there are to search; at most one more than are worth reading all."""
+        values = self._values | {"looked_at": self._ranked * _READ_OF_SOME + 1}
+        return int(self._session.execute(text(_COUNT.format(newest=self._newest)), values).scalar_one())
 
     def found(self, similar: bool) -> _Found | None:
         """Matches by index, with similar words or without; None if that takes too long. All calls share the time there is."""
-        match = any_words if similar else whole_words
-        source = _BY_WORDS.format(rare=match(self._rare)) if self._rare else _BY_FILES.format(files="files")
+        others = [number for number in self._every if number not in self._rare]
+        if self._rare:
+            source = _BY_WORDS.format(words=(any_words if similar else whole_words)(self._rare))
+        elif self._is_plain:
+            return None  # nothing to look up
+        else:
+            source = _BY_FILES.format(files="files")
+        words = any_words_compared(others) if similar else whole_words(others)
         start = monotonic()
-        row = attempt(self._session, self._seconds, self._statement(source, similar), self._values)
+        row = attempt(self._session, self._seconds, _statement(source, words, self._names), self._values)
         self._seconds -= monotonic() - start
-        return None if row is None else _Found(row.ids or _NONE, row.files > self._ranked)
+        return None if row is None else self._result(row)
 
-    def among(self, looked_at: int, similar: bool) -> str:
-        """Ids of the matches among the newest ``looked_at`` files."""
-        source = _BY_FILES.format(files=_NEWEST_FILES.format(newest=self._newest))
+    def read(self) -> _Found:
+        """Those of the newest files that have the words."""
+        is_of_all = self._is_plain and self._filters.owner_id is None and self._filters.bucket is None
+        source = _ALL_NEWEST if is_of_all else _OWN_NEWEST.format(newest=self._newest)
+        looked_at = self._ranked * (_READ_OF_ALL if is_of_all else _READ_OF_SOME)
+        return self._among(source, whole_words(self._every), looked_at)
+
+    def compared(self, looked_at: int) -> _Found:
+        """Those of the newest files that have similar words."""
+        return self._among(_OWN_NEWEST.format(newest=self._newest), any_words_compared(self._every), looked_at)
+
+    def _among(self, source: str, words: str, looked_at: int) -> _Found:
         values = self._values | {"looked_at": looked_at}
-        return self._session.execute(self._statement(source, similar), values).one().ids or _NONE
+        return self._result(self._session.execute(_statement(source, words, self._names), values).one())
+
+    def _result(self, row: Row[Any]) -> _Found:
+        return _Found(row.ids or _NONE, row.files > self._ranked)
 
     @cached_property
-    def _rare(self) -> list[int]:
+    def _rare(self) -> Sequence[int]:
         """The numbers of the terms that begin no common word."""
-        common = self._session.scalars(_FREQUENCIES, {"terms": list(self._terms), "common": _COMMON}).all()
-        return [number for number, term in enumerate(self._terms) if term not in common]
-
-    def _statement(self, source: str, similar: bool) -> TextClause:
-        return _statement(source, self._names, len(self._terms), similar)
+        common = self._session.scalars(_FREQUENCIES, {"terms": list(self._filters.terms), "common": _COMMON}).all()
+        return [number for number in self._every if self._filters.terms[number] not in common]
 
 
 @lru_cache(maxsize=512)
-def _statement(source: str, names: tuple[str, ...], terms: int, similar: bool) -> TextClause:
-    conditions = [any_words(range(terms)) if similar else whole_words(range(terms))]
+def _statement(source: str, words: str, names: tuple[str, ...]) -> TextClause:
+    conditions = [words] if words else []
     conditions += [sql for name in names if not name.startswith("terms") and (sql := condition(name))]
     return text(_IDS.format(source=source, conditions=" AND ".join(conditions)))
-
-
-def _joined(*arrays: str) -> str:
-    return "{" + ",".join(array[1:-1] for array in arrays if array != _NONE) + "}"

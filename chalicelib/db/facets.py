@@ -81,7 +81,12 @@ _ALL = _MATCHES % "", "true"
 _NO_MORE = "(SELECT count(*) <= CAST(:most AS int) FROM counted)"
 _SOME_MATCHES = _MATCHES % " LIMIT CAST(:most AS int) + 1", _NO_MORE
 _NEWEST_MATCHES = _MATCHES % " ORDER BY id DESC LIMIT CAST(:most AS int) + 1", _NO_MORE
-_CANDIDATES = _MATCHES % " AND id = ANY(CAST(:candidates AS uuid[]))", "CAST(:exact AS boolean)"
+_CANDIDATES = (
+    """counted AS MATERIALIZED (
+    SELECT {columns} FROM (SELECT * FROM files WHERE id = ANY(CAST(:candidates AS uuid[])) OFFSET 0) AS found
+    WHERE {conditions})""",
+    "CAST(:exact AS boolean)",
+)
 _AMONG_NEWEST = (
     """newest AS MATERIALIZED (SELECT * FROM {newest}),
     counted AS MATERIALIZED (SELECT {columns} FROM newest WHERE {conditions})""",

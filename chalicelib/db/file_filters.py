@@ -111,8 +111,9 @@ def bound_filters(filters: FileFilters) -> dict[str, Any]:
     if filters.tags:
         bound["tags"] = list(filters.tags)
     for number, wanted in enumerate(filters.metadata):
-        # Times are compared by a function of their own, which no index serves.
-        how = "times" if "timestamp_tz" in wanted.path else "values"
+        # No index serves the comparison of times and of what isn't equal. Asked for the latter, the index would be
+        # read from end to end, and can't be stopped at it.
+        how = "times" if "timestamp_tz" in wanted.path else "equals" if " == " in wanted.path else "others"
         bound[f"metadata {'not ' if wanted.negated else ''}{how} {number}"] = None
         bound[f"metadata_{number}"] = wanted.path
     if filters.terms:
@@ -151,6 +152,7 @@ def condition(name: str) -> str:
     if kind == "metadata":
         *negated, how, number = rest.split(" ")
         path = f"CAST(:metadata_{number} AS jsonpath)"
-        found = f"jsonb_path_exists_tz(metadata, {path}, '{{}}', true)" if how == "times" else f"metadata @? {path}"
+        exists = "jsonb_path_exists_tz" if how == "times" else "jsonb_path_exists"
+        found = f"metadata @? {path}" if how == "equals" else f"{exists}(metadata, {path}, '{{}}', true)"
         return f"NOT ({found})" if negated else found
     return _CONDITIONS.get(name, "")

@@ -223,16 +223,22 @@ def search_files(
 
 _SCORED = """
 SELECT * FROM (
-    SELECT files.*, {score} AS score FROM file_search AS s JOIN files ON files.id = s.file_id WHERE {conditions}) AS scored
+    SELECT files.*, {score} AS score FROM {source} WHERE {conditions}) AS scored
 {after} ORDER BY score DESC, id DESC LIMIT :limit
 """
+_MATCHES = "file_search AS s JOIN files ON files.id = s.file_id"
+# OFFSET 0 keeps the planner from asking other indexes for what the candidates have anyway.
+_CANDIDATES = """
+(SELECT * FROM files WHERE id = ANY(CAST(:candidates AS uuid[])) OFFSET 0) AS files
+JOIN file_search AS s ON s.file_id = files.id"""
 _AFTER_SCORE = "WHERE (score, id) < (CAST(:after AS bigint), CAST(:after_id AS uuid))"
 
 
 @lru_cache(maxsize=512)
 def _search_statement(names: tuple[str, ...], count: int, of_candidates: bool, continues: bool) -> TextClause:
-    conditions = ["s.file_id = ANY(CAST(:candidates AS uuid[]))" if of_candidates else any_words(range(count))]
+    conditions = [] if of_candidates else [any_words(range(count))]
     conditions += [sql for name in names if not name.startswith("terms") and (sql := condition(name))]
     after = _AFTER_SCORE if continues else ""
-    rows = _SCORED.format(score=score(count), conditions=" AND ".join(conditions), after=after)
+    source = _CANDIDATES if of_candidates else _MATCHES
+    rows = _SCORED.format(score=score(count), source=source, conditions=" AND ".join(conditions), after=after)
     return page_statement(_ITEM, ("score", "id"), rows)

@@ -209,8 +209,8 @@ def test_facets_count_the_filtered_files(photos: Api) -> None:
 
 
 def test_answers_say_whether_they_are_exact_and_are_if_asked_to(api_database_url: str, serve: Any, photos: Api) -> None:
-    bounds = {"LANDFALL_RANKED_FILES": "3", "LANDFALL_COUNTED_FILES": "3", "LANDFALL_BUCKET": "versioned"}
-    with serve(api_database_url, **bounds) as bounded:
+    bounds = {"LANDFALL_RANKED_FILES": "3", "LANDFALL_COUNTED_FILES": "3", "LANDFALL_INDEX_SECONDS": "20"}
+    with serve(api_database_url, LANDFALL_BUCKET="versioned", **bounds) as bounded:
         bounded.headers.update(photos.headers)
 
         some = bounded("GET", "/api/files/facets?by=state").json

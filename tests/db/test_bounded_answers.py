@@ -139,9 +139,10 @@ def test_where_the_index_takes_too_long_the_newest_files_answer(
     for module in (candidates, facets):
         monkeypatch.setattr(module, "attempt", lambda *_: None)
 
-    keys, exact = found(session, NONE_OF_IT, "report", prefix="other/")
-    assert (len(keys), exact) == (11, False)
-    assert found(session, NONE_OF_IT, "early") == ([], False)
+    tiny = Bounds(ranked=2, counted=30, seconds=60)
+    keys, exact = found(session, tiny, "report", prefix="other/")
+    assert (keys, exact) == ([f"other/report {n}.txt" for n in (199, 198, 197)], False)
+    assert found(session, tiny, "early") == ([], False)
 
     some = counted(session, NONE_OF_IT, tags=("other",))
     assert (some["exact"], some["counted"]) == (False, 31)

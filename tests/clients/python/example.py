@@ -7,7 +7,7 @@ from io import BytesIO
 from landfall_client import AuthenticatedClient
 from landfall_client.api.files import list_files, patch_file
 from landfall_client.api.uploads import upload_files
-from landfall_client.models import FileOut, FilePatch, ListFilesMetadata, PageFileOut, Problem, ProblemType, UploadForm
+from landfall_client.models import FileOut, FilePatch, FilesOut, ListFilesMetadata, Problem, ProblemType, UploadForm
 from landfall_client.types import File
 
 ME = "openapi_python"
@@ -32,7 +32,7 @@ def main() -> None:
     # This generator knows no deepObject, and sends the members of an object under their own names.
     wanted = ListFilesMetadata.from_dict({"metadata[client]": ME})
     listed = list_files.sync(client=client, metadata=wanted, tag=["a", "b"], limit=10)
-    assert isinstance(listed, PageFileOut)
+    assert isinstance(listed, FilesOut)
     late = patch_file.sync(file_id, client=client, body=FilePatch(tags=["z"]), if_match='"an earlier one"')
     assert isinstance(late, Problem)
     patched = patch_file.sync(file_id, client=client, body=FilePatch(tags=["z"]))
