@@ -9,7 +9,7 @@ added once, when it is stored.
 from alembic import op
 
 revision = "0017"
-down_revision = "0014"
+down_revision = "0016"
 
 
 def upgrade() -> None:
