@@ -38,7 +38,8 @@ def list_files(tx: Transaction, listing: Listing) -> Page:
     Raises:
         InvalidCursor: the cursor is not one of this list. TooBroad: finding them takes too long.
     """
-    return _list(tx, tx.scope, listing)
+    with _in_time(tx, listing):
+        return _list(tx, tx.scope, listing)
 
 
 def list_session_files(tx: Transaction, session_id: str, listing: Listing) -> Page:
@@ -49,15 +50,15 @@ def list_session_files(tx: Transaction, session_id: str, listing: Listing) -> Pa
     """
     found = get_session(tx, session_id)
     filters = replace(listing.filters, session_id=found.session_id)
-    return _list(tx, Owner(found.owner_id), replace(listing, filters=filters))
+    with _in_time(tx, listing):
+        return _list(tx, Owner(found.owner_id), replace(listing, filters=filters))
 
 
 def _list(tx: Transaction, scope: Scope, listing: Listing) -> Page:
-    with _in_time(tx, listing):
-        if listing.sort == file_lists.RELEVANCE:
-            bounds = None if listing.exact else bounds_of(tx.settings)
-            return file_lists.search_files(tx.session, scope, listing.filters, bounds, listing.limit, listing.cursor)
-        return file_lists.list_files(tx.session, scope, listing.filters, listing.sort, listing.limit, listing.cursor)
+    if listing.sort == file_lists.RELEVANCE:
+        bounds = None if listing.exact else bounds_of(tx.settings)
+        return file_lists.search_files(tx.session, scope, listing.filters, bounds, listing.limit, listing.cursor)
+    return file_lists.list_files(tx.session, scope, listing.filters, listing.sort, listing.limit, listing.cursor)
 
 
 def is_any_stored(tx: Transaction, listing: Listing) -> bool:
