@@ -66,13 +66,13 @@ class Candidates:
 def find_candidates(session: Session, filters: FileFilters, bounds: Bounds) -> Candidates:
     """The files that a search for ``filters.terms`` ranks.
 
-    Where there are few files to search, each is read. Elsewhere, similar words are looked for only if few files have the
-    words themselves.
+    Where there are few files to search, each is compared or, if they are more, read. Similar words are then looked for
+    only if few files have the words themselves.
     """
     search = _Search(session, filters, bounds)
     files = search.files()
     if files <= bounds.ranked:
-        return Candidates(search.compared(files).ids, exact=True)
+        return Candidates(search.compared(bounds.ranked).ids, exact=True)
     are_few = files <= bounds.ranked * _READ_OF_SOME
     words = search.read() if are_few else search.found(similar=False)
     if words is None or words.is_more:
