@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
 
+from sqlalchemy import Engine, create_engine
+
+from chalicelib import runtime
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -22,6 +26,11 @@ class Figure:
     baseline: str = ""
     ratio: float | None = None
     aim: str = ""
+
+
+def plain_engine() -> Engine:
+    """SQLAlchemy and pg8000 as they come, on this process's database: without time limits, and with nothing of ours."""
+    return create_engine(runtime.settings().database_url, connect_args={"ssl_context": False})
 
 
 def seconds(action: Callable[[], object]) -> float:

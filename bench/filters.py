@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from bench.figures import Figure, seconds
+from bench.figures import Figure, plain_engine, seconds
 from bench.ingest import vacuum
 from bench.listing import _FILL, _answer, _list_request
 from chalicelib import runtime
@@ -39,9 +39,7 @@ FROM (SELECT id, lower(replace(name || ' ' || key, '/', ' ')) AS words FROM file
 def run() -> Iterator[Figure]:
     """Measure; the files of this process's database are replaced by generated ones."""
     engine = runtime.engine()
-    with engine.begin() as connection:
-        connection.execute(text("SET LOCAL statement_timeout = 0"))
-        connection.execute(text("SET LOCAL transaction_timeout = 0"))
+    with plain_engine().begin() as connection:
         connection.execute(text("TRUNCATE files, object_versions, file_events, search_queue CASCADE"))
         connection.execute(text(_FILL), {"rows": ROWS, "bucket": runtime.settings().bucket})
         connection.execute(text(_DESCRIBE))

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from statistics import median, quantiles
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Connection, Engine, text
 
-from bench.figures import Figure, seconds
+from bench.figures import Figure, plain_engine, seconds
 from bench.ingest import vacuum
 from bench.listing import _answer, _request
 from chalicelib import runtime
@@ -92,7 +92,7 @@ _INDEXES = {
 
 def run() -> Iterator[Figure]:
     """Measure; the files of this process's database are replaced by generated ones."""
-    engine = create_engine(runtime.settings().database_url)  # without a time limit
+    engine = plain_engine()
     with engine.begin() as connection:
         connection.execute(text("TRUNCATE files, object_versions, file_events, search_queue CASCADE"))
         connection.execute(text(_MEMBERS))

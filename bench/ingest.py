@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Engine, NullPool, create_engine, text
 from sqlalchemy.orm import Session
 
-from bench.figures import Figure, in_turn, seconds
+from bench.figures import Figure, in_turn, plain_engine, seconds
 from chalicelib import runtime
 from chalicelib.catalog.notifications import parse_message
 from chalicelib.db.models import ObjectVersion
@@ -40,7 +40,7 @@ def run() -> Iterator[Figure]:
     _empty(engine)
     for size in SIZES:
         yield _against_the_server(ingest, engine, size)
-    yield _against_orm(ingest, engine)
+    yield _against_orm(ingest)
     yield _replay(ingest)
 
 
@@ -123,10 +123,13 @@ def _insert_select(engine: Engine, batch: int) -> None:
             )
 
 
-def _against_orm(ingest: Any, engine: Engine) -> Figure:
+def _against_orm(ingest: Any) -> Figure:
     """Against what people write first: an ORM merge and a commit for each event, on the driver as it comes. One table only."""
     size = 1000
-    plain = create_engine(engine.url, connect_args={"ssl_context": False})
+    plain = plain_engine()
+
+    rounds = 5
+    events = [_messages(size) for _ in range(2 * (rounds + 1))]
 
     def merge_each(event: dict[str, Any]) -> None:
         for record in event["Records"]:
@@ -140,7 +143,7 @@ def _against_orm(ingest: Any, engine: Engine) -> Figure:
                 session.merge(row)
                 session.commit()
 
-    mine, orm = in_turn(lambda: _handle(ingest, _messages(size)), lambda: merge_each(_messages(size)), 3)
+    mine, orm = in_turn(lambda: _handle(ingest, events.pop()), lambda: merge_each(events.pop()), rounds)
     return Figure(
         _GROUP,
         "events a second, batches of 1,000",
