@@ -21,6 +21,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from chalicelib.catalog.ceph_events import as_far_as_believed, in_order
 from chalicelib.catalog.changes import CheckRequest, InspectionRequest, Kind, ObjectChange, rank
 from chalicelib.catalog.keys import check_key, decode_key
 from chalicelib.errors import MalformedNotification
@@ -128,34 +129,16 @@ def _record_events(record: Any, depth: int) -> list[Event]:
     if kind is Kind.PUT and entry.get("size") is None and "minio" in source:
         entry = entry | {"size": 0}  # MinIO leaves a size of zero out
     if is_ceph:
-        entry = entry | {"sequencer": _in_order(entry.get("sequencer"))}
+        entry = entry | {"sequencer": in_order(_sequencer(entry.get("sequencer")))}
     change = _change(kind, bucket, key, version_id, event, record.get("eventTime"), entry, entry.get("eTag"))
     if "minio" in source and (kind is Kind.MARKER or _is_by_a_rule(record)):
         return [CheckRequest(change, holds_without_versions=not version_id, is_of_marker=True)]
-    return [_as_far_as_believed(change) if is_ceph else change]
+    return [as_far_as_believed(change) if is_ceph else change]
 
 
 def _is_by_a_rule(record: dict[str, Any]) -> bool:
     """Whether one of MinIO's lifecycle rules did it."""
     return "ILM-Expiry" in str(record.get("source"))
-
-
-def _as_far_as_believed(change: ObjectChange) -> Event:
-    """A change that Ceph tells of, or the request to check it."""
-    has_happened = change.event_time is not None and not change.event_name.startswith("ObjectSynced")
-    # What a lifecycle rule did to a version is said in too many ways.
-    if change.version_id and has_happened and "Lifecycle" not in change.event_name:
-        return change
-    return CheckRequest(change, holds_without_versions=has_happened, sequencer_at=_ceph_sequencer)
-
-
-def _in_order(sequencer: Any) -> Any:
-    """Ceph's sequencer as text that sorts: it is two 32-bit numbers, seconds and nanoseconds, each with its last byte first."""
-    text = _sequencer(sequencer)
-    if len(text) != 16:
-        return text
-    seconds, nanoseconds = bytes.fromhex(text[:8]), bytes.fromhex(text[8:])
-    return (seconds[::-1] + nanoseconds[::-1]).hex()
 
 
 @lru_cache(maxsize=256)
@@ -176,11 +159,6 @@ def _record_kind(event: str) -> Kind | None:
 
 def _is_touch(event: str) -> bool:
     return event.startswith(_TOUCHES) or event.partition(":")[2] in _MINIO_TOUCHES
-
-
-def _ceph_sequencer(moment: datetime) -> str:
-    """Seconds and nanoseconds, in the order that `_in_order` gives them."""
-    return f"{int(moment.timestamp()):08x}{moment.microsecond * 1000:08x}"
 
 
 def _eventbridge_events(document: dict[str, Any]) -> Iterator[Event]:

@@ -116,7 +116,9 @@ def test_only_poison_is_reported_and_its_reason_logged(bucket: str, capsys: pyte
     assert all(len(line["reason"]) > 10 for line in poison)
 
 
-def test_each_change_is_logged_with_its_file_and_outcome(bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_changes_are_logged_with_file_and_outcome_and_those_of_large_batches_are_counted(
+    bucket: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     message = body(s3_record(PUT, "k", bucket=bucket, sequencer="02", size=1))
     late = body(s3_record(PUT, "k", bucket=bucket, sequencer="01", size=1))
     gone = body(s3_record("ObjectRemoved:Delete", "k", bucket=bucket, sequencer="03"))
@@ -130,14 +132,9 @@ def test_each_change_is_logged_with_its_file_and_outcome(bucket: str, capsys: py
     assert len({change["file_id"] for change in changes}) == 1
     assert {line["request_id"] for line in lines} == {"request-1"}
 
-
-def test_a_large_batch_is_one_line_with_counts(bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
-    records = [s3_record(PUT, f"k{number}", bucket=bucket, size=1) for number in range(11)]
-    app.ingest(sqs_event(*map(body, records)), CONTEXT)
-
+    app.ingest(sqs_event(*(body(s3_record(PUT, f"k{n}", bucket=bucket, size=1)) for n in range(11))), CONTEXT)
     (line,) = logged(capsys, "recorded")
-    assert line["outcomes"] == {"created": 11}
-    assert "changes" not in line
+    assert (line["outcomes"], "changes" in line) == ({"created": 11}, False)
 
 
 def test_metrics_are_in_the_embedded_metric_format(bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
