@@ -160,7 +160,7 @@ def test_a_parameter_alone_can_be_changed(
     stack: Stack, deployment: Deployment, release: Callable[..., Deployment]
 ) -> None:
     release(_editing_title("The next one")).up()  # which identifies everybody again
-    assert stack.get("/api/files").keys() == {"items", "next_cursor"}
+    assert stack.get("/api/files").keys() == {"items", "next_cursor", "exact"}
 
 
 def test_a_template_that_cloudformation_refuses_changes_nothing(deployment: Deployment) -> None:
@@ -180,7 +180,7 @@ def test_a_missing_database_is_noticed_before_anything_is_changed(stack: Stack, 
     with pytest.raises(DeployProblem, match="The migration failed, and the database is as it was"):
         replace(deployment, parameters={**nowhere, "TrashDays": "5"}).up()
     assert deployment.status().rows == before
-    assert stack.get("/api/files").keys() == {"items", "next_cursor"}
+    assert stack.get("/api/files").keys() == {"items", "next_cursor", "exact"}
 
 
 def test_an_update_that_fails_half_way_is_rolled_back(
