@@ -85,7 +85,10 @@ class Deleter:
     def _delete(self, bucket: str, key: str, is_current: bool, **options: str) -> Deletion:
         with translating(f"delete an object of {bucket}"):
             answer = self._client.delete_object(Bucket=bucket, Key=key, **options)
-        return Deletion(version_id_of(answer), bool(answer.get("DeleteMarker")) and is_current, answered_at(answer))
+        # Ceph names no version if it is gone already, as after a first answer that was lost.
+        named = options.get("VersionId")
+        version_id = version_id_of(answer) if named is None else plain_version_id(named)
+        return Deletion(version_id, bool(answer.get("DeleteMarker")) and is_current, answered_at(answer))
 
     def _with_marker(self, bucket: str, key: str, deletion: Deletion) -> Deletion:
         """A deletion of the current object whose answer tells of no delete marker, with the one that is there.

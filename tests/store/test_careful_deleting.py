@@ -198,6 +198,9 @@ def test_versions_are_removed_by_their_ids_and_so_are_delete_markers(place: Plac
     assert (deletion.version_id, deletion.is_marker) == (marker.version_id, False)
     assert place.read(key) == b"two"
 
+    again = place.store.deleter.delete(place.bucket, key, marker.version_id)
+    assert (again.version_id, again.is_marker) == (marker.version_id, False), "as after an answer that was lost"
+
     names = [(key, one.version_id), (key, two.version_id)]
     answers = place.store.deleter.delete_many(place.bucket, names)
     assert [(d.version_id, d.is_marker) for d in answers if isinstance(d, Deletion)] == [
