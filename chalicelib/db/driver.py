@@ -118,7 +118,8 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
         try:
             self._ask(begin + parse + execute + _bind(_PLAN_AS_USUAL, []) + _EXECUTE, context)
         except Exception:
-            # Its tables may be others by now. So the next try is parsed anew.
+            # Whatever it was: the tables may be others by now, or the server may never have parsed it. So the next try is
+            # parsed anew. A Close of a statement that isn't there is no error.
             self._drop(name)
             raise
         self._prepared[statement] = _Prepared(name, context.columns, context.input_funcs)
