@@ -1,0 +1,103 @@
+"""The public keys of identity providers: read when they are needed, kept while they are fresh, or nothing newer is to be had."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from chalicelib.errors import LandfallError
+
+if TYPE_CHECKING:
+    from joserfc.jwk import Key
+
+_FRESH_SECONDS = 300.0
+# A token may name any key id, so asking for unknown ones must not become a way to keep the store busy.
+_ASK_AGAIN_SECONDS = 30.0
+_MAX_BYTES = 1 << 20
+_MIN_RSA_BITS = 2048
+
+
+class KeysUnavailable(LandfallError):
+    """No keys of an issuer have been read yet, and none can be read now."""
+
+
+@dataclass(slots=True)
+class _Kept:
+    keys: Mapping[str, "Key"]
+    read_at: float
+
+
+@dataclass(slots=True)
+class SigningKeys:
+    """The keys of all issuers that this process has met.
+
+    Attributes:
+        read: gives the JSON Web Key Set of an issuer; it raises a `LandfallError` if it can't.
+        clock: seconds that never go back.
+    """
+
+    read: Callable[[str], bytes]
+    clock: Callable[[], float] = monotonic
+    _kept: dict[str, _Kept] = field(default_factory=dict)
+    _asked: dict[str, float] = field(default_factory=dict)
+
+    def find(self, issuer: str, key_id: str) -> "Key | None":
+        """The key with this id; None if the issuer has no such key that can be used.
+
+        Keys are read again after five minutes. If a key is unknown, they are read again at once, but at most every 30 s.
+
+        Raises:
+            KeysUnavailable: nothing was ever read, and can't be now.
+        """
+        kept, now = self._kept.get(issuer), self.clock()
+        if kept is None or now - kept.read_at >= _FRESH_SECONDS or key_id not in kept.keys:
+            kept = self._read_again(issuer, now)
+        return kept.keys.get(key_id)
+
+    def _read_again(self, issuer: str, now: float) -> _Kept:
+        kept, asked = self._kept.get(issuer), self._asked.get(issuer)
+        if asked is not None and now - asked < _ASK_AGAIN_SECONDS:
+            if kept is None:
+                raise KeysUnavailable("The keys of the identity provider can't be read yet.")
+            return kept
+        self._asked[issuer] = now
+        try:
+            self._kept[issuer] = _Kept(parse_keys(self.read(issuer)), now)
+        except (LandfallError, ValueError) as error:
+            if kept is None:
+                raise KeysUnavailable("The keys of the identity provider can't be read.") from error
+        return self._kept[issuer]
+
+
+def parse_keys(document: bytes) -> dict[str, "Key"]:
+    """The keys of a JSON Web Key Set that may sign, by their ids. Those that can't be used are left out.
+
+    Raises:
+        ValueError: it is no key set.
+    """
+    if len(document) > _MAX_BYTES:
+        raise ValueError("The key set is too large.")
+    listed = json.loads(document)
+    if not isinstance(listed, dict) or not isinstance(listed.get("keys"), list):
+        raise ValueError("This is no JSON Web Key Set.")
+    found = ((one.get("kid"), _usable(one)) for one in listed["keys"] if isinstance(one, dict))
+    return {key_id: key for key_id, key in found if isinstance(key_id, str) and key is not None}
+
+
+def _usable(described: dict[str, Any]) -> "Key | None":
+    """A public key for signatures; None for others. A secret in a public document is none."""
+    from joserfc.errors import JoseError  # 120 ms that a request without a token doesn't need
+    from joserfc.jwk import ECKey, OKPKey, RSAKey
+
+    kinds: dict[Any, type[RSAKey | ECKey | OKPKey]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
+    kind = described.get("kty")
+    if described.get("use", "sig") != "sig" or not isinstance(kind, str) or kind not in kinds:
+        return None
+    public = {name: value for name, value in described.items() if name not in ("d", "p", "q", "dp", "dq", "qi", "oth")}
+    try:
+        key = kinds[kind].import_key(public)
+        raw: Any = key.raw_value  # this is where a point off its curve is found
+    except (JoseError, ValueError, TypeError, KeyError):
+        return None
+    return None if isinstance(key, RSAKey) and raw.key_size < _MIN_RSA_BITS else key
