@@ -26,6 +26,7 @@
     ├── Cancelled                   a job that its owner has stopped
     └── Unavailable                 something that Landfall needs does not answer
         ├── NotReady                a check of `/ready` failed; carries which
+        ├── KeysUnavailable         an identity provider's keys were never read, so its tokens can't be checked
         ├── DatabaseUnavailable
         │   └── Contention          two transactions got in each other's way; trying again may succeed
         └── StoreUnavailable
@@ -157,6 +158,10 @@ class NotReady(Unavailable):
     def __init__(self, problems: tuple[FieldProblem, ...]) -> None:
         super().__init__(" ".join(problem.message for problem in problems))
         self.problems = problems
+
+
+class KeysUnavailable(Unavailable):
+    """No keys of an identity provider have been read yet, and none can be read now."""
 
 
 class DatabaseUnavailable(Unavailable):

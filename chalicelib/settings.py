@@ -91,10 +91,29 @@ class Settings(BaseModel):
     any_bucket: bool = Field(
         False, alias="LANDFALL_ANY_BUCKET", description="Record events of every bucket that sends them."
     )
-    identity: Literal["demo", "none"] = Field(
+    identity: Literal["demo", "oidc", "none"] = Field(
         "demo",
         alias="LANDFALL_IDENTITY",
-        description="How callers are identified: `demo` (everyone is the demo operator) or `none` (everyone is 401).",
+        description="How callers are identified: `oidc` (by tokens of LANDFALL_OIDC_ISSUERS), `demo` (who brings no token is the "
+        "demo operator) or `none` (everyone is 401).",
+    )
+    oidc_issuers: Names = Field(
+        (),
+        alias="LANDFALL_OIDC_ISSUERS",
+        description="Comma-separated URLs of the OpenID Connect providers whose tokens are taken.",
+    )
+    oidc_audiences: Names = Field(
+        (),
+        alias="LANDFALL_OIDC_AUDIENCES",
+        description="Comma-separated audiences (with Cognito: client ids), one of which a token must be meant for.",
+    )
+    oidc_email_claim: str = Field(
+        "email", alias="LANDFALL_OIDC_EMAIL_CLAIM", description="The claim of a token that holds the e-mail address."
+    )
+    keys_bucket: str | None = Field(
+        None,
+        alias="LANDFALL_KEYS_BUCKET",
+        description="Bucket with the providers' public keys; unset: LANDFALL_BUCKET.",
     )
     inspection: Literal["inline", "schedule"] = Field(
         "inline", alias="LANDFALL_INSPECTION", description="Inspect new objects right after recording, or by schedule."
@@ -213,6 +232,10 @@ class Settings(BaseModel):
                 raise ConfigurationError(f"Outside the local stage these must be set: {', '.join(missing)}.")
             values = _CLOUD_DEFAULTS | values
         values["AWS_ENDPOINT_URL"] = values.get("AWS_ENDPOINT_URL", cls.model_fields["s3_endpoint"].default) or None
+        if values.get("LANDFALL_IDENTITY") == "oidc":
+            missing = [name for name in ("LANDFALL_OIDC_ISSUERS", "LANDFALL_OIDC_AUDIENCES") if not values.get(name)]
+            if missing:
+                raise ConfigurationError(f"With LANDFALL_IDENTITY=oidc these must be set: {', '.join(missing)}.")
         try:
             return cls.model_validate(values)
         except ValidationError as error:

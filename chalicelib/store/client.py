@@ -158,6 +158,18 @@ class ObjectStore:
                     _read_fully(stream, start)
                 return _read_fully(stream, stop - start)
 
+    def read_document(self, bucket: str, key: str, limit: int) -> bytes:
+        """Up to ``limit`` bytes of a small object that is Landfall's own.
+
+        Raises:
+            NotFound: there is none. StoreUnavailable.
+        """
+        with (
+            translating(f"read an object of {bucket}"),
+            closing(self._client.get_object(Bucket=bucket, Key=key)["Body"]) as stream,
+        ):
+            return _read_fully(stream, limit)
+
     def check_bucket(self, bucket: str) -> None:
         """Check that the bucket exists and that we may use it.
 

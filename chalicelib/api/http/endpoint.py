@@ -32,7 +32,7 @@ from chalicelib.api.http.workarounds import current_exchange
 from chalicelib.db.engine import Session
 from chalicelib.db.refusals import meaningful_refusals
 from chalicelib.errors import Contention, LandfallError
-from chalicelib.services.accounts.principals import ANYBODY, Principal, identify
+from chalicelib.services.accounts.principals import ANYBODY, Principal
 from chalicelib.services.context import Context, Transaction
 
 PathT = TypeVar("PathT", default=Any)
@@ -216,7 +216,7 @@ def _in_steps(spec: Endpoint, exchange: Exchange, path_values: dict[str, str]) -
 def _identify(spec: Endpoint, exchange: Exchange, begin: Callable[[], AbstractContextManager[Session]]) -> Principal:
     if spec.anonymous:
         return ANYBODY
-    exchange.principal = identify(exchange.headers, runtime.settings(), begin)
+    exchange.principal = runtime.callers().identify(exchange.headers, begin)
     return exchange.principal
 
 

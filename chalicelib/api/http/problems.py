@@ -95,4 +95,6 @@ def _headers(error: Exception) -> dict[str, str]:
         return {"Allow": ", ".join(error.allowed)}
     if isinstance(error, errors.Unavailable):
         return {"Retry-After": _RETRY_SECONDS}
+    if isinstance(error, errors.Unauthenticated):
+        return {"WWW-Authenticate": "Bearer"}
     return {}

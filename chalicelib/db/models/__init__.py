@@ -4,6 +4,7 @@ from chalicelib.db.models.accounts import Session as Session
 from chalicelib.db.models.accounts import Usage as Usage
 from chalicelib.db.models.accounts import UsageChange as UsageChange
 from chalicelib.db.models.accounts import User as User
+from chalicelib.db.models.accounts import UserIdentity as UserIdentity
 from chalicelib.db.models.audits import Audit as Audit
 from chalicelib.db.models.audits import AuditFinding as AuditFinding
 from chalicelib.db.models.audits import AuditRange as AuditRange

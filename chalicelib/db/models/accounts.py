@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from chalicelib.catalog.roles import Role
-from chalicelib.db.models.base import Base, Moment, one_of
+from chalicelib.db.models.base import Base, Bytewise, Moment, one_of
 
 
 class User(Base):
@@ -40,6 +40,18 @@ class User(Base):
     limits: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
     created_at: Mapped[datetime] = mapped_column(Moment)
     updated_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class UserIdentity(Base):
+    """Somebody as an identity provider knows them: its own name for a user, which means nothing with another provider."""
+
+    __tablename__ = "identities"
+    __table_args__ = (Index(None, "user_id"),)
+
+    issuer: Mapped[str] = mapped_column(Bytewise, primary_key=True)
+    subject: Mapped[str] = mapped_column(Bytewise, primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = mapped_column(Moment)
 
 
 class Session(Base):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from chalicelib.catalog.roles import Role
@@ -10,6 +11,9 @@ from chalicelib.db.engine import Session
 from chalicelib.db.scope import EVERYONE, Owner, Scope
 from chalicelib.db.users import find_role
 from chalicelib.errors import Forbidden, Unauthenticated
+from chalicelib.services.accounts.signing_in import user_of
+from chalicelib.services.accounts.signing_keys import SigningKeys
+from chalicelib.services.accounts.tokens import Issuer, identity_of
 from chalicelib.settings import Settings
 
 DEMO_USER_ID = UUID("00000000-0000-7000-8000-000000000001")
@@ -57,24 +61,50 @@ LANDFALL = Principal(_NO_USER, "operator")
 _DEMO = Principal(DEMO_USER_ID, "operator")
 
 
-def identify(
-    headers: Mapping[str, str], settings: Settings, begin: Callable[[], AbstractContextManager[Session]]
-) -> Principal:
-    """The caller behind these request headers (looked up without regard to case).
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """How this process finds out who is calling."""
 
-    ``begin`` gives a session where somebody is to be looked up. With ``LANDFALL_IDENTITY=demo`` everybody is the demo
-    operator, and nobody is looked up. In the ``local`` stage the
-    header ``X-Landfall-User: <user id>`` names another user; every other stage ignores it, since anyone could send it.
+    settings: Settings
+    keys: SigningKeys
+    now: Callable[[], datetime]
 
-    Raises:
-        Unauthenticated: the header names nobody, or this deployment identifies no one.
-    """
-    if settings.identity == "none":
-        raise Unauthenticated(
-            "This deployment identifies no callers yet: set LANDFALL_IDENTITY, or connect an identity provider."
-        )
-    named = headers.get(USER_HEADER) if settings.is_local else None
-    return _DEMO if named is None else _named_user(named, begin)
+    def identify(self, headers: Mapping[str, str], begin: Callable[[], AbstractContextManager[Session]]) -> Principal:
+        """The caller behind these request headers (looked up without regard to case).
+
+        A bearer token names a user, who is made the first time. With ``LANDFALL_IDENTITY=demo`` everybody else is the
+        demo operator, and nobody is looked up. In the ``local`` stage the header ``X-Landfall-User: <user id>`` names
+        another user; every other stage ignores it, since anyone could send it.
+
+        Args:
+            begin: gives a session where somebody is to be looked up.
+
+        Raises:
+            Unauthenticated: the headers name nobody, or this deployment identifies no one. KeysUnavailable.
+        """
+        if self.settings.identity == "none":
+            raise Unauthenticated(
+                "This deployment identifies no callers yet: set LANDFALL_IDENTITY, or connect an identity provider."
+            )
+        given = headers.get("authorization")
+        if given is not None and self.settings.oidc_issuers:
+            return self._bearer(given, begin)
+        if self.settings.identity == "oidc":
+            raise Unauthenticated("Send a token of the identity provider: Authorization: Bearer <token>.")
+        named = headers.get(USER_HEADER) if self.settings.is_local else None
+        return _DEMO if named is None else _named_user(named, begin)
+
+    def _bearer(self, given: str, begin: Callable[[], AbstractContextManager[Session]]) -> Principal:
+        scheme, _, token = given.strip().partition(" ")
+        # Chalice joins headers that come twice with a comma. Which of two tokens counts is nobody's guess.
+        if scheme.lower() != "bearer" or not token.strip() or "," in token or " " in token.strip():
+            raise Unauthenticated("Send one token, as in Authorization: Bearer <token>.")
+        options, now = self.settings, self.now()
+        issuers = [Issuer(url, options.oidc_audiences, options.oidc_email_claim) for url in options.oidc_issuers]
+        identity = identity_of(token.strip(), issuers, self.keys, now)
+        with begin() as session:
+            known = user_of(session, identity, now)
+        return Principal(known.user_id, known.role)
 
 
 def _named_user(named: str, begin: Callable[[], AbstractContextManager[Session]]) -> Principal:

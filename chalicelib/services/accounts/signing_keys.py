@@ -3,10 +3,11 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from chalicelib.errors import LandfallError
+from chalicelib.errors import KeysUnavailable, LandfallError
 
 if TYPE_CHECKING:
     from joserfc.jwk import Key
@@ -14,12 +15,8 @@ if TYPE_CHECKING:
 _FRESH_SECONDS = 300.0
 # A token may name any key id, so asking for unknown ones must not become a way to keep the store busy.
 _ASK_AGAIN_SECONDS = 30.0
-_MAX_BYTES = 1 << 20
+MAX_KEY_SET_BYTES = 1 << 20
 _MIN_RSA_BITS = 2048
-
-
-class KeysUnavailable(LandfallError):
-    """No keys of an issuer have been read yet, and none can be read now."""
 
 
 @dataclass(slots=True)
@@ -70,13 +67,18 @@ class SigningKeys:
         return self._kept[issuer]
 
 
+def key_set_key(issuer: str) -> str:
+    """Where the key set of an issuer lies in the bucket of keys."""
+    return f".landfall/key-sets/{sha256(issuer.encode()).hexdigest()}.json"
+
+
 def parse_keys(document: bytes) -> dict[str, "Key"]:
     """The keys of a JSON Web Key Set that may sign, by their ids. Those that can't be used are left out.
 
     Raises:
         ValueError: it is no key set.
     """
-    if len(document) > _MAX_BYTES:
+    if len(document) > MAX_KEY_SET_BYTES:
         raise ValueError("The key set is too large.")
     listed = json.loads(document)
     if not isinstance(listed, dict) or not isinstance(listed.get("keys"), list):
@@ -87,7 +89,7 @@ def parse_keys(document: bytes) -> dict[str, "Key"]:
 
 def _usable(described: dict[str, Any]) -> "Key | None":
     """A public key for signatures; None for others. A secret in a public document is none."""
-    from joserfc.errors import JoseError  # 120 ms that a request without a token doesn't need
+    from joserfc.errors import JoseError  # saves 120 ms of requests without a token
     from joserfc.jwk import ECKey, OKPKey, RSAKey
 
     kinds: dict[Any, type[RSAKey | ECKey | OKPKey]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}

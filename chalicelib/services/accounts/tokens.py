@@ -51,7 +51,7 @@ def identity_of(token: str, issuers: Sequence[Issuer], keys: SigningKeys, now: d
         Unauthenticated: it isn't genuine, isn't meant for this service, or isn't valid now. The message says why, and
             repeats nothing of the token. KeysUnavailable: nothing is known of its issuer's keys yet.
     """
-    from joserfc.errors import JoseError  # 120 ms that a request without a token doesn't need
+    from joserfc.errors import JoseError  # saves 120 ms of requests without a token
     from joserfc.jws import JWSRegistry, extract_compact, validate_compact
 
     if len(token) > MAX_BYTES or not token.isascii():

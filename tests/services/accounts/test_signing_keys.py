@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
-from chalicelib.errors import StoreUnavailable
-from chalicelib.services.accounts.signing_keys import KeysUnavailable, SigningKeys, parse_keys
+from chalicelib.errors import KeysUnavailable, StoreUnavailable
+from chalicelib.services.accounts.signing_keys import SigningKeys, parse_keys
 
 ISSUER = "https://login.example.com/"
 

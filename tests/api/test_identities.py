@@ -1,0 +1,107 @@
+"""Callers with tokens of an identity provider, at the whole API."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chalicelib import runtime
+from chalicelib.services.accounts.signing_keys import key_set_key
+from tests.support.backend import BUCKET, emulated_store
+from tests.support.gateway import send
+from tests.support.process import start_over
+from tests.support.provider import Provider
+
+URL = "https://login.example.com/"
+
+
+class Service:
+    """The API behind an identity provider, with the provider's keys in the bucket."""
+
+    def __init__(self, s3: Any) -> None:
+        self.s3, self.provider = s3, Provider(URL)
+
+    def publish(self) -> None:
+        self.s3.put_object(Bucket=BUCKET, Key=key_set_key(URL), Body=self.provider.key_set())
+
+    def ask(self, authorization: str | None, resource: str = "/api/me", method: str = "GET", **parts: Any) -> Any:
+        headers = {"Host": "h"} | ({} if authorization is None else {"Authorization": authorization})
+        return send(method, resource, headers=headers | parts.pop("headers", {}), **parts)
+
+    def token(self, subject: str, **claims: Any) -> str:
+        return f"Bearer {self.provider.token(subject, time.time(), **claims)}"
+
+
+@pytest.fixture
+def service(
+    new_migrated_database: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Service]:
+    with emulated_store(tmp_path) as (s3, _):
+        for name, value in {
+            "LANDFALL_DATABASE_URL": new_migrated_database(),
+            "LANDFALL_BUCKET": BUCKET,
+            "LANDFALL_STAGE": "dev",
+            "LANDFALL_DATABASE_TLS": "off",
+            "LANDFALL_IDENTITY": "oidc",
+            "LANDFALL_OIDC_ISSUERS": URL,
+            "LANDFALL_OIDC_AUDIENCES": "landfall",
+            "AWS_ENDPOINT_URL": s3.meta.endpoint_url,
+        }.items():
+            monkeypatch.setenv(name, value)
+        start_over()
+        yield Service(s3)
+        runtime.engine().dispose()
+    start_over()
+
+
+def test_a_token_makes_a_member_who_sees_what_it_owns(service: Service) -> None:
+    service.publish()
+    ada, bob = service.token("ada", name="Ada", email="ada@example.com"), service.token("bob")
+    me = json.loads(service.ask(ada)["body"])
+    assert (me["name"], me["email"], me["role"]) == ("Ada", "ada@example.com", "member")
+    assert json.loads(service.ask(ada)["body"])["id"] == me["id"]
+
+    json_body = {"body": '{"session_id": "s"}', "headers": {"Content-Type": "application/json"}}
+    assert service.ask(ada, "/api/sessions", "POST", **json_body)["statusCode"] == 201
+    assert len(json.loads(service.ask(ada, "/api/sessions")["body"])["items"]) == 1
+    assert json.loads(service.ask(bob, "/api/sessions")["body"])["items"] == []
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [None, "", "Bearer", "Bearer ", "Basic YTpi", "token", "Bearer not-a-token", "Bearer a b", "Bearer a,Bearer b"],
+)
+def test_without_one_good_token_nobody_is_known(service: Service, authorization: str | None) -> None:
+    service.publish()
+    answer = service.ask(authorization)
+    assert (answer["statusCode"], json.loads(answer["body"])["type"]) == (401, "/problems/unauthenticated")
+    assert answer["headers"]["WWW-Authenticate"] == "Bearer"
+
+
+def test_no_header_of_the_local_stage_counts(service: Service) -> None:
+    service.publish()
+    me = json.loads(service.ask(service.token("ada"))["body"])
+    answer = service.ask(None, headers={"X-Landfall-User": me["id"]})
+    assert answer["statusCode"] == 401
+
+
+def test_a_provider_without_keys_is_unavailable_and_its_tokens_no_fault_of_the_caller(service: Service) -> None:
+    answer = service.ask(service.token("ada"))
+    assert (answer["statusCode"], json.loads(answer["body"])["type"]) == (503, "/problems/unavailable")
+    assert "Retry-After" in answer["headers"]
+
+
+def test_a_new_key_of_the_provider_is_found(service: Service) -> None:
+    service.publish()
+    assert service.ask(service.token("ada"))["statusCode"] == 200
+    service.provider.rotate("second")
+    service.publish()
+    runtime.callers().keys.clock = lambda: time.monotonic() + 31
+    assert service.ask(service.token("ada"))["statusCode"] == 200
+
+
+def test_routes_for_anybody_still_answer_everyone(service: Service) -> None:
+    assert service.ask(None, "/health")["statusCode"] == 200
