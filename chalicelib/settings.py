@@ -113,7 +113,7 @@ class Settings(BaseModel):
     keys_bucket: str | None = Field(
         None,
         alias="LANDFALL_KEYS_BUCKET",
-        description="Bucket with the providers' public keys; unset: LANDFALL_BUCKET.",
+        description="Bucket with the providers' public keys, where nobody else writes; unset, locally: LANDFALL_BUCKET.",
     )
     inspection: Literal["inline", "schedule"] = Field(
         "inline", alias="LANDFALL_INSPECTION", description="Inspect new objects right after recording, or by schedule."
@@ -226,14 +226,21 @@ class Settings(BaseModel):
         values = {alias: value for alias, value in values.items() if value != "" or alias == "AWS_ENDPOINT_URL"}
         if endpoint := environ.get("AWS_ENDPOINT_URL_S3"):
             values["AWS_ENDPOINT_URL"] = endpoint
-        if values.get("LANDFALL_STAGE", "local") != "local":
+        is_local = values.get("LANDFALL_STAGE", "local") == "local"
+        if not is_local:
             missing = [name for name in ("LANDFALL_DATABASE_URL", "LANDFALL_BUCKET") if not values.get(name)]
             if missing:
                 raise ConfigurationError(f"Outside the local stage these must be set: {', '.join(missing)}.")
             values = _CLOUD_DEFAULTS | values
         values["AWS_ENDPOINT_URL"] = values.get("AWS_ENDPOINT_URL", cls.model_fields["s3_endpoint"].default) or None
         if values.get("LANDFALL_IDENTITY") == "oidc":
-            missing = [name for name in ("LANDFALL_OIDC_ISSUERS", "LANDFALL_OIDC_AUDIENCES") if not values.get(name)]
+            # Whoever may write where the keys lie is whoever it likes: that is no place for everybody's uploads.
+            needed = [
+                "LANDFALL_OIDC_ISSUERS",
+                "LANDFALL_OIDC_AUDIENCES",
+                *([] if is_local else ["LANDFALL_KEYS_BUCKET"]),
+            ]
+            missing = [name for name in needed if not values.get(name)]
             if missing:
                 raise ConfigurationError(f"With LANDFALL_IDENTITY=oidc these must be set: {', '.join(missing)}.")
         try:

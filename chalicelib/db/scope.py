@@ -6,9 +6,16 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """What belongs to one user."""
+    """What belongs to one user, or a part of it.
+
+    Attributes:
+        prefix: only files whose object's key begins so.
+        session_id: only this session of the user's, and its files.
+    """
 
     user_id: UUID
+    prefix: str | None = None
+    session_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

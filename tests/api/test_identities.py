@@ -16,6 +16,7 @@ from tests.support.process import start_over
 from tests.support.provider import Provider
 
 URL = "https://login.example.com/"
+KEYS = "keys"
 
 
 class Service:
@@ -25,7 +26,7 @@ class Service:
         self.s3, self.provider = s3, Provider(URL)
 
     def publish(self) -> None:
-        self.s3.put_object(Bucket=BUCKET, Key=key_set_key(URL), Body=self.provider.key_set())
+        self.s3.put_object(Bucket=KEYS, Key=key_set_key(URL), Body=self.provider.key_set())
 
     def ask(self, authorization: str | None, resource: str = "/api/me", method: str = "GET", **parts: Any) -> Any:
         headers = {"Host": "h"} | ({} if authorization is None else {"Authorization": authorization})
@@ -40,6 +41,7 @@ def service(
     new_migrated_database: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Service]:
     with emulated_store(tmp_path) as (s3, _):
+        s3.create_bucket(Bucket=KEYS)
         for name, value in {
             "LANDFALL_DATABASE_URL": new_migrated_database(),
             "LANDFALL_BUCKET": BUCKET,
@@ -48,6 +50,7 @@ def service(
             "LANDFALL_IDENTITY": "oidc",
             "LANDFALL_OIDC_ISSUERS": URL,
             "LANDFALL_OIDC_AUDIENCES": "landfall",
+            "LANDFALL_KEYS_BUCKET": KEYS,
             "AWS_ENDPOINT_URL": s3.meta.endpoint_url,
         }.items():
             monkeypatch.setenv(name, value)
