@@ -73,6 +73,12 @@ def maintain(event: CloudWatchEvent) -> dict[str, Any]:
     return triggers.schedules.maintain(event.to_dict(), event.context)
 
 
+@app.schedule(Rate(1, unit=Rate.HOURS))
+def fetch_keys(event: CloudWatchEvent) -> dict[str, Any]:
+    """Fetch the public keys of identity providers, for functions that can't ask the providers."""
+    return triggers.keys.fetch_keys(event.to_dict(), event.context)
+
+
 @app.lambda_function()
 def migrate(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Look after the database's schema: see `chalicelib/triggers/operations.py`."""

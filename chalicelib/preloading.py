@@ -18,6 +18,7 @@ PRELOADED = {
     "work": _CLOCK,
     "audit": ("chalicelib.triggers.audits",),
     "maintain": _CLOCK,
+    "fetch_keys": ("chalicelib.triggers.keys",),
     "migrate": ("chalicelib.triggers.operations",),
 }
 

@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from chalicelib.db.engine import create_catalog_engine
 from chalicelib.db.engine import transaction as engine_transaction
+from chalicelib.services.accounts.key_sets import reader_of
 from chalicelib.services.accounts.principals import LANDFALL, Callers, Principal
-from chalicelib.services.accounts.signing_keys import MAX_KEY_SET_BYTES, SigningKeys, key_set_key
+from chalicelib.services.accounts.signing_keys import SigningKeys
 from chalicelib.services.context import Context
 from chalicelib.services.upkeep.probing import StoreGuarantees
 from chalicelib.settings import Settings
@@ -67,12 +68,8 @@ def guarantees() -> StoreGuarantees:
 @cache
 def callers() -> Callers:
     """How callers are identified. The public keys of identity providers are kept between invocations."""
-    return Callers(settings(), SigningKeys(_read_keys), now)
-
-
-def _read_keys(issuer: str) -> bytes:
-    options = settings()
-    return store().read_document(options.keys_bucket or options.bucket, key_set_key(issuer), MAX_KEY_SET_BYTES + 1)
+    read = reader_of(settings(), lambda bucket, key, limit: store().read_document(bucket, key, limit))
+    return Callers(settings(), SigningKeys(read), now)
 
 
 @contextmanager

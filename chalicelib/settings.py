@@ -113,7 +113,7 @@ class Settings(BaseModel):
     keys_bucket: str | None = Field(
         None,
         alias="LANDFALL_KEYS_BUCKET",
-        description="Bucket with the providers' public keys, where nobody else writes; unset, locally: LANDFALL_BUCKET.",
+        description="Bucket with the providers' public keys; unset: the providers themselves are asked.",
     )
     inspection: Literal["inline", "schedule"] = Field(
         "inline", alias="LANDFALL_INSPECTION", description="Inspect new objects right after recording, or by schedule."
@@ -234,15 +234,16 @@ class Settings(BaseModel):
             values = _CLOUD_DEFAULTS | values
         values["AWS_ENDPOINT_URL"] = values.get("AWS_ENDPOINT_URL", cls.model_fields["s3_endpoint"].default) or None
         if values.get("LANDFALL_IDENTITY") == "oidc":
-            # Whoever may write where the keys lie is whoever it likes: that is no place for everybody's uploads.
-            needed = [
-                "LANDFALL_OIDC_ISSUERS",
-                "LANDFALL_OIDC_AUDIENCES",
-                *([] if is_local else ["LANDFALL_KEYS_BUCKET"]),
-            ]
-            missing = [name for name in needed if not values.get(name)]
+            missing = [name for name in ("LANDFALL_OIDC_ISSUERS", "LANDFALL_OIDC_AUDIENCES") if not values.get(name)]
             if missing:
                 raise ConfigurationError(f"With LANDFALL_IDENTITY=oidc these must be set: {', '.join(missing)}.")
+            # Whoever may write where the keys lie is whoever it likes: that is no place for everybody's uploads.
+            if values.get("LANDFALL_KEYS_BUCKET") and values["LANDFALL_KEYS_BUCKET"] == values.get("LANDFALL_BUCKET"):
+                raise ConfigurationError("LANDFALL_KEYS_BUCKET must be a bucket that no files are put into.")
+        if values.get("LANDFALL_IDENTITY") == "demo" and not is_local:
+            raise ConfigurationError(
+                "LANDFALL_IDENTITY=demo makes everybody the operator, and is for the local stage alone. Set oidc or none."
+            )
         try:
             return cls.model_validate(values)
         except ValidationError as error:

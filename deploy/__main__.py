@@ -57,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     dead_events.add_arguments(dead)
     _stage_command(commands, "redrive", "have all dead events tried again", _redrive)
     _stage_command(commands, "inspect", "have everything inspected that inspection has given up", _inspect)
+    operator = _stage_command(commands, "operator", "make somebody who has signed in an operator", _operator)
+    operator.add_argument("user", help="the user's id; GET /api/me tells everybody their own")
     adopt = _stage_command(
         commands, "adopt", "take in a bucket that was there before, and its events from now on", _adopt
     )
@@ -144,6 +146,10 @@ def _redrive(options: argparse.Namespace) -> None:
 def _inspect(options: argparse.Namespace) -> None:
     count = _deployment(options).inspect()
     print(f"{count} {'version' if count == 1 else 'versions'} will be inspected again.")
+
+
+def _operator(options: argparse.Namespace) -> None:
+    print(f"{_deployment(options).make_operator(options.user)} is an operator now.")
 
 
 def _adopt(options: argparse.Namespace) -> None:

@@ -12,12 +12,13 @@ from uuid import uuid4
 from deploy.adoption import adopt
 from deploy.artifacts import Artifacts, upload
 from deploy.auditing import run_audit
-from deploy.buckets import remove_bucket
+from deploy.callers import fetch_keys, make_operator
 from deploy.cloud import Cloud
 from deploy.migration import Migrator
 from deploy.packaging import own_architecture, package
 from deploy.problem import DeployProblem
 from deploy.releases import Release, Releases, before
+from deploy.removal import remove
 from deploy.smoke import smoke_test
 from deploy.stack import Change, Stack
 from deploy.status import Status, look
@@ -74,6 +75,7 @@ class Deployment:
         except DeployProblem as problem:
             raise DeployProblem(f"The stack {stack.name} has the new version, but: {problem}") from None
         self._releases.note(artifacts.template_url, revision)  # also one that was in place before releases were noted
+        fetch_keys(self.cloud, stack, self.report)
         if not stack.parameters().get("AlarmEmail"):
             self.report('Warning: alarms go to nobody. PARAMETERS="AlarmEmail=…" names somebody.')
         return self._tried(migrator)
@@ -130,9 +132,11 @@ class Deployment:
         if not stack.status:
             raise DeployProblem(f"There is no stack {stack.name} in {self.cloud.region}.")
         bucket, database = stack.physical_id("FilesBucket"), stack.physical_id(_OWN_DATABASE)
+        pool = stack.physical_id("UserPool")
         holds = [
             *([f"the bucket {bucket} with files in it"] if bucket and self._has_versions(bucket) else []),
             *([f"the database {database}"] if database else []),
+            *([f"the user pool {pool}"] if pool else []),
         ]
         if holds and not with_data:
             raise DeployProblem(
@@ -142,25 +146,11 @@ class Deployment:
         what = f" and {' and '.join(holds)}, for ever" if holds else ""
         if not self.confirm(f"Delete the stack {stack.name}{what}?", False):
             raise DeployProblem("Not deleted; nothing was changed.")
-        self._delete(bucket, database)
+        remove(self.cloud, stack, self.report, database)
         if database:
             self.report("A last snapshot of the database is kept; delete it in the RDS console.")
         else:
             self.report("The tables in the database of DatabaseUrl are kept; drop them by hand if you don't need them.")
-
-    def _delete(self, bucket: str | None, database: str | None) -> None:
-        """Delete the stack, then what stays when a stack is deleted, so that nobody deletes it by mistake."""
-        stack, cloud = self.stack, self.cloud
-        dead_queue = stack.physical_id("DeadEventsQueue")
-        buckets = [name for name in (bucket, stack.physical_id("SiteBucket")) if name]
-        if database:
-            unprotected = {"DBClusterIdentifier": database, "DeletionProtection": False, "ApplyImmediately": True}
-            cloud.client("rds").modify_db_cluster(**unprotected)
-        stack.delete(self.report)
-        for name in buckets:
-            remove_bucket(cloud.client("s3"), name)
-        if dead_queue:
-            cloud.client("sqs").delete_queue(QueueUrl=dead_queue)
 
     def dead_events(self) -> StageDeadEvents:
         """The events that failed all their tries."""
@@ -169,6 +159,11 @@ class Deployment:
     def inspect(self) -> int:
         """Have every version inspected again whose inspection was given up; returns how many there are."""
         return int(self._migrator.invoke({"action": "inspect"})["requested"])
+
+    def make_operator(self, user_id: str) -> str:
+        """Make a user an operator; returns its name."""
+        self._outputs()
+        return make_operator(self._migrator, user_id)
 
     def adopt(self, bucket: str) -> str:
         """Take in a bucket that was there before; see `deploy.adoption`."""
@@ -241,8 +236,7 @@ class Deployment:
     def _tried(self, migrator: Migrator) -> dict[str, str]:
         """The stage's addresses, after a real file has landed there."""
         addresses = self.addresses()
-        identified = self.stack.parameters().get("Identity", "none") != "none"
-        smoke_test(self.cloud, self._own_url(), addresses["Bucket"], migrator, identified, self.report)
+        smoke_test(self.cloud, self._own_url(), addresses["Bucket"], migrator, self.report)
         return addresses
 
     def _own_url(self) -> str:

@@ -23,6 +23,23 @@ FUNCTION = "Migrate"
 _LAYER = "landfall-migrating"
 
 
+def invoke(functions: Any, name: str, event: dict[str, Any]) -> Any:
+    """Invoke a function and return its answer. ``functions``: a client of Lambda.
+
+    Raises:
+        DeployProblem: it raised, or can't be invoked; holds the reason.
+    """
+    try:
+        answer = functions.invoke(FunctionName=name, Payload=json.dumps(event))
+    except ClientError as error:
+        raise DeployProblem(f"The function {name} can't be invoked: {error}") from None
+    payload = json.loads(answer["Payload"].read() or b"null")
+    if "FunctionError" in answer:
+        # The first line: what follows is the driver's own advice.
+        raise DeployProblem(f"The function says: {str(payload.get('errorMessage', payload)).splitlines()[0]}")
+    return payload
+
+
 class Migrator:
     """The migrate function of one stack."""
 
@@ -120,15 +137,7 @@ class Migrator:
         Raises:
             DeployProblem: it raised, or can't be invoked; holds the reason.
         """
-        try:
-            answer = self._lambda.invoke(FunctionName=self._name, Payload=json.dumps(event))
-        except ClientError as error:
-            raise DeployProblem(f"The function {self._name} can't be invoked: {error}") from None
-        payload = json.loads(answer["Payload"].read() or b"null")
-        if "FunctionError" in answer:
-            # The first line: what follows is the driver's own advice.
-            raise DeployProblem(f"The function says: {str(payload.get('errorMessage', payload)).splitlines()[0]}")
-        return payload
+        return invoke(self._lambda, self._name, event)
 
     @property
     def _name(self) -> str:

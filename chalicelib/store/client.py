@@ -3,6 +3,7 @@
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import datetime
 from hashlib import md5, sha256
 from typing import TYPE_CHECKING, Any
 
@@ -169,6 +170,28 @@ class ObjectStore:
             closing(self._client.get_object(Bucket=bucket, Key=key)["Body"]) as stream,
         ):
             return _read_fully(stream, limit)
+
+    def write_document(self, bucket: str, key: str, content: bytes) -> None:
+        """Write a small object that is Landfall's own.
+
+        Raises:
+            StoreUnavailable.
+        """
+        with translating(f"write an object of {bucket}"):
+            self._client.put_object(Bucket=bucket, Key=key, Body=content, ContentType="application/json")
+
+    def document_written_at(self, bucket: str, key: str) -> datetime | None:
+        """When a small object was last written; None if there is none.
+
+        Raises:
+            StoreUnavailable.
+        """
+        try:
+            with translating(f"look at an object of {bucket}"):
+                written_at: datetime = self._client.head_object(Bucket=bucket, Key=key)["LastModified"]
+                return written_at
+        except NotFound:
+            return None
 
     def check_bucket(self, bucket: str) -> None:
         """Check that the bucket exists and that we may use it.

@@ -13,6 +13,7 @@ from chalicelib.db.backlog import count_backlog
 from chalicelib.db.files import find_state
 from chalicelib.db.migrate import SchemaStatus
 from chalicelib.errors import InvalidInput
+from chalicelib.services.accounts.users import change_user
 from chalicelib.services.ingest import dead_events
 from chalicelib.services.ingest.inspection import inspect_all_again
 from chalicelib.services.truth.auditing import begin_audit
@@ -36,6 +37,7 @@ def migrate(event: dict[str, Any], context: Any) -> dict[str, Any]:
             {"action": "backlog"}   # what waits, and what has failed
             {"action": "inspect"}   # inspect again what inspection has given up
             {"action": "dead", "do": "list" | "redrive" | "discard", "selection": {...}}   # dead events, as their routes
+            {"action": "operator", "user": id}   # make somebody who has signed in an operator: a stage begins with none
             {"action": "adopt", "bucket": ...}   # take in a bucket that was there before, and whose events come already
 
     Returns:
@@ -43,10 +45,10 @@ def migrate(event: dict[str, Any], context: Any) -> dict[str, Any]:
         ``{"roles": "ready"}``; after ``find``: ``{"state": ..., "etag": ...}``, both None if there is no such file; after
         ``backlog``: the counts of `chalicelib.db.backlog.Backlog`; after ``inspect``: ``{"requested": versions}``;
         after ``dead``: ``{"events": [...]}``, as many as fit, what was redriven, or ``{"discarded": events}``;
-        after ``adopt``: ``{"audit": id}``, of the repair that `work` goes on with.
+        after ``operator``: ``{"name": ...}``; after ``adopt``: ``{"audit": id}``, of the repair that `work` goes on with.
 
     Raises:
-        InvalidInput: no such action.
+        InvalidInput: no such action. NotFound: no such user.
         SchemaMismatch, Conflict: see `chalicelib.services.upkeep.schema.migrate`. Nothing was changed then.
     """
     action = event.get("action")
@@ -84,6 +86,13 @@ def _make_roles(event: dict[str, Any]) -> dict[str, Any]:
         engine.dispose()
     telemetry.log("info", "database roles are ready")
     return {"roles": "ready"}
+
+
+def _make_operator(event: dict[str, Any]) -> dict[str, Any]:
+    with runtime.context().transaction() as tx:
+        user = change_user(tx, UUID(str(event.get("user"))), {"role": "operator"})
+    telemetry.log("warning", "operator made", user_id=user.id)
+    return {"name": user.name}
 
 
 def _adopt(event: dict[str, Any]) -> dict[str, Any]:
@@ -146,5 +155,6 @@ _ACTIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "backlog": _backlog,
     "inspect": _inspect,
     "dead": _dead,
+    "operator": _make_operator,
     "adopt": _adopt,
 }

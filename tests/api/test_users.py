@@ -178,15 +178,6 @@ def test_the_user_header_names_the_caller_in_the_local_stage(api: Api, new_user:
     assert_problem(api("GET", "/api/users", X_Landfall_User=UNKNOWN_ID), 401, "unauthenticated")
 
 
-def test_other_stages_ignore_the_user_header(
-    serve: Callable[..., Any], api_database_url: str, new_user: NewUser
-) -> None:
-    user = new_user()
-    with serve(api_database_url, "dev", LANDFALL_IDENTITY="demo", LANDFALL_DATABASE_TLS="off") as api:
-        assert len(api.as_user(user)("GET", "/api/users?limit=2").json["items"]) == 2
-        assert api("GET", "/api/users", X_Landfall_User=UNKNOWN_ID).status == 200
-
-
 def test_a_deployment_without_identity_refuses_every_caller(serve: Callable[..., Any], api_database_url: str) -> None:
     with serve(api_database_url, "prod") as api:
         problem = assert_problem(api("GET", "/api/users"), 401, "unauthenticated")

@@ -76,8 +76,8 @@ def test_each_function_has_a_role_that_nobody_else_may_assume(native: Template) 
     functions = _of_type(native, "AWS::Lambda::Function")
     roles = {name: item["Properties"]["Role"]["Fn::GetAtt"][0] for name, item in functions.items()}
 
-    assert len(functions) == 9
-    assert len(set(roles.values())) == 9
+    assert len(functions) == 10
+    assert len(set(roles.values())) == 10
 
     for role in roles.values():
         document = native["Resources"][role]["Properties"]["AssumeRolePolicyDocument"]
@@ -117,6 +117,26 @@ def test_only_the_functions_that_need_it_may_change_files_or_the_schema(native: 
         if "OwnerLogin" in json.dumps(item["Properties"].get("ManagedPolicyArns", []))
     }  # fmt: skip
     assert owner == {"MaintainRole", "MigrateRole"}
+
+
+def test_only_the_function_that_fetches_keys_writes_them_and_it_can_leave(native: Template) -> None:
+    writing = {
+        name for name, statement in _statements(native)
+        if "s3:PutObject" in _list(statement["Action"]) and "KeysBucket" in json.dumps(statement["Resource"])
+    }  # fmt: skip
+    assert writing == {"FetchKeysRole"}
+    [guard] = [
+        statement for statement in native["Resources"]["KeysBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+        if statement["Sid"] == "OnlyOneFunctionWrites"
+    ]  # fmt: skip
+    assert (guard["Effect"], guard["Principal"]) == ("Deny", "*")
+    assert guard["Condition"]["ArnNotEquals"]["aws:PrincipalArn"] == {"Fn::GetAtt": ["FetchKeysRole", "Arn"]}
+
+    fetching = native["Resources"]["FetchKeys"]["Properties"]
+    assert fetching.get("VpcConfig") in (None, {"Ref": "AWS::NoValue"})
+    assert "VpcConfig" in native["Resources"]["APIHandler"]["Properties"]
+    # Outside the VPC, it is told no password.
+    assert "unreachable" in json.dumps(fetching["Environment"]["Variables"]["LANDFALL_DATABASE_URL"])
 
 
 def test_requests_to_s3_that_a_role_allows_pass_the_endpoint(native: Template) -> None:

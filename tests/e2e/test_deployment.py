@@ -106,8 +106,8 @@ def test_the_stage_runs_the_packaged_code_and_reports_its_status(stack: Stack, d
 
     functions = deployment.cloud.client("lambda").list_functions()["Functions"]
     assert {function["Handler"] for function in functions} == {
-        "app.app", "app.audit", "app.bury", "app.ingest", "app.ingest_direct", "app.inspect_pending", "app.maintain",
-        "app.migrate", "app.work",
+        "app.app", "app.audit", "app.bury", "app.fetch_keys", "app.ingest", "app.ingest_direct",
+        "app.inspect_pending", "app.maintain", "app.migrate", "app.work",
     }  # fmt: skip
     assert "cfn-deployed" not in {function["CodeSha256"] for function in functions}  # the emulator's word for "no zip"
 
@@ -145,15 +145,17 @@ def test_a_refused_confirmation_changes_nothing(deployment: Deployment, release:
     assert _title(deployment) == "Landfall API"
 
 
-def test_an_update_replaces_the_handler(deployment: Deployment, release: Callable[..., Deployment]) -> None:
+def test_an_update_replaces_the_handler(
+    stack: Stack, deployment: Deployment, release: Callable[..., Deployment]
+) -> None:
     lines: list[str] = []
     nobody = {**deployment.parameters, "Identity": "none"}
     replace(release(_editing_title("The next one")), parameters=nobody, report=lines.append).up()
 
     assert _title(deployment) == "The next one"
-    # By the way: where nobody is identified, the API refuses, and the deployment looks for its file in the database.
+    # By the way: where nobody is identified, the API refuses even the operator.
     assert any("was in the database" in line for line in lines)
-    assert urllib3.request("GET", f"{deployment.addresses()['API']}/api/files").status == 401
+    assert stack.request("GET", "/api/files").status == 401
 
 
 def test_a_parameter_alone_can_be_changed(

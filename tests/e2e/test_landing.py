@@ -171,7 +171,7 @@ def test_killing_postgres_in_a_stream_of_events_loses_and_doubles_nothing(stack:
 
 
 def test_an_upload_through_the_api_stays_one_file_after_its_event(stack: Stack) -> None:
-    answer = urllib3.request("POST", stack.api_url + "/api/files/upload", fields={"file": ("note.txt", b"hello")})
+    answer = stack.request("POST", "/api/files/upload", fields={"file": ("note.txt", b"hello")})
     assert answer.status == 201, answer.data
     (uploaded,) = answer.json()
     assert uploaded["state"] == "stored"

@@ -58,7 +58,7 @@ def test_a_file_is_moved_deleted_and_restored_and_its_events_agree(stack: Stack)
 
     path, key = f"/api/files/{file['id']}", f"moved/{file['id']}.txt"
     assert stack.post(f"{path}/move", {"key": key})["key"] == key
-    assert urllib3.request("DELETE", stack.api_url + path).status == 204
+    assert stack.request("DELETE", path).status == 204
 
     restored = stack.post(f"{path}/restore", {})
     assert (restored["state"], restored["key"], restored["size"]) == ("stored", key, 5)

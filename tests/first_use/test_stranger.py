@@ -70,10 +70,10 @@ def test_a_stage_is_deployed_looked_at_and_destroyed(
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_REGION": "us-east-1",
     }
-    parameters = f"DatabaseUrl={database} DatabaseTls=off BucketName=landfall-stranger Identity=demo"
+    parameters = f"DatabaseUrl={database} DatabaseTls=off BucketName=landfall-stranger"
 
     output = running.run(deploy, YES="1", PARAMETERS=parameters, **cloud)
-    assert "A file put into the bucket was in the API's list" in output
+    assert "A file put into the bucket was in the database" in output
     assert "Landfall's stage dev is up." in output
     assert "All is well." in running.run(status, **cloud)
     assert "The stage dev is deleted." in running.run(destroy, YES="1", DATA="delete", **cloud)

@@ -54,3 +54,21 @@ def test_a_wrong_value_is_named() -> None:
 @pytest.mark.parametrize("variable", [field.alias for field in Settings.model_fields.values()])
 def test_every_option_is_in_the_readme(variable: str) -> None:
     assert f"`{variable}`" in README.read_text()
+
+
+@pytest.mark.parametrize("stage", ["dev", "prod", "Local", "local2"])
+def test_only_the_local_stage_can_start_with_the_demo_operator(stage: str) -> None:
+    named = {"LANDFALL_DATABASE_URL": "postgresql://d", "LANDFALL_BUCKET": "b", "LANDFALL_IDENTITY": "demo"}
+    with pytest.raises(ConfigurationError, match="local stage alone"):
+        Settings.from_environment({"LANDFALL_STAGE": stage, **named})
+    assert Settings.from_environment({"LANDFALL_STAGE": "local", **named}).identity == "demo"
+
+
+def test_tokens_need_an_issuer_an_audience_and_a_place_for_keys_of_their_own() -> None:
+    taken = {"LANDFALL_IDENTITY": "oidc", "LANDFALL_OIDC_ISSUERS": "https://a", "LANDFALL_OIDC_AUDIENCES": "x"}
+    for name in ("LANDFALL_OIDC_ISSUERS", "LANDFALL_OIDC_AUDIENCES"):
+        with pytest.raises(ConfigurationError, match=name):
+            Settings.from_environment({**taken, name: ""})
+    with pytest.raises(ConfigurationError, match="no files are put into"):
+        Settings.from_environment({**taken, "LANDFALL_BUCKET": "b", "LANDFALL_KEYS_BUCKET": "b"})
+    assert Settings.from_environment({**taken, "LANDFALL_KEYS_BUCKET": "k"}).keys_bucket == "k"

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -31,6 +31,7 @@ from dev.localstack import LocalStack
 from dev.minio import MinIO, make_bucket
 from dev.postgres import Postgres
 from tests.support.aws import empty_bucket
+from tests.support.cognito import sign_in
 from tests.support.ports import free_ports
 from tests.support.rgw import delete_topics
 from tests.support.servers import chalice_local, running
@@ -54,6 +55,7 @@ class Stack:
     access_key: str = "test"  # the S3 client's
     secret_key: str = "test"
     forms_take_emoji: bool = True  # a form's policy may name any key
+    headers: dict[str, str] = field(default_factory=dict)  # who asks; nobody in particular where that is the operator
     keys_are_paths: bool = False  # the store refuses ``..``, and names of more than 255 bytes between slashes
 
     def get(self, path: str) -> Any:
@@ -61,9 +63,13 @@ class Stack:
         retry = urllib3.Retry(
             total=20, backoff_factor=0.2, backoff_max=2, status_forcelist=[503], raise_on_status=False
         )
-        answer = urllib3.request("GET", self.api_url + path, retries=retry)
+        answer = self.request("GET", path, retries=retry)
         assert answer.status == 200, answer.data
         return json.loads(answer.data)
+
+    def request(self, method: str, path: str, **parts: Any) -> urllib3.BaseHTTPResponse:
+        """The API's answer to the operator."""
+        return urllib3.request(method, self.api_url + path, headers=self.headers, **parts)
 
     def send_event(self, body: str) -> None:
         """Send a notification that the store didn't make."""
@@ -82,7 +88,7 @@ class Stack:
 
     def post(self, path: str, document: Any, status: int = 200) -> Any:
         """What ``path`` answers to this document."""
-        answer = urllib3.request("POST", self.api_url + path, json=document)
+        answer = self.request("POST", path, json=document)
         assert answer.status == status, answer.data
         return json.loads(answer.data)
 
@@ -121,7 +127,8 @@ def deployed(home: Path) -> Iterator[tuple[Stack, Deployment]]:
             "DatabaseUrl": options.database_url,
             "DatabaseTls": "off",
             "BucketName": "landfall-deployed",
-            "Identity": "demo",
+            "Identity": "oidc",
+            "WithCognito": "true",
             "VisibilitySeconds": "2",
             "ThrottleRate": "10000",
             "ThrottleBurst": "10000",
@@ -135,10 +142,12 @@ def deployed(home: Path) -> Iterator[tuple[Stack, Deployment]]:
             # The outputs name the emulator's idea of its own host.
             queues = [outputs[name].rsplit("/", 2)[-1] for name in ("EventsQueueUrl", "DeadEventsQueueUrl")]
             queue_url, dead_queue_url = (f"{emulator.url}/{ACCOUNT}/{name}" for name in queues)
-            yield (
-                _stack(options, postgres, addresses["API"], addresses["Bucket"], queue_url, dead_queue_url),
-                deployment,
-            )
+            stack = _stack(options, postgres, addresses["API"], addresses["Bucket"], queue_url, dead_queue_url)
+            stack.headers = {
+                "Authorization": f"Bearer {sign_in(cloud.client('cognito-idp'), outputs, 'ada@example.org')}"
+            }
+            deployment.make_operator(stack.get("/api/me")["id"])
+            yield stack, deployment
 
 
 def _ask_often(client: Any) -> None:

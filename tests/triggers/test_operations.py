@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine, create_engine, make_url, text
@@ -12,7 +13,7 @@ from chalicelib import runtime
 from chalicelib.db import migrate
 from chalicelib.db.engine import create_catalog_engine, transaction
 from chalicelib.db.migrate import newest_revision
-from chalicelib.errors import Conflict, InvalidInput, SchemaMismatch
+from chalicelib.errors import Conflict, InvalidInput, NotFound, SchemaMismatch
 from tests.support.notifications import body, s3_record, sqs_event
 from tests.support.process import start_over
 
@@ -41,6 +42,20 @@ def test_an_empty_database_gets_the_schema_of_the_code_and_the_demo_user(runtime
 
     with runtime_engine.connect() as connection:
         assert connection.execute(text("SELECT role FROM users")).scalar_one() == "operator"
+
+
+def test_somebody_who_has_signed_in_is_made_an_operator(runtime_engine: Engine) -> None:
+    _migrate(action="upgrade")
+    with runtime_engine.begin() as connection:
+        user = connection.scalar(
+            text("""INSERT INTO users (id, name, role, created_at, updated_at)
+                VALUES (gen_random_uuid(), 'Ada', 'member', now(), now()) RETURNING id""")
+        )
+    assert _migrate(action="operator", user=str(user)) == {"name": "Ada"}
+    with runtime_engine.connect() as connection:
+        assert connection.scalar(text("SELECT role FROM users WHERE id = :id"), {"id": user}) == "operator"
+    with pytest.raises(NotFound):
+        _migrate(action="operator", user=str(uuid4()))
 
 
 def test_code_of_an_unexpected_revision_changes_nothing(runtime_engine: Engine) -> None:

@@ -74,7 +74,7 @@ def document(routes: Iterable[Route]) -> Schema:
         "components": {
             "schemas": components,
             "parameters": {_USER: _user_parameter()},
-            "securitySchemes": {"user": _user_scheme()},
+            "securitySchemes": {"token": _TOKEN, "user": _user_scheme()},
         },
     }
 
@@ -127,7 +127,7 @@ def _operation(path: str, endpoint: Endpoint, schemas: dict[Any, Schema], compon
             *([] if endpoint.anonymous else [{"$ref": f"#/components/parameters/{_USER}"}]),
         ],
         "responses": responses(path, endpoint, schemas),
-        "security": [] if endpoint.anonymous else [{}, {"user": []}],
+        "security": [] if endpoint.anonymous else [{"token": []}, {"user": []}, {}],
     }
     if endpoint.reads_body:
         operation["requestBody"] = _request_body(endpoint, schemas)
@@ -209,6 +209,12 @@ def _request_body(endpoint: Endpoint, schemas: dict[Any, Schema]) -> Schema:
     return {"required": True, "content": dict.fromkeys(endpoint.content_types, media)}
 
 
+_TOKEN: Schema = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "JWT",
+    "description": "A token of the deployment's identity provider (OpenID Connect).",
+}
 _USER = "LocalUser"
 _USER_DESCRIPTION = "The id of the user to act as, in the `local` stage only. Left out: the demo operator."
 
