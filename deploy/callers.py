@@ -1,12 +1,14 @@
 """Who may call a stage: the keys of its identity providers, and its first operator."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from uuid import UUID
 
 from deploy.cloud import Cloud
 from deploy.migration import Migrator, invoke
 from deploy.problem import DeployProblem
 from deploy.stack import Stack
+from dev.event_source import scheduled_event
 
 _FUNCTION = "FetchKeys"
 
@@ -19,7 +21,7 @@ def fetch_keys(cloud: Cloud, stack: Stack, report: Callable[[str], None]) -> Non
     name = stack.physical_id(_FUNCTION)
     if name is None or stack.parameters().get("Identity") != "oidc":
         return
-    answer = invoke(cloud.client("lambda"), name, {})
+    answer = invoke(cloud.client("lambda"), name, scheduled_event(_FUNCTION, datetime.now(UTC), cloud.region))
     for issuer in answer["fetched"]:
         report(f"Tokens of {issuer} are taken.")
     for issuer, reason in answer["failed"].items():

@@ -34,6 +34,9 @@ def _parser() -> argparse.ArgumentParser:
     put.add_argument("file", type=Path)
     put.add_argument("key", nargs="?", help="the object's key; the file's name if left out")
     put.set_defaults(command=_put)
+    token = commands.add_parser("token", help="sign in with the stack's own identity provider, and print a token")
+    token.add_argument("name", nargs="?", default="ada", help="who: ada, the operator, if left out; or any other name")
+    token.set_defaults(command=_token)
     dead = commands.add_parser(
         "dead", help="list events that failed all their tries, try them again, or throw them away"
     )
@@ -62,6 +65,12 @@ def _put(options: argparse.Namespace) -> None:
     key = options.key or options.file.name
     version = put(configuration, options.file, key)
     print(f"s3://{configuration.bucket}/{key} (version {version}) at {configuration.emulator_url}")
+
+
+def _token(options: argparse.Namespace) -> None:
+    from dev.token import get_token
+
+    print(get_token(Configuration.of_running(), options.name))
 
 
 def _dead(options: argparse.Namespace) -> None:

@@ -19,6 +19,7 @@ POSTGRES_PORT_VARIABLE = "LANDFALL_POSTGRES_PORT"
 EMULATOR_PORT_VARIABLE = "LANDFALL_EMULATOR_PORT"
 API_PORT_VARIABLE = "LANDFALL_API_PORT"
 WEBHOOK_PORT_VARIABLE = "LANDFALL_WEBHOOK_PORT"
+PROVIDER_PORT_VARIABLE = "LANDFALL_PROVIDER_PORT"
 
 # The file in the home of a running stack that says where the stack is to be found, as variables.
 _RECORD = "running.json"
@@ -45,6 +46,8 @@ class Configuration:
     stand_in: StandIn = "embedded"
     endpoint: str = ""  # of a store that is up already; the emulator's port does not matter then
     webhook_port: int = 8001
+    provider_port: int = 8002
+    has_provider: bool = False  # the stack has an identity provider of its own, and callers sign in with it
     access_key: str = "test"
     secret_key: str = "test"
 
@@ -65,6 +68,8 @@ class Configuration:
             bucket=environ.get("LANDFALL_BUCKET") or cls.bucket,
             delivery_batch=_number(environ, "LANDFALL_DELIVERY_BATCH", cls.delivery_batch, 10_000),
             webhook_port=_number(environ, WEBHOOK_PORT_VARIABLE, cls.webhook_port, 65_535),
+            provider_port=_number(environ, PROVIDER_PORT_VARIABLE, cls.provider_port, 65_535),
+            has_provider=environ.get("LANDFALL_IDENTITY") == "oidc" and not environ.get("LANDFALL_OIDC_ISSUERS"),
             **_stand_in(environ),
         )
         _require_distinct(configuration)
@@ -95,6 +100,7 @@ class Configuration:
             EMULATOR_PORT_VARIABLE: self.emulator_port,
             API_PORT_VARIABLE: self.api_port,
             WEBHOOK_PORT_VARIABLE: self.webhook_port,
+            PROVIDER_PORT_VARIABLE: self.provider_port,
             "LANDFALL_STACK": self.stand_in,
             "LANDFALL_BUCKET": self.bucket,
         }
@@ -126,30 +132,40 @@ class Configuration:
         """Where ``chalice local`` answers."""
         return f"http://{HOST}:{self.api_port}"
 
+    @property
+    def provider_url(self) -> str:
+        """Where the stack's own identity provider answers, and its name."""
+        return f"http://{HOST}:{self.provider_port}"
+
     def child_environment(self, queue_url: str, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
         """The environment of everything that runs Landfall's own code here: ``environ``, pointed at this stack."""
         kept = {name: value for name, value in environ.items() if not name.startswith(_FOREIGN_PREFIXES)}
         no_proxy = ",".join(filter(None, [environ.get("NO_PROXY") or environ.get("no_proxy"), HOST, "localhost"]))
-        return kept | {
-            "LANDFALL_STAGE": "local",
-            "LANDFALL_HOME": str(self.home),
-            "LANDFALL_DATABASE_URL": self.database_url,
-            "LANDFALL_BUCKET": self.bucket,
-            "LANDFALL_PUBLIC_URL": environ.get("LANDFALL_PUBLIC_URL") or self.api_url,
-            "LANDFALL_QUEUE_URL": queue_url,
-            "LANDFALL_DELIVERY_BATCH": str(self.delivery_batch),
-            "AWS_ENDPOINT_URL": self.emulator_url,
-            "AWS_ACCESS_KEY_ID": self.access_key,
-            "AWS_SECRET_ACCESS_KEY": self.secret_key,
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "NO_PROXY": no_proxy,
-            "no_proxy": no_proxy,
-            "PYTHONUNBUFFERED": "1",
-        }
+        provider = {"LANDFALL_OIDC_ISSUERS": self.provider_url, "LANDFALL_OIDC_AUDIENCES": "landfall"}
+        return (
+            kept
+            | (provider if self.has_provider else {})
+            | {
+                "LANDFALL_STAGE": "local",
+                "LANDFALL_HOME": str(self.home),
+                "LANDFALL_DATABASE_URL": self.database_url,
+                "LANDFALL_BUCKET": self.bucket,
+                "LANDFALL_PUBLIC_URL": environ.get("LANDFALL_PUBLIC_URL") or self.api_url,
+                "LANDFALL_QUEUE_URL": queue_url,
+                "LANDFALL_DELIVERY_BATCH": str(self.delivery_batch),
+                "AWS_ENDPOINT_URL": self.emulator_url,
+                "AWS_ACCESS_KEY_ID": self.access_key,
+                "AWS_SECRET_ACCESS_KEY": self.secret_key,
+                "AWS_REGION": REGION,
+                "AWS_DEFAULT_REGION": REGION,
+                "AWS_CONFIG_FILE": os.devnull,
+                "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+                "AWS_EC2_METADATA_DISABLED": "true",
+                "NO_PROXY": no_proxy,
+                "no_proxy": no_proxy,
+                "PYTHONUNBUFFERED": "1",
+            }
+        )
 
 
 def _require_distinct(configuration: Configuration) -> None:
@@ -158,6 +174,8 @@ def _require_distinct(configuration: Configuration) -> None:
         ports[EMULATOR_PORT_VARIABLE] = configuration.emulator_port
     if configuration.stand_in in _ENDPOINT_VARIABLES:
         ports[WEBHOOK_PORT_VARIABLE] = configuration.webhook_port
+    if configuration.has_provider:
+        ports[PROVIDER_PORT_VARIABLE] = configuration.provider_port
     for one, other in combinations(ports, 2):
         if ports[one] == ports[other]:
             raise StackProblem(f"{one} and {other} are both {ports[one]}; each needs a port of its own.")

@@ -12,7 +12,7 @@ from typing import TextIO
 from chalicelib.errors import ConfigurationError
 from chalicelib.settings import Settings
 from dev import welcome
-from dev.configuration import API_PORT_VARIABLE, HOST, Configuration
+from dev.configuration import API_PORT_VARIABLE, HOST, PROVIDER_PORT_VARIABLE, Configuration
 from dev.ports import answers, require_free, require_loopback
 from dev.problem import StackProblem
 from dev.processes import Child, stop_all, stop_leftovers
@@ -31,6 +31,7 @@ class Supervisor:
         self._setup = Child("database-setup", configuration.home)
         self._api = Child("api", configuration.home)
         self._delivery = Child("delivery", configuration.home)
+        self._provider = Child("provider", configuration.home)
 
     def run(self) -> None:
         """Start everything and stay until asked to stop.
@@ -64,6 +65,10 @@ class Supervisor:
             self._setup.start([sys.executable, "-m", "dev.database_setup"], environment)
             self._setup.wait_for_success()
             self._setup.stop()
+        if self._configuration.has_provider:
+            with _step("Identity provider"):
+                self._provider.start([sys.executable, "-m", "dev.provider"], environment)
+                self._provider.wait_until(lambda: answers(self._configuration.provider_port))
         with _step("Event delivery" + (" and API" if self._with_api else "")):
             self._delivery.start([sys.executable, "-m", self._services.delivery_module], environment)
             if self._with_api:
@@ -83,9 +88,12 @@ class Supervisor:
         self._services.require_ports()
         if self._with_api:
             require_free(self._configuration.api_port, API_PORT_VARIABLE, "the API")
+        if self._configuration.has_provider:
+            require_free(self._configuration.provider_port, PROVIDER_PORT_VARIABLE, "the identity provider")
 
     def _watch(self) -> None:
         watched = [*self._services.children, self._delivery, *([self._api] if self._with_api else [])]
+        watched += [self._provider] if self._configuration.has_provider else []
         while True:
             obey()
             if self._has_terminal and not sys.stdout.isatty():
@@ -98,7 +106,7 @@ class Supervisor:
         # First the processes that use the services, then the services.
         stop_listening()
         self._configuration.forget_running()
-        stop_all([self._setup, self._api, self._delivery])
+        stop_all([self._setup, self._api, self._delivery, self._provider])
         self._services.stop()
 
 

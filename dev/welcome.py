@@ -28,6 +28,7 @@ def _addresses(configuration: Configuration, with_api: bool) -> dict[str, str]:
         "S3" if configuration.stand_in in ("minio", "ceph") else "S3, SQS": configuration.emulator_url,
         "Postgres": f"postgresql://landfall@{HOST}:{configuration.postgres_port}/landfall",
         "Bucket": configuration.bucket,
+        **({"Sign-in": configuration.provider_url} if configuration.has_provider else {}),
         "Logs": _short(configuration.logs),
     }
 
@@ -35,12 +36,17 @@ def _addresses(configuration: Configuration, with_api: bool) -> dict[str, str]:
 def _commands(configuration: Configuration) -> list[str]:
     keys = "AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY={}".format(*_keys(configuration))
     aws = f"{keys} AWS_REGION=us-east-1 aws"
+    dev = f"{_variables(configuration)}.venv/bin/python -m dev"
+    # Ada is an operator; any other name is a member's.
+    token = [f"TOKEN=$({dev} token ada)"] if configuration.has_provider else []
+    curl = 'curl -H "Authorization: Bearer $TOKEN"' if token else "curl"
     return [
-        f"curl -X POST {configuration.api_url}/api/session -H 'Content-Type: application/json' "
+        *token,
+        f"{curl} -X POST {configuration.api_url}/api/session -H 'Content-Type: application/json' "
         """-d '{"session_id": "test_123"}'""",
-        f"{_variables(configuration)}.venv/bin/python -m dev put README.md",
+        f"{dev} put README.md",
         f"{aws} --endpoint-url {configuration.emulator_url} s3 cp README.md s3://{configuration.bucket}/  # the same",
-        f"curl {configuration.api_url}/api/files",
+        f"{curl} {configuration.api_url}/api/files",
     ]
 
 
