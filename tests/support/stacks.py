@@ -127,7 +127,6 @@ def deployed(home: Path) -> Iterator[tuple[Stack, Deployment]]:
             "DatabaseUrl": options.database_url,
             "DatabaseTls": "off",
             "BucketName": "landfall-deployed",
-            "Identity": "oidc",
             "WithCognito": "true",
             "VisibilitySeconds": "2",
             "ThrottleRate": "10000",
