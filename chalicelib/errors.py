@@ -14,6 +14,7 @@
     │   └── InvalidInventory        an S3 Inventory that can't be read, or is one of another bucket
     ├── Unauthenticated             nobody is known by the given identity
     ├── Forbidden                   known, but not allowed
+    │   ├── MissingScope            the caller's API key is not for this
     │   ├── AgainstPolicy           no file of this size or type is taken
     │   └── OverQuota               the owner or session would have too much
     ├── NotFound                    no such thing, or none that this caller may see
@@ -37,6 +38,7 @@
 """
 
 from dataclasses import dataclass
+from uuid import UUID
 
 
 class LandfallError(Exception):
@@ -97,11 +99,24 @@ class InvalidInventory(Unprocessable):
 
 
 class Unauthenticated(LandfallError):
-    """Nobody is known by the given identity."""
+    """Nobody is known by the given identity. For the log: ``reason``, if it says more than the message, and the API key's id."""
+
+    def __init__(self, message: str, reason: str | None = None, key_id: UUID | None = None) -> None:
+        super().__init__(message)
+        self.reason, self.key_id = reason or message, key_id
 
 
 class Forbidden(LandfallError):
     """The caller is known, but may not do this."""
+
+
+class MissingScope(Forbidden):
+    """The caller's API key lacks the scope that this needs, or one of those of which it needs one. For the log: the key's id."""
+
+    def __init__(self, needed: tuple[str, ...], key_id: UUID) -> None:
+        named = " or ".join(f"`{scope}`" for scope in needed)
+        super().__init__(f"This API key lacks the scope {named}.")
+        self.reason, self.key_id = str(self), key_id
 
 
 class AgainstPolicy(Forbidden):

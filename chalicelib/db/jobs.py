@@ -31,7 +31,7 @@ _ITEM = f"""id, kind, state, coalesce(CAST(progress ->> 'done' AS bigint), 0) AS
 
 @dataclass(frozen=True, slots=True)
 class ClaimedJob:
-    """A job that this process may work on, with its owner's present role.
+    """A job that this process may work on, with its owner's present role, and what bounds it: see `chalicelib.db.models.Job`.
 
     ``tries``: how often it was claimed since it last made progress. Its documents are read by `read_command` and `read_progress`.
     """
@@ -43,14 +43,19 @@ class ClaimedJob:
     command: dict[str, Any]
     progress: dict[str, Any]
     tries: int
+    prefix: str | None = None
+    session_id: str | None = None
 
 
-def add_job(session: Session, owner_id: UUID, role: Role, command: Command, now: datetime) -> Job:
-    """A new job."""
+def add_job(session: Session, owner: Owner, role: Role, command: Command, now: datetime) -> Job:
+    """A new job of an owner, or of a part of what it owns. If ``role`` is that of a member, the job acts as one."""
     kind = kind_of(command)
     job = Job(
         id=uuid7(now),
-        owner_id=owner_id,
+        owner_id=owner.user_id,
+        as_member=role == "member",
+        prefix=owner.prefix,
+        session_id=owner.session_id,
         kind=kind,
         state="queued",
         command=written(command) | {"role": role},  # the previous release reads it, if it should be deployed again
@@ -71,7 +76,12 @@ def list_jobs(session: Session, scope: Scope, limit: int, cursor: str | None) ->
         InvalidCursor: the cursor is not one of this list.
     """
     order = Order("jobs", descending=True)
-    return list_by_id(session, order, _ITEM, f"jobs WHERE {IN_SCOPE}", {"owner_id": bound_owner(scope)}, limit, cursor)
+    bound: dict[str, Any] = {"owner_id": bound_owner(scope)}
+    rows = f"jobs WHERE {IN_SCOPE}"
+    # An API key for a part of what a user owns sees jobs of keys for the same part, and no others.
+    for name, value in _part_of(scope).items():
+        rows, bound = f"{rows} AND {name} = :{name}", bound | {name: value}
+    return list_by_id(session, order, _ITEM, rows, bound, limit, cursor)
 
 
 def find_job(session: Session, scope: Scope, job_id: UUID, *, lock: bool = False) -> Job | None:
@@ -79,7 +89,14 @@ def find_job(session: Session, scope: Scope, job_id: UUID, *, lock: bool = False
     found = select(Job).where(Job.id == job_id)
     if isinstance(scope, Owner):
         found = found.where(Job.owner_id == scope.user_id)
+    found = found.filter_by(**_part_of(scope))
     return session.scalar(found.with_for_update() if lock else found)
+
+
+def _part_of(scope: Scope) -> dict[str, str]:
+    """The columns that bound jobs to a part of what a user owns; none if the scope is no such part."""
+    part = {"prefix": scope.prefix, "session_id": scope.session_id} if isinstance(scope, Owner) else {}
+    return {name: value for name, value in part.items() if value is not None}
 
 
 def request_cancellation(session: Session, job: Job, now: datetime) -> None:
@@ -106,7 +123,17 @@ def claim_job(session: Session, job_id: UUID, now: datetime, until: datetime) ->
         return None
     job.state, job.run_after, job.tries, job.updated_at = "running", until, job.tries + 1, now
     session.flush()
-    return ClaimedJob(job.id, job.owner_id, role, job.kind, job.command, job.progress, job.tries)
+    return ClaimedJob(
+        id=job.id,
+        owner_id=job.owner_id,
+        role="member" if job.as_member else role,
+        kind=job.kind,
+        command=job.command,
+        progress=job.progress,
+        tries=job.tries,
+        prefix=job.prefix,
+        session_id=job.session_id,
+    )
 
 
 def read_command(job: ClaimedJob) -> Command:

@@ -29,5 +29,6 @@ def answer(exchange: Exchange, work: Callable[[Exchange], Response]) -> Response
         ms=exchange.milliseconds,
         request_id=exchange.request_id,
         user_id=exchange.principal and exchange.principal.user_id,
+        key_id=exchange.principal and exchange.principal.key_id,
     )
     return response

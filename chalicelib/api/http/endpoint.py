@@ -29,6 +29,7 @@ from chalicelib.api.http import reading
 from chalicelib.api.http.answering import answer
 from chalicelib.api.http.exchange import Exchange
 from chalicelib.api.http.workarounds import current_exchange
+from chalicelib.catalog.roles import KeyScope
 from chalicelib.db.engine import Session
 from chalicelib.db.refusals import meaningful_refusals
 from chalicelib.errors import Contention, LandfallError
@@ -41,6 +42,9 @@ BodyT = TypeVar("BodyT", default=Any)
 
 View = Callable[..., Response]
 JSON_TYPES = ("application/json",)
+# What `Options.needs` is where the method alone doesn't say it.
+ADMIN: tuple[KeyScope, ...] = ("admin",)
+WRITE: tuple[KeyScope, ...] = ("write",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,7 @@ class Options(TypedDict, total=False):
         errors: what it may raise beyond what every route may: see `chalicelib.api.http.openapi`.
         content_types: media types that the body may have. A route that reads ``call.exchange.raw_body`` names its own.
         anonymous: answer everyone, identified or not.
+        needs: one of these scopes is needed of a caller with an API key. Left out: `read` for GET and HEAD, else `write`.
         raw_body, headers: a body and headers that the function itself reads from ``call.exchange``. They are described
             in the OpenAPI document, and used nowhere else.
     """
@@ -126,6 +131,7 @@ class Options(TypedDict, total=False):
     errors: tuple[type[LandfallError], ...]
     content_types: tuple[str, ...]
     anonymous: bool
+    needs: tuple[KeyScope, ...]
     media_type: str
     raw_body: type[BaseModel] | None
     headers: tuple[RequestHeader, ...]
@@ -147,6 +153,7 @@ class Endpoint:
     errors: tuple[type[LandfallError], ...] = ()
     content_types: tuple[str, ...] = JSON_TYPES
     anonymous: bool = False
+    needs: tuple[KeyScope, ...] = ()
     media_type: str = "application/json"
     raw_body: type[BaseModel] | None = None
     headers: tuple[RequestHeader, ...] = ()
@@ -155,6 +162,10 @@ class Endpoint:
     def reads_body(self) -> bool:
         """Whether a body is expected: its media type is checked even where the route itself parses it."""
         return self.body is not None or self.content_types != JSON_TYPES
+
+    def needed_of(self, method: str) -> tuple[KeyScope, ...]:
+        """The scopes of which an API key needs one, for a request with this HTTP method."""
+        return self.needs or (("read",) if method in ("GET", "HEAD") else ("write",))
 
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:
@@ -217,6 +228,7 @@ def _identify(spec: Endpoint, exchange: Exchange, begin: Callable[[], AbstractCo
     if spec.anonymous:
         return ANYBODY
     exchange.principal = runtime.callers().identify(exchange.headers, begin)
+    exchange.principal.require_scope(*spec.needed_of(exchange.method))
     return exchange.principal
 
 

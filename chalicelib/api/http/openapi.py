@@ -24,6 +24,7 @@ _VERSION = "0.1.0"
 _REF = "#/components/schemas/{model}"
 _ABOUT = {
     "users": "Who owns files.",
+    "keys": "What machines call with.",
     "sessions": "Groups of uploads, under ids that clients choose.",
     "files": "The catalogue: what is in the buckets.",
     "uploads": "Sending files: straight to S3, or small ones through the API.",
@@ -35,7 +36,10 @@ _ABOUT = {
     "docs": "This document.",
 }
 # Generators of clients name classes after tags, so these stay as they are.
-_TAG_OF = dict.fromkeys(("file_jobs", "bulk", "folders", "trash", "zips", "jobs"), "management") | {"uppy": "companion"}
+_TAG_OF = dict.fromkeys(("file_jobs", "bulk", "folders", "trash", "zips", "jobs"), "management") | {
+    "uppy": "companion",
+    "api_keys": "keys",
+}
 _INTRODUCTION = """Lists answer `{"items": [...], "next_cursor": ...}`; pass `next_cursor` as `cursor`, or follow the
 `Link` header, for the next page. Errors are problem details (RFC 9457): `detail` says what went wrong, `errors` names
 the wrong fields, and `request_id` finds the log lines. A file uploaded through the API can be read at once; an object
@@ -212,8 +216,7 @@ def _request_body(endpoint: Endpoint, schemas: dict[Any, Schema]) -> Schema:
 _TOKEN: Schema = {
     "type": "http",
     "scheme": "bearer",
-    "bearerFormat": "JWT",
-    "description": "A token of the deployment's identity provider (OpenID Connect).",
+    "description": "A token of the deployment's identity provider (OpenID Connect), or an API key (`lf_…`).",
 }
 _USER = "LocalUser"
 _USER_DESCRIPTION = "The id of the user to act as, in the `local` stage only. Left out: the demo operator."

@@ -13,6 +13,7 @@ from chalicelib.api.http.endpoint import Endpoint
 from chalicelib.api.http.preconditions import IF_MATCH, IF_NONE_MATCH
 from chalicelib.api.http.problems import MEDIA_TYPE, kind_of
 from chalicelib.api.http.problems import document as problem_document
+from chalicelib.api.schemas.api_keys import ApiKeyOut
 from chalicelib.api.schemas.common import Page, Problem
 from chalicelib.api.schemas.files import FileOut
 from chalicelib.api.schemas.jobs import JobOut
@@ -36,6 +37,7 @@ _NEXT: Mapping[type[BaseModel], tuple[tuple[str, str, str], ...]] = {
     FileOut: tuple((name, "file_id", "/id") for name in ("get_file", "download_file", "patch_file", "delete_file")),
     SessionOut: tuple((name, "session_id", "/session_id") for name in ("get_session", "list_session_files")),
     UserOut: (("get_user", "user_id", "/id"),),
+    ApiKeyOut: (("get_key", "key_id", "/id"), ("revoke_key", "key_id", "/id")),
     JobOut: (("get_job", "job_id", "/id"), ("cancel_job", "job_id", "/id")),
     ShareOut: (("revoke_share", "share_id", "/id"),),
 }
@@ -62,7 +64,7 @@ def _errors_of(endpoint: Endpoint) -> list[type[errors.LandfallError]]:
     if endpoint.reads_body:
         found += [errors.UnsupportedMediaType, errors.MalformedBody]
     if not endpoint.anonymous:
-        found.append(errors.Unauthenticated)
+        found += [errors.Unauthenticated, errors.MissingScope]
     if endpoint.in_one_transaction or not endpoint.anonymous:
         found.append(errors.Unavailable)
     return list({kind_of(error): error for error in (*found, *endpoint.errors)}.values())

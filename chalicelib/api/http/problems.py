@@ -63,6 +63,9 @@ def response_to(error: Exception, exchange: Exchange) -> Response:
     kind = kind_of(type(error))
     if kind.status >= 500:
         telemetry.log("error", "request failed", error=error, request_id=exchange.request_id, route=exchange.route)
+    if isinstance(error, errors.Unauthenticated | errors.MissingScope):
+        why, key_id = error.reason, error.key_id
+        telemetry.log("info", "caller refused", reason=why, key_id=key_id, request_id=exchange.request_id)
     fields = [_field(problem) for problem in getattr(error, "problems", ())]
     detail = _OPAQUE if kind is INTERNAL else str(error)
     body = document(kind, detail, exchange.url_path, exchange.request_id, fields)

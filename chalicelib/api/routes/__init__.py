@@ -21,6 +21,12 @@ _TABLE: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("GET", "/api/users/{user_id}/usage", "get_user_usage"),
         ("DELETE", "/api/users/{user_id}", "delete_user"),
     ),
+    "api_keys": (
+        ("GET", "/api/keys", "list_keys"),
+        ("POST", "/api/keys", "create_key"),
+        ("GET", "/api/keys/{key_id}", "get_key"),
+        ("DELETE", "/api/keys/{key_id}", "revoke_key"),
+    ),
     "sessions": (
         ("GET", "/api/sessions", "list_sessions"),
         ("POST", "/api/sessions", "open_session"),

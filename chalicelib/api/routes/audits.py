@@ -1,6 +1,6 @@
 """Routes of audits."""
 
-from chalicelib.api.http.endpoint import Call, Reply, StepwiseCall, endpoint, stepwise_endpoint
+from chalicelib.api.http.endpoint import ADMIN, Call, Reply, StepwiseCall, endpoint, stepwise_endpoint
 from chalicelib.api.http.pages import page_reply
 from chalicelib.api.schemas.audits import AuditCreate, AuditDetail, AuditOut, AuditPath, TruthOut
 from chalicelib.api.schemas.common import Page, PageQuery
@@ -9,7 +9,7 @@ from chalicelib.errors import Conflict, Forbidden, InvalidCursor, InvalidInvento
 from chalicelib.services.truth import requesting
 
 
-@endpoint(query=PageQuery, response=Page[AuditOut], errors=(InvalidCursor, Forbidden))
+@endpoint(needs=ADMIN, query=PageQuery, response=Page[AuditOut], errors=(InvalidCursor, Forbidden))
 def list_audits(call: Call[None, PageQuery, None]) -> Reply:
     """List audits.
 
@@ -18,7 +18,9 @@ def list_audits(call: Call[None, PageQuery, None]) -> Reply:
     return page_reply(call, requesting.list_audits(call.tx, call.query.limit, call.query.cursor))
 
 
-@stepwise_endpoint(body=AuditCreate, response=AuditDetail, status=202, errors=(Forbidden, NotFound, InvalidInventory))
+@stepwise_endpoint(
+    needs=ADMIN, body=AuditCreate, response=AuditDetail, status=202, errors=(Forbidden, NotFound, InvalidInventory)
+)
 def create_audit(call: StepwiseCall[None, None, AuditCreate]) -> Reply:
     """Compare a bucket with the catalogue.
 
@@ -32,7 +34,7 @@ def create_audit(call: StepwiseCall[None, None, AuditCreate]) -> Reply:
     return Reply(audit, 202, {"Location": f"{call.base_url}/api/audits/{audit.id}"})
 
 
-@endpoint(path=AuditPath, response=AuditDetail, errors=(NotFound, Forbidden))
+@endpoint(needs=ADMIN, path=AuditPath, response=AuditDetail, errors=(NotFound, Forbidden))
 def get_audit(call: Call[AuditPath, None, None]) -> Audit:
     """Read how far an audit is, and what it has found.
 
@@ -41,7 +43,7 @@ def get_audit(call: Call[AuditPath, None, None]) -> Audit:
     return requesting.read_audit(call.tx, call.path.audit_id)
 
 
-@endpoint(path=AuditPath, response=AuditDetail, errors=(NotFound, Forbidden, Conflict))
+@endpoint(needs=ADMIN, path=AuditPath, response=AuditDetail, errors=(NotFound, Forbidden, Conflict))
 def cancel_audit(call: Call[AuditPath, None, None]) -> Audit:
     """End an audit.
 
@@ -50,7 +52,7 @@ def cancel_audit(call: Call[AuditPath, None, None]) -> Audit:
     return requesting.end_audit(call.tx, call.path.audit_id)
 
 
-@endpoint(response=TruthOut, errors=(Forbidden,))
+@endpoint(needs=ADMIN, response=TruthOut, errors=(Forbidden,))
 def get_truth(call: Call[None, None, None]) -> Truth:
     """Read since when the catalogue is known to be what the buckets hold.
 

@@ -1,6 +1,6 @@
 """Routes of dead events."""
 
-from chalicelib.api.http.endpoint import Call, Reply, StepwiseCall, endpoint, stepwise_endpoint
+from chalicelib.api.http.endpoint import ADMIN, Call, Reply, StepwiseCall, endpoint, stepwise_endpoint
 from chalicelib.api.http.pages import page_reply
 from chalicelib.api.schemas.common import Page
 from chalicelib.api.schemas.dead_events import (
@@ -17,7 +17,7 @@ from chalicelib.errors import Forbidden, InvalidCursor, NotFound, Unprocessable
 from chalicelib.services.ingest import dead_events
 
 
-@endpoint(query=DeadEventQuery, response=Page[DeadEventOut], errors=(InvalidCursor, Forbidden))
+@endpoint(needs=ADMIN, query=DeadEventQuery, response=Page[DeadEventOut], errors=(InvalidCursor, Forbidden))
 def list_dead_events(call: Call[None, DeadEventQuery, None]) -> Reply:
     """List notifications that failed all their tries, with the reason.
 
@@ -27,7 +27,7 @@ def list_dead_events(call: Call[None, DeadEventQuery, None]) -> Reply:
     return page_reply(call, dead_events.list_dead_events(call.tx, query.selection, query.limit, query.cursor))
 
 
-@endpoint(path=DeadEventPath, response=DeadEventDetail, errors=(Forbidden, NotFound))
+@endpoint(needs=ADMIN, path=DeadEventPath, response=DeadEventDetail, errors=(Forbidden, NotFound))
 def get_dead_event(call: Call[DeadEventPath, None, None]) -> DeadEvent:
     """Read a dead event, with the message.
 
@@ -36,7 +36,7 @@ def get_dead_event(call: Call[DeadEventPath, None, None]) -> DeadEvent:
     return dead_events.get_dead_event(call.tx, call.path.event_id)
 
 
-@stepwise_endpoint(body=DeadEventSelection, response=RedrivenOut, errors=(Forbidden, Unprocessable))
+@stepwise_endpoint(needs=ADMIN, body=DeadEventSelection, response=RedrivenOut, errors=(Forbidden, Unprocessable))
 def redrive_dead_events(call: StepwiseCall[None, None, DeadEventSelection]) -> Redriven:
     """Try dead events again, by themselves, for up to ten seconds.
 
@@ -45,7 +45,7 @@ def redrive_dead_events(call: StepwiseCall[None, None, DeadEventSelection]) -> R
     return dead_events.redrive(call.ctx, call.body.selection)
 
 
-@endpoint(body=DeadEventSelection, response=DiscardedOut, errors=(Forbidden, Unprocessable))
+@endpoint(needs=ADMIN, body=DeadEventSelection, response=DiscardedOut, errors=(Forbidden, Unprocessable))
 def discard_dead_events(call: Call[None, None, DeadEventSelection]) -> DiscardedOut:
     """Throw dead events away, for ever.
 

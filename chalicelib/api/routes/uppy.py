@@ -3,7 +3,7 @@
 from typing import Any
 
 from chalicelib.api.http import reading
-from chalicelib.api.http.endpoint import StepwiseCall, stepwise_endpoint
+from chalicelib.api.http.endpoint import WRITE, StepwiseCall, stepwise_endpoint
 from chalicelib.api.schemas.uppy import (
     BatchQuery,
     CompletedOut,
@@ -34,7 +34,7 @@ _BEGIN_ERRORS = (Conflict, AgainstPolicy, OverQuota, Unprocessable, StoreUnavail
 _PART_ERRORS = (NotFound, AgainstPolicy, OverQuota, StoreUnavailable)
 
 
-@stepwise_endpoint(query=ParamsQuery, response=FormOut, errors=_BEGIN_ERRORS)
+@stepwise_endpoint(needs=WRITE, query=ParamsQuery, response=FormOut, errors=_BEGIN_ERRORS)
 def get_form(call: StepwiseCall[None, ParamsQuery, None]) -> dict[str, Any]:
     """Get a form to send a file in one request (Uppy Companion).
 
@@ -77,7 +77,7 @@ def abort_multipart(call: StepwiseCall[UploadPath, KeyQuery, None]) -> dict[str,
     return {}
 
 
-@stepwise_endpoint(path=UploadPath, query=BatchQuery, response=PartUrlsOut, errors=_PART_ERRORS)
+@stepwise_endpoint(needs=WRITE, path=UploadPath, query=BatchQuery, response=PartUrlsOut, errors=_PART_ERRORS)
 def sign_some_parts(call: StepwiseCall[UploadPath, BatchQuery, None]) -> dict[str, Any]:
     """Get links for parts (Uppy Companion)."""
     numbers = [int(number) for number in call.query.partNumbers.split(",")]
@@ -102,7 +102,7 @@ def complete_multipart(call: StepwiseCall[UploadPath, KeyQuery, MultipartComplet
     return {"location": location, "key": file.key, "bucket": file.bucket, "id": str(file.id)}
 
 
-@stepwise_endpoint(path=PartPath, query=KeyQuery, response=PartUrlOut, errors=_PART_ERRORS)
+@stepwise_endpoint(needs=WRITE, path=PartPath, query=KeyQuery, response=PartUrlOut, errors=_PART_ERRORS)
 def sign_part(call: StepwiseCall[PartPath, KeyQuery, None]) -> dict[str, Any]:
     """Get a link for a part (Uppy Companion)."""
     number = call.path.part_number

@@ -1,6 +1,6 @@
 """Routes of users."""
 
-from chalicelib.api.http.endpoint import Call, Reply, endpoint
+from chalicelib.api.http.endpoint import ADMIN, Call, Reply, endpoint
 from chalicelib.api.http.pages import page_reply
 from chalicelib.api.schemas.common import Page, PageQuery, UsageOut
 from chalicelib.api.schemas.users import UserCreate, UserOut, UserPatch, UserPath, UserReplace
@@ -11,7 +11,7 @@ from chalicelib.services.accounts import users
 from chalicelib.services.accounts.users import NewUser, UserChanges
 
 
-@endpoint(query=PageQuery, response=Page[UserOut], errors=(InvalidCursor,))
+@endpoint(needs=ADMIN, query=PageQuery, response=Page[UserOut], errors=(InvalidCursor,))
 def list_users(call: Call[None, PageQuery, None]) -> Reply:
     """List users.
 
@@ -20,7 +20,7 @@ def list_users(call: Call[None, PageQuery, None]) -> Reply:
     return page_reply(call, users.list_users(call.tx, call.query.limit, call.query.cursor))
 
 
-@endpoint(body=UserCreate, response=UserOut, status=201, errors=(Forbidden, Conflict))
+@endpoint(needs=ADMIN, body=UserCreate, response=UserOut, status=201, errors=(Forbidden, Conflict))
 def create_user(call: Call[None, None, UserCreate]) -> Reply:
     """Create a user.
 
@@ -37,13 +37,13 @@ def get_me(call: Call[None, None, None]) -> User:
     return users.get_user(call.tx, call.tx.principal.user_id)
 
 
-@endpoint(path=UserPath, response=UserOut, errors=(NotFound,))
+@endpoint(needs=ADMIN, path=UserPath, response=UserOut, errors=(NotFound,))
 def get_user(call: Call[UserPath, None, None]) -> User:
     """Read a user."""
     return users.get_user(call.tx, call.path.user_id)
 
 
-@endpoint(path=UserPath, body=UserReplace, response=UserOut, errors=(NotFound, Forbidden, Conflict))
+@endpoint(needs=ADMIN, path=UserPath, body=UserReplace, response=UserOut, errors=(NotFound, Forbidden, Conflict))
 def replace_user(call: Call[UserPath, None, UserReplace]) -> User:
     """Replace a user's fields.
 
@@ -60,7 +60,7 @@ def replace_user(call: Call[UserPath, None, UserReplace]) -> User:
     return users.change_user(call.tx, call.path.user_id, changes)
 
 
-@endpoint(path=UserPath, body=UserPatch, response=UserOut, errors=(NotFound, Forbidden, Conflict))
+@endpoint(needs=ADMIN, path=UserPath, body=UserPatch, response=UserOut, errors=(NotFound, Forbidden, Conflict))
 def patch_user(call: Call[UserPath, None, UserPatch]) -> User:
     """Change some fields of a user.
 
@@ -73,13 +73,13 @@ def patch_user(call: Call[UserPath, None, UserPatch]) -> User:
     return users.change_user(call.tx, call.path.user_id, changes)
 
 
-@endpoint(path=UserPath, response=UsageOut, errors=(NotFound, TooBroad))
+@endpoint(needs=ADMIN, path=UserPath, response=UsageOut, errors=(NotFound, TooBroad))
 def get_user_usage(call: Call[UserPath, None, None]) -> UsageNow:
     """Read how many files and bytes a user has."""
     return users.usage_of(call.tx, call.path.user_id)
 
 
-@endpoint(path=UserPath, response=None, status=204, errors=(NotFound, Forbidden, Conflict))
+@endpoint(needs=ADMIN, path=UserPath, response=None, status=204, errors=(NotFound, Forbidden, Conflict))
 def delete_user(call: Call[UserPath, None, None]) -> None:
     """Delete a user.
 

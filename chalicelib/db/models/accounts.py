@@ -1,6 +1,6 @@
 """Who owns files, and how much."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -8,16 +8,17 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     ForeignKey,
+    ForeignKeyConstraint,
     Identity,
     Index,
     Text,
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from chalicelib.catalog.roles import Role
+from chalicelib.catalog.roles import KeyScope, Role
 from chalicelib.db.models.base import Base, Bytewise, Moment, one_of
 
 
@@ -51,6 +52,47 @@ class UserIdentity(Base):
     issuer: Mapped[str] = mapped_column(Bytewise, primary_key=True)
     subject: Mapped[str] = mapped_column(Bytewise, primary_key=True)
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class ApiKey(Base):
+    """What a machine calls with in its owner's place. Only the hash of its secret is kept.
+
+    ``scopes``, and at most one of ``prefix`` and ``session_id``, say what it may do. ``made_by`` is the key that made it.
+    """
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["owner_id", "session_id"],
+            ["sessions.owner_id", "sessions.session_id"],
+            name="api_keys_session_id_fkey",
+            ondelete="CASCADE",
+        ),
+        CheckConstraint("length(name) BETWEEN 1 AND 200", name="name"),
+        CheckConstraint("octet_length(prefix) BETWEEN 1 AND 512", name="prefix"),
+        CheckConstraint("cardinality(scopes) > 0 AND scopes <@ '{read,write,admin}'", name="scopes"),
+        CheckConstraint(
+            "num_nonnulls(prefix, session_id) = 0"
+            " OR (num_nonnulls(prefix, session_id) = 1 AND NOT scopes @> '{admin}')",
+            name="part",
+        ),
+        Index(None, "owner_id", "id"),
+        Index(None, "owner_id", "session_id"),
+        Index(None, "made_by"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(Text)
+    scopes: Mapped[list[KeyScope]] = mapped_column(ARRAY(Text))
+    prefix: Mapped[str | None] = mapped_column(Bytewise)
+    session_id: Mapped[str | None] = mapped_column(Text)
+    secret_hash: Mapped[str] = mapped_column(Text)
+    made_by: Mapped[UUID | None] = mapped_column(ForeignKey("api_keys.id", ondelete="SET NULL"))
+    expires_at: Mapped[datetime | None] = mapped_column(Moment)
+    revoked_at: Mapped[datetime | None] = mapped_column(Moment)
+    last_used_on: Mapped[date | None]
     created_at: Mapped[datetime] = mapped_column(Moment)
 
 

@@ -14,11 +14,14 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from chalicelib.catalog.commands import JobKind, JobState
-from chalicelib.db.models.base import Base, Moment, one_of
+from chalicelib.db.models.base import Base, Bytewise, Moment, one_of
 
 
 class Job(Base):
-    """Work that may take longer than a request. The table is its own queue: see `chalicelib.db.jobs`."""
+    """Work that may take longer than a request. The table is its own queue: see `chalicelib.db.jobs`.
+
+    A job that an API key made may do no more than the key: ``as_member``, ``prefix`` and ``session_id`` are what bounds it.
+    """
 
     __tablename__ = "jobs"
     __table_args__ = (
@@ -30,6 +33,9 @@ class Job(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    as_member: Mapped[bool] = mapped_column(server_default=text("false"))
+    prefix: Mapped[str | None] = mapped_column(Bytewise)
+    session_id: Mapped[str | None] = mapped_column(Text)
     kind: Mapped[JobKind] = mapped_column(Text)
     state: Mapped[JobState] = mapped_column(Text)
     command: Mapped[dict[str, Any]] = mapped_column(JSONB)

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from chalicelib.catalog.roles import Role
+from chalicelib.catalog.roles import KeyScope, Role
 from chalicelib.db.engine import Session
 from chalicelib.db.scope import EVERYONE, Owner, Scope
 from chalicelib.db.users import find_role
-from chalicelib.errors import Forbidden, Unauthenticated
+from chalicelib.errors import Forbidden, MissingScope, Unauthenticated
+from chalicelib.services.accounts.key_checking import MARK, KeyRights, check_key
 from chalicelib.services.accounts.signing_in import user_of
 from chalicelib.services.accounts.signing_keys import SigningKeys
 from chalicelib.services.accounts.tokens import Issuer, identity_of
@@ -22,15 +23,28 @@ USER_HEADER = "X-Landfall-User"
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A caller whose identity is known. A member sees what it owns; an operator sees everything."""
+    """A caller whose identity is known. A member sees what it owns; an operator sees everything.
+
+    Attributes:
+        prefix, session_id: the part of what the user owns that an API key is for, as in `chalicelib.db.scope.Owner`.
+        key: what the caller's API key allows; None: the caller has sent none, and may do all that its role allows.
+    """
 
     user_id: UUID
     role: Role
+    prefix: str | None = None
+    session_id: str | None = None
+    key: KeyRights | None = None
 
     @property
     def is_operator(self) -> bool:
         """Whether this caller may see and change what others own."""
         return self.role == "operator"
+
+    @property
+    def key_id(self) -> UUID | None:
+        """The API key that the caller has sent."""
+        return None if self.key is None else self.key.key_id
 
     @property
     def scope(self) -> Scope:
@@ -40,7 +54,7 @@ class Principal:
     @property
     def itself(self) -> Owner:
         """What this caller owns itself, whatever else it may see."""
-        return Owner(self.user_id)
+        return Owner(self.user_id, self.prefix, self.session_id)
 
     def require_operator(self, doing: str) -> None:
         """Refuse a member.
@@ -50,6 +64,15 @@ class Principal:
         """
         if not self.is_operator:
             raise Forbidden(f"Only operators {doing}.")
+
+    def require_scope(self, *needed: KeyScope) -> None:
+        """Refuse an API key that has none of these scopes. Callers without a key need none.
+
+        Raises:
+            MissingScope: the key has none of them.
+        """
+        if self.key is not None and self.key.scopes.isdisjoint(needed):
+            raise MissingScope(needed, self.key.key_id)
 
 
 # Nobody has this id.
@@ -72,9 +95,10 @@ class Callers:
     def identify(self, headers: Mapping[str, str], begin: Callable[[], AbstractContextManager[Session]]) -> Principal:
         """The caller behind these request headers (looked up without regard to case).
 
-        A bearer token names a user, who is made the first time. With ``LANDFALL_IDENTITY=demo`` everybody else is the
-        demo operator, and nobody is looked up. In the ``local`` stage the header ``X-Landfall-User: <user id>`` names
-        another user; every other stage ignores it, since anyone could send it.
+        A bearer token names a user, who is made the first time; an API key stands for its owner. With
+        ``LANDFALL_IDENTITY=demo`` everybody else is the demo operator, and nobody is looked up. In the ``local`` stage
+        the header ``X-Landfall-User: <user id>`` names another user; every other stage ignores it, since anyone could
+        send it.
 
         Args:
             begin: gives a session where somebody is to be looked up.
@@ -87,10 +111,12 @@ class Callers:
                 "This deployment identifies no callers yet: set LANDFALL_IDENTITY, or connect an identity provider."
             )
         given = headers.get("authorization")
-        if given is not None and self.settings.oidc_issuers:
+        if given is not None and (self.settings.oidc_issuers or MARK in given):
             return self._bearer(given, begin)
         if self.settings.identity == "oidc":
-            raise Unauthenticated("Send a token of the identity provider: Authorization: Bearer <token>.")
+            raise Unauthenticated(
+                "Send a token of the identity provider, or an API key: Authorization: Bearer <token or key>."
+            )
         named = headers.get(USER_HEADER) if self.settings.is_local else None
         return _DEMO if named is None else _named_user(named, begin)
 
@@ -98,8 +124,12 @@ class Callers:
         scheme, _, token = given.strip().partition(" ")
         # Chalice joins headers that come twice with a comma. Which of two tokens counts is nobody's guess.
         if scheme.lower() != "bearer" or not token.strip() or "," in token or " " in token.strip():
-            raise Unauthenticated("Send one token, as in Authorization: Bearer <token>.")
+            raise Unauthenticated("Send one token or API key, as in Authorization: Bearer <token or key>.")
         options, now = self.settings, self.now()
+        if token.strip().startswith(MARK):
+            with begin() as session:
+                key = check_key(session, token.strip(), now)
+            return Principal(key.user_id, key.role, key.prefix, key.session_id, key.rights)
         issuers = [Issuer(url, options.oidc_audiences, options.oidc_email_claim) for url in options.oidc_issuers]
         identity = identity_of(token.strip(), issuers, self.keys, now)
         with begin() as session:

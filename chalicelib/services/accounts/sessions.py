@@ -9,7 +9,8 @@ from chalicelib.db.models import Session
 from chalicelib.db.pages import Page
 from chalicelib.db.scope import Owner
 from chalicelib.db.usage import UsageNow, read_usage
-from chalicelib.errors import Conflict, NotFound
+from chalicelib.errors import Conflict, Forbidden, NotFound
+from chalicelib.services.accounts.confinement import session_of_new
 from chalicelib.services.context import Transaction
 
 
@@ -54,9 +55,13 @@ def open_session(tx: Transaction, new: NewSession) -> tuple[Session, bool]:
 
     Raises:
         Conflict: others keep opening and deleting the same id.
+        Forbidden: the caller's API key is for another session, or for a prefix.
     """
+    session_id = session_of_new(tx.principal, new.session_id)
+    if session_id is None and tx.principal.prefix is not None:
+        raise Forbidden(f"This API key is for files below {tx.principal.prefix}, and for no session.")
     values = {"name": new.name, "metadata": new.metadata, "limits": new.limits}
-    opened = sessions.add_session(tx.session, tx.principal.itself, new.session_id, values, tx.now)
+    opened = sessions.add_session(tx.session, tx.principal.itself, session_id, values, tx.now)
     if opened is None:
         raise Conflict("Others keep opening and deleting this session.")
     return opened

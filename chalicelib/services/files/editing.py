@@ -10,6 +10,7 @@ from chalicelib.db.scope import EVERYONE, Owner
 from chalicelib.db.search import index_files
 from chalicelib.db.sessions import has_session
 from chalicelib.errors import Unprocessable
+from chalicelib.services.accounts.confinement import session_of_new
 from chalicelib.services.accounts.policies import policies_for
 from chalicelib.services.context import Transaction
 from chalicelib.services.files.reading import check_revision, present_file, visible_file
@@ -36,7 +37,10 @@ def change_file(tx: Transaction, file_id: UUID, changes: FileChanges, revisions:
         PreconditionFailed: the file is at none of these ``revisions``.
         Unprocessable: the file's owner has no such session. OverQuota, AgainstPolicy: the session's policy refuses the
             file.
+        Forbidden: the caller's API key is for another session, or for a prefix. A key for a session leaves files in it.
     """
+    if "session_id" in changes:
+        changes = {**changes, "session_id": session_of_new(tx.principal, changes["session_id"])}
     session_id = changes.get("session_id")
     # The session is locked before the file: see `chalicelib.db.locks`.
     if session_id is not None and not has_session(tx.session, _owner(tx, visible_file(tx, file_id)), session_id):

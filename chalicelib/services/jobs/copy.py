@@ -21,15 +21,16 @@ from chalicelib.services.uploads.reservations import Description, UploadRequest,
 def begin_copy(tx: Transaction, file_id: UUID, changes: FileChanges) -> tuple[Job, Copy]:
     """The job that makes a new file with the same bytes, which belongs to the caller.
 
-    Name, metadata and tags are those of the original. So is the session, if the original belongs to the caller.
+    Name, metadata and tags are those of the original. So is the session, if the original belongs to the caller, and the caller
+    may use sessions.
     ``changes`` may say otherwise.
 
     Raises:
         NotFound: there is no such file for this caller. Conflict: its bytes haven't arrived yet.
-        AgainstPolicy, OverQuota: see `reserve`.
+        AgainstPolicy, OverQuota, Forbidden: see `reserve`.
     """
     file = get_stored_file(tx, file_id)
-    own = file.owner_id == tx.principal.user_id
+    own = file.owner_id == tx.principal.user_id and tx.principal.prefix is None
     description = Description(
         changes.get("session_id", file.session_id if own else None),
         changes.get("metadata", file.metadata),

@@ -26,13 +26,13 @@ from chalicelib.db.recording import record_changes
 from chalicelib.db.scope import EVERYONE
 from chalicelib.errors import (
     Conflict,
-    Forbidden,
     MalformedNotification,
     NotFound,
     PreconditionFailed,
     StoreUnavailable,
     Unprocessable,
 )
+from chalicelib.services.accounts.confinement import check_new_key
 from chalicelib.services.context import Transaction
 from chalicelib.services.files.reading import get_file, get_stored_file
 from chalicelib.services.jobs.copying import copy_over, head, is_unnoted_copy, note_copy
@@ -50,7 +50,7 @@ def begin_move(tx: Transaction, file_id: UUID, key: str, name: str | None) -> tu
     Raises:
         NotFound: there is no such file for this caller. Unprocessable: the new key is not allowed.
         Conflict: its bytes haven't arrived yet, or there is something at the new key.
-        Forbidden: the caller is a member, and the new key doesn't begin with the caller's id.
+        Forbidden: see `check_new_key`.
     """
     file = get_stored_file(tx, file_id)
     _check_new_key(tx, key)
@@ -68,8 +68,7 @@ def _check_new_key(tx: Transaction, key: str) -> None:
         check_key(key)
     except MalformedNotification as error:
         raise Unprocessable(str(error)) from None
-    if not tx.principal.is_operator and not key.startswith(f"{tx.principal.user_id}/"):
-        raise Forbidden(f"A member's keys begin with its own id: {tx.principal.user_id}/.")
+    check_new_key(tx.principal, key)
     if {".", ".."} & set(key.split("/")):
         raise Unprocessable("A part of a key that is . or .. means other places to other programs.")
 

@@ -92,8 +92,8 @@ class Steps(Generic[CommandT, ProgressT]):
 
 
 def create_job(tx: Transaction, command: Command) -> Job:
-    """A new job that belongs to the caller."""
-    return jobs.add_job(tx.session, tx.principal.user_id, tx.principal.role, command, tx.now)
+    """A new job that belongs to the caller, and may do what the caller may."""
+    return jobs.add_job(tx.session, tx.principal.itself, tx.principal.role, command, tx.now)
 
 
 def list_jobs(tx: Transaction, limit: int, cursor: str | None) -> Page:
@@ -145,7 +145,7 @@ def run_job(ctx: Context, kinds: Mapping[JobKind, Steps[Any, Any]], job_id: UUID
         with ctx.transaction() as tx:
             jobs.end_job(tx.session, job.id, state, tx.now, problem=_OUR_FAULT, run_after=tx.now + _delay(job))
         return
-    principal = Principal(job.owner_id, job.role)
+    principal = Principal(job.owner_id, job.role, job.prefix, job.session_id)
     work: Work[Any, Any] = Work(replace(ctx, principal=principal), job.id, command, progress)
     _do(work, job, kinds[job.kind], seconds)
 

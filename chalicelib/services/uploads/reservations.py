@@ -1,18 +1,18 @@
 """Files whose bytes are to come: whether they may come at all, and their rows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from chalicelib.catalog.files import File, UploadMethod
-from chalicelib.catalog.keys import upload_key
 from chalicelib.catalog.objects import Location
 from chalicelib.catalog.parts import MULTIPART_FROM_BYTES, part_size
 from chalicelib.db import files, uploads
 from chalicelib.db.scope import Owner
 from chalicelib.ids import uuid7
+from chalicelib.services.accounts.confinement import key_of_new, session_of_new
 from chalicelib.services.accounts.policies import policies_for
 from chalicelib.services.accounts.sessions import NewSession, open_session
 from chalicelib.services.context import Context, Transaction
@@ -84,8 +84,10 @@ def reserve(tx: Transaction, requests: Sequence[UploadRequest]) -> list[Reservat
     Raises:
         AgainstPolicy: a file is too large or of a type that isn't allowed.
         OverQuota: the owner or the session would have too much.
+        Forbidden: the caller's API key is for other files, see `chalicelib.services.accounts.confinement`.
     """
     description = requests[0].description
+    description = replace(description, session_id=session_of_new(tx.principal, description.session_id))
     reservations = [_new(tx, request) for request in requests]
     file_rows = [_file_row(tx, one, description) for one in reservations]
     upload_rows = [_upload_row(tx, one) for one in reservations]
@@ -102,7 +104,7 @@ def reserve(tx: Transaction, requests: Sequence[UploadRequest]) -> list[Reservat
 
 def _new(tx: Transaction, request: UploadRequest) -> Reservation:
     file_id = uuid7(tx.now)
-    key = upload_key(tx.principal.user_id, file_id, request.name)
+    key = key_of_new(tx.principal, file_id, request.name)
     return Reservation(file_id, Location(tx.settings.bucket, key), request)
 
 

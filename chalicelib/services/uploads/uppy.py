@@ -180,7 +180,7 @@ def _sign_put(ctx: Context, to_sign: RequestToSign) -> SignedForKey:
     links, location, seconds = ctx.links, planned.file.location, ctx.settings.link_seconds
     if request.size is None:
         with ctx.transaction() as tx:
-            policies = policies_for(tx, tx.principal.itself, request.description.session_id)
+            policies = policies_for(tx, tx.principal.itself, planned.file.session_id)
             max_bytes = policies.bytes_left(tx, MAX_SINGLE_BYTES)
         if max_bytes < MAX_SINGLE_BYTES:
             return SignedForKey(links.post(*location, 0, max_bytes, request.media_type, None, seconds), location.key)
