@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.orm import Session
 
+from chalicelib import runtime
 from chalicelib.catalog.objects import EVERYTHING
 from chalicelib.db.engine import create_catalog_engine
 from chalicelib.services.accounts.users import ensure_demo_user
@@ -20,6 +21,7 @@ from tests.support.api import Api
 from tests.support.aws import make_bucket, s3_client
 from tests.support.clockwork import Clockwork
 from tests.support.notifications import s3_record
+from tests.support.process import start_over
 from tests.support.recording import deliver
 from tests.support.servers import chalice_local
 from tests.support.users import new_member
@@ -93,6 +95,16 @@ def new_user(api: Api) -> Callable[..., dict[str, Any]]:
         return answer.json
 
     return create
+
+
+@pytest.fixture
+def in_this_process(api_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The application in this process works on `api_database_url`: see `tests.support.callers`."""
+    monkeypatch.setenv("LANDFALL_DATABASE_URL", api_database_url)
+    start_over()
+    yield
+    runtime.engine().dispose()
+    start_over()
 
 
 @pytest.fixture
