@@ -115,6 +115,13 @@ class Settings(BaseModel):
         alias="LANDFALL_KEYS_BUCKET",
         description="Bucket with the providers' public keys; unset: the providers themselves are asked.",
     )
+    credentials_role: str | None = Field(
+        None,
+        pattern=r"^arn:[a-z-]+:iam::[0-9]{12}:role/[\w+=,.@/-]+$",
+        alias="LANDFALL_CREDENTIALS_ROLE",
+        description="ARN of the role of IAM whose rights callers get, below their own prefix, by `POST /api/credentials`; unset: "
+        "they get none.",
+    )
     inspection: Literal["inline", "schedule"] = Field(
         "inline", alias="LANDFALL_INSPECTION", description="Inspect new objects right after recording, or by schedule."
     )

@@ -4,13 +4,14 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime
+from functools import cached_property
 from hashlib import md5, sha256
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.catalog.objects import Guarantees, ObjectHead, StoredObject
 from chalicelib.errors import NotFound, PreconditionFailed, StoreUnavailable
 from chalicelib.store.answers import answered_at, plain_version_id, version_argument, version_id_of
-from chalicelib.store.connection import connect
+from chalicelib.store.connection import connect, connect_sts
 from chalicelib.store.copying import Copier
 from chalicelib.store.deleting import Deleter
 from chalicelib.store.failures import translating
@@ -19,6 +20,7 @@ from chalicelib.store.multipart import Multipart
 from chalicelib.store.versions import Versions
 
 if TYPE_CHECKING:
+    from chalicelib.store.credentials import CredentialIssuer
     from chalicelib.store.inventories import Inventories
 
 _CHECKSUMS = ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256")
@@ -30,8 +32,15 @@ class ObjectStore:
     Every method raises `StoreUnavailable` when S3 doesn't answer, refuses our credentials, or fails on its side.
     """
 
-    def __init__(self, client: Any, public_client: Any, guarantees: Callable[[], Guarantees]) -> None:
+    def __init__(
+        self,
+        client: Any,
+        public_client: Any,
+        guarantees: Callable[[], Guarantees],
+        connect_sts: Callable[[], Any] | None = None,
+    ) -> None:
         self._client = client
+        self._connect_sts = connect_sts
         self._guarantees = guarantees
         self.links = Links(public_client)
         self.versions = Versions(client)
@@ -49,7 +58,8 @@ class ObjectStore:
         """
         client = connect(region, endpoint)
         public = public_endpoint if public_endpoint not in (None, "", endpoint) else None
-        return cls(client, connect(region, public) if public else client, guarantees)
+        public_client = connect(region, public) if public else client
+        return cls(client, public_client, guarantees, lambda: connect_sts(region, endpoint))
 
     @property
     def inventories(self) -> "Inventories":
@@ -57,6 +67,16 @@ class ObjectStore:
         from chalicelib.store.inventories import Inventories  # saves 2 ms where none is read
 
         return Inventories(self._client)
+
+    @cached_property
+    def credentials(self) -> "CredentialIssuer":
+        """Temporary credentials, from the STS that belongs to this store."""
+        from chalicelib.store.credentials import (
+            CredentialIssuer,
+        )  # saves 1 ms, and STS's client 20 ms, where none are given
+
+        assert self._connect_sts is not None, "This store was made without an STS."
+        return CredentialIssuer(self._connect_sts())
 
     def probe(self) -> Guarantees:
         """Try what the store honours; see `chalicelib.store.probing.probe`."""

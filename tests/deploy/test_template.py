@@ -194,10 +194,11 @@ def test_resources_that_hold_data_outlive_their_stack(native: Template) -> None:
 
 def test_no_avoidable_resource_costs_by_the_hour(native: Template) -> None:
     assert not _of_type(native, "AWS::EC2::NatGateway")
-    assert all(
-        item["Properties"]["VpcEndpointType"] == "Gateway"
-        for item in _of_type(native, "AWS::EC2::VPCEndpoint").values()
-    )
+    endpoints = _of_type(native, "AWS::EC2::VPCEndpoint")
+    hourly = {name for name, item in endpoints.items() if item["Properties"]["VpcEndpointType"] != "Gateway"}
+    assert hourly == {"StsEndpoint"}
+    assert endpoints["StsEndpoint"]["Condition"] == "HasStsEndpoint"
+    assert native["Parameters"]["S3Credentials"]["Default"] == "false"
     assert {item["Condition"] for item in _of_type(native, "AWS::RDS::DBProxy").values()} == {"UseProxy"}
     assert native["Parameters"]["WithProxy"]["Default"] == "false"
 
@@ -205,8 +206,8 @@ def test_no_avoidable_resource_costs_by_the_hour(native: Template) -> None:
 def test_a_given_database_needs_no_other_and_no_network(native: Template) -> None:
     for name, item in native["Resources"].items():
         if item["Type"].startswith(("AWS::RDS::", "AWS::EC2::")):
-            assert item["Condition"] in ("OwnDatabase", "HasReader", "UseProxy"), name
-    for condition in ("HasReader", "UseProxy"):
+            assert item["Condition"] in ("OwnDatabase", "HasReader", "UseProxy", "HasStsEndpoint"), name
+    for condition in ("HasReader", "UseProxy", "HasStsEndpoint"):
         assert {"Condition": "OwnDatabase"} in native["Conditions"][condition]["Fn::And"]
 
 
@@ -283,8 +284,10 @@ def test_policies_for_chalice_deploy_allow_what_the_templates_roles_do(native: T
         wanted = {
             action for name, statement in _statements(native) if name == role for action in _list(statement["Action"])
         }
-        # The template gives direct invocations a dead-letter queue, and makes the log groups itself.
-        assert allowed - {"logs:CreateLogGroup", "rds-db:connect"} == wanted - {"sqs:SendMessage"}, path.name
+        # Logging in and giving credentials are managed policies of their own. The template gives direct invocations a dead-letter queue, and makes the log groups itself.
+        assert allowed - {"logs:CreateLogGroup", "rds-db:connect", "sts:AssumeRole"} == wanted - {"sqs:SendMessage"}, (
+            path.name
+        )
 
 
 def test_two_files_may_not_define_the_same_resource(monkeypatch: pytest.MonkeyPatch) -> None:

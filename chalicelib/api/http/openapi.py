@@ -24,7 +24,7 @@ _VERSION = "0.1.0"
 _REF = "#/components/schemas/{model}"
 _ABOUT = {
     "users": "Who owns files.",
-    "keys": "What machines call with.",
+    "keys": "What machines call with: API keys, and credentials of S3.",
     "sessions": "Groups of uploads, under ids that clients choose.",
     "files": "The catalogue: what is in the buckets.",
     "uploads": "Sending files: straight to S3, or small ones through the API.",
@@ -39,6 +39,7 @@ _ABOUT = {
 _TAG_OF = dict.fromkeys(("file_jobs", "bulk", "folders", "trash", "zips", "jobs"), "management") | {
     "uppy": "companion",
     "api_keys": "keys",
+    "credentials": "keys",
 }
 _INTRODUCTION = """Lists answer `{"items": [...], "next_cursor": ...}`; pass `next_cursor` as `cursor`, or follow the
 `Link` header, for the next page. Errors are problem details (RFC 9457): `detail` says what went wrong, `errors` names

@@ -27,6 +27,7 @@ _TABLE: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("GET", "/api/keys/{key_id}", "get_key"),
         ("DELETE", "/api/keys/{key_id}", "revoke_key"),
     ),
+    "credentials": (("POST", "/api/credentials", "give_credentials"),),
     "sessions": (
         ("GET", "/api/sessions", "list_sessions"),
         ("POST", "/api/sessions", "open_session"),

@@ -65,6 +65,10 @@ class Principal:
         if not self.is_operator:
             raise Forbidden(f"Only operators {doing}.")
 
+    def has_scope(self, scope: KeyScope) -> bool:
+        """Whether the caller has sent no API key, or one with this scope."""
+        return self.key is None or scope in self.key.scopes
+
     def require_scope(self, *needed: KeyScope) -> None:
         """Refuse an API key that has none of these scopes. Callers without a key need none.
 
