@@ -71,9 +71,7 @@ class ObjectStore:
     @cached_property
     def credentials(self) -> "CredentialIssuer":
         """Temporary credentials, from the STS that belongs to this store."""
-        from chalicelib.store.credentials import (
-            CredentialIssuer,
-        )  # saves 1 ms, and STS's client 20 ms, where none are given
+        from chalicelib.store.credentials import CredentialIssuer  # saves 1 ms where none are given
 
         assert self._connect_sts is not None, "This store was made without an STS."
         return CredentialIssuer(self._connect_sts())

@@ -65,6 +65,15 @@ def test_a_hot_path_sends_no_more_statements_than_this(
     assert len(statements) == count, statements
 
 
+def test_an_api_key_costs_one_statement_and_another_one_once_a_day(statements: list[str]) -> None:
+    made = json.loads(send("POST", "/api/keys", **_json('{"name": "n", "scopes": ["read"]}'))["body"])
+    with_key = {"headers": {"Authorization": f"Bearer {made['secret']}"}}
+    for count in (3, 2):
+        statements.clear()
+        assert send("GET", "/api/files", **with_key)["statusCode"] == 200
+        assert len(statements) == count, statements
+
+
 def test_signing_a_part_sends_one_statement(statements: list[str]) -> None:
     first = send("POST", "/api/uploads/sign", **_json('{"method": "POST", "key": "k", "file": {"size": 11000000}}'))
     key = json.loads(first["body"])["key"]

@@ -284,7 +284,8 @@ def test_policies_for_chalice_deploy_allow_what_the_templates_roles_do(native: T
         wanted = {
             action for name, statement in _statements(native) if name == role for action in _list(statement["Action"])
         }
-        # Logging in and giving credentials are managed policies of their own. The template gives direct invocations a dead-letter queue, and makes the log groups itself.
+        # Logging in and giving credentials are managed policies of their own. The template gives direct invocations a
+        # dead-letter queue, and makes the log groups itself.
         assert allowed - {"logs:CreateLogGroup", "rds-db:connect", "sts:AssumeRole"} == wanted - {"sqs:SendMessage"}, (
             path.name
         )

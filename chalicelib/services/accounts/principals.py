@@ -115,7 +115,7 @@ class Callers:
                 "This deployment identifies no callers yet: set LANDFALL_IDENTITY, or connect an identity provider."
             )
         given = headers.get("authorization")
-        if given is not None and (self.settings.oidc_issuers or MARK in given):
+        if given is not None and (self.settings.oidc_issuers or _has_key(given)):
             return self._bearer(given, begin)
         if self.settings.identity == "oidc":
             raise Unauthenticated(
@@ -139,6 +139,11 @@ class Callers:
         with begin() as session:
             known = user_of(session, identity, now)
         return Principal(known.user_id, known.role)
+
+
+def _has_key(authorization: str) -> bool:
+    """Whether an API key is meant, in whatever form. A token of an identity provider may hold the same letters elsewhere."""
+    return any(part.startswith(MARK) for part in authorization.replace(",", " ").split())
 
 
 def _named_user(named: str, begin: Callable[[], AbstractContextManager[Session]]) -> Principal:
