@@ -48,11 +48,12 @@ def session_policy(access: Access) -> str:
 
     Raises:
         Unprocessable: there is no policy of at most 2,048 characters for this prefix.
+        ValueError: the prefix is empty, which would be everybody's files.
     """
+    if not access.prefix:
+        raise ValueError("A policy needs a prefix.")
     if not access.prefix.isascii() or not access.prefix.isprintable():
         raise Unprocessable("S3 credentials can only be had for a prefix of ASCII characters.")
-    # An empty prefix would be everybody's files.
-    assert access.prefix, "A policy needs a prefix."
     below = _PATTERN.sub(r"${\g<0>}", access.prefix) + "*"
     bucket = f"arn:{access.partition}:s3:::{access.bucket}"
     actions = [*(_READING if access.reads else ()), *(_WRITING if access.writes else ())]

@@ -86,5 +86,10 @@ def test_what_no_policy_can_say_is_refused(prefix: str) -> None:
         policy(prefix)
 
 
+def test_there_is_no_policy_for_everybodys_files() -> None:
+    with pytest.raises(ValueError, match="needs a prefix"):
+        policy("")
+
+
 def test_the_longest_plain_prefix_of_a_key_fits() -> None:
     assert len(policy(USER + "x" * (512 - len(USER)))) <= MAX_CHARACTERS
