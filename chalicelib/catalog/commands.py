@@ -13,7 +13,7 @@ from uuid import UUID
 from chalicelib.catalog.files import File
 from chalicelib.catalog.objects import Copied, Current, Source
 
-JobKind = Literal["copy", "move", "restore", "delete_folder", "empty_trash", "zip"]
+JobKind = Literal["copy", "move", "restore", "delete_folder", "empty_trash", "zip", "assign_owners"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
@@ -75,7 +75,15 @@ class Zip:
     name: str
 
 
-Command = Copy | Move | Restore | DeleteFolder | EmptyTrash | Zip
+@dataclass(frozen=True, slots=True)
+class AssignOwners:
+    """Give the files below ``prefix`` that belong to nobody to whom the owner rules say."""
+
+    bucket: str
+    prefix: str
+
+
+Command = Copy | Move | Restore | DeleteFolder | EmptyTrash | Zip | AssignOwners
 
 COMMANDS: Mapping[JobKind, type[Command]] = {
     "copy": Copy,
@@ -84,6 +92,7 @@ COMMANDS: Mapping[JobKind, type[Command]] = {
     "delete_folder": DeleteFolder,
     "empty_trash": EmptyTrash,
     "zip": Zip,
+    "assign_owners": AssignOwners,
 }
 
 
@@ -178,6 +187,13 @@ class ZipProgress(Progress):
     file_id: UUID | None = None
 
 
+@dataclass(slots=True)
+class AssignProgress(Progress):
+    """The progress of a job that goes through files by their keys. ``after_key`` is the last one that it has looked at."""
+
+    after_key: str | None = None
+
+
 PROGRESS: Mapping[JobKind, type[Progress]] = {
     "copy": CopyProgress,
     "move": MoveProgress,
@@ -185,6 +201,7 @@ PROGRESS: Mapping[JobKind, type[Progress]] = {
     "delete_folder": SweepProgress,
     "empty_trash": SweepProgress,
     "zip": ZipProgress,
+    "assign_owners": AssignProgress,
 }
 
 

@@ -21,7 +21,10 @@ _RESTRICT = "23001"  # PostgreSQL 18 on; before, a restricted deletion was a for
 _FOREIGN_KEY = "23503"
 _UNIQUE = "23505"
 
-_TAKEN = {"users_email_key": "Another user already has this email address."}
+_TAKEN = {
+    "users_email_key": "Another user already has this email address.",
+    "owner_rules_bucket_prefix_key": "There is a rule for this prefix already.",
+}
 
 
 @contextmanager

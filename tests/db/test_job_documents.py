@@ -7,6 +7,8 @@ from uuid import UUID
 import pytest
 
 from chalicelib.catalog.commands import (
+    AssignOwners,
+    AssignProgress,
     Command,
     Copy,
     DeleteFolder,
@@ -40,6 +42,7 @@ COMMANDS: list[tuple[JobKind, dict[str, Any], Command]] = [
     ("delete_folder", {"bucket": "b", "prefix": "p/", "until": MOMENT.isoformat()}, DeleteFolder("b", "p/", MOMENT)),
     ("empty_trash", {"until": MOMENT.isoformat(), "everyones": True}, EmptyTrash(MOMENT, True)),
     ("zip", {"file_ids": [str(ID)], "name": "a.zip"}, Zip([ID], "a.zip")),
+    ("assign_owners", {"bucket": "b", "prefix": "p/"}, AssignOwners("b", "p/")),
 ]
 LEFT = {"bucket": "b", "key": "k", "version_id": "v1", "etag": "e", "rank": "r"}
 PROGRESS: list[tuple[JobKind, dict[str, Any], Progress]] = [
@@ -56,6 +59,7 @@ PROGRESS: list[tuple[JobKind, dict[str, Any], Progress]] = [
         SweepProgress(done=2, failed=1, failures=[Failure(str(OTHER), "No.")], after=ID),
     ),
     ("zip", {"file_id": str(ID), "done": 3}, ZipProgress(done=3, file_id=ID)),
+    ("assign_owners", {"after_key": "p/a", "done": 3}, AssignProgress(done=3, after_key="p/a")),
 ]
 
 

@@ -95,6 +95,13 @@ _TABLE: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("GET", "/s3/multipart/{upload_id}/{part_number}", "sign_part"),
         ("POST", "/api/uploads/sign", "sign_request"),
     ),
+    "owner_rules": (
+        ("GET", "/api/owner-rules", "list_owner_rules"),
+        ("POST", "/api/owner-rules", "create_owner_rule"),
+        ("GET", "/api/owner-rules/{rule_id}", "get_owner_rule"),
+        ("DELETE", "/api/owner-rules/{rule_id}", "delete_owner_rule"),
+        ("POST", "/api/owner-rules/{rule_id}/apply", "apply_owner_rule"),
+    ),
     "audits": (
         ("GET", "/api/audits", "list_audits"),
         ("POST", "/api/audits", "create_audit"),

@@ -96,6 +96,19 @@ class ApiKey(Base):
     created_at: Mapped[datetime] = mapped_column(Moment)
 
 
+class OwnerRule(Base):
+    """Whom new objects belong to that are put straight into a bucket below a prefix. Of several rules the longest prefix wins."""
+
+    __tablename__ = "owner_rules"
+    __table_args__ = (UniqueConstraint("bucket", "prefix"), Index(None, "user_id"))
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    bucket: Mapped[str] = mapped_column(Bytewise)
+    prefix: Mapped[str] = mapped_column(Bytewise)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = mapped_column(Moment)
+
+
 class Session(Base):
     """A group of uploads, under an id that its owner chose. Two owners may choose the same id."""
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from chalicelib.catalog.commands import JobKind
 from chalicelib.services.context import Context
-from chalicelib.services.jobs import copy, move, queue, restore, sweep, zip
+from chalicelib.services.jobs import assign, copy, move, queue, restore, sweep, zip
 from chalicelib.services.jobs.queue import Steps
 
 KINDS: Mapping[JobKind, Steps[Any, Any]] = {
@@ -16,6 +16,7 @@ KINDS: Mapping[JobKind, Steps[Any, Any]] = {
     "delete_folder": Steps(sweep.delete_folder_step),
     "empty_trash": Steps(sweep.empty_trash_step),
     "zip": Steps(zip.zip_step),
+    "assign_owners": Steps(assign.assign_step),
 }
 
 

@@ -1,0 +1,167 @@
+"""Whom an object belongs to that is put straight into a bucket: decided while its event is recorded."""
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from chalicelib.catalog.notifications import parse_message
+from chalicelib.db.engine import create_catalog_engine, transaction
+from chalicelib.db.owner_rules import add_rule, assign_owners, find_unowned
+from chalicelib.db.recording import prepare, record_changes
+from chalicelib.db.scope import Owner
+from chalicelib.db.usage import counted_usage
+from chalicelib.db.users import delete_user
+from chalicelib.runtime import now
+from tests.support.notifications import body, s3_record
+
+PUT, DELETE = "ObjectCreated:Put", "ObjectRemoved:Delete"
+_buckets = count()
+
+
+@pytest.fixture(scope="module")
+def engine(database_url: str) -> Engine:
+    return create_catalog_engine(database_url)
+
+
+@pytest.fixture
+def bucket() -> str:
+    return f"drops-{next(_buckets)}"
+
+
+def new_user(engine: Engine) -> UUID:
+    user_id = uuid4()
+    with transaction(engine) as session:
+        row = "INSERT INTO users (id, name, created_at, updated_at) VALUES (:id, 'Ada', now(), now())"
+        session.execute(text(row), {"id": user_id})
+    return user_id
+
+
+def rule(engine: Engine, bucket: str, prefix: str, user_id: UUID) -> None:
+    with transaction(engine) as session:
+        add_rule(session, bucket, prefix, user_id, now())
+
+
+def drop(engine: Engine, bucket: str, *keys: str, event: str = PUT, sequencer: str = "01", size: int = 5) -> None:
+    """Record the events of these keys in one batch, as `ingest` does."""
+    records = [s3_record(event, key, bucket=bucket, sequencer=sequencer, size=size) for key in keys]
+    with transaction(engine) as session:
+        prepare(session, 5000)
+        record_changes(session, parse_message(body(*records)), now())
+
+
+def owners(engine: Engine, bucket: str) -> dict[str, Any]:
+    with transaction(engine) as session:
+        rows = session.execute(text("SELECT key, owner_id FROM files WHERE bucket = :bucket"), {"bucket": bucket})
+        return {row.key: row.owner_id for row in rows}
+
+
+def test_the_longest_prefix_wins_and_all_else_belongs_to_nobody(engine: Engine, bucket: str) -> None:
+    ada, bea, cid = (new_user(engine) for _ in range(3))
+    rule(engine, bucket, "scans/", ada)
+    rule(engine, bucket, "scans/2026", bea)
+    rule(engine, bucket, "scans/2026/é𝄞/", cid)
+    rule(engine, "another-" + bucket, "", cid)
+
+    drop(engine, bucket, "scans/a", "scans/2026-01", "scans/2026/é𝄞/x", "scans/2026/é", "scan", "Scans/a")
+    assert owners(engine, bucket) == {
+        "scans/a": ada, "scans/2026-01": bea, "scans/2026/é𝄞/x": cid, "scans/2026/é": bea, "scan": None, "Scans/a": None,
+    }  # fmt: skip
+
+
+def test_what_is_below_a_users_id_belongs_to_that_user(engine: Engine, bucket: str) -> None:
+    ada, nobody = new_user(engine), uuid4()
+    keys = [f"{ada}/a", f"{ada}/b/c", f"{nobody}/a", f"{str(ada).upper()}/a", f"{ada}", f"{ada}-/a", f"x/{ada}/a"]
+    drop(engine, bucket, *keys)
+    assert owners(engine, bucket) == dict.fromkeys(keys) | dict.fromkeys(keys[:2], ada)
+
+
+def test_a_rule_goes_before_the_users_folder_only_if_it_is_no_shorter(engine: Engine, bucket: str) -> None:
+    ada, bea, cid, dot = (new_user(engine) for _ in range(4))
+    rule(engine, bucket, "", bea)
+    rule(engine, bucket, f"{cid}/", bea)
+    rule(engine, bucket, f"{ada}/given away/", dot)
+    keys = [f"{ada}/own", f"{ada}/given away/x", f"{cid}/x", "anything"]
+    drop(engine, bucket, *keys)
+    assert [owners(engine, bucket)[key] for key in keys] == [ada, dot, bea, bea]
+
+
+def test_a_file_that_is_known_keeps_its_owner_or_none(engine: Engine, bucket: str) -> None:
+    ada, bea = new_user(engine), new_user(engine)
+    drop(engine, bucket, "a/unowned")
+    rule(engine, bucket, "a/", ada)
+    drop(engine, bucket, "a/owned")
+    rule(engine, bucket, "a/o", bea)
+
+    drop(engine, bucket, "a/unowned", "a/owned", sequencer="02")
+    drop(engine, bucket, "a/unowned", "a/owned", event=DELETE, sequencer="03")
+    drop(engine, bucket, "a/unowned", "a/owned", sequencer="04")
+    assert owners(engine, bucket) == {"a/unowned": None, "a/owned": ada}
+
+
+def test_the_owners_usage_follows(engine: Engine, bucket: str) -> None:
+    ada = new_user(engine)
+    rule(engine, bucket, "a/", ada)
+    drop(engine, bucket, *(f"a/{number}" for number in range(3)), "b", size=7)
+    drop(engine, bucket, "a/0", event=DELETE, sequencer="02")
+    with transaction(engine) as session:
+        assert counted_usage(session, Owner(ada), [""]) == {"": (2, 14)}
+
+
+@pytest.mark.parametrize("size", [1, 150])
+def test_small_and_large_batches_ask_the_same_rules(engine: Engine, bucket: str, size: int) -> None:
+    ada = new_user(engine)
+    for number in range(120):
+        rule(engine, bucket, f"{'x' * number}/", ada)
+    drop(engine, bucket, *(f"{'x' * (number % 120)}/{number}" for number in range(size)))
+    assert set(owners(engine, bucket).values()) == {ada}
+
+
+def test_what_comes_while_its_owner_is_being_deleted_belongs_to_nobody(engine: Engine, bucket: str) -> None:
+    ada = new_user(engine)
+    rule(engine, bucket, "a/", ada)
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(engine) as session:
+            delete_user(session, ada)
+            session.flush()
+            recording = pool.submit(drop, engine, bucket, "a/1")
+            _wait_for_a_lock(engine)
+        with pytest.raises(DBAPIError):
+            recording.result()
+    drop(engine, bucket, "a/1")  # the message comes again
+    assert owners(engine, bucket) == {"a/1": None}
+
+
+def test_files_of_nobody_are_given_to_their_owners_in_pages(engine: Engine, bucket: str) -> None:
+    ada, bea = new_user(engine), new_user(engine)
+    drop(engine, bucket, "a/1", "a/2", "a/b/3", "c", f"{ada}/x")
+    drop(engine, bucket, "a/2", event=DELETE, sequencer="02")
+    with transaction(engine) as session:
+        taken = text("UPDATE files SET owner_id = NULL WHERE bucket = :bucket")
+        session.execute(taken, {"bucket": bucket})
+    rule(engine, bucket, "a/", ada)
+    rule(engine, bucket, "a/b/", bea)
+    with transaction(engine) as session:
+        first = find_unowned(session, bucket, "a/", "", 2)
+        assert [file.key for file in first] == ["a/1", "a/2"]
+        assert assign_owners(session, first, now()) == 2
+        rest = find_unowned(session, bucket, "", "", 10)
+        assert assign_owners(session, rest, now()) == 2
+        assert assign_owners(session, [*first, *rest], now()) == 0, "once is enough"
+    assert owners(engine, bucket) == {"a/1": ada, "a/2": ada, "a/b/3": bea, "c": None, f"{ada}/x": ada}
+
+
+def _wait_for_a_lock(engine: Engine) -> None:
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    for _ in range(1000):
+        with engine.connect() as connection:
+            if connection.execute(waiting).scalar_one():
+                return
+            connection.execute(text("SELECT pg_sleep(0.01)"))
+    raise AssertionError("nobody waits")
