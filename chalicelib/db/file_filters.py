@@ -51,10 +51,16 @@ class FileFilters:
 
 
 def in_scope(filters: FileFilters, scope: Scope) -> FileFilters | None:
-    """``filters`` narrowed to a scope; None if they ask for another owner's files, since the scope has none of those."""
+    """``filters`` narrowed to a scope; None if they ask for another owner's files, or another session's: it has none."""
     if not isinstance(scope, Owner):
         return filters
-    return replace(filters, owner_id=scope.user_id) if filters.owner_id in (None, scope.user_id) else None
+    if filters.owner_id not in (None, scope.user_id):
+        return None
+    if scope.session_id is None:
+        return replace(filters, owner_id=scope.user_id)
+    if filters.session_id not in (None, scope.session_id):
+        return None
+    return replace(filters, owner_id=scope.user_id, session_id=scope.session_id)
 
 
 # `^@` is "starts with": on a column of collation "C" the planner makes an index range of it.

@@ -17,7 +17,7 @@ from typing_extensions import Unpack
 from chalicelib.catalog.files import File, FileState
 from chalicelib.db import models
 from chalicelib.db.engine import prepared_read
-from chalicelib.db.scope import IN_SCOPE, Owner, Scope, bound_owner
+from chalicelib.db.scope import FILE_IN_SCOPE, Owner, Scope, bound_scope
 
 # `revision` identifies a state of the row. Its first part changes when a client or an event of S3 changes the file. Its
 # second part changes at every change of the row, because Postgres writes a new xmin each time.
@@ -34,27 +34,27 @@ SELECT row_to_json(f)::text FROM (
     FROM files
     WHERE {condition}) AS f
 """
-_ONE = prepared_read(text(_FILE.format(condition=f"id = CAST(:id AS uuid) AND {IN_SCOPE}")))
-_LOCK_ONE = text(_FILE.format(condition=f"id = CAST(:id AS uuid) AND {IN_SCOPE} FOR NO KEY UPDATE"))
-_AT = text(_FILE.format(condition=f"key = :key AND bucket = :bucket AND {IN_SCOPE}"))
-_SEVERAL = text(_FILE.format(condition=f"id = ANY(CAST(:ids AS uuid[])) AND {IN_SCOPE}"))
+_ONE = prepared_read(text(_FILE.format(condition=f"id = CAST(:id AS uuid) AND {FILE_IN_SCOPE}")))
+_LOCK_ONE = text(_FILE.format(condition=f"id = CAST(:id AS uuid) AND {FILE_IN_SCOPE} FOR NO KEY UPDATE"))
+_AT = text(_FILE.format(condition=f"key = :key AND bucket = :bucket AND {FILE_IN_SCOPE}"))
+_SEVERAL = text(_FILE.format(condition=f"id = ANY(CAST(:ids AS uuid[])) AND {FILE_IN_SCOPE}"))
 
 
 def find_file(session: Session, scope: Scope, file_id: UUID, *, lock: bool = False) -> File | None:
     """One file in whatever state; None if there is none. ``lock``: keep others from changing it until the transaction ends."""
-    found = session.scalar(_LOCK_ONE if lock else _ONE, {"id": file_id, "owner_id": bound_owner(scope)})
+    found = session.scalar(_LOCK_ONE if lock else _ONE, {"id": file_id} | bound_scope(scope))
     return None if found is None else _reader().validate_json(found)
 
 
 def find_file_at(session: Session, scope: Scope, bucket: str, key: str) -> File | None:
     """The file at a location, in whatever state; None if there is none."""
-    found = session.scalar(_AT, {"bucket": bucket, "key": key, "owner_id": bound_owner(scope)})
+    found = session.scalar(_AT, {"bucket": bucket, "key": key} | bound_scope(scope))
     return None if found is None else _reader().validate_json(found)
 
 
 def find_files(session: Session, scope: Scope, file_ids: Sequence[UUID]) -> dict[UUID, File]:
     """Those of these files that exist, in whatever state, in the order of ``file_ids``."""
-    found = session.scalars(_SEVERAL, {"ids": list(file_ids), "owner_id": bound_owner(scope)})
+    found = session.scalars(_SEVERAL, {"ids": list(file_ids)} | bound_scope(scope))
     files = {file.id: file for file in map(_reader().validate_json, found)}
     return {file_id: files[file_id] for file_id in file_ids if file_id in files}
 
@@ -75,6 +75,8 @@ def find_state(session: Session, bucket: str, key: str) -> tuple[FileState | Non
 def find_duplicate(session: Session, owner: Owner, sha256: str, size: int | None) -> File | None:
     """The owner's oldest stored file with this SHA-256 and, unless ``size`` is None, of this many bytes."""
     same = [models.File.owner_id == owner.user_id, models.File.sha256 == sha256, models.File.state == "stored"]
+    if owner.session_id is not None:
+        same.append(models.File.session_id == owner.session_id)
     if size is not None:
         same.append(models.File.size == size)
     file_id = session.scalar(select(models.File.id).where(*same).order_by(models.File.id).limit(1))

@@ -16,12 +16,13 @@ from sqlalchemy.orm import Session
 from chalicelib.db.bounds import Bounds
 from chalicelib.db.cursors import decode_values, encode_values
 from chalicelib.db.pages import MAX_BYTES, Page, page_statement
-from chalicelib.db.scope import IN_SCOPE, Owner, Scope, bound_owner
+from chalicelib.db.scope import FILE_IN_SCOPE, Owner, Scope, bound_scope
 from chalicelib.errors import InvalidCursor
 from chalicelib.ids import first_uuid7
 
 # For each scope an index hands out keys in order. That of everyone's also has the keys of files that aren't stored.
 _OWN = "bucket = :bucket AND owner_id = CAST(:owner_id AS uuid) AND state = 'stored'"
+_SESSIONS = f"{_OWN} AND session_id = :session_id"
 _EVERYONES = "bucket = :bucket"
 
 # A step of the walk finds the next folder from `place` on, or goes on behind the keys that it has looked at. They may
@@ -52,7 +53,7 @@ SELECT count(*) FILTER (WHERE state = 'stored') AS files, coalesce(sum(size), 0)
     CAST({most} AS int) IS NULL OR count(*) <= {most} AS exact
 FROM (SELECT state, size FROM files WHERE {scope} AND key >= {start} AND key < {until} LIMIT CAST({most} AS int) + 1) AS looked_at
 """
-_BELOW = f"FROM files WHERE bucket = :bucket AND key ^@ :prefix AND {IN_SCOPE}"
+_BELOW = f"FROM files WHERE bucket = :bucket AND key ^@ :prefix AND {FILE_IN_SCOPE}"
 _FILES = text(f"""
 SELECT id {_BELOW} AND state <> 'deleted' AND id < CAST(:until AS uuid)
     AND (CAST(:after AS uuid) IS NULL OR id > CAST(:after AS uuid))
@@ -73,8 +74,8 @@ def _sum(scope: str) -> TextClause:
     return text(_SUM.format(scope=scope, start=":prefix", until=":until", most=":most"))
 
 
-_WALK_OWN, _WALK_EVERYONES = _walk(_OWN), _walk(_EVERYONES)
-_SUM_OWN, _SUM_EVERYONES = _sum(_OWN), _sum(_EVERYONES)
+_WALK_OWN, _WALK_SESSIONS, _WALK_EVERYONES = _walk(_OWN), _walk(_SESSIONS), _walk(_EVERYONES)
+_SUM_OWN, _SUM_SESSIONS, _SUM_EVERYONES = _sum(_OWN), _sum(_SESSIONS), _sum(_EVERYONES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ def list_folders(
     """
     start = _decode(cursor, folder.prefix) if cursor else folder.prefix
     place = {"start": start, "limit": limit + 1, "rows_left": limit, "bytes_left": MAX_BYTES, "at_least": 1}
-    statement = _WALK_OWN if isinstance(scope, Owner) else _WALK_EVERYONES
+    statement = _of(scope, _WALK_OWN, _WALK_SESSIONS, _WALK_EVERYONES)
     row = session.execute(statement, _bound(scope, folder, bounds) | place).one()
     next_place = json.loads(row.place)[0] if row.found > row.kept else row.next_place
     return Page(f"[{row.items or ''}]", None if next_place is None else encode_values(_CURSOR, next_place))
@@ -115,7 +116,7 @@ def list_folders(
 
 def sum_below(session: Session, scope: Scope, folder: Folder, bounds: Bounds | None) -> FolderSum:
     """What is in a folder, at any depth."""
-    statement = _SUM_OWN if isinstance(scope, Owner) else _SUM_EVERYONES
+    statement = _of(scope, _SUM_OWN, _SUM_SESSIONS, _SUM_EVERYONES)
     row = session.execute(statement, _bound(scope, folder, bounds)).one()
     return FolderSum(row.files, int(row.bytes), row.exact)
 
@@ -124,14 +125,22 @@ def files_below(
     session: Session, scope: Scope, folder: Folder, until: datetime, after: UUID | None, limit: int
 ) -> Sequence[UUID]:
     """Ids of files in a folder that aren't deleted and were created before ``until``, in the order of their creation."""
-    bound = {"bucket": folder.bucket, "prefix": folder.prefix, "owner_id": bound_owner(scope), "limit": limit}
+    bound = {"bucket": folder.bucket, "prefix": folder.prefix, "limit": limit} | bound_scope(scope)
     bound |= {"until": first_uuid7(until), "after": after}
     return session.scalars(_FILES, bound).all()
 
 
+def _of(scope: Scope, own: TextClause, sessions: TextClause, everyones: TextClause) -> TextClause:
+    if not isinstance(scope, Owner):
+        return everyones
+    return own if scope.session_id is None else sessions
+
+
 def _bound(scope: Scope, folder: Folder, bounds: Bounds | None) -> dict[str, object]:
     bound = {"bucket": folder.bucket, "prefix": folder.prefix, "until": _end(folder.prefix)}
-    owner = {"owner_id": scope.user_id} if isinstance(scope, Owner) else {}
+    owner: dict[str, object] = {}
+    if isinstance(scope, Owner):
+        owner = {"owner_id": scope.user_id} | ({"session_id": scope.session_id} if scope.session_id is not None else {})
     return bound | owner | {"most": bounds.counted if bounds else None}
 
 

@@ -11,7 +11,7 @@ from chalicelib.catalog.objects import Current, DeleteMarker, HiddenObject, Loca
 from chalicelib.db.current_version import current_version
 from chalicelib.db.cursors import decode_values, encode_values
 from chalicelib.db.pages import Page, PageReader, in_utc, page_statement
-from chalicelib.db.scope import IN_SCOPE, Scope, bound_owner
+from chalicelib.db.scope import FILE_IN_SCOPE, Scope, bound_scope
 from chalicelib.errors import InvalidCursor
 
 # Which versions at one of a file's locations belong to it. At its present location, all do. At an earlier one, these
@@ -143,7 +143,7 @@ def versions_of(session: Session, scope: Scope, file_id: UUID, limit: int) -> li
 # The file's present location and its earlier ones, each once: a file may have come back. ``left_…`` is what it last
 # left there.
 _LOCATIONS_OF = text(f"""
-WITH mine AS (SELECT * FROM files WHERE id = CAST(:file_id AS uuid) AND {IN_SCOPE})
+WITH mine AS (SELECT * FROM files WHERE id = CAST(:file_id AS uuid) AND {FILE_IN_SCOPE})
 SELECT DISTINCT ON (a.until, a.bucket, a.key) a.bucket, a.key, nullif(a.until, 'infinity') AS until,
     a.left_version, a.left_etag, a.left_stored_at
 FROM (
@@ -203,7 +203,7 @@ _Bound = Mapping[str, Any]
 
 
 def _locations(session: Session, scope: Scope, file_id: UUID) -> list[_Bound]:
-    bound = {"file_id": file_id, "owner_id": bound_owner(scope)}
+    bound = {"file_id": file_id} | bound_scope(scope)
     return [dict(row) for row in session.execute(_LOCATIONS_OF, bound).mappings()]
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from chalicelib.catalog.roles import Role
 from chalicelib.db.engine import prepared_read, savepoint
 from chalicelib.db.models import UserIdentity
+from chalicelib.db.session_members import claim_memberships
 
 # Every request with a token asks this.
 _FIND = prepared_read(
@@ -68,4 +69,5 @@ def add_known(session: Session, issuer: str, subject: str, user: NewKnownUser) -
         session.execute(_ADD_USER, values | {"email": None})
     session.add(UserIdentity(issuer=issuer, subject=subject, user_id=user.user_id, created_at=user.now))
     session.flush()
+    claim_memberships(session, user.user_id)
     return KnownUser(user.user_id, "member")

@@ -1,6 +1,7 @@
 """Whose rows a query is about. Every query over rows with owners takes a scope, so that none is written without one."""
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 
@@ -32,5 +33,13 @@ def bound_owner(scope: Scope) -> UUID | None:
     return scope.user_id if isinstance(scope, Owner) else None
 
 
-# The condition on a table with an ``owner_id``.
+# The condition on a table with an ``owner_id``, whose rows are in no session.
 IN_SCOPE = "(CAST(:owner_id AS uuid) IS NULL OR owner_id = CAST(:owner_id AS uuid))"
+
+# The condition on files: `IN_SCOPE`, and the session if the scope is confined to one. Its values are `bound_scope`'s.
+FILE_IN_SCOPE = f"{IN_SCOPE} AND (CAST(:scope_session AS text) IS NULL OR session_id = CAST(:scope_session AS text))"
+
+
+def bound_scope(scope: Scope) -> dict[str, Any]:
+    """The values that `FILE_IN_SCOPE` binds."""
+    return {"owner_id": bound_owner(scope), "scope_session": scope.session_id if isinstance(scope, Owner) else None}

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Select, delete, select
 from sqlalchemy.dialects.postgresql import insert
@@ -17,7 +18,7 @@ from chalicelib.ids import uuid7
 
 # As `chalicelib.api.schemas.sessions.SessionOut` has it.
 _ITEM = f"""id, session_id, name, metadata, {LIMITS}, owner_id, {in_utc("created_at")} AS created_at,
-    {in_utc("updated_at")} AS updated_at"""
+    {in_utc("updated_at")} AS updated_at, {{role}} AS role"""
 _TRIES = 3
 
 
@@ -28,7 +29,28 @@ def list_sessions(session: DatabaseSession, scope: Scope, descending: bool, limi
         InvalidCursor: the cursor is not one of this list and order.
     """
     order, bound = Order("sessions", descending=descending), {"owner_id": bound_owner(scope)}
-    return list_by_id(session, order, _ITEM, f"sessions WHERE {IN_SCOPE}", bound, limit, cursor)
+    item = _ITEM.format(role="'owner'")
+    return list_by_id(session, order, item, f"sessions WHERE {IN_SCOPE}", bound, limit, cursor)
+
+
+# Somebody may be a member twice, by id and by address: 'editor' sorts before 'viewer'.
+_SHARED = """(
+    SELECT s.*, m.role FROM sessions AS s JOIN (
+        SELECT session_row_id, min(role) AS role FROM session_members
+        WHERE user_id = CAST(:user_id AS uuid) GROUP BY session_row_id) AS m ON m.session_row_id = s.id
+    WHERE s.owner_id <> CAST(:user_id AS uuid)) AS shared WHERE true"""
+
+
+def list_shared_sessions(
+    session: DatabaseSession, user_id: UUID, descending: bool, limit: int, cursor: str | None
+) -> Page:
+    """A page of the sessions of others that are shared with a user, each with the user's role, as `list_sessions` orders them.
+
+    Raises:
+        InvalidCursor: the cursor is not one of this list and order.
+    """
+    order, item = Order("shared sessions", descending=descending), _ITEM.format(role="role")
+    return list_by_id(session, order, item, _SHARED, {"user_id": user_id}, limit, cursor)
 
 
 def find_session(session: DatabaseSession, owner: Owner, session_id: str, *, lock: bool = False) -> Session | None:

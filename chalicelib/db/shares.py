@@ -9,13 +9,13 @@ from sqlalchemy.orm import Session
 
 from chalicelib.db.models import File, Share
 from chalicelib.db.pages import Order, Page, in_utc, list_by_id
-from chalicelib.db.scope import IN_SCOPE, Owner, Scope, bound_owner
+from chalicelib.db.scope import FILE_IN_SCOPE, Owner, Scope, bound_scope
 
 # As `chalicelib.api.schemas.shares.ShareOut` has it.
 _ITEM = f"""id, file_id, max_uses, uses, {in_utc("expires_at")} AS expires_at, {in_utc("revoked_at")} AS revoked_at,
     {in_utc("created_at")} AS created_at"""
 
-_OF_FILE = f"file_id IN (SELECT id FROM files WHERE id = CAST(:file_id AS uuid) AND {IN_SCOPE})"  # noqa: S608 - no values
+_OF_FILE = f"file_id IN (SELECT id FROM files WHERE id = CAST(:file_id AS uuid) AND {FILE_IN_SCOPE})"  # noqa: S608 - no values
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def list_shares(session: Session, scope: Scope, file_id: UUID, limit: int, curso
     Raises:
         InvalidCursor: the cursor is not one of this list.
     """
-    order, bound = Order(f"shares {file_id}"), {"file_id": file_id, "owner_id": bound_owner(scope)}
+    order, bound = Order(f"shares {file_id}"), {"file_id": file_id} | bound_scope(scope)
     return list_by_id(session, order, _ITEM, f"shares WHERE {_OF_FILE}", bound, limit, cursor)
 
 
@@ -47,6 +47,8 @@ def revoke_share(session: Session, scope: Scope, share_id: UUID, now: datetime) 
     files = select(File.id)
     if isinstance(scope, Owner):
         files = files.where(File.owner_id == scope.user_id)
+        if scope.session_id is not None:
+            files = files.where(File.session_id == scope.session_id)
     revoked = update(Share).where(Share.id == share_id, Share.file_id.in_(files))
     ended = revoked.values(revoked_at=func.coalesce(Share.revoked_at, now)).returning(Share.id)
     return session.scalar(ended.execution_options(synchronize_session=False)) is not None

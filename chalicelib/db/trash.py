@@ -24,6 +24,8 @@ def files_in_trash(session: Session, scope: Scope, until: datetime, after: UUID 
     wanted = [*_TRASHED, File.updated_at <= until]
     if isinstance(scope, Owner):
         wanted.append(File.owner_id == scope.user_id)
+        if scope.session_id is not None:
+            wanted.append(File.session_id == scope.session_id)
     if after is not None:
         wanted.append(File.id > after)
     return session.scalars(select(File.id).where(*wanted).order_by(File.id).limit(limit)).all()

@@ -70,6 +70,8 @@ def find_upload(session: Session, scope: Scope, file_id: UUID) -> UploadRow | No
     found = select(Upload).where(Upload.file_id == file_id)
     if isinstance(scope, Owner):
         found = found.where(Upload.owner_id == scope.user_id)
+        if scope.session_id is not None:
+            found = found.where(Upload.file_id.in_(select(File.id).where(File.session_id == scope.session_id)))
     row = session.scalars(found.execution_options(populate_existing=True)).one_or_none()
     if row is None:
         return None
@@ -91,6 +93,8 @@ def find_same_pending(
         Upload.sha256.is_not_distinct_from(sha256),
     )
     waiting = select(File.id).join(Upload, Upload.file_id == File.id).where(*same, File.state == "pending")
+    if owner.session_id is not None:
+        waiting = waiting.where(File.session_id == owner.session_id)
     return session.scalar(waiting.order_by(File.id.desc()).limit(1))
 
 

@@ -14,6 +14,7 @@ from chalicelib.db.engine import prepared_read
 from chalicelib.db.models import User
 from chalicelib.db.pages import Order, Page, in_utc, list_by_id
 from chalicelib.db.scope import Owner, Scope, bound_owner
+from chalicelib.db.session_members import claim_memberships
 
 # A user's or a session's limits as `chalicelib.api.schemas.common.LimitsBody` has them.
 LIMITS = """jsonb_build_object('max_file_bytes', null, 'media_types', null, 'max_bytes', null, 'max_files', null,
@@ -65,6 +66,7 @@ def add_user(session: Session, user: User) -> None:
     """
     session.add(user)
     session.flush()
+    claim_memberships(session, user.id)
 
 
 def ensure_user(session: Session, user_id: UUID, name: str, role: Role, born: datetime) -> None:
@@ -78,6 +80,8 @@ def change_user(session: Session, user: User, changes: Mapping[str, Any]) -> Non
     for name, value in changes.items():
         setattr(user, name, value)
     session.flush()
+    if "email" in changes:
+        claim_memberships(session, user.id)
 
 
 def delete_user(session: Session, user_id: UUID) -> None:

@@ -11,7 +11,7 @@ They are two types, so that neither can be handed to a function that expects the
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
@@ -86,6 +86,14 @@ class Context:
         """
         with self.begin() as session:
             yield Transaction(session, self.settings, self.principal, self.clock(), self.connect_store)
+
+    def acting(self, principal: Principal) -> "Context":
+        """The same for another principal."""
+        return replace(self, principal=principal)
+
+    def by_itself(self) -> "Context":
+        """The same for the caller by itself, in whatever session it acts."""
+        return self if self.principal.acting is None else self.acting(self.principal.acting_as(None))
 
     def in_transaction(self, do: Callable[[Transaction], _T]) -> _T:
         """Do the database's half of something, and return what ``do`` returns.

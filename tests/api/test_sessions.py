@@ -27,7 +27,8 @@ def test_a_curl_line_opens_a_session_and_its_repetition_changes_nothing(api: Api
 
     session = json.loads(document)
     assert session["session_id"] == "test_123"
-    assert list(session) == ["id", "session_id", "name", "metadata", "limits", "owner_id", "created_at", "updated_at"]
+    fields = ["id", "session_id", "name", "metadata", "limits", "owner_id", "created_at", "updated_at", "role"]
+    assert list(session) == fields
     assert second == f"{document}\n200"
 
 

@@ -63,8 +63,7 @@ class World:
         return job.id
 
     def copy(self) -> None:
-        with self.context().transaction() as tx:
-            job, _ = begin_copy(tx, self.file.id, {})
+        job, _ = begin_copy(self.context(), self.file.id, {})
         self.work_on(job.id)
 
     def restore(self) -> None:
@@ -77,8 +76,7 @@ class World:
         delete_file(self.context(), self.file.id)
 
     def zip(self) -> None:
-        with self.context().transaction() as tx:
-            job, _ = begin_zip(tx, [file.id for file in self.files], "a.zip")
+        job, _ = begin_zip(self.context(), [file.id for file in self.files], "a.zip")
         self.work_on(job.id)
 
     def empty_trash(self) -> None:

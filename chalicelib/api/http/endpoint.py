@@ -25,14 +25,14 @@ from pydantic import BaseModel, TypeAdapter
 from typing_extensions import TypedDict, TypeVar, Unpack
 
 from chalicelib import runtime
-from chalicelib.api.http import reading
+from chalicelib.api.http import membership, reading
 from chalicelib.api.http.answering import answer
 from chalicelib.api.http.exchange import Exchange
 from chalicelib.api.http.workarounds import current_exchange
-from chalicelib.catalog.roles import KeyScope
+from chalicelib.catalog.roles import KeyScope, Right
 from chalicelib.db.engine import Session
 from chalicelib.db.refusals import meaningful_refusals
-from chalicelib.errors import Contention, LandfallError
+from chalicelib.errors import Contention, LandfallError, NotFound
 from chalicelib.services.accounts.principals import ANYBODY, Principal
 from chalicelib.services.context import Context, Transaction
 
@@ -118,6 +118,8 @@ class Options(TypedDict, total=False):
         content_types: media types that the body may have. A route that reads ``call.exchange.raw_body`` names its own.
         anonymous: answer everyone, identified or not.
         needs: one of these scopes is needed of a caller with an API key. Left out: `read` for GET and HEAD, else `write`.
+        right: what somebody must be allowed in a session of another user, to ask for it or for a file in it: see
+            `chalicelib.api.http.membership`.
         raw_body, headers: a body and headers that the function itself reads from ``call.exchange``. They are described
             in the OpenAPI document, and used nowhere else.
     """
@@ -132,6 +134,7 @@ class Options(TypedDict, total=False):
     content_types: tuple[str, ...]
     anonymous: bool
     needs: tuple[KeyScope, ...]
+    right: Right
     media_type: str
     raw_body: type[BaseModel] | None
     headers: tuple[RequestHeader, ...]
@@ -154,6 +157,7 @@ class Endpoint:
     content_types: tuple[str, ...] = JSON_TYPES
     anonymous: bool = False
     needs: tuple[KeyScope, ...] = ()
+    right: Right = "owner"
     media_type: str = "application/json"
     raw_body: type[BaseModel] | None = None
     headers: tuple[RequestHeader, ...] = ()
@@ -205,23 +209,60 @@ def _view(spec: Endpoint, answering: _Answering) -> View:
 
 
 def _in_one_transaction(spec: Endpoint, exchange: Exchange, path_values: dict[str, str]) -> Response:
-    def attempt() -> Response:
+    def attempt(acting: Principal | None = None) -> Response:
         with meaningful_refusals(), runtime.transaction() as session:
-            principal = _identify(spec, exchange, lambda: nullcontext(session))
+            principal = acting or _identify(spec, exchange, lambda: nullcontext(session))
+            parts = _read(spec, exchange, path_values)
+            if acting is None:
+                principal = membership.acting_in_named(session, principal, parts, spec.right)
             tx = Transaction(session, runtime.settings(), principal, runtime.now(), runtime.store)
-            return _respond(spec, Call(exchange, *_read(spec, exchange, path_values), tx))
+            return _respond(spec, Call(exchange, *parts, tx))
 
-    try:
-        return attempt()
-    except Contention:
-        # The other transaction has won and gone on, so the second try rarely meets it again.
-        return attempt()
+    def once_more_if_contended(acting: Principal | None) -> Response:
+        try:
+            return attempt(acting)
+        except Contention:
+            # The other transaction has won and gone on, so the second try rarely meets it again.
+            return attempt(acting)
+
+    return _as_member_too(spec, exchange, path_values, once_more_if_contended)
 
 
 def _in_steps(spec: Endpoint, exchange: Exchange, path_values: dict[str, str]) -> Response:
-    with meaningful_refusals():
-        ctx = runtime.context(_identify(spec, exchange, runtime.transaction))
-        return _respond(spec, StepwiseCall(exchange, *_read(spec, exchange, path_values), ctx, ctx.now))
+    def attempt(acting: Principal | None) -> Response:
+        with meaningful_refusals():
+            principal = acting or _identify(spec, exchange, runtime.transaction)
+            parts = _read(spec, exchange, path_values)
+            if acting is None and membership.names_another(principal, parts):
+                with runtime.transaction() as session:
+                    principal = membership.acting_in_named(session, principal, parts, spec.right)
+            ctx = runtime.context(principal)
+            return _respond(spec, StepwiseCall(exchange, *parts, ctx, ctx.now))
+
+    return _as_member_too(spec, exchange, path_values, attempt)
+
+
+def _as_member_too(
+    spec: Endpoint,
+    exchange: Exchange,
+    path_values: dict[str, str],
+    attempt: Callable[[Principal | None], Response],
+) -> Response:
+    """Answer from what the caller owns. Where that has not what was asked for, look whether its file is shared with the caller.
+
+    So a caller's own files never cost the look. The second attempt is a whole new one, in the scope of the session's owner.
+    """
+    try:
+        return attempt(None)
+    except NotFound:
+        if exchange.principal is None:
+            raise
+        parts = _read(spec, exchange, path_values)
+        with meaningful_refusals(), runtime.transaction() as session:
+            acting = membership.acting_for_named(session, exchange.principal, parts, spec.right)
+        if acting is None:
+            raise
+    return attempt(acting)
 
 
 def _identify(spec: Endpoint, exchange: Exchange, begin: Callable[[], AbstractContextManager[Session]]) -> Principal:

@@ -24,7 +24,7 @@ def work_on(call: StepwiseCall, job_id: UUID) -> Job:
 
 def read_job(call: StepwiseCall, job_id: UUID) -> Job:
     """How far a job is."""
-    with call.ctx.transaction() as tx:
+    with call.ctx.by_itself().transaction() as tx:
         return get_job(tx, job_id)
 
 

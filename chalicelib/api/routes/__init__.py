@@ -38,6 +38,12 @@ _TABLE: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("GET", "/api/sessions/{session_id}/usage", "get_session_usage"),
         ("DELETE", "/api/sessions/{session_id}", "delete_session"),
     ),
+    "members": (
+        ("GET", "/api/sessions/{session_id}/members", "list_members"),
+        ("POST", "/api/sessions/{session_id}/members", "put_member"),
+        ("PATCH", "/api/sessions/{session_id}/members/{member_id}", "patch_member"),
+        ("DELETE", "/api/sessions/{session_id}/members/{member_id}", "remove_member"),
+    ),
     "files": (
         ("GET", "/api/files", "list_files"),
         ("GET", "/api/files/facets", "count_files"),

@@ -6,6 +6,7 @@ from typing import Any
 from chalicelib.api.http import problems
 from chalicelib.api.http.endpoint import StepwiseCall, stepwise_endpoint
 from chalicelib.api.schemas.bulk import BulkFiles, BulkOut
+from chalicelib.services.accounts.memberships import act_on_each
 from chalicelib.services.removal import bulk
 from chalicelib.services.removal.bulk import Outcome
 
@@ -16,7 +17,7 @@ def bulk_delete(call: StepwiseCall[None, None, BulkFiles]) -> dict[str, Any]:
 
     The answer is 200 even if some or all of them fail: see the `status` of each.
     """
-    return _results(call, bulk.delete_files(call.ctx, call.body.distinct_ids()))
+    return _results(call, act_on_each(call.ctx, call.body.distinct_ids(), "editor", bulk.delete_files, Outcome))
 
 
 @stepwise_endpoint(body=BulkFiles, response=BulkOut)
@@ -26,7 +27,7 @@ def bulk_restore(call: StepwiseCall[None, None, BulkFiles]) -> dict[str, Any]:
     The answer is 200 even if some or all of them fail: see the `status` of each. A file that is there already is left
     as it is.
     """
-    return _results(call, bulk.restore_files(call.ctx, call.body.distinct_ids()))
+    return _results(call, act_on_each(call.ctx, call.body.distinct_ids(), "editor", bulk.restore_files, Outcome))
 
 
 def _results(call: StepwiseCall, outcomes: Sequence[Outcome]) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Routes that have S3 copy a file's bytes: copy, move, restore. Each creates a job, which is mostly done with the answer."""
 
+from dataclasses import replace
+
 from chalicelib.api.http.endpoint import Reply, StepwiseCall, stepwise_endpoint
 from chalicelib.api.http.job_replies import file_reply
 from chalicelib.api.schemas.file_jobs import FileCopy, FileInWork, FileMove, FileRestore
@@ -23,6 +25,7 @@ from chalicelib.services.removal.bulk import restore_files
 @stepwise_endpoint(
     path=FilePath,
     body=FileCopy,
+    right="viewer",
     response=FileInWork,
     status=201,
     also=(202,),
@@ -34,9 +37,8 @@ def copy_file(call: StepwiseCall[FilePath, None, FileCopy]) -> Reply:
     201 with the new file, which belongs to the caller. If copying takes longer, 202 with the pending file and its
     `job`.
     """
-    with call.ctx.transaction() as tx:
-        job, command = begin_copy(tx, call.path.file_id, call.body.changes())
-    return file_reply(call, command.file_id, job.id, command.source.size, 201)
+    job, command = begin_copy(call.ctx, call.path.file_id, call.body.changes())
+    return file_reply(replace(call, ctx=call.ctx.by_itself()), command.file_id, job.id, command.source.size, 201)
 
 
 @stepwise_endpoint(
@@ -60,9 +62,10 @@ def move_file(call: StepwiseCall[FilePath, None, FileMove]) -> Reply:
 @stepwise_endpoint(
     path=FilePath,
     body=FileRestore,
+    right="editor",
     response=FileInWork,
     also=(202,),
-    errors=(NotFound, Conflict, AgainstPolicy, OverQuota, StoreUnavailable),
+    errors=(NotFound, Forbidden, Conflict, AgainstPolicy, OverQuota, StoreUnavailable),
 )
 def restore_file(call: StepwiseCall[FilePath, None, FileRestore]) -> Reply:
     """Restore a deleted file, or an earlier version of a file.

@@ -22,6 +22,7 @@ from chalicelib.api.schemas.file_queries import (
     FilesOut,
     SessionFilesPath,
     SessionFilesQuery,
+    SortedQuery,
 )
 from chalicelib.api.schemas.files import (
     DownloadOut,
@@ -43,6 +44,7 @@ from chalicelib.db.search import terms_of
 from chalicelib.errors import (
     AgainstPolicy,
     Conflict,
+    Forbidden,
     InvalidCursor,
     NotFound,
     OverQuota,
@@ -60,11 +62,12 @@ from chalicelib.services.removal import deletion
 _FILTERS = {field.name for field in fields(FileFilters)}
 
 
-@stepwise_endpoint(query=FileQuery, response=FilesOut, errors=(InvalidCursor, TooBroad))
+@stepwise_endpoint(query=FileQuery, right="viewer", response=FilesOut, errors=(NotFound, InvalidCursor, TooBroad))
 def list_files(call: StepwiseCall[None, FileQuery, None]) -> Reply:
     """List files.
 
-    Members see their own files, operators see everyone's. An object that was put into the bucket a moment ago appears
+    Members see their own files, operators see everyone's. `owner_id` and `session_id` together name a session that is shared with
+    the caller; 404 if it isn't. An object that was put into the bucket a moment ago appears
     as soon as its event is recorded. With `key` and `wait`, the answer waits for it. The search with `q` is a moment
     behind the list. If more files match than it ranks, `exact` is false.
     """
@@ -81,7 +84,7 @@ def list_files(call: StepwiseCall[None, FileQuery, None]) -> Reply:
     return page_reply(call, page, exact=page.exact)
 
 
-@endpoint(query=FacetsQuery, response=FacetsOut, errors=(TooBroad,))
+@endpoint(query=FacetsQuery, right="viewer", response=FacetsOut, errors=(NotFound, TooBroad))
 def count_files(call: Call[None, FacetsQuery, None]) -> Reply:
     """Count files by what they have in common.
 
@@ -92,11 +95,18 @@ def count_files(call: Call[None, FacetsQuery, None]) -> Reply:
     return Reply(JsonText(reading.count_files(call.tx, _filters(query), query.by.split(","), query.exact)))
 
 
-@endpoint(path=SessionFilesPath, query=SessionFilesQuery, response=FilesOut, errors=(NotFound, InvalidCursor, TooBroad))
+@endpoint(
+    path=SessionFilesPath,
+    query=SessionFilesQuery,
+    right="viewer",
+    response=FilesOut,
+    errors=(NotFound, InvalidCursor, TooBroad),
+)
 def list_session_files(call: Call[SessionFilesPath, SessionFilesQuery, None]) -> Reply:
     """List the files of a session.
 
-    The session belongs to the caller. Filters and orders are those of the list of all files.
+    The session belongs to the caller or, with `owner_id`, is shared with it. Filters and orders are those of the list of all
+    files.
     """
     page = reading.list_session_files(call.tx, call.path.session_id, _listing(call.query))
     return page_reply(call, page, exact=page.exact)
@@ -106,6 +116,7 @@ def list_session_files(call: Call[SessionFilesPath, SessionFilesQuery, None]) ->
     path=FilePath,
     query=WaitQuery,
     headers=(preconditions.IF_NONE_MATCH,),
+    right="viewer",
     response=FileDetail,
     also=(304,),
     errors=(NotFound,),
@@ -128,7 +139,7 @@ def get_file(call: StepwiseCall[FilePath, WaitQuery, None]) -> Reply:
     return _detail(file)
 
 
-@endpoint(path=FilePath, query=PageQuery, response=Page[VersionOut], errors=(NotFound, InvalidCursor))
+@endpoint(path=FilePath, query=PageQuery, right="viewer", response=Page[VersionOut], errors=(NotFound, InvalidCursor))
 def list_versions(call: Call[FilePath, PageQuery, None]) -> Reply:
     """List the versions of a file.
 
@@ -137,7 +148,7 @@ def list_versions(call: Call[FilePath, PageQuery, None]) -> Reply:
     return page_reply(call, reading.list_versions(call.tx, call.path.file_id, call.query.limit, call.query.cursor))
 
 
-@endpoint(path=FilePath, query=PageQuery, response=Page[EventOut], errors=(NotFound, InvalidCursor))
+@endpoint(path=FilePath, query=PageQuery, right="viewer", response=Page[EventOut], errors=(NotFound, InvalidCursor))
 def list_events(call: Call[FilePath, PageQuery, None]) -> Reply:
     """List what happened to a file.
 
@@ -149,6 +160,7 @@ def list_events(call: Call[FilePath, PageQuery, None]) -> Reply:
 @endpoint(
     path=FilePath,
     query=DownloadQuery,
+    right="viewer",
     response=DownloadOut,
     errors=(NotFound, Conflict, AgainstPolicy, StoreUnavailable),
     also=(302,),
@@ -168,8 +180,9 @@ def download_file(call: Call[FilePath, DownloadQuery, None]) -> Reply:
     path=FilePath,
     body=FileReplace,
     headers=(preconditions.IF_MATCH,),
+    right="editor",
     response=FileOut,
-    errors=(NotFound, PreconditionFailed, AgainstPolicy, OverQuota, Unprocessable),
+    errors=(NotFound, Forbidden, PreconditionFailed, AgainstPolicy, OverQuota, Unprocessable),
 )
 def replace_file(call: Call[FilePath, None, FileReplace]) -> Reply:
     """Replace a file's name, session, metadata and tags.
@@ -185,8 +198,9 @@ def replace_file(call: Call[FilePath, None, FileReplace]) -> Reply:
     path=FilePath,
     body=FilePatch,
     headers=(preconditions.IF_MATCH,),
+    right="editor",
     response=FileOut,
-    errors=(NotFound, PreconditionFailed, AgainstPolicy, OverQuota, Unprocessable),
+    errors=(NotFound, Forbidden, PreconditionFailed, AgainstPolicy, OverQuota, Unprocessable),
 )
 def patch_file(call: Call[FilePath, None, FilePatch]) -> Reply:
     """Change a file's name, session, metadata or tags.
@@ -201,9 +215,10 @@ def patch_file(call: Call[FilePath, None, FilePatch]) -> Reply:
 @stepwise_endpoint(
     path=FilePath,
     headers=(preconditions.IF_MATCH,),
+    right="editor",
     response=None,
     status=204,
-    errors=(NotFound, Conflict, PreconditionFailed, StoreUnavailable),
+    errors=(NotFound, Forbidden, Conflict, PreconditionFailed, StoreUnavailable),
 )
 def delete_file(call: StepwiseCall[FilePath, None, None]) -> None:
     """Delete a file.
@@ -214,7 +229,7 @@ def delete_file(call: StepwiseCall[FilePath, None, None]) -> None:
     deletion.delete_file(call.ctx, call.path.file_id, preconditions.expected(call.exchange))
 
 
-@stepwise_endpoint(path=FilePath, response=FileDetail, errors=(NotFound, Conflict))
+@stepwise_endpoint(path=FilePath, right="editor", response=FileDetail, errors=(NotFound, Forbidden, Conflict))
 def inspect_file(call: StepwiseCall[FilePath, None, None]) -> File:
     """Read a file's headers and first bytes again.
 
@@ -233,7 +248,7 @@ def _detail(file: File) -> Reply:
     return Reply(file, headers=preconditions.etag(file))
 
 
-def _listing(query: SessionFilesQuery) -> Listing:
+def _listing(query: SortedQuery) -> Listing:
     sort = query.sort or (RELEVANCE if query.q else "-created")
     return Listing(_filters(query), sort, query.limit, query.cursor, query.exact)
 

@@ -7,11 +7,11 @@ from chalicelib.api.http.pages import page_reply
 from chalicelib.api.schemas.common import Page, PageQuery
 from chalicelib.api.schemas.files import DownloadOut, FilePath
 from chalicelib.api.schemas.shares import ShareCreate, ShareCreated, ShareOut, SharePath, TokenPath
-from chalicelib.errors import Conflict, InvalidCursor, NotFound, StoreUnavailable
+from chalicelib.errors import Conflict, Forbidden, InvalidCursor, NotFound, StoreUnavailable
 from chalicelib.services.files import sharing
 
 
-@endpoint(path=FilePath, body=ShareCreate, response=ShareCreated, status=201, errors=(NotFound, Conflict))
+@endpoint(path=FilePath, body=ShareCreate, response=ShareCreated, status=201, errors=(NotFound, Forbidden, Conflict))
 def create_share(call: Call[FilePath, None, ShareCreate]) -> Reply:
     """Share a file with people without an account.
 
@@ -23,7 +23,7 @@ def create_share(call: Call[FilePath, None, ShareCreate]) -> Reply:
     return Reply(shown | {"url": url}, 201, {"Location": f"{call.base_url}/api/shares/{new.share.id}"})
 
 
-@endpoint(path=FilePath, query=PageQuery, response=Page[ShareOut], errors=(NotFound, InvalidCursor))
+@endpoint(path=FilePath, query=PageQuery, response=Page[ShareOut], errors=(NotFound, Forbidden, InvalidCursor))
 def list_shares(call: Call[FilePath, PageQuery, None]) -> Reply:
     """List a file's share links, including ended ones."""
     return page_reply(call, sharing.list_shares(call.tx, call.path.file_id, call.query.limit, call.query.cursor))

@@ -15,6 +15,7 @@ from chalicelib.errors import (
     AgainstPolicy,
     Conflict,
     FieldProblem,
+    Forbidden,
     InvalidInput,
     MalformedBody,
     NotArrived,
@@ -25,6 +26,7 @@ from chalicelib.errors import (
     Unprocessable,
     UnsupportedMediaType,
 )
+from chalicelib.services.accounts.memberships import acting_in_session
 from chalicelib.services.uploads import completion, direct, through_api
 from chalicelib.services.uploads.reservations import Description, UploadRequest
 from chalicelib.services.uploads.through_api import IncomingFile
@@ -32,9 +34,10 @@ from chalicelib.services.uploads.through_api import IncomingFile
 
 @stepwise_endpoint(
     body=FileCreate,
+    right="editor",
     response=FileBegun,
     status=201,
-    errors=(Conflict, AgainstPolicy, OverQuota, Unprocessable, StoreUnavailable),
+    errors=(NotFound, Forbidden, Conflict, AgainstPolicy, OverQuota, Unprocessable, StoreUnavailable),
 )
 def create_file(call: StepwiseCall[None, None, FileCreate]) -> Reply:
     """Announce a file, and learn how to send its bytes to S3.
@@ -46,6 +49,8 @@ def create_file(call: StepwiseCall[None, None, FileCreate]) -> Reply:
 
     If the caller has a stored file of the same `sha256`, it is offered as `duplicate`. With `dedupe`, the new file
     becomes a copy of it at once, if it has at most 1 GiB. Then there is no `plan`.
+
+    With `owner_id` and `session_id`, the file goes to a session that is shared with the caller, and belongs to its owner.
     """
     body = call.body
     description = Description(body.session_id, body.metadata, body.tags)
@@ -55,7 +60,9 @@ def create_file(call: StepwiseCall[None, None, FileCreate]) -> Reply:
     return Reply(FileBegun.of(planned), 201, location)
 
 
-@stepwise_endpoint(path=FilePath, response=FileBegun, errors=(NotFound, Conflict, StoreUnavailable))
+@stepwise_endpoint(
+    path=FilePath, right="editor", response=FileBegun, errors=(NotFound, Forbidden, Conflict, StoreUnavailable)
+)
 def renew_upload(call: StepwiseCall[FilePath, None, None]) -> FileBegun:
     """Get fresh links for a pending upload.
 
@@ -67,8 +74,9 @@ def renew_upload(call: StepwiseCall[FilePath, None, None]) -> FileBegun:
 @stepwise_endpoint(
     path=FilePath,
     body=PartsSign,
+    right="editor",
     response=SignedPartsOut,
-    errors=(NotFound, Conflict, AgainstPolicy, OverQuota, StoreUnavailable),
+    errors=(NotFound, Forbidden, Conflict, AgainstPolicy, OverQuota, StoreUnavailable),
 )
 def sign_parts(call: StepwiseCall[FilePath, None, PartsSign]) -> dict[str, Any]:
     """Get links for parts of a multipart upload.
@@ -80,7 +88,9 @@ def sign_parts(call: StepwiseCall[FilePath, None, PartsSign]) -> dict[str, Any]:
     return {"parts": parts, "link_expires_at": call.now + timedelta(seconds=call.ctx.settings.link_seconds)}
 
 
-@stepwise_endpoint(path=FilePath, response=PartsOut, errors=(NotFound, Conflict, StoreUnavailable))
+@stepwise_endpoint(
+    path=FilePath, right="editor", response=PartsOut, errors=(NotFound, Forbidden, Conflict, StoreUnavailable)
+)
 def list_parts(call: StepwiseCall[FilePath, None, None]) -> dict[str, Any]:
     """List the parts of a multipart upload that S3 holds.
 
@@ -92,8 +102,9 @@ def list_parts(call: StepwiseCall[FilePath, None, None]) -> dict[str, Any]:
 @stepwise_endpoint(
     path=FilePath,
     body=UploadComplete,
+    right="editor",
     response=FileDetail,
-    errors=(NotFound, NotArrived, AgainstPolicy, OverQuota, StoreUnavailable),
+    errors=(NotFound, Forbidden, NotArrived, AgainstPolicy, OverQuota, StoreUnavailable),
 )
 def complete_upload(call: StepwiseCall[FilePath, None, UploadComplete]) -> File:
     """Say that the bytes are sent, and read the stored file.
@@ -116,6 +127,8 @@ def complete_upload(call: StepwiseCall[FilePath, None, UploadComplete]) -> File:
         MalformedBody,
         TooLarge,
         UnsupportedMediaType,
+        NotFound,
+        Forbidden,
         Conflict,
         AgainstPolicy,
         OverQuota,
@@ -132,7 +145,8 @@ def upload_files(call: StepwiseCall[None, None, None]) -> list[File]:
     form = multipart_form.parse_form(call.exchange.raw_body, call.exchange.content_type)
     said = _upload_fields(form)
     incoming = [IncomingFile(part.name, part.media_type, part.body) for part in form.files]
-    return through_api.upload_files(call.ctx, incoming, Description(said.session_id, said.metadata, said.tags))
+    ctx = acting_in_session(call.ctx, said.owner_id, said.session_id, "editor")
+    return through_api.upload_files(ctx, incoming, Description(said.session_id, said.metadata, said.tags))
 
 
 def _upload_fields(form: multipart_form.Form) -> UploadFields:

@@ -25,39 +25,56 @@ from chalicelib.api.schemas.uppy import (
     without_uppys_own,
 )
 from chalicelib.catalog.objects import Part
-from chalicelib.errors import AgainstPolicy, Conflict, NotArrived, NotFound, OverQuota, StoreUnavailable, Unprocessable
+from chalicelib.errors import (
+    AgainstPolicy,
+    Conflict,
+    Forbidden,
+    NotArrived,
+    NotFound,
+    OverQuota,
+    StoreUnavailable,
+    Unprocessable,
+)
+from chalicelib.services.accounts.memberships import acting_in_session
+from chalicelib.services.context import Context
 from chalicelib.services.uploads import uppy
 from chalicelib.services.uploads.reservations import Description, UploadRequest
 from chalicelib.services.uploads.uppy import RequestToSign, UploadKey
 
-_BEGIN_ERRORS = (Conflict, AgainstPolicy, OverQuota, Unprocessable, StoreUnavailable)
-_PART_ERRORS = (NotFound, AgainstPolicy, OverQuota, StoreUnavailable)
+_BEGIN_ERRORS = (NotFound, Forbidden, Conflict, AgainstPolicy, OverQuota, Unprocessable, StoreUnavailable)
+_PART_ERRORS = (NotFound, Forbidden, AgainstPolicy, OverQuota, StoreUnavailable)
 
 
-@stepwise_endpoint(needs=WRITE, query=ParamsQuery, response=FormOut, errors=_BEGIN_ERRORS)
+@stepwise_endpoint(needs=WRITE, right="editor", query=ParamsQuery, response=FormOut, errors=_BEGIN_ERRORS)
 def get_form(call: StepwiseCall[None, ParamsQuery, None]) -> dict[str, Any]:
     """Get a form to send a file in one request (Uppy Companion).
 
     The file is `pending` under `fields.key`. Its size isn't known yet, so S3 takes as many bytes as the policies allow.
     """
     query = call.query
-    planned = uppy.begin(call.ctx, _upload(query.filename, query.type, query.metadata(), method="post"))
+    planned = uppy.begin(*_upload(call, query.filename, query.type, query.metadata(), method="post"))
     assert planned.plan is not None
     assert planned.plan.request is not None
     signed = planned.plan.request
     return {"method": "POST", "url": signed.url, "fields": signed.fields, "expires": call.ctx.settings.link_seconds}
 
 
-@stepwise_endpoint(body=MultipartCreate, response=MultipartOut, errors=_BEGIN_ERRORS)
+@stepwise_endpoint(right="editor", body=MultipartCreate, response=MultipartOut, errors=_BEGIN_ERRORS)
 def create_multipart(call: StepwiseCall[None, None, MultipartCreate]) -> dict[str, Any]:
     """Begin to send a file in parts (Uppy Companion)."""
     body = call.body
-    planned = uppy.begin(call.ctx, _upload(body.filename, body.type, body.metadata, method="multipart"))
+    planned = uppy.begin(*_upload(call, body.filename, body.type, body.metadata, method="multipart"))
     assert planned.plan is not None
     return {"key": planned.file.key, "uploadId": planned.plan.upload_id, "bucket": planned.file.bucket}
 
 
-@stepwise_endpoint(path=UploadPath, query=KeyQuery, response=list[HeldPartOut], errors=(NotFound, StoreUnavailable))
+@stepwise_endpoint(
+    right="editor",
+    path=UploadPath,
+    query=KeyQuery,
+    response=list[HeldPartOut],
+    errors=(NotFound, Forbidden, StoreUnavailable),
+)
 def list_held_parts(call: StepwiseCall[UploadPath, KeyQuery, None]) -> list[dict[str, Any]]:
     """List the parts that S3 holds (Uppy Companion).
 
@@ -67,7 +84,13 @@ def list_held_parts(call: StepwiseCall[UploadPath, KeyQuery, None]) -> list[dict
     return [{"PartNumber": part.number, "ETag": part.etag, "Size": part.size} for part in parts]
 
 
-@stepwise_endpoint(path=UploadPath, query=KeyQuery, response=dict[str, str], errors=(NotFound, StoreUnavailable))
+@stepwise_endpoint(
+    right="editor",
+    path=UploadPath,
+    query=KeyQuery,
+    response=dict[str, str],
+    errors=(NotFound, Forbidden, StoreUnavailable),
+)
 def abort_multipart(call: StepwiseCall[UploadPath, KeyQuery, None]) -> dict[str, str]:
     """Give up an upload (Uppy Companion).
 
@@ -77,7 +100,9 @@ def abort_multipart(call: StepwiseCall[UploadPath, KeyQuery, None]) -> dict[str,
     return {}
 
 
-@stepwise_endpoint(needs=WRITE, path=UploadPath, query=BatchQuery, response=PartUrlsOut, errors=_PART_ERRORS)
+@stepwise_endpoint(
+    needs=WRITE, right="editor", path=UploadPath, query=BatchQuery, response=PartUrlsOut, errors=_PART_ERRORS
+)
 def sign_some_parts(call: StepwiseCall[UploadPath, BatchQuery, None]) -> dict[str, Any]:
     """Get links for parts (Uppy Companion)."""
     numbers = [int(number) for number in call.query.partNumbers.split(",")]
@@ -85,11 +110,12 @@ def sign_some_parts(call: StepwiseCall[UploadPath, BatchQuery, None]) -> dict[st
 
 
 @stepwise_endpoint(
+    right="editor",
     path=UploadPath,
     query=KeyQuery,
     body=MultipartComplete,
     response=CompletedOut,
-    errors=(NotFound, NotArrived, AgainstPolicy, OverQuota, StoreUnavailable),
+    errors=(NotFound, Forbidden, NotArrived, AgainstPolicy, OverQuota, StoreUnavailable),
 )
 def complete_multipart(call: StepwiseCall[UploadPath, KeyQuery, MultipartComplete]) -> dict[str, Any]:
     """Make the object of its parts (Uppy Companion).
@@ -102,7 +128,7 @@ def complete_multipart(call: StepwiseCall[UploadPath, KeyQuery, MultipartComplet
     return {"location": location, "key": file.key, "bucket": file.bucket, "id": str(file.id)}
 
 
-@stepwise_endpoint(needs=WRITE, path=PartPath, query=KeyQuery, response=PartUrlOut, errors=_PART_ERRORS)
+@stepwise_endpoint(needs=WRITE, right="editor", path=PartPath, query=KeyQuery, response=PartUrlOut, errors=_PART_ERRORS)
 def sign_part(call: StepwiseCall[PartPath, KeyQuery, None]) -> dict[str, Any]:
     """Get a link for a part (Uppy Companion)."""
     number = call.path.part_number
@@ -110,7 +136,7 @@ def sign_part(call: StepwiseCall[PartPath, KeyQuery, None]) -> dict[str, Any]:
     return {"url": url, "expires": call.ctx.settings.link_seconds}
 
 
-@stepwise_endpoint(body=SignRequest, response=SignedOut, errors=(NotFound, *_BEGIN_ERRORS))
+@stepwise_endpoint(right="editor", body=SignRequest, response=SignedOut, errors=_BEGIN_ERRORS)
 def sign_request(call: StepwiseCall[None, None, SignRequest]) -> dict[str, Any]:
     """Sign one request to S3 (Uppy's `signRequest`).
 
@@ -121,8 +147,9 @@ def sign_request(call: StepwiseCall[None, None, SignRequest]) -> dict[str, Any]:
     body = call.body
     fields = body.file or SaidFile()
     name, media_type = fields.name or uppy.name_in(body.key), fields.type or body.contentType
-    upload = _upload(name, media_type, fields.meta, size=fields.size, sha256=fields.sha256, part_bytes=fields.partSize)
-    signed = uppy.sign(call.ctx, RequestToSign(body.method, body.key, upload, body.uploadId, body.partNumber))
+    sizes = {"size": fields.size, "sha256": fields.sha256, "part_bytes": fields.partSize}
+    ctx, upload = _upload(call, name, media_type, fields.meta, **sizes)
+    signed = uppy.sign(ctx, RequestToSign(body.method, body.key, upload, body.uploadId, body.partNumber))
     request = signed.request
     return {
         "method": request.method,
@@ -137,8 +164,12 @@ def _key_of(call: StepwiseCall[Any, Any, Any]) -> UploadKey:
     return UploadKey(call.query.key, call.path.upload_id)
 
 
-def _upload(name: str, media_type: str | None, metadata: dict[str, Any], **more: Any) -> UploadRequest:
-    """The upload request for a file, from what Uppy says about it."""
+def _upload(
+    call: StepwiseCall[Any, Any, Any], name: str, media_type: str | None, metadata: dict[str, Any], **more: Any
+) -> tuple[Context, UploadRequest]:
+    """The upload request for a file, from what Uppy says about it, and a context that acts in the session that it names."""
     kept = without_uppys_own(metadata)
-    named = reading.read_document(SessionNamed, {"session_id": kept.pop("session_id", None)}, "metadata")
-    return UploadRequest(name, media_type or None, description=Description(named.session_id, kept), **more)
+    names = {field: kept.pop(field, None) for field in ("session_id", "owner_id")}
+    named = reading.read_document(SessionNamed, names, "metadata")
+    ctx = acting_in_session(call.ctx, named.owner_id, named.session_id, "editor")
+    return ctx, UploadRequest(name, media_type or None, description=Description(named.session_id, kept), **more)

@@ -18,6 +18,5 @@ def create_zip(call: StepwiseCall[None, None, ZipCreate]) -> Reply:
     This creates a job. The zip is a file (`result.file_id`) that belongs to the caller and is downloaded like any
     other. It is deleted after a day.
     """
-    with call.ctx.transaction() as tx:
-        job, size = begin_zip(tx, list(dict.fromkeys(call.body.file_ids)), call.body.name)
+    job, size = begin_zip(call.ctx, list(dict.fromkeys(call.body.file_ids)), call.body.name)
     return job_reply(call, job.id, size, _INLINE_BYTES)

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict,
 
 from chalicelib.api.schemas.common import Input, Output, Page, PageQuery
 from chalicelib.api.schemas.files import MAX_TAGS, MAX_WAIT_SECONDS, FileOut, Tag
-from chalicelib.api.schemas.sessions import SessionId
+from chalicelib.api.schemas.sessions import OwnerQuery, SessionId
 from chalicelib.catalog.files import ListedState
 from chalicelib.catalog.metadata_filters import parse_filter
 
@@ -117,8 +117,8 @@ class FilesOut(Page[FileOut]):
 _Sorts = Literal["created", "-created", "updated", "-updated", "name", "-name", "size", "-size", "relevance"]
 
 
-class SessionFilesQuery(FileFilterQuery, PageQuery):
-    """Which files, and in which order. Times are RFC 3339 with a zone; ranges of times are half open."""
+class SortedQuery(FileFilterQuery, PageQuery):
+    """Which files, and in which order."""
 
     sort: _Sorts | None = Field(
         None,
@@ -127,18 +127,25 @@ class SessionFilesQuery(FileFilterQuery, PageQuery):
     )
 
     @model_validator(mode="after")
-    def _relevant_to_something(self) -> "SessionFilesQuery":
+    def _relevant_to_something(self) -> "SortedQuery":
         if self.sort == "relevance" and self.q is None:
             raise ValueError("Nothing is relevant without q.")
         return self
 
 
+class SessionFilesQuery(SortedQuery, OwnerQuery):
+    """Which files, and in which order. Times are RFC 3339 with a zone; ranges of times are half open."""
+
+
 class _OfWhom(Input):
-    owner_id: UUID | None = Field(None, description="Files of this user.")
+    owner_id: UUID | None = Field(
+        None,
+        description="Files of this user. Together with `session_id`, those of a session that is shared with the caller.",
+    )
     session_id: SessionId | None = Field(None, description="Files in sessions of this id.")
 
 
-class FileQuery(SessionFilesQuery, _OfWhom):
+class FileQuery(SortedQuery, _OfWhom):
     """Which files, and in which order. Times are RFC 3339 with a zone; ranges of times are half open."""
 
     wait: int = Field(

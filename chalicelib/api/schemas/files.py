@@ -1,10 +1,10 @@
 """Files, as clients send and receive them."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from chalicelib.api.schemas.common import NO_CONTROLS, Input, Metadata, Output, absent, example, without_controls
 from chalicelib.api.schemas.sessions import SessionId
@@ -87,6 +87,19 @@ class FileReplace(Input):
     tags: Tags = Field(default_factory=list)
 
 
+class IntoSession(Input):
+    """Whose session a new file goes to."""
+
+    session_id: SessionId | None = None
+    owner_id: UUID | None = Field(None, description="Whose session, if it is one that is shared with the caller.")
+
+    @model_validator(mode="after")
+    def _names_a_session(self) -> Self:
+        if self.owner_id is not None and self.session_id is None:
+            raise ValueError("owner_id needs session_id.")
+        return self
+
+
 class FilePatch(Input):
     """Some fields of a file. A null session takes it out of its session; metadata and tags are replaced as a whole."""
 
@@ -98,10 +111,9 @@ class FilePatch(Input):
     tags: Tags = Field(default_factory=absent)
 
 
-class UploadFields(Input):
+class UploadFields(IntoSession):
     """What a multipart form says about the files in it, read from its fields."""
 
-    session_id: SessionId | None = None
     metadata: Metadata = Field(default_factory=dict)
     tags: Tags = Field(default_factory=list)
     names: list[FileName]
@@ -119,6 +131,7 @@ class UploadForm(Input):
         description="One or many.",
     )
     session_id: SessionId | None = Field(None, description="Opened if the caller has none of this id.")
+    owner_id: UUID | None = Field(None, description="Whose session, if it is one that is shared with the caller.")
     metadata: str = Field("{}", description="A JSON object, given to each file.", examples=['{"project": "apollo"}'])
     tags: list[str] = Field([], description="One field for each tag; given to each file.", examples=[[]])
 

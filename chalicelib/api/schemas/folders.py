@@ -3,6 +3,8 @@
 from pydantic import Field
 
 from chalicelib.api.schemas.common import Input, Output, Page, PageQuery
+from chalicelib.api.schemas.files import IntoSession
+from chalicelib.api.schemas.sessions import SessionId
 
 
 class FolderQuery(Input):
@@ -12,8 +14,10 @@ class FolderQuery(Input):
     bucket: str | None = Field(None, min_length=1, max_length=255, description="Left out: the bucket of uploads.")
 
 
-class FoldersQuery(PageQuery):
+class FoldersQuery(PageQuery, IntoSession):
     """Which folders."""
+
+    session_id: SessionId | None = Field(None, description="Only files in this session.")
 
     prefix: str = Field("", max_length=1024, description="What the keys start with: `photos/2026/`. Left out: all.")
     bucket: str | None = Field(None, min_length=1, max_length=255, description="Left out: the bucket of uploads.")

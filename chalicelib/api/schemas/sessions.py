@@ -17,6 +17,7 @@ from chalicelib.api.schemas.common import (
     example,
     without_controls,
 )
+from chalicelib.catalog.roles import Right
 
 SessionId = Annotated[
     str,
@@ -37,8 +38,22 @@ class SessionPath(Input):
     session_id: SessionId
 
 
+class OwnerQuery(Input):
+    """Whose session."""
+
+    owner_id: UUID | None = Field(
+        None, description="Left out: the caller's own. Else one that is shared with the caller."
+    )
+
+
+class OwnerPageQuery(PageQuery, OwnerQuery):
+    """Whose session, and which page."""
+
+
 class SessionQuery(PageQuery):
     """Which sessions, and in which order."""
+
+    shared: bool = Field(False, description="`true`: those of others that are shared with the caller.")
 
     sort: Literal["created", "-created"] = Field("created", description="`-created`: newest first.")
 
@@ -83,6 +98,7 @@ class SessionOut(Output):
     # The model's attribute has another name, because SQLAlchemy uses ``metadata`` itself.
     metadata: dict[str, Any] = Field(validation_alias=AliasChoices("metadata_", "metadata"))
     limits: LimitsBody
-    owner_id: UUID
+    owner_id: UUID = Field(description="Two owners may have sessions of one id: send both to name another user's.")
     created_at: datetime
     updated_at: datetime
+    role: Right = Field("owner", description="What the caller may do in it.")

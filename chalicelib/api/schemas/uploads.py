@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, StringConstraints
 
 from chalicelib.api.schemas.common import Input, Output, example
-from chalicelib.api.schemas.files import FileDetail, FileOut, FileReplace
+from chalicelib.api.schemas.files import FileDetail, FileOut, FileReplace, IntoSession
 from chalicelib.catalog.files import UploadMethod
 from chalicelib.catalog.parts import MAX_OBJECT_BYTES, MAX_PART_BYTES, MAX_PARTS
 from chalicelib.services.uploads.direct import PlannedUpload, UploadPlan
@@ -43,7 +43,7 @@ MediaType = Annotated[
 PartNumber = Annotated[int, Field(ge=1, le=MAX_PARTS)]
 
 
-class FileCreate(FileReplace):
+class FileCreate(FileReplace, IntoSession):
     """A file whose bytes are to come. The session is opened if the caller has none of this id."""
 
     model_config = example(name="photo.jpg", size=48_213, media_type="image/jpeg")

@@ -6,8 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from chalicelib.api.schemas.common import Input, Metadata, Output, example
-from chalicelib.api.schemas.files import FileName
-from chalicelib.api.schemas.sessions import SessionId
+from chalicelib.api.schemas.files import FileName, IntoSession
 from chalicelib.api.schemas.uploads import MediaType, Sha256
 from chalicelib.catalog.parts import MAX_OBJECT_BYTES, MAX_PART_BYTES, MAX_PARTS
 from chalicelib.services.uploads.uppy import Verb
@@ -177,10 +176,8 @@ class SignedOut(Output):
     fields: dict[str, str] | None = Field(description="Fields of a form, if it is to be POSTed instead of a PUT.")
 
 
-class SessionNamed(Input):
+class SessionNamed(IntoSession):
     """The session that a file's metadata names."""
-
-    session_id: SessionId | None = None
 
 
 def without_uppys_own(metadata: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from chalicelib.db.models.accounts import ApiKey as ApiKey
 from chalicelib.db.models.accounts import OwnerRule as OwnerRule
 from chalicelib.db.models.accounts import Session as Session
+from chalicelib.db.models.accounts import SessionMember as SessionMember
 from chalicelib.db.models.accounts import Usage as Usage
 from chalicelib.db.models.accounts import UsageChange as UsageChange
 from chalicelib.db.models.accounts import User as User

@@ -18,7 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from chalicelib.catalog.roles import KeyScope, Role
+from chalicelib.catalog.roles import KeyScope, Role, SessionRole
 from chalicelib.db.models.base import Base, Bytewise, Moment, one_of
 
 
@@ -127,6 +127,40 @@ class Session(Base):
     name: Mapped[str | None] = mapped_column(Text)
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB, server_default=text("'{}'"))
     limits: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
+    created_at: Mapped[datetime] = mapped_column(Moment)
+    updated_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class SessionMember(Base):
+    """Somebody with whom a session's owner shares it. ``email`` is the address that was named, if no user was.
+
+    ``user_id`` is null as long as no user has that address.
+    """
+
+    __tablename__ = "session_members"
+    __table_args__ = (
+        one_of("role", SessionRole),
+        CheckConstraint("user_id IS NOT NULL OR email IS NOT NULL", name="somebody"),
+        Index(
+            "session_members_user_key", "session_row_id", "user_id", unique=True, postgresql_where=text("email IS NULL")
+        ),
+        Index(
+            "session_members_email_key",
+            "session_row_id",
+            "email",
+            unique=True,
+            postgresql_where=text("email IS NOT NULL"),
+        ),
+        Index(None, "session_row_id", "id"),
+        Index(None, "user_id", "session_row_id"),
+        Index("session_members_unclaimed_idx", "email", postgresql_where=text("user_id IS NULL")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    session_row_id: Mapped[UUID] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"))
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    email: Mapped[str | None] = mapped_column(Text)
+    role: Mapped[SessionRole] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(Moment)
     updated_at: Mapped[datetime] = mapped_column(Moment)
 

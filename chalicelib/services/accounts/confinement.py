@@ -32,7 +32,7 @@ def key_of_new(principal: Principal, file_id: UUID, name: str) -> str:
     Raises:
         Forbidden: the prefix isn't below the user's own, ``{user id}/``.
     """
-    usual = upload_key(principal.user_id, file_id, name)
+    usual = upload_key(principal.itself.user_id, file_id, name)
     prefix = principal.prefix
     if prefix is None or usual.startswith(prefix):
         return usual

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from chalicelib.catalog.roles import KeyScope, Role
+from chalicelib.catalog.roles import KeyScope, Membership, Right, Role
 from chalicelib.db.engine import Session
 from chalicelib.db.scope import EVERYONE, Owner, Scope
 from chalicelib.db.users import find_role
@@ -28,6 +28,8 @@ class Principal:
     Attributes:
         prefix, session_id: the part of what the user owns that an API key is for, as in `chalicelib.db.scope.Owner`.
         key: what the caller's API key allows; None: the caller has sent none, and may do all that its role allows.
+        acting: the session of another user that the caller acts in, at this moment, and its right there. Then that session
+            is all that a member sees.
     """
 
     user_id: UUID
@@ -35,6 +37,7 @@ class Principal:
     prefix: str | None = None
     session_id: str | None = None
     key: KeyRights | None = None
+    acting: Membership | None = None
 
     @property
     def is_operator(self) -> bool:
@@ -53,8 +56,29 @@ class Principal:
 
     @property
     def itself(self) -> Owner:
-        """What this caller owns itself, whatever else it may see."""
+        """What this caller adds files to: what it owns itself, or the session that it acts in."""
+        if self.acting is not None:
+            return Owner(self.acting.owner_id, session_id=self.acting.session_id)
+        return self.own
+
+    @property
+    def own(self) -> Owner:
+        """What this caller owns itself, in whatever session it acts."""
         return Owner(self.user_id, self.prefix, self.session_id)
+
+    @property
+    def right(self) -> Right:
+        """What this caller may do in the session that it acts in, or with its own."""
+        return "owner" if self.acting is None else self.acting.right
+
+    @property
+    def may_be_member(self) -> bool:
+        """Whether sessions of others are looked for. Whoever acts for only a part of a user gets no further by sharing."""
+        return self.role == "member" and self.own == Owner(self.user_id)
+
+    def acting_as(self, membership: Membership | None) -> "Principal":
+        """This caller in a session of another user, or with None, by itself."""
+        return replace(self, acting=membership)
 
     def require_operator(self, doing: str) -> None:
         """Refuse a member.

@@ -1,4 +1,4 @@
-"""Sessions: groups of uploads under ids that their owners choose. Only its owner can address a session."""
+"""Sessions: groups of uploads under ids that their owners choose. Others address one by its owner and its id."""
 
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
@@ -39,6 +39,15 @@ def list_sessions(tx: Transaction, descending: bool, limit: int, cursor: str | N
         InvalidCursor: the cursor is not one of this list and order.
     """
     return sessions.list_sessions(tx.session, tx.scope, descending, limit, cursor)
+
+
+def list_shared_sessions(tx: Transaction, descending: bool, limit: int, cursor: str | None) -> Page:
+    """A page of others' sessions that are shared with the caller, each with the caller's role.
+
+    Raises:
+        InvalidCursor: the cursor is not one of this list and order.
+    """
+    return sessions.list_shared_sessions(tx.session, tx.principal.user_id, descending, limit, cursor)
 
 
 def get_session(tx: Transaction, session_id: str) -> Session:

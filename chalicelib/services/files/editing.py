@@ -9,7 +9,7 @@ from chalicelib.db import files
 from chalicelib.db.scope import EVERYONE, Owner
 from chalicelib.db.search import index_files
 from chalicelib.db.sessions import has_session
-from chalicelib.errors import Unprocessable
+from chalicelib.errors import Forbidden, Unprocessable
 from chalicelib.services.accounts.confinement import session_of_new
 from chalicelib.services.accounts.policies import policies_for
 from chalicelib.services.context import Transaction
@@ -35,10 +35,14 @@ def change_file(tx: Transaction, file_id: UUID, changes: FileChanges, revisions:
     Raises:
         NotFound: there is no such file for this caller, or it was deleted.
         PreconditionFailed: the file is at none of these ``revisions``.
+        Forbidden: a member of the file's session wants to take it out of there.
         Unprocessable: the file's owner has no such session. OverQuota, AgainstPolicy: the session's policy refuses the
             file.
         Forbidden: the caller's API key is for another session, or for a prefix. A key for a session leaves files in it.
     """
+    acting = tx.principal.acting
+    if acting is not None and changes.get("session_id", acting.session_id) != acting.session_id:
+        raise Forbidden("Only the owner takes a file out of its session.")
     if "session_id" in changes:
         changes = {**changes, "session_id": session_of_new(tx.principal, changes["session_id"])}
     session_id = changes.get("session_id")

@@ -1,6 +1,6 @@
 """Folders: S3 has none, but keys with slashes look like them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chalicelib.db import folders
 from chalicelib.db.deadlines import within
@@ -12,13 +12,17 @@ from chalicelib.services.files.bounds import bounds_of
 
 @dataclass(frozen=True, slots=True)
 class FolderListing:
-    """Which folders, and which page of them. No ``bucket``: that of uploads. ``exact``: add up every file."""
+    """Which folders, and which page of them. No ``bucket``: that of uploads. ``exact``: add up every file.
+
+    ``session_id``: only files in this session, of the caller's or the one that it acts in.
+    """
 
     bucket: str | None
     prefix: str
     limit: int
     cursor: str | None
     exact: bool
+    session_id: str | None = None
 
 
 def list_folders(tx: Transaction, listing: FolderListing) -> tuple[Page, FolderSum]:
@@ -31,6 +35,9 @@ def list_folders(tx: Transaction, listing: FolderListing) -> tuple[Page, FolderS
     """
     folder = Folder(listing.bucket or tx.settings.bucket, listing.prefix)
     bounds = None if listing.exact else bounds_of(tx.settings)
+    scope = tx.scope
+    if listing.session_id is not None:
+        scope = replace(tx.principal.itself, session_id=listing.session_id)
     with within(tx.session, tx.settings.query_seconds, statements=2):
-        page = folders.list_folders(tx.session, tx.scope, folder, bounds, listing.limit, listing.cursor)
-        return page, folders.sum_below(tx.session, tx.scope, folder, bounds)
+        page = folders.list_folders(tx.session, scope, folder, bounds, listing.limit, listing.cursor)
+        return page, folders.sum_below(tx.session, scope, folder, bounds)

@@ -9,7 +9,7 @@ from chalicelib.db.files import find_file, forget_pending
 from chalicelib.db.models import Job
 from chalicelib.db.scope import EVERYONE
 from chalicelib.errors import NotFound, StoreUnavailable
-from chalicelib.services.context import Transaction
+from chalicelib.services.context import Context
 from chalicelib.services.files.editing import FileChanges
 from chalicelib.services.files.reading import get_stored_file
 from chalicelib.services.jobs.copying import head
@@ -18,7 +18,7 @@ from chalicelib.services.uploads.completion import record_if_there
 from chalicelib.services.uploads.reservations import Description, UploadRequest, reserve
 
 
-def begin_copy(tx: Transaction, file_id: UUID, changes: FileChanges) -> tuple[Job, Copy]:
+def begin_copy(ctx: Context, file_id: UUID, changes: FileChanges) -> tuple[Job, Copy]:
     """The job that makes a new file with the same bytes, which belongs to the caller.
 
     Name, metadata and tags are those of the original. So is the session, if the original belongs to the caller, and the caller
@@ -29,8 +29,9 @@ def begin_copy(tx: Transaction, file_id: UUID, changes: FileChanges) -> tuple[Jo
         NotFound: there is no such file for this caller. Conflict: its bytes haven't arrived yet.
         AgainstPolicy, OverQuota, Forbidden: see `reserve`.
     """
-    file = get_stored_file(tx, file_id)
-    own = file.owner_id == tx.principal.user_id and tx.principal.prefix is None
+    with ctx.transaction() as tx:
+        file = get_stored_file(tx, file_id)
+    own = file.owner_id == ctx.principal.user_id and ctx.principal.prefix is None
     description = Description(
         changes.get("session_id", file.session_id if own else None),
         changes.get("metadata", file.metadata),
@@ -38,9 +39,11 @@ def begin_copy(tx: Transaction, file_id: UUID, changes: FileChanges) -> tuple[Jo
     )
     name = changes.get("name", file.name)
     request = UploadRequest(name, file.media_type, file.size, method="put", description=description)
-    (reservation,) = reserve(tx, [request])
-    command = Copy(file.source, reservation.file_id)
-    return create_job(tx, command), command
+    # The copy is no part of the session that the caller may be acting in.
+    with ctx.by_itself().transaction() as tx:
+        (reservation,) = reserve(tx, [request])
+        command = Copy(file.source, reservation.file_id)
+        return create_job(tx, command), command
 
 
 def copy_step(work: Work[Copy, CopyProgress]) -> bool:

@@ -93,7 +93,7 @@ class Steps(Generic[CommandT, ProgressT]):
 
 def create_job(tx: Transaction, command: Command) -> Job:
     """A new job that belongs to the caller, and may do what the caller may."""
-    return jobs.add_job(tx.session, tx.principal.itself, tx.principal.role, command, tx.now)
+    return jobs.add_job(tx.session, tx.principal.own, tx.principal.role, command, tx.now)
 
 
 def list_jobs(tx: Transaction, limit: int, cursor: str | None) -> Page:

@@ -9,11 +9,12 @@ from chalicelib.catalog.commands import JobResult, Restore, RestoreProgress
 from chalicelib.catalog.files import File
 from chalicelib.catalog.objects import ObjectHead
 from chalicelib.catalog.observations import observe_head
-from chalicelib.db.files import mark_restored
+from chalicelib.db.files import find_file, mark_restored
 from chalicelib.db.history import current_at, find_version
 from chalicelib.db.locks import lock_files
 from chalicelib.db.models import Job
 from chalicelib.db.recording import record_changes
+from chalicelib.db.scope import EVERYONE
 from chalicelib.errors import Conflict, NotFound, PreconditionFailed
 from chalicelib.services.accounts.policies import check_version, end_restores, reserve_restore
 from chalicelib.services.context import Transaction
@@ -53,7 +54,10 @@ def restore_step(work: RestoreWork) -> bool:
     """
     ctx, file_id = work.ctx, work.command.file_id
     with ctx.transaction() as tx:
-        file = visible_file(tx, file_id)
+        # The job's owner may be a member of the file's session: whether it may was asked when the job was made.
+        file = find_file(tx.session, EVERYONE, file_id)
+        if file is None:
+            raise NotFound(f"There is no file {file_id}.")
         before = current_at(tx.session, *file.location)
         if not claim_files(tx, [file_id], work.progress.claimed):
             raise Conflict("The file is being restored, or permanently removed, at this moment.")

@@ -16,7 +16,8 @@ from chalicelib.db.files import change_file, find_file, find_files, forget_pendi
 from chalicelib.db.models import Job
 from chalicelib.db.scope import EVERYONE
 from chalicelib.errors import NotFound, StoreUncertain, TooLarge
-from chalicelib.services.context import Context, Transaction
+from chalicelib.services.accounts.memberships import contexts_for
+from chalicelib.services.context import Context
 from chalicelib.services.jobs.queue import Work, create_job
 from chalicelib.services.removal.deletion import delete_found
 from chalicelib.services.uploads.completion import record_if_there
@@ -35,16 +36,17 @@ _DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 ZipWork = Work[Zip, ZipProgress]
 
 
-def begin_zip(tx: Transaction, file_ids: list[UUID], name: str) -> tuple[Job, int]:
+def begin_zip(ctx: Context, file_ids: list[UUID], name: str) -> tuple[Job, int]:
     """The job that zips these files, and how many bytes they have together.
 
     Raises:
         NotFound: one of them isn't there for this caller, or holds no bytes. TooLarge: they are too large together.
     """
-    total = sum(file.size or 0 for file in _find_stored(tx, file_ids))
+    total = sum(file.size or 0 for file in _find_stored(ctx, file_ids))
     if total > MAX_BYTES:
         raise TooLarge(f"The files have {total} bytes; a zip takes at most {MAX_BYTES}.")
-    return create_job(tx, Zip(file_ids, name)), total
+    with ctx.transaction() as tx:
+        return create_job(tx, Zip(file_ids, name)), total
 
 
 def zip_step(work: ZipWork) -> bool:
@@ -55,8 +57,8 @@ def zip_step(work: ZipWork) -> bool:
     """
     ctx = work.ctx
     _discard(work)
+    files = _find_stored(ctx, work.command.file_ids)
     with ctx.transaction() as tx:
-        files = _find_stored(tx, work.command.file_ids)
         (reservation,) = reserve(tx, [_request(work.command.name, files)])
         # Set from the start, so that the file expires even if this process dies.
         expires_at = tx.now + _KEPT
@@ -109,12 +111,17 @@ def _discard(work: ZipWork) -> None:
     delete_found(work.ctx, file.id)
 
 
-def _find_stored(tx: Transaction, file_ids: Sequence[UUID]) -> list[File]:
-    found = find_files(tx.session, tx.scope, file_ids)
+def _find_stored(ctx: Context, file_ids: Sequence[UUID]) -> list[File]:
+    """Files of the caller, and of sessions that are shared with it."""
+    with ctx.transaction() as tx:
+        found = find_files(tx.session, tx.scope, file_ids)
+    for acting, shared in contexts_for(ctx, [file_id for file_id in file_ids if file_id not in found]):
+        with acting.transaction() as tx:
+            found |= find_files(tx.session, tx.scope, shared)
     for file_id in file_ids:
         if file_id not in found or found[file_id].state != "stored":
             raise NotFound(f"There is no stored file {file_id}.")
-    return list(found.values())
+    return [found[file_id] for file_id in file_ids]
 
 
 def _write(work: ZipWork, files: Sequence[File], writer: "_Parts") -> None:

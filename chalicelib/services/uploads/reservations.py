@@ -14,7 +14,7 @@ from chalicelib.db.scope import Owner
 from chalicelib.ids import uuid7
 from chalicelib.services.accounts.confinement import key_of_new, session_of_new
 from chalicelib.services.accounts.policies import policies_for
-from chalicelib.services.accounts.sessions import NewSession, open_session
+from chalicelib.services.accounts.sessions import NewSession, get_session, open_session
 from chalicelib.services.context import Context, Transaction
 from chalicelib.settings import Settings
 
@@ -76,7 +76,9 @@ class Reservation:
 
 
 def reserve(tx: Transaction, requests: Sequence[UploadRequest]) -> list[Reservation]:
-    """Add ``pending`` files that belong to the caller, if the policies allow them. All get the first one's description.
+    """Add ``pending`` files, if the policies allow them. All get the first one's description.
+
+    They belong to the caller, or to the owner of the session that it acts in.
 
     The quota is checked after the rows are added. By then their trigger has added them to the owner's usage and locked
     that row. So each of several uploads at the same time sees all those that were let in before it.
@@ -85,13 +87,16 @@ def reserve(tx: Transaction, requests: Sequence[UploadRequest]) -> list[Reservat
         AgainstPolicy: a file is too large or of a type that isn't allowed.
         OverQuota: the owner or the session would have too much.
         Forbidden: the caller's API key is for other files, see `chalicelib.services.accounts.confinement`.
+        NotFound: the session that the caller acts in is gone.
     """
     description = requests[0].description
     description = replace(description, session_id=session_of_new(tx.principal, description.session_id))
     reservations = [_new(tx, request) for request in requests]
     file_rows = [_file_row(tx, one, description) for one in reservations]
     upload_rows = [_upload_row(tx, one) for one in reservations]
-    if description.session_id is not None:
+    if tx.principal.acting is not None:
+        get_session(tx, tx.principal.acting.session_id)  # nobody opens a session for another user
+    elif description.session_id is not None:
         open_session(tx, NewSession(description.session_id))
     policies = policies_for(tx, tx.principal.itself, description.session_id)
     for request in requests:
@@ -116,7 +121,7 @@ def _file_row(tx: Transaction, reservation: Reservation, description: Descriptio
         "name": reservation.request.name,
         "media_type": reservation.request.media_type,
         "reserved": reservation.request.size or 0,
-        "owner_id": tx.principal.user_id,
+        "owner_id": tx.principal.itself.user_id,
         "session_id": description.session_id,
         "metadata": description.metadata,
         "tags": description.tags,
@@ -127,7 +132,7 @@ def _upload_row(tx: Transaction, reservation: Reservation) -> uploads.NewUpload:
     request = reservation.request
     return {
         "file_id": reservation.file_id,
-        "owner_id": tx.principal.user_id,
+        "owner_id": tx.principal.itself.user_id,
         "client_key": request.client_key,
         "method": request.chosen_method,
         "size": request.size,

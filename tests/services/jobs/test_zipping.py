@@ -26,8 +26,7 @@ def test_a_job_has_the_rights_that_its_owner_has_when_it_runs(backend: Backend) 
     other = uuid7(runtime.now())
     with runtime.transaction() as session:
         session.add(User(id=other, name="o", role="operator", created_at=runtime.now(), updated_at=runtime.now()))
-    with backend.context(principal=Principal(other, "operator")).transaction() as tx:
-        job, _ = begin_zip(tx, [file_id], "a.zip")
+    job, _ = begin_zip(backend.context(principal=Principal(other, "operator")), [file_id], "a.zip")
     with runtime.transaction() as session:
         session.execute(text("UPDATE users SET role = 'member' WHERE id = :id"), {"id": other})
 
@@ -37,8 +36,7 @@ def test_a_job_has_the_rights_that_its_owner_has_when_it_runs(backend: Backend) 
 
 def test_a_cancelled_zip_stops_and_leaves_nothing(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     files = [backend.store_file() for _ in range(3)]
-    with backend.context().transaction() as tx:
-        job, _ = begin_zip(tx, files, "a.zip")
+    job, _ = begin_zip(backend.context(), files, "a.zip")
     chunks, opened = backend.store.chunks, []
 
     def cancel_at_the_second(*arguments: Any) -> Iterator[bytes]:
@@ -61,8 +59,7 @@ def test_a_cancelled_zip_stops_and_leaves_nothing(backend: Backend, monkeypatch:
 def test_a_zip_of_many_parts_is_whole_and_expires(backend: Backend) -> None:
     body = bytes(range(256)) * 40_000
     files = [backend.store_file(body), backend.store_file(b"small")]
-    with backend.context().transaction() as tx:
-        job, _ = begin_zip(tx, files, "b.zip")
+    job, _ = begin_zip(backend.context(), files, "b.zip")
 
     ended = backend.run(job.id)
     assert ended.state == "done"
@@ -80,8 +77,7 @@ def test_a_zip_that_goes_on_after_an_outage_reserves_its_bytes_once(
 ) -> None:
     """The database is gone right after the zip's own file was added."""
     files = [backend.store_file(bytes(1000))]
-    with backend.context().transaction() as tx:
-        job, _ = begin_zip(tx, files, "c.zip")
+    job, _ = begin_zip(backend.context(), files, "c.zip")
     save, saves = Work.save, []
 
     def fail_at_the_second(work: Any) -> None:

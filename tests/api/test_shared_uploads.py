@@ -1,0 +1,99 @@
+"""Uploads by an editor of another user's session, in parts and by Uppy; and what else is confined to the session."""
+
+import urllib.request
+from typing import Any
+
+import pytest
+
+from tests.support.api import Api, assert_problem
+from tests.support.sharing import Shared, new_shared
+from tests.support.users import limit, used
+
+
+@pytest.fixture
+def shared(owner: Api) -> Shared:
+    return new_shared(owner)
+
+
+@pytest.fixture
+def editor(files_api: Api, shared: Shared) -> Api:
+    return shared.member(files_api, "editor")
+
+
+@pytest.fixture
+def viewer(files_api: Api, shared: Shared) -> Api:
+    return shared.member(files_api, "viewer")
+
+
+def meta(shared: Shared) -> dict[str, str]:
+    return {"session_id": shared.session_id, "owner_id": shared.owner.user_id}
+
+
+def put(url: str, body: bytes) -> str:
+    request = urllib.request.Request(url, body, method="PUT")
+    with urllib.request.urlopen(request) as answer:
+        return str(answer.headers["ETag"])
+
+
+def test_an_editor_sends_parts(shared: Shared, editor: Api, viewer: Api) -> None:
+    document = {"name": "parts.bin", "size": 5, "method": "multipart", **meta(shared)}
+    begun = editor("POST", "/api/files", document).json
+    path = f"/api/files/{begun['id']}"
+    (part,) = editor("POST", f"{path}/parts", {"part_numbers": [1]}).json["parts"]
+    assert_problem(viewer("POST", f"{path}/parts", {"part_numbers": [1]}), 403, "forbidden")
+    put(part["url"], b"parts")
+    assert [one["size"] for one in editor("GET", f"{path}/parts").json["parts"]] == [5]
+    stored = editor("POST", f"{path}/complete", {}).json
+    assert (stored["state"], stored["owner_id"]) == ("stored", shared.owner.user_id)
+
+
+def test_an_editor_uploads_with_both_uppys(shared: Shared, editor: Api, viewer: Api, stranger: Api) -> None:
+    begun: Any = editor("POST", "/s3/multipart", {"filename": "a.bin", "metadata": meta(shared)}).json
+    assert begun["key"].startswith(f"{shared.owner.user_id}/")
+    named = f"/s3/multipart/{begun['uploadId']}"
+    query = f"key={begun['key']}"
+    assert [member("GET", f"{named}/1?{query}").status for member in (viewer, stranger)] == [403, 404]
+    etag = put(editor("GET", f"{named}/1?{query}").json["url"], b"uppy")
+    sent = {"parts": [{"PartNumber": 1, "ETag": etag}]}
+    file_id = editor("POST", f"{named}/complete?{query}", sent).json["id"]
+    assert editor("GET", f"/api/files/{file_id}").json["session_id"] == shared.session_id
+
+    form = editor("GET", "/s3/params?filename=b.txt" + "".join(f"&metadata[{n}]={v}" for n, v in meta(shared).items()))
+    assert form.json["fields"]["key"].startswith(f"{shared.owner.user_id}/")
+    signed = editor("POST", "/api/uploads/sign", {"method": "PUT", "key": "c.txt", "file": {"meta": meta(shared)}})
+    assert signed.json["key"].startswith(f"{shared.owner.user_id}/")
+    again = editor("POST", "/api/uploads/sign", {"method": "DELETE", "key": signed.json["key"]})
+    assert again.status == 200
+    for member, status, name in ((viewer, 403, "forbidden"), (stranger, 404, "not-found")):
+        answer = member("POST", "/api/uploads/sign", {"method": "DELETE", "key": signed.json["key"]})
+        assert_problem(answer, status, name)
+        answer = member("POST", "/s3/multipart", {"filename": "a.bin", "metadata": meta(shared)})
+        assert answer.status == status
+
+
+def test_the_owners_quota_counts_and_not_the_editors(files_api: Api, shared: Shared, editor: Api) -> None:
+    limit(files_api, editor, max_bytes=0)
+    assert editor("POST", "/api/files", {"name": "a", "size": 5, **meta(shared)}).status == 201
+    limit(files_api, shared.owner, max_bytes=used(shared.owner)[1] + 4)
+    assert_problem(editor("POST", "/api/files", {"name": "a", "size": 5, **meta(shared)}), 403, "over-quota")
+
+
+def test_nobody_opens_a_session_for_another_user(files_api: Api, shared: Shared, editor: Api) -> None:
+    shared.owner("DELETE", shared.path)
+    for member in (editor, files_api):
+        assert_problem(member("POST", "/api/files", {"name": "a", "size": 5, **meta(shared)}), 404, "not-found")
+    assert_problem(shared.owner("GET", shared.path), 404, "not-found")
+
+
+def test_an_operator_uploads_into_any_session(files_api: Api, shared: Shared) -> None:
+    begun = files_api("POST", "/api/files", {"name": "a", "size": 5, **meta(shared)}).json
+    assert (begun["owner_id"], begun["session_id"]) == (shared.owner.user_id, shared.session_id)
+
+
+def test_a_file_that_leaves_the_session_is_seen_no_more(shared: Shared, viewer: Api) -> None:
+    path = f"/api/files/{shared.file['id']}"
+    assert viewer("GET", path).status == 200
+    shared.owner("PATCH", path, {"session_id": None})
+    assert_problem(viewer("GET", path), 404, "not-found")
+    shared.owner("PATCH", path, {"session_id": shared.session_id})
+    assert viewer("GET", path).status == 200
