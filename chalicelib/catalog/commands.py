@@ -13,7 +13,10 @@ from uuid import UUID
 from chalicelib.catalog.files import File
 from chalicelib.catalog.objects import Copied, Current, Source
 
-JobKind = Literal["copy", "move", "restore", "delete_folder", "empty_trash", "zip", "assign_owners"]
+JobKind = Literal[
+    "copy", "move", "restore", "delete_folder", "empty_trash", "zip", "assign_owners", "hand_over", "delete_user"
+]
+DeletionPhase = Literal["files", "trash", "tombstones"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
@@ -83,7 +86,24 @@ class AssignOwners:
     prefix: str
 
 
-Command = Copy | Move | Restore | DeleteFolder | EmptyTrash | Zip | AssignOwners
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """Give the files of an owner's session, whatever their state, to another user."""
+
+    owner_id: UUID
+    session_id: str
+    to: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteUser:
+    """Delete a user, after its files were handed over to another one or, with None, permanently removed."""
+
+    user_id: UUID
+    to: UUID | None
+
+
+Command = Copy | Move | Restore | DeleteFolder | EmptyTrash | Zip | AssignOwners | HandOver | DeleteUser
 
 COMMANDS: Mapping[JobKind, type[Command]] = {
     "copy": Copy,
@@ -93,6 +113,8 @@ COMMANDS: Mapping[JobKind, type[Command]] = {
     "empty_trash": EmptyTrash,
     "zip": Zip,
     "assign_owners": AssignOwners,
+    "hand_over": HandOver,
+    "delete_user": DeleteUser,
 }
 
 
@@ -181,6 +203,13 @@ class SweepProgress(Progress):
 
 
 @dataclass(slots=True)
+class DeleteUserProgress(SweepProgress):
+    """The progress of a user's deletion: see `chalicelib.services.jobs.delete_user`. ``after`` is within the phase."""
+
+    phase: DeletionPhase = "files"
+
+
+@dataclass(slots=True)
 class ZipProgress(Progress):
     """The progress of a zip. ``file_id`` is the file that the zip is written to."""
 
@@ -202,6 +231,8 @@ PROGRESS: Mapping[JobKind, type[Progress]] = {
     "empty_trash": SweepProgress,
     "zip": ZipProgress,
     "assign_owners": AssignProgress,
+    "hand_over": SweepProgress,
+    "delete_user": DeleteUserProgress,
 }
 
 

@@ -20,14 +20,15 @@ UNKNOWN = "01890000-0000-7000-8000-000000000000"
 ASKING = [route for route in ROUTES if not route.view.endpoint.anonymous]
 # GETs that make something, or sign a request that does.
 WRITING_GETS = {"/s3/params", "/s3/multipart/{upload_id}/batch", "/s3/multipart/{upload_id}/{part_number}"}
-ADMINISTERED = ("/api/keys", "/api/users", "/api/audits", "/api/truth", "/api/dead-events")
+ADMINISTERED = ("/api/keys", "/api/users", "/api/audits", "/api/truth", "/api/dead-events", "/api/owner-rules")
 
 
 def needed(method: str, path: str) -> set[str]:
     """What the documentation says."""
     if path == "/api/credentials":
         return {"read", "write"}
-    if path.startswith(ADMINISTERED):
+    gives_away = path.endswith("/hand-over") or ("/members" in path and method != "GET")
+    if path.startswith(ADMINISTERED) or gives_away:
         return {"admin"}
     return {"read"} if method == "GET" and path not in WRITING_GETS else {"write"}
 

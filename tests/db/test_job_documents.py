@@ -12,8 +12,11 @@ from chalicelib.catalog.commands import (
     Command,
     Copy,
     DeleteFolder,
+    DeleteUser,
+    DeleteUserProgress,
     EmptyTrash,
     Failure,
+    HandOver,
     JobKind,
     Left,
     Move,
@@ -43,6 +46,8 @@ COMMANDS: list[tuple[JobKind, dict[str, Any], Command]] = [
     ("empty_trash", {"until": MOMENT.isoformat(), "everyones": True}, EmptyTrash(MOMENT, True)),
     ("zip", {"file_ids": [str(ID)], "name": "a.zip"}, Zip([ID], "a.zip")),
     ("assign_owners", {"bucket": "b", "prefix": "p/"}, AssignOwners("b", "p/")),
+    ("hand_over", {"owner_id": str(ID), "session_id": "s", "to": str(OTHER)}, HandOver(ID, "s", OTHER)),
+    ("delete_user", {"user_id": str(ID), "to": None}, DeleteUser(ID, None)),
 ]
 LEFT = {"bucket": "b", "key": "k", "version_id": "v1", "etag": "e", "rank": "r"}
 PROGRESS: list[tuple[JobKind, dict[str, Any], Progress]] = [
@@ -60,6 +65,7 @@ PROGRESS: list[tuple[JobKind, dict[str, Any], Progress]] = [
     ),
     ("zip", {"file_id": str(ID), "done": 3}, ZipProgress(done=3, file_id=ID)),
     ("assign_owners", {"after_key": "p/a", "done": 3}, AssignProgress(done=3, after_key="p/a")),
+    ("delete_user", {"after": str(ID), "phase": "trash"}, DeleteUserProgress(after=ID, phase="trash")),
 ]
 
 

@@ -81,7 +81,7 @@ def _success(status: int, endpoint: Endpoint, schemas: dict[Any, Schema]) -> Sch
     answer: Schema = {"description": HTTPStatus(status).phrase, "headers": headers}
     if status < 300 and (links := _links(endpoint.response)):
         answer["links"] = links
-    if endpoint.response is not None and status != 304:
+    if endpoint.response is not None and status not in (204, 304):
         answer["content"] = {endpoint.media_type: {"schema": schemas[endpoint.response, "serialization"]}}
     elif status not in (204, 302, 304):
         answer["content"] = {endpoint.media_type: {}}

@@ -70,6 +70,10 @@ _TABLE: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("POST", "/api/files/{file_id}/move", "move_file"),
         ("POST", "/api/files/{file_id}/restore", "restore_file"),
     ),
+    "handing_over": (
+        ("POST", "/api/files/{file_id}/hand-over", "hand_over"),
+        ("POST", "/api/sessions/{session_id}/hand-over", "hand_over_session"),
+    ),
     "bulk": (
         ("POST", "/api/files/bulk-delete", "bulk_delete"),
         ("POST", "/api/files/bulk-restore", "bulk_restore"),

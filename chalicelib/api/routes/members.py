@@ -1,6 +1,6 @@
 """Routes of the members of sessions."""
 
-from chalicelib.api.http.endpoint import Call, Reply, endpoint
+from chalicelib.api.http.endpoint import ADMIN, Call, Reply, endpoint
 from chalicelib.api.http.pages import page_reply
 from chalicelib.api.schemas.common import Page
 from chalicelib.api.schemas.members import MemberCreate, MemberIdPath, MemberOut, MemberPatch, MemberPath
@@ -28,6 +28,7 @@ def list_members(call: Call[SessionPath, OwnerPageQuery, None]) -> Reply:
 
 
 @endpoint(
+    needs=ADMIN,
     path=SessionPath,
     query=OwnerQuery,
     body=MemberCreate,
@@ -50,7 +51,9 @@ def put_member(call: Call[SessionPath, OwnerQuery, MemberCreate]) -> Reply:
     return Reply(shown, 201 if is_new else 200, {"Location": location})
 
 
-@endpoint(path=MemberIdPath, query=OwnerQuery, body=MemberPatch, response=MemberOut, errors=(NotFound, Forbidden))
+@endpoint(
+    needs=ADMIN, path=MemberIdPath, query=OwnerQuery, body=MemberPatch, response=MemberOut, errors=(NotFound, Forbidden)
+)
 def patch_member(call: Call[MemberIdPath, OwnerQuery, MemberPatch]) -> MemberOut:
     """Change the role of a member.
 
@@ -60,7 +63,15 @@ def patch_member(call: Call[MemberIdPath, OwnerQuery, MemberPatch]) -> MemberOut
     return _shown(member)
 
 
-@endpoint(path=MemberPath, query=OwnerQuery, right="viewer", response=None, status=204, errors=(NotFound, Forbidden))
+@endpoint(
+    needs=ADMIN,
+    path=MemberPath,
+    query=OwnerQuery,
+    right="viewer",
+    response=None,
+    status=204,
+    errors=(NotFound, Forbidden),
+)
 def remove_member(call: Call[MemberPath, OwnerQuery, None]) -> None:
     """End the sharing with a member.
 

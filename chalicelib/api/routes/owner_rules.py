@@ -1,6 +1,6 @@
 """Routes of owner rules."""
 
-from chalicelib.api.http.endpoint import Call, Reply, StepwiseCall, endpoint, stepwise_endpoint
+from chalicelib.api.http.endpoint import ADMIN, Call, Reply, StepwiseCall, endpoint, stepwise_endpoint
 from chalicelib.api.http.job_replies import job_reply
 from chalicelib.api.http.pages import page_reply
 from chalicelib.api.schemas.common import Page, PageQuery
@@ -12,7 +12,7 @@ from chalicelib.services.accounts import owner_rules
 from chalicelib.services.jobs.assign import begin_assigning
 
 
-@endpoint(query=PageQuery, response=Page[OwnerRuleOut], errors=(InvalidCursor, Forbidden))
+@endpoint(needs=ADMIN, query=PageQuery, response=Page[OwnerRuleOut], errors=(InvalidCursor, Forbidden))
 def list_owner_rules(call: Call[None, PageQuery, None]) -> Reply:
     """List owner rules.
 
@@ -21,7 +21,9 @@ def list_owner_rules(call: Call[None, PageQuery, None]) -> Reply:
     return page_reply(call, owner_rules.list_rules(call.tx, call.query.limit, call.query.cursor))
 
 
-@endpoint(body=OwnerRuleCreate, response=OwnerRuleOut, status=201, errors=(Forbidden, Conflict, Unprocessable))
+@endpoint(
+    needs=ADMIN, body=OwnerRuleCreate, response=OwnerRuleOut, status=201, errors=(Forbidden, Conflict, Unprocessable)
+)
 def create_owner_rule(call: Call[None, None, OwnerRuleCreate]) -> Reply:
     """Say whom objects below a prefix belong to.
 
@@ -34,7 +36,7 @@ def create_owner_rule(call: Call[None, None, OwnerRuleCreate]) -> Reply:
     return Reply(rule, 201, {"Location": f"{call.base_url}/api/owner-rules/{rule.id}"})
 
 
-@endpoint(path=OwnerRulePath, response=OwnerRuleOut, errors=(NotFound, Forbidden))
+@endpoint(needs=ADMIN, path=OwnerRulePath, response=OwnerRuleOut, errors=(NotFound, Forbidden))
 def get_owner_rule(call: Call[OwnerRulePath, None, None]) -> OwnerRule:
     """Read an owner rule.
 
@@ -43,7 +45,7 @@ def get_owner_rule(call: Call[OwnerRulePath, None, None]) -> OwnerRule:
     return owner_rules.get_rule(call.tx, call.path.rule_id)
 
 
-@endpoint(path=OwnerRulePath, response=None, status=204, errors=(NotFound, Forbidden))
+@endpoint(needs=ADMIN, path=OwnerRulePath, response=None, status=204, errors=(NotFound, Forbidden))
 def delete_owner_rule(call: Call[OwnerRulePath, None, None]) -> None:
     """Delete an owner rule.
 
@@ -52,7 +54,7 @@ def delete_owner_rule(call: Call[OwnerRulePath, None, None]) -> None:
     owner_rules.delete_rule(call.tx, call.path.rule_id)
 
 
-@stepwise_endpoint(path=OwnerRulePath, response=JobOut, status=202, errors=(NotFound, Forbidden))
+@stepwise_endpoint(needs=ADMIN, path=OwnerRulePath, response=JobOut, status=202, errors=(NotFound, Forbidden))
 def apply_owner_rule(call: StepwiseCall[OwnerRulePath, None, None]) -> Reply:
     """Give files that belong to nobody to their owners.
 

@@ -1,14 +1,17 @@
 """Routes of users."""
 
-from chalicelib.api.http.endpoint import ADMIN, Call, Reply, endpoint
+from chalicelib.api.http.endpoint import ADMIN, Call, Reply, StepwiseCall, endpoint, stepwise_endpoint
+from chalicelib.api.http.job_replies import job_reply
 from chalicelib.api.http.pages import page_reply
 from chalicelib.api.schemas.common import Page, PageQuery, UsageOut
-from chalicelib.api.schemas.users import UserCreate, UserOut, UserPatch, UserPath, UserReplace
+from chalicelib.api.schemas.jobs import JobOut
+from chalicelib.api.schemas.users import UserCreate, UserDeleteQuery, UserOut, UserPatch, UserPath, UserReplace
 from chalicelib.db.models import User
 from chalicelib.db.usage import UsageNow
-from chalicelib.errors import Conflict, Forbidden, InvalidCursor, NotFound, TooBroad
+from chalicelib.errors import Conflict, Forbidden, InvalidCursor, NotFound, TooBroad, Unprocessable
 from chalicelib.services.accounts import users
 from chalicelib.services.accounts.users import NewUser, UserChanges
+from chalicelib.services.jobs.delete_user import begin_deletion
 
 
 @endpoint(needs=ADMIN, query=PageQuery, response=Page[UserOut], errors=(InvalidCursor,))
@@ -79,10 +82,26 @@ def get_user_usage(call: Call[UserPath, None, None]) -> UsageNow:
     return users.usage_of(call.tx, call.path.user_id)
 
 
-@endpoint(needs=ADMIN, path=UserPath, response=None, status=204, errors=(NotFound, Forbidden, Conflict))
-def delete_user(call: Call[UserPath, None, None]) -> None:
+@stepwise_endpoint(
+    needs=ADMIN,
+    path=UserPath,
+    query=UserDeleteQuery,
+    response=JobOut,
+    status=204,
+    also=(202,),
+    errors=(NotFound, Forbidden, Conflict, Unprocessable),
+)
+def delete_user(call: StepwiseCall[UserPath, UserDeleteQuery, None]) -> Reply:
     """Delete a user.
 
-    Only for operators, who can't delete themselves. 409 if the user still owns files or sessions.
+    Only for operators, who can't delete themselves. 409 if the user still owns files or sessions, or has something in the trash;
+    `detail` says how much. With `files`, 202 with the job that removes the files permanently (`erase`) or gives them to the user
+    `to` (`hand-over`), then deletes the user with its sessions. Whoever signs in with its identity later is a new user.
     """
-    users.delete_user(call.tx, call.path.user_id)
+    user_id, query = call.path.user_id, call.query
+    with call.ctx.transaction() as tx:
+        if query.files is None:
+            users.delete_user(tx, user_id)
+            return Reply(None, 204)
+        job = begin_deletion(tx, user_id, query.to)
+    return job_reply(call, job.id)

@@ -1,10 +1,10 @@
 """Users, as clients send and receive them."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from chalicelib.api.schemas.common import SOMETHING, Input, LimitsBody, Output, absent, example, without_controls
 from chalicelib.catalog.roles import Role
@@ -27,6 +27,19 @@ class UserPath(Input):
     """Which user."""
 
     user_id: UUID
+
+
+class UserDeleteQuery(Input):
+    """What is to become of the user's files."""
+
+    files: Literal["erase", "hand-over"] | None = Field(None, description="Left out: the user must have none.")
+    to: UUID | None = Field(None, description="With `files=hand-over`: the new owner.")
+
+    @model_validator(mode="after")
+    def _says_to_whom(self) -> Self:
+        if (self.to is not None) != (self.files == "hand-over"):
+            raise ValueError("files=hand-over, and nothing else, needs to.")
+        return self
 
 
 class UserCreate(Input):

@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 from uuid import UUID
 
 from chalicelib.catalog.roles import Role
-from chalicelib.db import users
+from chalicelib.db import handing_over, users
 from chalicelib.db.deadlines import within
 from chalicelib.db.engine import Session
 from chalicelib.db.models import User
@@ -17,6 +17,10 @@ from chalicelib.errors import Conflict, NotFound
 from chalicelib.ids import moment_of, uuid7
 from chalicelib.services.accounts.principals import DEMO_USER_ID
 from chalicelib.services.context import Transaction
+
+# More are left to a job.
+_TOMBSTONES_AT_ONCE = 1000
+_COUNTED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,18 +116,46 @@ def usage_of(tx: Transaction, user_id: UUID) -> UsageNow:
 
 
 def delete_user(tx: Transaction, user_id: UUID) -> None:
-    """Delete a user.
+    """Delete a user who has nothing any more. What it has deleted belongs to nobody then, and says nothing of it.
 
     Raises:
         NotFound: there is none, or the caller may not see it.
         Forbidden: the caller is no operator.
-        Conflict: it is the caller itself, or it still owns files or sessions.
+        Conflict: it is the caller itself, or it still owns something; the message says what.
+    """
+    deletable_user(tx, user_id)
+    owner = Owner(user_id)
+    tombstones = handing_over.files_of(tx.session, owner, None, _TOMBSTONES_AT_ONCE, deleted=True)
+    handing_over.free_tombstones(tx.session, owner, tombstones)
+    remove_user(tx, owner, with_sessions=False)
+
+
+def deletable_user(tx: Transaction, user_id: UUID) -> None:
+    """Refuse to delete a user whom the caller may not delete. Nobody changes the user until the transaction ends.
+
+    Raises:
+        NotFound, Forbidden, Conflict: see `delete_user`.
     """
     _visible(tx, user_id, lock=True)
     tx.principal.require_operator("delete users")
     if user_id == tx.principal.user_id:
         raise Conflict("Nobody deletes themselves: ask another operator.")
-    users.delete_user(tx.session, user_id)
+
+
+def remove_user(tx: Transaction, owner: Owner, with_sessions: bool) -> None:
+    """Delete a user's row and, ``with_sessions``, its sessions, if it has no files any more.
+
+    Raises:
+        Conflict: it still has some; the message says how many.
+    """
+    left = handing_over.count_left(tx.session, owner, _COUNTED)
+    if left.files or left.trash or left.tombstones or (left.sessions and not with_sessions):
+        raise Conflict(
+            f"The user still has {left.files} files, {left.trash} in the trash, {left.tombstones} deleted ones and "
+            f"{left.sessions} sessions. Say files=erase or files=hand-over to delete it with them."
+        )
+    handing_over.delete_sessions(tx.session, owner)
+    users.delete_user(tx.session, owner.user_id)
 
 
 def _visible(tx: Transaction, user_id: UUID, lock: bool = False) -> User:

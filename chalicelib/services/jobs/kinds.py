@@ -6,7 +6,7 @@ from uuid import UUID
 
 from chalicelib.catalog.commands import JobKind
 from chalicelib.services.context import Context
-from chalicelib.services.jobs import assign, copy, move, queue, restore, sweep, zip
+from chalicelib.services.jobs import assign, copy, delete_user, hand_over, move, queue, restore, sweep, zip
 from chalicelib.services.jobs.queue import Steps
 
 KINDS: Mapping[JobKind, Steps[Any, Any]] = {
@@ -17,6 +17,8 @@ KINDS: Mapping[JobKind, Steps[Any, Any]] = {
     "empty_trash": Steps(sweep.empty_trash_step),
     "zip": Steps(zip.zip_step),
     "assign_owners": Steps(assign.assign_step),
+    "hand_over": Steps(hand_over.hand_over_step),
+    "delete_user": Steps(delete_user.delete_user_step),
 }
 
 

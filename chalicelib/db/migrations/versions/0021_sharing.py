@@ -41,11 +41,11 @@ def upgrade() -> None:
         "INDEX session_members_unclaimed_idx ON session_members (email) WHERE user_id IS NULL",
     ):
         op.execute(f"CREATE {index}")
-    _set_kinds(f"{_KINDS_BEFORE}, 'assign_owners'")
+    _set_kinds(f"{_KINDS_BEFORE}, 'assign_owners', 'hand_over', 'delete_user'")
 
 
 def downgrade() -> None:
-    op.execute("DELETE FROM jobs WHERE kind = 'assign_owners'")
+    op.execute("DELETE FROM jobs WHERE kind IN ('assign_owners', 'hand_over', 'delete_user')")
     _set_kinds(_KINDS_BEFORE)
     op.execute("DROP TABLE session_members")
     op.execute("DROP TABLE owner_rules")

@@ -1,0 +1,121 @@
+"""The deletion of a user as a job: in steps, each of which may be the last one of its process."""
+
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from chalicelib import runtime
+from chalicelib.catalog.commands import DeleteUser
+from chalicelib.db.models import User
+from chalicelib.errors import DatabaseUnavailable, StoreUnavailable
+from chalicelib.ids import uuid7
+from chalicelib.services.accounts.principals import Principal
+from chalicelib.services.jobs import delete_user
+from chalicelib.services.jobs.delete_user import begin_deletion
+from chalicelib.services.jobs.queue import Work
+from chalicelib.services.removal import trash
+from chalicelib.services.uploads import completion, direct
+from chalicelib.services.uploads.reservations import UploadRequest
+from tests.support.backend import Backend
+
+
+@pytest.fixture
+def user() -> UUID:
+    return new_user()
+
+
+def new_user() -> UUID:
+    user_id = uuid7(runtime.now())
+    with runtime.transaction() as session:
+        session.add(User(id=user_id, name="u", role="member", created_at=runtime.now(), updated_at=runtime.now()))
+    return user_id
+
+
+def fill(backend: Backend, user: UUID, count: int = 5) -> None:
+    ctx = backend.context(principal=Principal(user, "member"))
+    for _ in range(count):
+        begun = direct.begin(ctx, UploadRequest(name="a", size=5))
+        backend.put(begun, b"hello")
+        completion.complete(ctx, begun.file.id, None)
+
+
+def begin(backend: Backend, user: UUID, to: UUID | None = None) -> UUID:
+    with backend.context().transaction() as tx:
+        return begin_deletion(tx, user, to).id
+
+
+def count(what: str, user: UUID) -> int:
+    with runtime.transaction() as session:
+        return int(session.execute(text(f"SELECT count(*) FROM {what} = :user"), {"user": user}).scalar_one())
+
+
+@pytest.mark.parametrize("is_handed_over", [False, True])
+def test_a_user_of_more_files_than_a_step_takes_is_deleted(
+    backend: Backend, user: UUID, monkeypatch: pytest.MonkeyPatch, is_handed_over: bool
+) -> None:
+    fill(backend, user)
+    to = new_user() if is_handed_over else None
+    monkeypatch.setattr(delete_user, "_AT_ONCE", 2)
+    monkeypatch.setattr(delete_user, "_PURGED_AT_ONCE", 2)
+    ended = backend.run(begin(backend, user, to))
+    assert (ended.state, ended.progress["done"]) == ("done", 5)
+    assert count("users WHERE id", user) == 0
+    if to is not None:
+        assert count("files WHERE state = 'stored' AND owner_id", to) == 5
+
+
+@pytest.mark.parametrize("saves", range(1, 12))
+def test_a_process_that_dies_after_any_step_leaves_a_job_that_goes_on(
+    backend: Backend, user: UUID, monkeypatch: pytest.MonkeyPatch, saves: int
+) -> None:
+    fill(backend, user, 3)
+    monkeypatch.setattr(delete_user, "_AT_ONCE", 2)
+    monkeypatch.setattr(delete_user, "_PURGED_AT_ONCE", 2)
+    job_id, save, left = begin(backend, user), Work.save, [saves]
+
+    def die_at_last(work: Work[DeleteUser, delete_user.DeleteUserProgress]) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise DatabaseUnavailable("Gone.")
+        save(work)
+
+    monkeypatch.setattr(Work, "save", die_at_last)
+    backend.run(job_id)
+    ended = backend.run(job_id, minutes=10)
+    assert ended.state == "done"
+    assert count("users WHERE id", user) == 0
+    assert count("files WHERE owner_id", user) == 0
+
+
+def test_what_can_t_be_removed_is_told_and_the_user_stays(
+    backend: Backend, user: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(backend, user, 2)
+
+    def refuse(*_: object) -> None:
+        raise StoreUnavailable("No.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trash, "_remove", refuse)
+        ended = backend.run(begin(backend, user))
+    assert ended.state == "failed"
+    assert ended.problem.startswith("The user still has 0 files, 2 in the trash, 0 deleted ones and 0 sessions.")
+    assert len(ended.progress["failures"]) == 2
+    assert backend.run(begin(backend, user)).state == "done"
+
+
+def test_what_the_user_gets_meanwhile_keeps_it(backend: Backend, user: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(backend, user, 1)
+    free = delete_user.handing_over.free_tombstones
+
+    def upload_then_free(*arguments: object) -> None:
+        fill(backend, user, 1)
+        free(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(delete_user.handing_over, "free_tombstones", upload_then_free)
+        ended = backend.run(begin(backend, user))
+    assert ended.state == "failed"
+    assert ended.problem.startswith("The user still has 1 files, 0 in the trash")
+    assert count("users WHERE id", user) == 1
