@@ -72,9 +72,14 @@ class Principal:
         return "owner" if self.acting is None else self.acting.right
 
     @property
+    def is_whole(self) -> bool:
+        """Whether this caller acts for all of a user. An API key for a part of it gets no further by sharing."""
+        return self.own == Owner(self.user_id)
+
+    @property
     def may_be_member(self) -> bool:
-        """Whether sessions of others are looked for. Whoever acts for only a part of a user gets no further by sharing."""
-        return self.role == "member" and self.own == Owner(self.user_id)
+        """Whether sessions of others are looked for."""
+        return self.role == "member" and self.is_whole
 
     def acting_as(self, membership: Membership | None) -> "Principal":
         """This caller in a session of another user, or with None, by itself."""

@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 from chalicelib.db import sessions
 from chalicelib.db.deadlines import within
 from chalicelib.db.models import Session
-from chalicelib.db.pages import Page
+from chalicelib.db.pages import NO_ITEMS, Page
 from chalicelib.db.scope import Owner
 from chalicelib.db.usage import UsageNow, read_usage
 from chalicelib.errors import Conflict, Forbidden, NotFound
@@ -47,6 +47,8 @@ def list_shared_sessions(tx: Transaction, descending: bool, limit: int, cursor: 
     Raises:
         InvalidCursor: the cursor is not one of this list and order.
     """
+    if not tx.principal.is_whole:
+        return NO_ITEMS
     return sessions.list_shared_sessions(tx.session, tx.principal.user_id, descending, limit, cursor)
 
 

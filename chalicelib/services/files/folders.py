@@ -6,6 +6,7 @@ from chalicelib.db import folders
 from chalicelib.db.deadlines import within
 from chalicelib.db.folders import Folder, FolderSum
 from chalicelib.db.pages import Page
+from chalicelib.errors import NotFound
 from chalicelib.services.context import Transaction
 from chalicelib.services.files.bounds import bounds_of
 
@@ -32,12 +33,16 @@ def list_folders(tx: Transaction, listing: FolderListing) -> tuple[Page, FolderS
 
     Raises:
         InvalidCursor: the cursor is not one of this list. TooBroad: counting takes too long.
+        NotFound: the caller's API key is for another session.
     """
     folder = Folder(listing.bucket or tx.settings.bucket, listing.prefix)
     bounds = None if listing.exact else bounds_of(tx.settings)
     scope = tx.scope
     if listing.session_id is not None:
-        scope = replace(tx.principal.itself, session_id=listing.session_id)
+        itself = tx.principal.itself
+        if itself.session_id not in (None, listing.session_id):
+            raise NotFound(f"There is no session {listing.session_id}.")
+        scope = replace(itself, session_id=listing.session_id)
     with within(tx.session, tx.settings.query_seconds, statements=2):
         page = folders.list_folders(tx.session, scope, folder, bounds, listing.limit, listing.cursor)
         return page, folders.sum_below(tx.session, scope, folder, bounds)

@@ -10,7 +10,7 @@ from chalicelib.db import facets, file_lists, files, history
 from chalicelib.db.deadlines import within
 from chalicelib.db.file_filters import FileFilters
 from chalicelib.db.pages import Page
-from chalicelib.db.scope import Owner, Scope
+from chalicelib.db.scope import Scope
 from chalicelib.errors import Conflict, NotFound, PreconditionFailed
 from chalicelib.services.accounts.sessions import get_session
 from chalicelib.services.context import Transaction
@@ -51,7 +51,7 @@ def list_session_files(tx: Transaction, session_id: str, listing: Listing) -> Pa
     found = get_session(tx, session_id)
     filters = replace(listing.filters, session_id=found.session_id)
     with _in_time(tx, listing):
-        return _list(tx, Owner(found.owner_id), replace(listing, filters=filters))
+        return _list(tx, tx.principal.itself, replace(listing, filters=filters))
 
 
 def _list(tx: Transaction, scope: Scope, listing: Listing) -> Page:
