@@ -4,60 +4,20 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from chalicelib import runtime
-from chalicelib.services.accounts.signing_keys import key_set_key
-from tests.support.backend import BUCKET, emulated_store
-from tests.support.gateway import send
-from tests.support.process import start_over
-from tests.support.provider import Provider
-
-URL = "https://login.example.com/"
-KEYS = "keys"
-
-
-class Service:
-    """The API behind an identity provider, with the provider's keys in the bucket."""
-
-    def __init__(self, s3: Any) -> None:
-        self.s3, self.provider = s3, Provider(URL)
-
-    def publish(self) -> None:
-        self.s3.put_object(Bucket=KEYS, Key=key_set_key(URL), Body=self.provider.key_set())
-
-    def ask(self, authorization: str | None, resource: str = "/api/me", method: str = "GET", **parts: Any) -> Any:
-        headers = {"Host": "h"} | ({} if authorization is None else {"Authorization": authorization})
-        return send(method, resource, headers=headers | parts.pop("headers", {}), **parts)
-
-    def token(self, subject: str, **claims: Any) -> str:
-        return f"Bearer {self.provider.token(subject, time.time(), **claims)}"
+from tests.support.backend import emulated_store
+from tests.support.identified import KEYS, Service, identified_service
 
 
 @pytest.fixture
-def service(
-    new_migrated_database: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Service]:
+def service(new_migrated_database: Callable[[], str], tmp_path: Path) -> Iterator[Service]:
     with emulated_store(tmp_path) as (s3, _):
         s3.create_bucket(Bucket=KEYS)
-        for name, value in {
-            "LANDFALL_DATABASE_URL": new_migrated_database(),
-            "LANDFALL_BUCKET": BUCKET,
-            "LANDFALL_STAGE": "dev",
-            "LANDFALL_DATABASE_TLS": "off",
-            "LANDFALL_IDENTITY": "oidc",
-            "LANDFALL_OIDC_ISSUERS": URL,
-            "LANDFALL_OIDC_AUDIENCES": "landfall",
-            "LANDFALL_KEYS_BUCKET": KEYS,
-            "AWS_ENDPOINT_URL": s3.meta.endpoint_url,
-        }.items():
-            monkeypatch.setenv(name, value)
-        start_over()
-        yield Service(s3)
-        runtime.engine().dispose()
-    start_over()
+        with identified_service(new_migrated_database(), s3) as service:
+            yield service
 
 
 def test_a_token_makes_a_member_who_sees_what_it_owns(service: Service) -> None:
