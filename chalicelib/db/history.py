@@ -49,9 +49,11 @@ _VERSIONS = page_statement(
 """.replace("{belongs}", _BELONGS).replace("{current}", _CURRENT_VERSION),
 )
 
-# An event without a time is kept at the epoch: the partition key can't be null.
+# An event without a time is kept at the epoch: the partition key can't be null. The id that clients see is made of the primary
+# key. The column `id` counts everyone's events, and would tell how many others have.
+_EVENT_ID = "md5(row(bucket, key, rank, version_id, event_time AT TIME ZONE 'UTC')::text)::uuid"
 _EVENTS = page_statement(
-    f"""id, change, event_name, version_id, sequencer, size, etag, {in_utc("nullif(event_time, 'epoch')")} AS event_time,
+    f"""{_EVENT_ID} AS id, change, event_name, version_id, sequencer, size, etag, {in_utc("nullif(event_time, 'epoch')")} AS event_time,
         {in_utc("recorded_at")} AS recorded_at""",
     ("rank", "version_id"),
     """

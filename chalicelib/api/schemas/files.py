@@ -200,7 +200,7 @@ class VersionOut(Output):
 class EventOut(Output):
     """One change of a file's key, as S3 told it."""
 
-    id: int
+    id: UUID
     change: ChangeName
     event_name: str
     version_id: str
