@@ -53,7 +53,8 @@ _VERSIONS = page_statement(
 # key. The column `id` counts everyone's events, and would tell how many others have.
 _EVENT_ID = "md5(row(bucket, key, rank, version_id, event_time AT TIME ZONE 'UTC')::text)::uuid"
 _EVENTS = page_statement(
-    f"""{_EVENT_ID} AS id, change, event_name, version_id, sequencer, size, etag, {in_utc("nullif(event_time, 'epoch')")} AS event_time,
+    f"""{_EVENT_ID} AS id, change, event_name, version_id, sequencer, size, etag,
+        {in_utc("nullif(event_time, 'epoch')")} AS event_time,
         {in_utc("recorded_at")} AS recorded_at""",
     ("rank", "version_id"),
     """

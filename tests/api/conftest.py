@@ -19,7 +19,10 @@ from dev.emulator import Emulator
 from dev.ports import free_port
 from tests.support.api import Api
 from tests.support.aws import make_bucket, s3_client
+from tests.support.backend import BUCKET
 from tests.support.clockwork import Clockwork
+from tests.support.identified import KEYS, identified_service
+from tests.support.matrix import World
 from tests.support.notifications import s3_record
 from tests.support.process import start_over
 from tests.support.recording import deliver
@@ -182,3 +185,12 @@ def tree(owner: Api, s3: Any, engine: Engine) -> str:
         owned = text("UPDATE files SET owner_id = CAST(:owner AS uuid) WHERE key ^@ :prefix")
         connection.execute(owned, {"owner": owner.user_id, "prefix": prefix})
     return prefix
+
+
+@pytest.fixture(scope="module")
+def world(new_migrated_database: Callable[[], str], s3: Any) -> Iterator[World]:
+    """The API behind an identity provider, in this process, with everybody who asks."""
+    for bucket in (BUCKET, KEYS):
+        make_bucket(s3, bucket, versioned=True)
+    with identified_service(new_migrated_database(), s3) as service:
+        yield World(service)

@@ -3,29 +3,15 @@
 The table is matrix.yaml.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any
-
 import pytest
 
 from chalicelib.api.http import openapi
 from chalicelib.api.routes import ROUTES
-from tests.support.aws import make_bucket
-from tests.support.backend import BUCKET
-from tests.support.identified import KEYS, identified_service
 from tests.support.matrix import Line, World, read_table, without_names
 from tests.support.things import checksums
 
 TABLE = read_table()
 REFUSALS = (401, 403, 404)
-
-
-@pytest.fixture(scope="module")
-def world(new_migrated_database: Callable[[], str], s3: Any) -> Iterator[World]:
-    make_bucket(s3, BUCKET, versioned=True)
-    make_bucket(s3, KEYS)
-    with identified_service(new_migrated_database(), s3) as service:
-        yield World(service)
 
 
 def test_every_route_has_a_line_and_every_line_a_route() -> None:

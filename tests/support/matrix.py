@@ -102,7 +102,7 @@ class World:
             "garbage": "Bearer not-a-token",
             "expired": service.token("owner", iat=past, exp=past + 600),
             "stranger": service.token("stranger"),
-            "owner": service.token("owner"),
+            "owner": service.token("owner", email="owner@example.com"),
             "operator": service.token("operator"),
         }
         # Everybody has come before, so that no refused request makes a user.
