@@ -189,7 +189,10 @@ def tree(owner: Api, s3: Any, engine: Engine) -> str:
 
 @pytest.fixture(scope="module")
 def world(new_migrated_database: Callable[[], str], s3: Any) -> Iterator[World]:
-    """The API behind an identity provider, in this process, with everybody who asks."""
+    """The API behind an identity provider, in this process, with everybody who asks.
+
+    Its settings are in the environment: a module that uses it starts no server.
+    """
     for bucket in (BUCKET, KEYS):
         make_bucket(s3, bucket, versioned=True)
     with identified_service(new_migrated_database(), s3) as service:

@@ -1,6 +1,7 @@
 """Users over real HTTP."""
 
 from collections.abc import Callable
+from http.client import HTTPConnection
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -176,6 +177,16 @@ def test_the_user_header_names_the_caller_in_the_local_stage(api: Api, new_user:
     assert_problem(api("GET", "/api/users", X_Landfall_User="me"), 401, "unauthenticated")
     assert_problem(api("GET", "/api/users", X_Landfall_User=""), 401, "unauthenticated")
     assert_problem(api("GET", "/api/users", X_Landfall_User=UNKNOWN_ID), 401, "unauthenticated")
+
+
+def test_a_user_header_that_comes_twice_names_nobody(api: Api, new_user: NewUser) -> None:
+    connection = HTTPConnection("127.0.0.1", api.port, timeout=60)
+    connection.putrequest("GET", "/api/me")
+    for user in (new_user("Ada"), new_user("Eve")):
+        connection.putheader("X-Landfall-User", user["id"])
+    connection.endheaders()
+    assert connection.getresponse().status == 401
+    connection.close()
 
 
 def test_a_deployment_without_identity_refuses_every_caller(serve: Callable[..., Any], api_database_url: str) -> None:

@@ -1,12 +1,13 @@
 """What one request says about itself, the same behind API Gateway and under ``chalice local``."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from chalice.app import Request
+from chalice.app import CaseInsensitiveMapping, Request
 
 if TYPE_CHECKING:
     from chalicelib.services.accounts.principals import Principal
@@ -31,10 +32,16 @@ class Exchange:
         """The route's pattern: ``/api/users/{user_id}``."""
         return str(self.request.path)
 
-    @property
+    @cached_property
     def headers(self) -> Mapping[str, str]:
-        """The request's headers, looked up without regard to case."""
-        return cast(Mapping[str, str], self.request.headers)
+        """The request's headers, looked up without regard to case. Values of one that comes several times are joined by commas.
+
+        API Gateway's ``headers`` have the last value alone, and Chalice looks no further (app.py, `Request.__init__`). If one
+        of two tokens counted, this and what stands before it could take the caller for two different people.
+        """
+        repeated = self._event.get("multiValueHeaders") or {}
+        joined = {name: ", ".join(values) for name, values in repeated.items()}
+        return cast(Mapping[str, str], CaseInsensitiveMapping({**self.request.headers, **joined}))
 
     @property
     def content_type(self) -> str:

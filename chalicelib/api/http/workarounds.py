@@ -77,12 +77,23 @@ def relieve_local_server() -> None:
     """Let ``chalice local`` take a browser's burst of requests. Elsewhere there is no such server, and nothing happens.
 
     Its socket keeps five waiting connections (socketserver, `request_queue_size`) and resets the sixth; and it writes
-    head and body apart, so that a kept-alive connection waits 40 ms for the client's delayed acknowledgement.
+    head and body apart, so that a kept-alive connection waits 40 ms for the client's delayed acknowledgement. Of a header
+    that comes twice it passes on the first alone (`_parse_payload`), where API Gateway passes on both.
     """
     local = sys.modules.get("chalice.local")
     if local is not None:
         local.ThreadedHTTPServer.request_queue_size = 128
         local.ChaliceRequestHandler.disable_nagle_algorithm = True
+        handler = local.ChaliceRequestHandler
+        handler._parse_payload = _joining_repeated_headers(handler._parse_payload)
+
+
+def _joining_repeated_headers(parse: Callable[[Any], tuple[Any, bytes | None]]) -> Callable[[Any], Any]:
+    def parse_payload(handler: Any) -> tuple[dict[str, str], bytes | None]:
+        _, body = parse(handler)
+        return {name: ", ".join(handler.headers.get_all(name)) for name in handler.headers}, body
+
+    return parse_payload
 
 
 def watch_sources_only() -> None:

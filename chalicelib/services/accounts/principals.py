@@ -155,7 +155,7 @@ class Callers:
 
     def _bearer(self, given: str, begin: Callable[[], AbstractContextManager[Session]]) -> Principal:
         scheme, _, token = given.strip().partition(" ")
-        # Chalice joins headers that come twice with a comma. Which of two tokens counts is nobody's guess.
+        # A header that comes twice is joined by a comma: see `Exchange.headers`. Which of two tokens counts is nobody's guess.
         if scheme.lower() != "bearer" or not token.strip() or "," in token or " " in token.strip():
             raise Unauthenticated("Send one token or API key, as in Authorization: Bearer <token or key>.")
         options, now = self.settings, self.now()

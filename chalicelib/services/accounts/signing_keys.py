@@ -80,7 +80,10 @@ def parse_keys(document: bytes) -> dict[str, "Key"]:
     """
     if len(document) > MAX_KEY_SET_BYTES:
         raise ValueError("The key set is too large.")
-    listed = json.loads(document)
+    try:
+        listed = json.loads(document)
+    except RecursionError:
+        raise ValueError("The key set is nested too deeply.") from None
     if not isinstance(listed, dict) or not isinstance(listed.get("keys"), list):
         raise ValueError("This is no JSON Web Key Set.")
     found = ((one.get("kid"), _usable(one)) for one in listed["keys"] if isinstance(one, dict))

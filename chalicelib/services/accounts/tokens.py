@@ -107,7 +107,8 @@ def _check_claims(claims: dict[str, Any], issuer: Issuer, now: float) -> None:
     if not _audiences(claims) & set(issuer.audiences):
         raise Unauthenticated("The token is meant for another service.")
     subject = claims.get("sub")
-    if not isinstance(subject, str) or not 0 < len(subject) <= 255:
+    # Postgres takes neither NUL nor half of a surrogate pair, and a name that reads backwards is somebody else's to the eye.
+    if not isinstance(subject, str) or not 0 < len(subject) <= 255 or not subject.isprintable():
         raise Unauthenticated("The token names nobody.")
 
 
@@ -129,5 +130,6 @@ def _text(value: Any) -> str | None:
 
 
 def _email(claims: dict[str, Any], claim: str) -> str | None:
-    """An address that the issuer doesn't call unverified."""
-    return None if claims.get("email_verified") in (False, "false") else _text(claims.get(claim))
+    """An address, unless the issuer says anything but yes about whether it is verified. Some issuers say nothing."""
+    verified = claims.get("email_verified", True)
+    return _text(claims.get(claim)) if verified is True or verified == "true" else None
