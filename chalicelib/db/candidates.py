@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from chalicelib.db.bounds import Bounds
 from chalicelib.db.deadlines import attempt
 from chalicelib.db.file_filters import (
-    FileFilters,
+    ScopedFilters,
     bound_filters,
     condition,
     is_in_order_of_creation,
@@ -63,7 +63,7 @@ class Candidates:
     exact: bool
 
 
-def find_candidates(session: Session, filters: FileFilters, bounds: Bounds) -> Candidates:
+def find_candidates(session: Session, filters: ScopedFilters, bounds: Bounds) -> Candidates:
     """The files that a search for ``filters.terms`` ranks.
 
     Where there are few files to search, each is compared or, if they are more, read. Similar words are then looked for
@@ -99,7 +99,7 @@ _NONE = "{}"
 class _Search:
     """The statements of one search."""
 
-    def __init__(self, session: Session, filters: FileFilters, bounds: Bounds) -> None:
+    def __init__(self, session: Session, filters: ScopedFilters, bounds: Bounds) -> None:
         bound = bound_filters(filters)
         self._session, self._filters, self._ranked = session, filters, bounds.ranked
         self._names, self._newest = tuple(bound), newest_files(filters)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NewType
 from uuid import UUID
 
 from chalicelib.catalog.files import ListedState
@@ -50,17 +50,21 @@ class FileFilters:
     terms: tuple[str, ...] = ()
 
 
-def in_scope(filters: FileFilters, scope: Scope) -> FileFilters | None:
+# Filters that are narrowed to a scope. Only these become SQL, so that no list, search or count is without one.
+ScopedFilters = NewType("ScopedFilters", FileFilters)
+
+
+def in_scope(filters: FileFilters, scope: Scope) -> ScopedFilters | None:
     """``filters`` narrowed to a scope; None if they ask for another owner's files, or another session's: it has none."""
     if not isinstance(scope, Owner):
-        return filters
+        return ScopedFilters(filters)
     if filters.owner_id not in (None, scope.user_id):
         return None
     if scope.session_id is None:
-        return replace(filters, owner_id=scope.user_id)
+        return ScopedFilters(replace(filters, owner_id=scope.user_id))
     if filters.session_id not in (None, scope.session_id):
         return None
-    return replace(filters, owner_id=scope.user_id, session_id=scope.session_id)
+    return ScopedFilters(replace(filters, owner_id=scope.user_id, session_id=scope.session_id))
 
 
 # `^@` is "starts with": on a column of collation "C" the planner makes an index range of it.
@@ -105,7 +109,7 @@ _PLAIN = (
 )
 
 
-def bound_filters(filters: FileFilters) -> dict[str, Any]:
+def bound_filters(filters: ScopedFilters) -> dict[str, Any]:
     """Names of the conditions that ``filters`` ask for, with the values that they bind; names with a space bind none."""
     bound: dict[str, Any] = {name: value for name in _PLAIN if (value := getattr(filters, name)) is not None}
     for name in ("created_after", "created_before"):
@@ -137,7 +141,7 @@ def is_in_order_of_creation(filters: FileFilters) -> bool:
     )
 
 
-def newest_files(filters: FileFilters) -> str:
+def newest_files(filters: ScopedFilters) -> str:
     """The newest ``:looked_at`` files of an owner's session, of an owner, of a bucket or of all, as a FROM clause's rest.
 
     An index hands these out in the order of creation. They needn't match the other filters.

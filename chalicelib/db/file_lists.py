@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from chalicelib.db.bounds import Bounds
 from chalicelib.db.candidates import find_candidates
 from chalicelib.db.engine import prepared_read
-from chalicelib.db.file_filters import FileFilters, bound_filters, condition, in_scope
+from chalicelib.db.file_filters import FileFilters, ScopedFilters, bound_filters, condition, in_scope
 from chalicelib.db.pages import NO_ITEMS, Order, Page, PageReader, in_utc, page_statement
 from chalicelib.db.scope import Scope
 from chalicelib.db.search import allow_typos, any_words, score
@@ -135,7 +135,7 @@ def is_any_stored(session: Session, scope: Scope, filters: FileFilters) -> bool:
 
 
 def page_statements(
-    filters: FileFilters, sort: str, limit: int, after: Sequence[Any] | None
+    filters: ScopedFilters, sort: str, limit: int, after: Sequence[Any] | None
 ) -> Iterator[tuple[TextClause, dict[str, Any]]]:
     """The statements of a page after the row ``after`` (sort value, id), to be run until there are enough rows.
 

@@ -1,0 +1,106 @@
+"""No query over rows with owners is written without a scope: see docs/architecture.md.
+
+A function of `chalicelib.db` that takes none is here, with the reason. So is every module of the services that says `EVERYONE`.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[2] / "chalicelib"
+_SCOPES = {"Scope", "Owner", "Everyone", "ScopedFilters"}
+
+# These modules hold what operators ask about, and what Landfall does by itself.
+WITHOUT_OWNERS = {
+    "audit_ranges", "audit_schedule", "audits", "backlog", "buckets", "comparing", "copying", "dead_events", "deadlines",
+    "due_uploads", "engine", "findings", "inspection_queue", "inventories", "inventory_files", "known_versions", "locks",
+    "migrate", "partitions", "recording", "reviving", "roles", "stores",
+}  # fmt: skip
+
+WITHOUT_SCOPE = {
+    # They change what the same request, or its job, has found in its scope.
+    "claims": {"claim_files", "hold_files"},
+    "files": {
+        "change_file",
+        "end_restores",
+        "forget_pending",
+        "mark_deleted",
+        "mark_restored",
+        "reserve",
+        "reserve_restore",
+    }
+    | {"reserved_for"},
+    "moves": {"drop_placeholder", "exchange", "hold_key"},
+    "sessions": {"change_session", "delete_session"},
+    "uploads": {"change_upload", "close_uploads", "give_up_uploads", "save_parts"},
+    "users": {"change_user", "delete_user"},
+    "jobs": {"end_job", "find_moving", "merge_progress", "request_cancellation", "save_progress"},
+    "trash": {"mark_purged", "dead_restores", "expired_files", "old_trash"},  # by the clock, except the first
+    # What they read is at a key that the caller's file has, or is about to have.
+    "history": {"current_at", "hidden_objects"},
+    # They add rows. Whose these are is in the rows.
+    "files add": {"add_pending"},
+    "jobs add": {"add_job"},
+    "shares add": {"add_share"},
+    "uploads add": {"add_uploads"},
+    "users add": {"add_user", "ensure_user"},
+    # They find out who is calling.
+    "identities": {"add_known", "find_known"},
+    "users calling": {"find_role"},
+    "shares calling": {"use_share"},
+    # The clock, for everybody.
+    "jobs clock": {"claim_job", "find_due_jobs"},
+    "search": {"allow_typos", "index_files"},
+    "usage": {"add_up_changes"},
+    # The condition is in `matching`, which is written with a scope.
+    "pages": {"list_by_id"},
+    # A deployment asks it about the file that it has just put, to see whether everything works.
+    "files state": {"find_state"},
+}
+
+# In these, what the caller may see was looked up before, or nobody calls: the clock does.
+EVERYONE_IN = {
+    "services/accounts/principals.py",
+    "services/files/editing.py",
+    "services/files/sharing.py",
+    "services/jobs/copy.py",
+    "services/jobs/move.py",
+    "services/jobs/sweep.py",
+    "services/jobs/zip.py",
+    "services/removal/bulk.py",
+    "services/removal/deletion.py",
+    "services/removal/trash.py",
+    "services/upkeep/judging.py",
+    "services/upkeep/measuring.py",
+    "services/upkeep/reaping.py",
+    "services/uploads/completion.py",
+    "services/uploads/through_api.py",
+}
+
+
+def _asking() -> Iterator[tuple[str, str, bool]]:
+    """Module and name of each function that asks the database, and whether it takes a scope."""
+    for path in sorted((PACKAGE / "db").glob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                taken = [*node.args.args, *node.args.kwonlyargs]
+                if taken and taken[0].arg in ("session", "connection"):
+                    kinds = {ast.unparse(one.annotation) for one in taken if one.annotation}
+                    yield path.stem, node.name, bool(kinds & _SCOPES)
+
+
+def test_whatever_asks_about_rows_with_owners_takes_a_scope() -> None:
+    listed = {(name.split(" ")[0], function) for name, functions in WITHOUT_SCOPE.items() for function in functions}
+    found = {(module, name) for module, name, is_scoped in _asking() if not is_scoped and module not in WITHOUT_OWNERS}
+    assert found == listed
+
+
+def test_everyone_is_said_where_it_is_meant() -> None:
+    files = [path for folder in ("services", "api", "triggers") for path in (PACKAGE / folder).rglob("*.py")]
+    found = {
+        str(path.relative_to(PACKAGE))
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Name) and node.id in ("EVERYONE", "Everyone")
+    }
+    assert found == EVERYONE_IN
