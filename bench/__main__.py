@@ -29,7 +29,7 @@ def main(names: list[str]) -> None:
 
 def _import_and_measure(names: list[str]) -> None:
     # Only now: these import the application, which reads the environment.
-    from bench import audits, deployed, filters, growth, imports, ingest, inventories, landing, listing
+    from bench import audits, deployed, filters, growth, imports, ingest, inventories, landing, listing, strangers
     from chalicelib import runtime
 
     prepare(runtime.settings())
@@ -43,6 +43,7 @@ def _import_and_measure(names: list[str]) -> None:
         "imports": imports.run,
         "deployed": deployed.run,
         "landing": landing.run,
+        "strangers": strangers.run,
     }
     figures: list[Figure] = []
     for name, run in suites.items():

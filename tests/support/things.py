@@ -17,8 +17,9 @@ STATES = ("there", "deleted", "unknown")
 Names = dict[str, str]
 
 _USER = "INSERT INTO users (id, name, created_at, updated_at) VALUES (CAST(:id AS uuid), 'Somebody', now(), now())"
-_JOB = """INSERT INTO jobs (id, owner_id, kind, state, command, run_after, created_at, updated_at) VALUES (CAST(:id AS uuid),
-CAST(:owner AS uuid), 'empty_trash', :state, '{"until": "2026-01-01T00:00:00Z"}', now() + interval '1 day', now(), now())"""
+_JOB = """INSERT INTO jobs (id, owner_id, kind, state, command, run_after, created_at, updated_at)
+VALUES (CAST(:id AS uuid), CAST(:owner AS uuid), 'empty_trash', :state, '{"until": "2026-01-01T00:00:00Z", "everyones": false}',
+now() + interval '1 day', now(), now())"""
 _EVENT = """INSERT INTO dead_events (id, message_id, body, about, reason, sent_at, tried_at)
 VALUES (CAST(:id AS uuid), :id, '{}', 'bucket/key', 'no reason', now(), now())"""
 _AUDIT = """INSERT INTO audits (id, bucket, state, repairs, brake, grace_seconds, created_at, updated_at, finished_at)
@@ -129,7 +130,7 @@ def checksums(but_of: str = "") -> dict[str, str]:
     rows = "SELECT '{0}', md5(coalesce(string_agg(t::text, ',' ORDER BY t::text), '')) FROM {0} AS t " + whose
     with runtime.transaction() as session:
         found = session.execute(text(" UNION ALL ".join(map(rows.format, _tables(but_of)))))
-        return dict(found.tuples().all())
+        return {row[0]: row[1] for row in found}
 
 
 @cache
