@@ -76,7 +76,7 @@ _Pair = tuple[str, Line, dict[str, str], dict[str, str]]
 def _by_ids(world: World) -> Iterator[_Pair]:
     """Each route that is refused: what is there, and what never was."""
     for line in read_table().values():
-        if set(line.expected["stranger"]) == {404}:
+        if line.kind and set(line.expected["stranger"]) == {404}:
             there, unknown = (world.names(line, "stranger", state) for state in ("there", "unknown"))
             yield line.name, line, there, unknown
 

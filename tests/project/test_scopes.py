@@ -34,21 +34,23 @@ WITHOUT_SCOPE = {
     "sessions": {"change_session", "delete_session"},
     "uploads": {"change_upload", "close_uploads", "give_up_uploads", "save_parts"},
     "users": {"change_user", "delete_user"},
+    "api_keys": {"revoke_key"},
     "jobs": {"end_job", "find_moving", "merge_progress", "request_cancellation", "save_progress"},
     "trash": {"mark_purged", "dead_restores", "expired_files", "old_trash"},  # by the clock, except the first
     # What they read is at a key that the caller's file has, or is about to have.
     "history": {"current_at", "hidden_objects"},
     # They add rows. Whose these are is in the rows.
     "files add": {"add_pending"},
-    "jobs add": {"add_job"},
     "shares add": {"add_share"},
     "uploads add": {"add_uploads"},
     "users add": {"add_user", "ensure_user"},
+    "api_keys add": {"add_key", "lock_owner"},
     # They find out who is calling.
     "identities": {"add_known", "find_known"},
     "users calling": {"find_role"},
     "shares calling": {"use_share"},
     # The clock, for everybody.
+    "api_keys calling": {"find_known", "note_use"},
     "jobs clock": {"claim_job", "find_due_jobs"},
     "search": {"allow_typos", "index_files"},
     "usage": {"add_up_changes"},

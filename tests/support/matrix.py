@@ -110,6 +110,9 @@ class World:
         self.ids = {asker: str(json.loads(service.ask(self.askers[asker])["body"])["id"]) for asker in known}
         promote(self.ids["operator"])
         self.things = Things(service, service.token("owner"), self.ids["owner"])
+        self.askers["revoked key"] = f"Bearer {self.things.names('api_key', 'deleted', 'asking')['secret']}"
+        self.askers["admin key"] = f"Bearer {self.things.names('api_key', 'there', 'asking')['secret']}"
+        self.ids["admin key"] = self.ids["owner"]
 
     def names(self, line: Line, asker: str, state: str) -> Names:
         """What a line's request names: a thing of the asker's own tries where it may change it, else one for all askers."""

@@ -92,6 +92,15 @@ class Things:
         told = {"owner": self._owner, "state": "queued" if state == "there" else "done"}
         return names if state == "unknown" else names | _add(_JOB, names["job_id"], **told)
 
+    def _api_key(self, state: str) -> Names:
+        """A key with the scope `admin` alone."""
+        if state == "unknown":
+            return {"key_id": str(uuid4())}
+        made = self._call("POST", "/api/keys", {"name": "machine", "scopes": ["admin"]})
+        if state == "deleted":
+            self._call("DELETE", "/api/keys/{key_id}", key_id=made["id"])
+        return {"key_id": made["id"], "secret": made["secret"]}
+
     def _audit(self, state: str) -> Names:
         names = {"audit_id": str(uuid4())}
         told = "listing" if state == "there" else "done"
