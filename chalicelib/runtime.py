@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine, make_url
 from sqlalchemy.orm import Session
 
+from chalicelib.catalog.acts import BY_CLOCK, Cause
 from chalicelib.db.engine import create_catalog_engine
 from chalicelib.db.engine import transaction as engine_transaction
 from chalicelib.services.accounts.key_sets import reader_of
@@ -79,9 +80,9 @@ def transaction() -> Iterator[Session]:
         yield session
 
 
-def context(principal: Principal = LANDFALL) -> Context:
+def context(principal: Principal = LANDFALL, cause: Cause = BY_CLOCK) -> Context:
     """What services need to do what ``principal`` asks. By default Landfall acts itself: for a notification or the clock."""
-    return Context(transaction, store, settings(), principal, now)
+    return Context(transaction, store, settings(), principal, now, cause)
 
 
 def _tls() -> "SSLContext | None":

@@ -165,6 +165,18 @@ class Settings(BaseModel):
         alias="LANDFALL_TRASH_DAYS",
         description="Days after which deleted files are permanently removed; 0: never.",
     )
+    trail_days: int = Field(
+        400,
+        ge=0,
+        le=36_500,
+        alias="LANDFALL_TRAIL_DAYS",
+        description="Days after which the trail forgets who did what; 0: never.",
+    )
+    trail_links: bool = Field(
+        False,
+        alias="LANDFALL_TRAIL_LINKS",
+        description="Note each link to a file's bytes in the trail, too: a write for each download.",
+    )
     s3_endpoint: str | None = Field(
         "http://127.0.0.1:4566", alias="AWS_ENDPOINT_URL", description="AWS endpoint; unset or empty means AWS itself."
     )

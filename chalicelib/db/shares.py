@@ -22,6 +22,7 @@ _OF_FILE = f"file_id IN (SELECT id FROM files WHERE id = CAST(:file_id AS uuid) 
 class OpenShare:
     """A share that leads to a file at this moment."""
 
+    id: UUID
     file_id: UUID
     expires_at: datetime
 
@@ -42,16 +43,16 @@ def list_shares(session: Session, scope: Scope, file_id: UUID, limit: int, curso
     return list_by_id(session, order, _ITEM, f"shares WHERE {_OF_FILE}", bound, limit, cursor)
 
 
-def revoke_share(session: Session, scope: Scope, share_id: UUID, now: datetime) -> bool:
-    """End a share of a file in this scope, if it has not ended already; returns whether there is one."""
+def revoke_share(session: Session, scope: Scope, share_id: UUID, now: datetime) -> UUID | None:
+    """End a share of a file in this scope, if it has not ended already; returns its file, None if there is no such share."""
     files = select(File.id)
     if isinstance(scope, Owner):
         files = files.where(File.owner_id == scope.user_id)
         if scope.session_id is not None:
             files = files.where(File.session_id == scope.session_id)
     revoked = update(Share).where(Share.id == share_id, Share.file_id.in_(files))
-    ended = revoked.values(revoked_at=func.coalesce(Share.revoked_at, now)).returning(Share.id)
-    return session.scalar(ended.execution_options(synchronize_session=False)) is not None
+    ended = revoked.values(revoked_at=func.coalesce(Share.revoked_at, now)).returning(Share.file_id)
+    return session.scalar(ended.execution_options(synchronize_session=False))
 
 
 def use_share(session: Session, token_hash: str, now: datetime, *, counts: bool) -> OpenShare | None:
@@ -65,7 +66,7 @@ def use_share(session: Session, token_hash: str, now: datetime, *, counts: bool)
         Share.revoked_at.is_(None),
         or_(Share.max_uses.is_(None), Share.uses < Share.max_uses),
     )
-    columns = Share.file_id, Share.expires_at
+    columns = Share.id, Share.file_id, Share.expires_at
     if counts:
         row = session.execute(update(Share).where(*valid).values(uses=Share.uses + 1).returning(*columns)).one_or_none()
     else:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
+from chalicelib.catalog.acts import BY_CLOCK, Cause
 from chalicelib.db.engine import Session
 from chalicelib.db.refusals import once_more_after_deadlock
 from chalicelib.db.scope import Scope
@@ -30,7 +31,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """One open transaction, and who asks for what is done in it. ``now`` is UTC, to the millisecond.
+    """One open transaction, and who asks for what is done in it, and how. ``now`` is UTC, to the millisecond.
 
     It has no object store, so that nobody asks S3 anything while a transaction is open. Signing links asks S3 nothing.
     """
@@ -40,6 +41,7 @@ class Transaction:
     principal: Principal
     now: datetime
     connect_store: "Callable[[], ObjectStore]"
+    cause: Cause = BY_CLOCK
 
     @property
     def scope(self) -> Scope:
@@ -54,13 +56,14 @@ class Transaction:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Who asks, and with what: transactions to open, the object store, the settings and the clock."""
+    """Who asks, how, and with what: transactions to open, the object store, the settings and the clock."""
 
     begin: Callable[[], AbstractContextManager[Session]]
     connect_store: "Callable[[], ObjectStore]"
     settings: Settings
     principal: Principal
     clock: Callable[[], datetime]
+    cause: Cause = BY_CLOCK
 
     @property
     def now(self) -> datetime:
@@ -85,7 +88,7 @@ class Context:
             DatabaseUnavailable: see `chalicelib.db.engine.transaction`.
         """
         with self.begin() as session:
-            yield Transaction(session, self.settings, self.principal, self.clock(), self.connect_store)
+            yield Transaction(session, self.settings, self.principal, self.clock(), self.connect_store, self.cause)
 
     def acting(self, principal: Principal) -> "Context":
         """The same for another principal."""

@@ -68,3 +68,13 @@ def test_a_new_key_of_the_provider_is_found(service: Service) -> None:
 
 def test_routes_for_anybody_still_answer_everyone(service: Service) -> None:
     assert service.ask(None, "/health")["statusCode"] == 200
+
+
+def test_the_first_time_that_somebody_comes_is_in_the_trail_once(service: Service) -> None:
+    service.publish()
+    ada = service.token("ada", name="Ada", email="ada@example.com")
+    service.ask(ada)
+    (item,) = json.loads(service.ask(ada, "/api/trail")["body"])["items"]
+    me = json.loads(service.ask(ada)["body"])
+    assert (item["act"], item["actor_id"], item["subject_id"]) == ("first_sight", me["id"], me["id"])
+    assert "ada@" not in str(item)

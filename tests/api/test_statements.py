@@ -41,12 +41,12 @@ def _json(body: str) -> dict[str, Any]:
         ("GET", "/api/files/{file_id}", {}, 1),
         ("GET", "/api/files/{file_id}/versions", {}, 3),
         ("GET", "/api/sessions/{session_id}/files", {}, 2),
-        # Limits, both rows, then the file as it is; quotas only where there are any.
-        ("POST", "/api/files", _json('{"name": "a", "size": 5}'), 4),
+        # Limits, both rows, the trail, then the file as it is; quotas only where there are any.
+        ("POST", "/api/files", _json('{"name": "a", "size": 5}'), 5),
         ("POST", "/api/files/{file_id}/upload", {}, 3),
-        ("POST", "/api/uploads/sign", _json('{"method": "PUT", "key": "fresh", "file": {"size": 5}}'), 5),
+        ("POST", "/api/uploads/sign", _json('{"method": "PUT", "key": "fresh", "file": {"size": 5}}'), 6),
         ("GET", "/api/files/{file_id}/events", {}, 3),
-        ("PATCH", "/api/files/{file_id}", _json('{"name": "b"}'), 5),
+        ("PATCH", "/api/files/{file_id}", _json('{"name": "b"}'), 6),
     ],
 )
 def test_a_hot_path_sends_no_more_statements_than_this(

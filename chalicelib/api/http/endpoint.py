@@ -29,6 +29,7 @@ from chalicelib.api.http import membership, reading
 from chalicelib.api.http.answering import answer
 from chalicelib.api.http.exchange import Exchange
 from chalicelib.api.http.workarounds import current_exchange
+from chalicelib.catalog.acts import Cause
 from chalicelib.catalog.roles import KeyScope, Right
 from chalicelib.db.engine import Session
 from chalicelib.db.refusals import meaningful_refusals
@@ -215,7 +216,7 @@ def _in_one_transaction(spec: Endpoint, exchange: Exchange, path_values: dict[st
             parts = _read(spec, exchange, path_values)
             if acting is None:
                 principal = membership.acting_in_named(session, principal, parts, spec.right)
-            tx = Transaction(session, runtime.settings(), principal, runtime.now(), runtime.store)
+            tx = Transaction(session, runtime.settings(), principal, runtime.now(), runtime.store, _cause(exchange))
             return _respond(spec, Call(exchange, *parts, tx))
 
     def once_more_if_contended(acting: Principal | None) -> Response:
@@ -236,7 +237,7 @@ def _in_steps(spec: Endpoint, exchange: Exchange, path_values: dict[str, str]) -
             if acting is None and membership.names_another(principal, parts):
                 with runtime.transaction() as session:
                     principal = membership.acting_in_named(session, principal, parts, spec.right)
-            ctx = runtime.context(principal)
+            ctx = runtime.context(principal, _cause(exchange))
             return _respond(spec, StepwiseCall(exchange, *parts, ctx, ctx.now))
 
     return _as_member_too(spec, exchange, path_values, attempt)
@@ -263,6 +264,10 @@ def _as_member_too(
         if acting is None:
             raise
     return attempt(acting)
+
+
+def _cause(exchange: Exchange) -> Cause:
+    return Cause("request", exchange.request_id)
 
 
 def _identify(spec: Endpoint, exchange: Exchange, begin: Callable[[], AbstractContextManager[Session]]) -> Principal:

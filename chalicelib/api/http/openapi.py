@@ -31,6 +31,7 @@ _ABOUT = {
     "management": "Copy, move, restore; many files at once; folders, trash, zips, and the jobs behind them.",
     "shares": "Links for people without an account.",
     "companion": "Sending files with Uppy: its Companion's routes, and the one that `signRequest` calls.",
+    "trail": "Who did what to which file.",
     "audits": "Whether the catalogue is what the buckets hold, and putting it right.",
     "health": "Whether it works.",
     "docs": "This document.",

@@ -112,6 +112,10 @@ _TABLE: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("DELETE", "/api/owner-rules/{rule_id}", "delete_owner_rule"),
         ("POST", "/api/owner-rules/{rule_id}/apply", "apply_owner_rule"),
     ),
+    "trail": (
+        ("GET", "/api/trail", "list_trail"),
+        ("GET", "/api/files/{file_id}/trail", "list_file_trail"),
+    ),
     "audits": (
         ("GET", "/api/audits", "list_audits"),
         ("POST", "/api/audits", "create_audit"),

@@ -25,5 +25,6 @@ from chalicelib.db.models.inventories import InventoryVersion as InventoryVersio
 from chalicelib.db.models.jobs import Job as Job
 from chalicelib.db.models.stores import Bucket as Bucket
 from chalicelib.db.models.stores import Store as Store
+from chalicelib.db.models.trail import ActRow as ActRow
 from chalicelib.db.models.versions import FileEvent as FileEvent
 from chalicelib.db.models.versions import ObjectVersion as ObjectVersion

@@ -1,1 +1,1 @@
-"""Who owns files: principals, users, sessions, and the policies for their files."""
+"""Who owns files, and who did what: principals, users, sessions, policies, and the trail."""

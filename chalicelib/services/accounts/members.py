@@ -8,6 +8,7 @@ from chalicelib.db.models import SessionMember
 from chalicelib.db.pages import Page
 from chalicelib.db.session_members import NewMember, Viewer
 from chalicelib.errors import Forbidden, NotFound, Unprocessable
+from chalicelib.services.accounts import trail
 from chalicelib.services.accounts.sessions import get_session
 from chalicelib.services.context import Transaction
 
@@ -37,6 +38,7 @@ def put_member(tx: Transaction, session_id: str, new: NewMember) -> tuple[Sessio
     if new.user_id == found.owner_id:
         raise Unprocessable("The session belongs to this user.")
     member, is_new = session_members.put_member(tx.session, found.id, new, tx.now)
+    trail.note_about(tx, "member", member.id, found.owner_id)
     return member, is_new
 
 
@@ -50,6 +52,7 @@ def change_member(tx: Transaction, session_id: str, member_id: UUID, role: Sessi
     member = session_members.change_role(tx.session, found.id, member_id, role, tx.now)
     if member is None:
         raise NotFound(f"There is no member {member_id}.")
+    trail.note_about(tx, "change_member", member.id, found.owner_id)
     return member
 
 
@@ -65,6 +68,7 @@ def remove_member(tx: Transaction, session_id: str, member_id: UUID | None) -> N
     if member_id is None:
         if not session_members.remove_user(tx.session, found.id, tx.principal.user_id):
             raise NotFound("You are no member of this session.")
+        trail.note_about(tx, "remove_member", found.id, found.owner_id)
         return
     if tx.principal.right != "owner":
         raise Forbidden(
@@ -72,3 +76,4 @@ def remove_member(tx: Transaction, session_id: str, member_id: UUID | None) -> N
         )
     if not session_members.remove_member(tx.session, found.id, member_id):
         raise NotFound(f"There is no member {member_id}.")
+    trail.note_about(tx, "remove_member", member_id, found.owner_id)

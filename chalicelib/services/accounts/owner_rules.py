@@ -9,6 +9,7 @@ from chalicelib.db import owner_rules
 from chalicelib.db.models import OwnerRule
 from chalicelib.db.pages import Page
 from chalicelib.errors import NotFound
+from chalicelib.services.accounts import trail
 from chalicelib.services.context import Transaction
 
 
@@ -43,7 +44,9 @@ def create_rule(tx: Transaction, bucket: str | None, prefix: str, user_id: UUID)
         Unprocessable: there is no such user.
     """
     _require_operator(tx)
-    return owner_rules.add_rule(tx.session, bucket or tx.settings.bucket, prefix, user_id, tx.now)
+    rule = owner_rules.add_rule(tx.session, bucket or tx.settings.bucket, prefix, user_id, tx.now)
+    trail.note_about(tx, "make_owner_rule", rule.id, user_id)
+    return rule
 
 
 def delete_rule(tx: Transaction, rule_id: UUID) -> None:
@@ -55,6 +58,7 @@ def delete_rule(tx: Transaction, rule_id: UUID) -> None:
     _require_operator(tx)
     if not owner_rules.delete_rule(tx.session, rule_id):
         raise NotFound(f"There is no owner rule {rule_id}.")
+    trail.note_about(tx, "delete_owner_rule", rule_id)
 
 
 def _require_operator(tx: Transaction) -> None:

@@ -109,11 +109,11 @@ class Principal:
 
 
 # Nobody has this id.
-_NO_USER = UUID(int=0)
+NO_USER = UUID(int=0)
 # The caller of a route that doesn't ask for an identity. It sees nothing.
-ANYBODY = Principal(_NO_USER, "member")
+ANYBODY = Principal(NO_USER, "member")
 # Landfall itself, when a notification or the clock calls. It sees everything, and owns nothing.
-LANDFALL = Principal(_NO_USER, "operator")
+LANDFALL = Principal(NO_USER, "operator")
 _DEMO = Principal(DEMO_USER_ID, "operator")
 
 

@@ -10,6 +10,7 @@ from chalicelib.db.pages import NO_ITEMS, Page
 from chalicelib.db.scope import Owner
 from chalicelib.db.usage import UsageNow, read_usage
 from chalicelib.errors import Conflict, Forbidden, NotFound
+from chalicelib.services.accounts import trail
 from chalicelib.services.accounts.confinement import session_of_new
 from chalicelib.services.context import Transaction
 
@@ -75,6 +76,9 @@ def open_session(tx: Transaction, new: NewSession) -> tuple[Session, bool]:
     opened = sessions.add_session(tx.session, tx.principal.itself, session_id, values, tx.now)
     if opened is None:
         raise Conflict("Others keep opening and deleting this session.")
+    session, is_new = opened
+    if is_new:
+        trail.note_about(tx, "make_session", session.id)
     return opened
 
 
@@ -86,6 +90,8 @@ def change_session(tx: Transaction, session_id: str, changes: SessionChanges) ->
     """
     found = _own(tx, session_id, lock=True)
     sessions.change_session(tx.session, found, {**changes, "updated_at": tx.now} if changes else {})
+    if changes:
+        trail.note_about(tx, "change_session", found.id, found.owner_id)
     return found
 
 
@@ -106,7 +112,9 @@ def delete_session(tx: Transaction, session_id: str) -> None:
     Raises:
         NotFound: the caller has none of this id.
     """
-    sessions.delete_session(tx.session, _own(tx, session_id, lock=True))
+    found = _own(tx, session_id, lock=True)
+    trail.note_about(tx, "delete_session", found.id, found.owner_id)
+    sessions.delete_session(tx.session, found)
 
 
 def _own(tx: Transaction, session_id: str, lock: bool = False) -> Session:

@@ -2,9 +2,11 @@
 
 from datetime import datetime
 
+from chalicelib.catalog.acts import Actor, Cause
 from chalicelib.db import identities
 from chalicelib.db.engine import Session
 from chalicelib.db.identities import KnownUser, NewKnownUser
+from chalicelib.db.trail import add_acts
 from chalicelib.ids import uuid7
 from chalicelib.services.accounts.tokens import Identity
 
@@ -22,4 +24,8 @@ def user_of(session: Session, identity: Identity, now: datetime) -> KnownUser:
         return known
     name = (identity.name or identity.email or identity.subject)[:_MAX_NAME]
     new = NewKnownUser(uuid7(now), name, identity.email, now)
-    return identities.add_known(session, identity.issuer, identity.subject, new)
+    added = identities.add_known(session, identity.issuer, identity.subject, new)
+    if added.user_id == new.user_id:  # another first request of the same person may have been faster
+        actor = Actor(added.user_id, None, Cause("request"))
+        add_acts(session, actor, [("first_sight", None)], now, owner_id=added.user_id, subject_id=added.user_id)
+    return added

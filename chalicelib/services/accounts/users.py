@@ -15,6 +15,7 @@ from chalicelib.db.scope import Owner
 from chalicelib.db.usage import UsageNow, read_usage
 from chalicelib.errors import Conflict, NotFound
 from chalicelib.ids import moment_of, uuid7
+from chalicelib.services.accounts import trail
 from chalicelib.services.accounts.principals import DEMO_USER_ID
 from chalicelib.services.context import Transaction
 
@@ -83,6 +84,7 @@ def create_user(tx: Transaction, new: NewUser) -> User:
         updated_at=tx.now,
     )
     users.add_user(tx.session, user)
+    trail.note_about(tx, "make_user", user.id, user.id)
     return user
 
 
@@ -101,7 +103,10 @@ def change_user(tx: Transaction, user_id: UUID, changes: UserChanges) -> User:
         tx.principal.require_operator("change limits")
     if changes.get("email", user.email) != user.email:  # a member who tries addresses would learn who else is here
         tx.principal.require_operator("change email addresses")
+    is_other_role = changes.get("role", user.role) != user.role
     users.change_user(tx.session, user, {**changes, "updated_at": tx.now} if changes else {})
+    if changes:
+        trail.note_about(tx, "role" if is_other_role else "change_user", user_id, user_id)
     return user
 
 
@@ -156,6 +161,7 @@ def remove_user(tx: Transaction, owner: Owner, with_sessions: bool) -> None:
         )
     handing_over.delete_sessions(tx.session, owner)
     users.delete_user(tx.session, owner.user_id)
+    trail.note_about(tx, "delete_user", owner.user_id, owner.user_id)
 
 
 def _visible(tx: Transaction, user_id: UUID, lock: bool = False) -> User:

@@ -7,6 +7,7 @@ from uuid import UUID
 from chalicelib.db import history
 from chalicelib.errors import Conflict, NotFound
 from chalicelib.services.accounts.policies import check_version
+from chalicelib.services.accounts.trail import note
 from chalicelib.services.context import Transaction
 from chalicelib.services.files.reading import present_file, visible_file
 
@@ -47,5 +48,7 @@ def download_link(tx: Transaction, file_id: UUID, version_id: str | None, inline
     # A link without a version leads to whatever is current when it is used.
     signed = version or ("null" if version_id is not None and file.version_id else None)
     seconds = tx.settings.link_seconds
+    if tx.settings.trail_links:
+        note(tx, "link", [file_id])
     url = tx.links.download(bucket, key, signed, file.name, media_type, seconds, inline)
     return DownloadLink(url, tx.now + timedelta(seconds=seconds))

@@ -4,6 +4,7 @@ from collections.abc import Container
 from typing import Any, TypedDict
 from uuid import UUID
 
+from chalicelib.catalog.acts import Act
 from chalicelib.catalog.files import File
 from chalicelib.db import files
 from chalicelib.db.scope import EVERYONE, Owner
@@ -12,6 +13,7 @@ from chalicelib.db.sessions import has_session
 from chalicelib.errors import Forbidden, Unprocessable
 from chalicelib.services.accounts.confinement import session_of_new
 from chalicelib.services.accounts.policies import policies_for
+from chalicelib.services.accounts.trail import note_all
 from chalicelib.services.context import Transaction
 from chalicelib.services.files.reading import check_revision, present_file, visible_file
 
@@ -59,12 +61,25 @@ def change_file(tx: Transaction, file_id: UUID, changes: FileChanges, revisions:
     if session_id is not None:
         columns["owner_id"] = owner.user_id
     files.change_file(tx.session, file_id, **columns)
+    note_all(tx, _acts(file, changes), file_id)
     if session_id not in (None, file.session_id):
         policies = policies_for(tx, owner, session_id).of_session
         policies.check_file(file.size, file.media_type)
         policies.check_quotas(tx)
     index_files(tx.session, _INDEXED_BESIDE)  # this file, and others that wait
     return files.read_file(tx.session, EVERYONE, file_id)
+
+
+def _acts(file: File, changes: FileChanges) -> list[Act]:
+    """What of a file is changed, for the trail."""
+    made: dict[Act, bool] = {
+        "rename": changes.get("name", file.name) != file.name,
+        "session": changes.get("session_id", file.session_id) != file.session_id,
+        "metadata": changes.get("metadata", file.metadata) != file.metadata,
+        "tags": changes.get("tags", file.tags) != file.tags,
+    }
+    acts = [act for act, is_made in made.items() if is_made]
+    return [*acts, "hand_over"] if file.owner_id is None and changes.get("session_id") else acts
 
 
 def _owner(tx: Transaction, file: File) -> Owner:

@@ -8,6 +8,7 @@ from chalicelib.db import files, handing_over
 from chalicelib.db.scope import EVERYONE, Owner
 from chalicelib.db.session_members import find_membership
 from chalicelib.errors import Conflict, Forbidden
+from chalicelib.services.accounts import trail
 from chalicelib.services.accounts.policies import policies_for
 from chalicelib.services.context import Transaction
 from chalicelib.services.files.reading import visible_file
@@ -49,6 +50,7 @@ def give(tx: Transaction, owner: Owner | None, file_ids: Sequence[UUID], to: UUI
     Raises:
         OverQuota: it is more than ``to`` may have; an operator is not asked. Unprocessable: there is no user ``to``.
     """
+    trail.note(tx, "hand_over", file_ids, to)
     given = handing_over.give_files(tx.session, owner, file_ids, to, tx.now)
     if not tx.principal.is_operator:
         policies_for(tx, Owner(to), None).check_quotas(tx)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from chalicelib.catalog.files import File
-from chalicelib.db import facets, file_lists, files, history
+from chalicelib.db import facets, file_lists, files, history, trail
 from chalicelib.db.deadlines import within
 from chalicelib.db.file_filters import FileFilters
 from chalicelib.db.pages import Page
@@ -168,3 +168,15 @@ def list_events(tx: Transaction, file_id: UUID, limit: int, cursor: str | None) 
         NotFound: there is no such file for this caller. InvalidCursor: the cursor is not one of this list.
     """
     return history.list_events(tx.session, tx.scope, visible_file(tx, file_id).id, limit, cursor)
+
+
+def list_trail(tx: Transaction, file_id: UUID, limit: int, cursor: str | None) -> Page:
+    """A page of who did what to a file, and of what S3 told of it. The file may be deleted.
+
+    Raises:
+        NotFound: there is no such file that belongs to this caller. InvalidCursor: the cursor is not one of this list.
+    """
+    file = visible_file(tx, file_id)
+    if not tx.principal.is_operator and file.owner_id != tx.principal.user_id:
+        raise NotFound(f"There is no file {file_id}.")
+    return trail.list_file_trail(tx.session, file.id, limit, cursor)

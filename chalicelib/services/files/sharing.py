@@ -12,6 +12,7 @@ from chalicelib.db.pages import Page
 from chalicelib.db.scope import EVERYONE
 from chalicelib.errors import NotFound
 from chalicelib.ids import uuid7
+from chalicelib.services.accounts.trail import note
 from chalicelib.services.context import Transaction
 from chalicelib.services.files.downloads import DownloadLink
 from chalicelib.services.files.reading import get_stored_file, visible_file
@@ -48,6 +49,7 @@ def create_share(tx: Transaction, file_id: UUID, seconds: int, max_uses: int | N
         created_at=tx.now,
     )
     shares.add_share(tx.session, share)
+    note(tx, "share", [file.id], share.id)
     return NewShare(share, token)
 
 
@@ -66,8 +68,10 @@ def revoke_share(tx: Transaction, share_id: UUID) -> None:
     Raises:
         NotFound: there is none for this caller.
     """
-    if not shares.revoke_share(tx.session, tx.scope, share_id, tx.now):
+    file_id = shares.revoke_share(tx.session, tx.scope, share_id, tx.now)
+    if file_id is None:
         raise NotFound(f"There is no share {share_id}.")
+    note(tx, "revoke_share", [file_id], share_id)
 
 
 def open_share(tx: Transaction, token: str, counts: bool) -> DownloadLink:
@@ -81,6 +85,8 @@ def open_share(tx: Transaction, token: str, counts: bool) -> DownloadLink:
     file = files.find_file(tx.session, EVERYONE, share.file_id) if share else None
     if share is None or file is None or file.state != "stored":
         raise NotFound("This link leads nowhere, or not any more.")
+    if counts:
+        note(tx, "use_share", [file.id], share.id)
     seconds = max(1, min(_LINK_SECONDS, int((share.expires_at - tx.now).total_seconds())))
     url = tx.links.download(*file.location, file.version_id or None, file.name, file.media_type, seconds)
     return DownloadLink(url, tx.now + timedelta(seconds=seconds))

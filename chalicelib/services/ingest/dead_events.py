@@ -13,6 +13,7 @@ from chalicelib.catalog.dead_events import DeadEvent, Letter, Redriven, Selectio
 from chalicelib.db import dead_events
 from chalicelib.db.pages import Page
 from chalicelib.errors import DatabaseUnavailable, LandfallError, NotFound
+from chalicelib.services.accounts.trail import note_about
 from chalicelib.services.context import Context, Transaction
 from chalicelib.services.ingest.recording import record_events
 from chalicelib.services.ingest.telling import record_alone, tell_alone
@@ -81,6 +82,8 @@ def redrive(ctx: Context, selection: Selection) -> Redriven:
     """
     ctx.principal.require_operator("redrive dead events")
     untried = replace(selection, tried_before=selection.tried_before or ctx.now)
+    with ctx.transaction() as tx:
+        note_about(tx, "redrive_events", None)
     end, results = time.monotonic() + _SECONDS, list[bool | None]()
     for event in _each(ctx, untried):
         results.append(_redrive_one(ctx, event))
@@ -124,6 +127,7 @@ def discard(tx: Transaction, selection: Selection) -> int:
         Forbidden: the caller is a member.
     """
     tx.principal.require_operator("throw dead events away")
+    note_about(tx, "discard_events", None)
     return len(dead_events.discard_dead_events(tx.session, selection))
 
 

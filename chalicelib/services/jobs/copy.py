@@ -43,7 +43,7 @@ def begin_copy(ctx: Context, file_id: UUID, changes: FileChanges) -> tuple[Job, 
     with ctx.by_itself().transaction() as tx:
         (reservation,) = reserve(tx, [request])
         command = Copy(file.source, reservation.file_id)
-        return create_job(tx, command), command
+        return create_job(tx, command, [file.id, reservation.file_id]), command
 
 
 def copy_step(work: Work[Copy, CopyProgress]) -> bool:

@@ -60,7 +60,7 @@ def begin_move(tx: Transaction, file_id: UUID, key: str, name: str | None) -> tu
         raise Conflict("The file is there already.")
     lock_keys(tx.session, [file.location, (file.bucket, key)])
     placeholder = moves.hold_key(tx.session, file, key, name or display_name(key), tx.now)
-    return create_job(tx, Move(file_id, key, name, placeholder)), file
+    return create_job(tx, Move(file_id, key, name, placeholder), [file_id]), file
 
 
 def _check_new_key(tx: Transaction, key: str) -> None:

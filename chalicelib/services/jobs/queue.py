@@ -5,7 +5,7 @@ The clock does the rest. Only one process at a time works on a job. If it dies, 
 up. So every step can be repeated.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
@@ -14,6 +14,7 @@ from uuid import UUID
 from typing_extensions import Unpack
 
 from chalicelib import telemetry
+from chalicelib.catalog.acts import Cause
 from chalicelib.catalog.commands import Command, Failure, JobKind, JobResult, JobState, Progress
 from chalicelib.db import jobs
 from chalicelib.db.jobs import ClaimedJob, Ending
@@ -21,6 +22,7 @@ from chalicelib.db.models import Job
 from chalicelib.db.pages import Page
 from chalicelib.db.refusals import meaningful_refusals
 from chalicelib.errors import Cancelled, Conflict, DatabaseUnavailable, LandfallError, NotFound, Refused, Unavailable
+from chalicelib.services.accounts import trail
 from chalicelib.services.accounts.principals import Principal
 from chalicelib.services.context import Context, Transaction
 
@@ -91,9 +93,14 @@ class Steps(Generic[CommandT, ProgressT]):
     is_tidying: Callable[[ProgressT], bool] = lambda _: False
 
 
-def create_job(tx: Transaction, command: Command) -> Job:
-    """A new job that belongs to the caller, and may do what the caller may."""
-    return jobs.add_job(tx.session, tx.principal.own, tx.principal.role, command, tx.now)
+def create_job(tx: Transaction, command: Command, file_ids: Collection[UUID] = ()) -> Job:
+    """A new job that belongs to the caller, and may do what the caller may. ``file_ids``: the files that it is about."""
+    job = jobs.add_job(tx.session, tx.principal.own, tx.principal.role, command, tx.now)
+    if file_ids:
+        trail.note(tx, job.kind, file_ids, job.id)
+    else:
+        trail.note_about(tx, job.kind, job.id)
+    return job
 
 
 def list_jobs(tx: Transaction, limit: int, cursor: str | None) -> Page:
@@ -124,6 +131,7 @@ def cancel_job(tx: Transaction, job_id: UUID) -> None:
     if job.state not in jobs.OPEN:
         raise Conflict(f"The job is {job.state}.")
     jobs.request_cancellation(tx.session, job, tx.now)
+    trail.note_about(tx, "cancel_job", job_id, job.owner_id)
 
 
 def find_due_jobs(tx: Transaction, limit: int) -> Sequence[UUID]:
@@ -146,7 +154,8 @@ def run_job(ctx: Context, kinds: Mapping[JobKind, Steps[Any, Any]], job_id: UUID
             jobs.end_job(tx.session, job.id, state, tx.now, problem=_OUR_FAULT, run_after=tx.now + _delay(job))
         return
     principal = Principal(job.owner_id, job.role, job.prefix, job.session_id)
-    work: Work[Any, Any] = Work(replace(ctx, principal=principal), job.id, command, progress)
+    done_by = replace(ctx, principal=principal, cause=Cause("job", str(job.id)))
+    work: Work[Any, Any] = Work(done_by, job.id, command, progress)
     _do(work, job, kinds[job.kind], seconds)
 
 

@@ -43,7 +43,7 @@ def begin_restore(tx: Transaction, file_id: UUID, version_id: str) -> tuple[Job,
     # An object that is put there while the job waits is newer than this request, and must stay.
     over = (file.etag or None) if file.state == "stored" else ""
     command = Restore(file_id, version.source, over)
-    return create_job(tx, command), command
+    return create_job(tx, command, [file_id]), command
 
 
 def restore_step(work: RestoreWork) -> bool:

@@ -17,6 +17,7 @@ from chalicelib.db.models import Job
 from chalicelib.db.scope import EVERYONE
 from chalicelib.errors import NotFound, StoreUncertain, TooLarge
 from chalicelib.services.accounts.memberships import contexts_for
+from chalicelib.services.accounts.trail import note
 from chalicelib.services.context import Context
 from chalicelib.services.jobs.queue import Work, create_job
 from chalicelib.services.removal.deletion import delete_found
@@ -46,7 +47,7 @@ def begin_zip(ctx: Context, file_ids: list[UUID], name: str) -> tuple[Job, int]:
     if total > MAX_BYTES:
         raise TooLarge(f"The files have {total} bytes; a zip takes at most {MAX_BYTES}.")
     with ctx.transaction() as tx:
-        return create_job(tx, Zip(file_ids, name)), total
+        return create_job(tx, Zip(file_ids, name), file_ids), total
 
 
 def zip_step(work: ZipWork) -> bool:
@@ -63,6 +64,7 @@ def zip_step(work: ZipWork) -> bool:
         # Set from the start, so that the file expires even if this process dies.
         expires_at = tx.now + _KEPT
         change_file(tx.session, reservation.file_id, expires_at=expires_at)
+        note(tx, "upload", [reservation.file_id], work.job_id)
         # In this transaction: the process after this one throws the file away, and what is reserved for it.
         progress = ZipProgress(file_id=reservation.file_id)
         work.save_with(tx, progress)

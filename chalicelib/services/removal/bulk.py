@@ -21,6 +21,7 @@ from chalicelib.db.recording import record_changes
 from chalicelib.db.scope import EVERYONE
 from chalicelib.errors import AgainstPolicy, Conflict, LandfallError, NotFound, OverQuota, StoreUnavailable
 from chalicelib.services.accounts.policies import check_version, end_restores, reserve_restore
+from chalicelib.services.accounts.trail import note
 from chalicelib.services.context import Context, Transaction
 from chalicelib.services.files.claims import claim_files, release_files
 from chalicelib.services.removal.deletion import delete_file, look_for_changes, record_deletions
@@ -54,8 +55,9 @@ def delete_files(ctx: Context, file_ids: Sequence[UUID]) -> list[Outcome]:
     with ctx.transaction() as tx:
         found = files.find_files(tx.session, tx.scope, file_ids)
         singly = find_moving(tx.session, found)
-    errors: _Errors = {file_id: _why_absent(file_id, found.get(file_id)) for file_id in file_ids} | unsure
-    present = [found[file_id] for file_id, error in errors.items() if error is None]
+        errors: _Errors = {file_id: _why_absent(file_id, found.get(file_id)) for file_id in file_ids} | unsure
+        present = [found[file_id] for file_id, error in errors.items() if error is None]
+        note(tx, "delete", [file.id for file in present])
     for file in present:
         errors[file.id] = _try(partial(abort_parts, ctx, file))  # an error concerns this file only
     together = [file for file in present if errors[file.id] is None and file.id not in singly]
@@ -88,6 +90,7 @@ def restore_files(ctx: Context, file_ids: Sequence[UUID]) -> list[Outcome]:
         found = files.find_files(tx.session, tx.scope, wanted)
         claimed = claim_files(tx, found)
         markers, errors = _reserve_all(tx, found, claimed, wanted)
+        note(tx, "restore", list(markers))
     try:
         for bucket, group in _by_bucket(found[file_id] for file_id in markers):
             errors |= _restore_together(ctx, bucket, group, markers)

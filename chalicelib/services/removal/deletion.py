@@ -14,6 +14,7 @@ from chalicelib.db.locks import lock_files
 from chalicelib.db.recording import record_changes
 from chalicelib.db.scope import EVERYONE
 from chalicelib.errors import Conflict, NotFound, PreconditionFailed, StoreUnavailable
+from chalicelib.services.accounts.trail import note
 from chalicelib.services.context import Context, Transaction
 from chalicelib.services.files.reading import check_revision, get_file
 from chalicelib.services.truth.healing import heal
@@ -45,6 +46,7 @@ def delete_file(ctx: Context, file_id: UUID, revisions: Container[str] | None = 
     with ctx.transaction() as tx:
         file = get_file(tx, file_id)
         check_revision(file, revisions)
+        note(tx, "delete", [file_id])
     _delete(ctx, file, only_this=revisions is not None)
 
 
@@ -70,7 +72,9 @@ def delete_found(ctx: Context, file_id: UUID, rank: str | None = None) -> None:
     """
     with ctx.transaction() as tx:
         file = files.find_file(tx.session, EVERYONE, file_id)
-    if file is not None and file.state != "deleted" and rank in (None, file.rank):
+        is_there = file is not None and file.state != "deleted" and rank in (None, file.rank)
+        note(tx, "delete", [file_id] if is_there else [])
+    if file is not None and is_there:
         _delete(ctx, file, only_this=rank is not None)
 
 

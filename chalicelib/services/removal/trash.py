@@ -13,6 +13,7 @@ from chalicelib.db.recording import record_changes
 from chalicelib.db.scope import EVERYONE
 from chalicelib.errors import Conflict, LandfallError, StoreUnavailable
 from chalicelib.services.accounts.policies import end_restores
+from chalicelib.services.accounts.trail import note
 from chalicelib.services.context import Context
 from chalicelib.services.files.claims import claim_files, hold_files, release_files
 from chalicelib.services.removal.deletion import delete_found
@@ -30,6 +31,7 @@ def purge(ctx: Context, file_id: UUID) -> None:
     with ctx.transaction() as tx:
         if not claim_files(tx, [file_id]):
             raise Conflict("The file is being restored at this moment.")
+        note(tx, "purge", [file_id])
     try:
         while _purge_some(ctx, file_id):
             pass

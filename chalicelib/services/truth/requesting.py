@@ -10,6 +10,7 @@ from chalicelib.catalog.inventories import Inventory
 from chalicelib.db import audits
 from chalicelib.db.pages import Page
 from chalicelib.errors import InvalidInventory, NotFound, StoreUnavailable
+from chalicelib.services.accounts.trail import note_about
 from chalicelib.services.context import Context, Transaction
 from chalicelib.services.truth.allowances import Allowance
 from chalicelib.services.truth.auditing import begin_audit, cancel_audit, get_audit, work_on_audit
@@ -57,6 +58,7 @@ def request_audit(ctx: Context, wish: Wish) -> Audit:
     request = AuditRequest(bucket, wish.prefix, wish.repairs, wish.brake, grace, _inventory(ctx, wish, bucket))
     with ctx.transaction() as tx:
         audit_id = begin_audit(tx, request)
+        note_about(tx, "audit", audit_id)
     with suppress(StoreUnavailable):  # the audit says so, and the clock tries again
         work_on_audit(ctx, audit_id, Allowance(_AT_ONCE))
     with ctx.transaction() as tx:
@@ -102,6 +104,7 @@ def end_audit(tx: Transaction, audit_id: UUID) -> Audit:
     """
     tx.principal.require_operator("cancel audits")
     cancel_audit(tx, audit_id)
+    note_about(tx, "cancel_audit", audit_id)
     return get_audit(tx, audit_id)
 
 

@@ -11,6 +11,7 @@ from chalicelib.db import due_uploads, files, uploads
 from chalicelib.db.scope import EVERYONE
 from chalicelib.db.uploads import UploadRow
 from chalicelib.errors import LandfallError, NotFound
+from chalicelib.services.accounts.trail import note
 from chalicelib.services.context import Context
 from chalicelib.services.uploads.completion import record_if_there
 from chalicelib.services.uploads.reservations import abort_parts
@@ -48,6 +49,7 @@ def give_up(ctx: Context, file_id: UUID, problem: str) -> None:
     """Make a pending file a tombstone that says why. If an event comes after all, the file is stored under the same id."""
     with ctx.transaction() as tx:
         files.mark_deleted(tx.session, [file_id], tx.now)
+        note(tx, "abandon", [file_id])
         uploads.change_upload(tx.session, file_id, closed_at=tx.now, size=None, problem=problem)
 
 

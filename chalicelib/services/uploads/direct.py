@@ -25,6 +25,7 @@ from chalicelib.errors import (
     StoreUncertain,
 )
 from chalicelib.services.accounts.policies import policies_for
+from chalicelib.services.accounts.trail import note
 from chalicelib.services.context import Context, Transaction
 from chalicelib.services.uploads.completion import OpenUpload, open_upload, record_if_there
 from chalicelib.services.uploads.parts import SignedPart, reserve_parts
@@ -83,6 +84,7 @@ def begin(ctx: Context, request: UploadRequest, dedupe: bool = False) -> Planned
             media_type = request.media_type or copied.media_type
             request = replace(request, method="put", size=copied.size, media_type=media_type)
         (reservation,) = reserve(tx, [request])
+        note(tx, "upload", [reservation.file_id])
     if copied is not None and (copy := _copy(ctx, reservation, copied)):
         return PlannedUpload(copy, None, duplicate)
     if request.chosen_method == "multipart":

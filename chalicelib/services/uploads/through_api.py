@@ -12,6 +12,7 @@ from chalicelib.db.files import find_files, forget_pending
 from chalicelib.db.recording import record_changes
 from chalicelib.db.scope import EVERYONE
 from chalicelib.errors import NotFound, StoreUnavailable, StoreUncertain
+from chalicelib.services.accounts.trail import note
 from chalicelib.services.context import Context, Transaction
 from chalicelib.services.uploads.reservations import Description, Reservation, UploadRequest, reserve
 
@@ -52,6 +53,7 @@ def upload_files(ctx: Context, incoming: Sequence[IncomingFile], description: De
     ]
     with ctx.transaction() as tx:
         reservations = reserve(tx, requests)
+        note(tx, "upload", [one.file_id for one in reservations])
     outcomes = _put_all(ctx, reservations, incoming)
     failures = [outcome for outcome in outcomes if isinstance(outcome, StoreUnavailable)]
     if failures:

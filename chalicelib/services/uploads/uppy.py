@@ -12,12 +12,13 @@ from typing import Literal
 from uuid import UUID
 
 from chalicelib.catalog.files import File, UploadState
-from chalicelib.catalog.objects import Part, SignedRequest
+from chalicelib.catalog.objects import Location, Part, SignedRequest
 from chalicelib.catalog.parts import MAX_PARTS, MAX_SINGLE_BYTES, uppys_part_size
 from chalicelib.db import uploads
 from chalicelib.db.files import find_file_at, forget_pending
 from chalicelib.errors import InvalidInput, NotFound
 from chalicelib.services.accounts.policies import policies_for
+from chalicelib.services.accounts.trail import note
 from chalicelib.services.context import Context, Transaction
 from chalicelib.services.files.reading import visible_file
 from chalicelib.services.uploads import completion, direct, parts
@@ -131,8 +132,9 @@ def abort(ctx: Context, upload: UploadKey) -> None:
     """
     with ctx.transaction() as tx:
         file, _ = _own(tx, upload)
-    if file.state != "pending":
-        return
+        if file.state != "pending":
+            return
+        note(tx, "abort", [file.id])
     abort_parts(ctx, file)
     # S3 may have made the object without telling us.
     if completion.record_if_there(ctx, file.id, file.location) is None:
@@ -196,15 +198,22 @@ def _sign_create(ctx: Context, to_sign: RequestToSign) -> SignedForKey:
     request = replace(upload, method="multipart", client_key=to_sign.key)
     with ctx.transaction() as tx:
         known = _known(tx, request)
-        location = visible_file(tx, known).location if known else reserve(tx, [request])[0].location
+        location = visible_file(tx, known).location if known else _reserve(tx, request)
     # Uppy sends the file's own type, which it doesn't tell here: signing another one would make S3 refuse it.
     signed = ctx.links.create_multipart(*location, request.media_type, ctx.settings.link_seconds)
     return SignedForKey(signed, location.key)
 
 
+def _reserve(tx: Transaction, request: UploadRequest) -> Location:
+    (reservation,) = reserve(tx, [request])
+    note(tx, "upload", [reservation.file_id])
+    return reservation.location
+
+
 def _sign_delete(ctx: Context, key: str) -> SignedForKey:
     with ctx.transaction() as tx:
         file = _own_file(tx, key)
+        note(tx, "delete", [file.id])
     return SignedForKey(ctx.links.delete(*file.location, ctx.settings.link_seconds), key)
 
 
