@@ -13,6 +13,7 @@
     ├── Unprocessable               well-formed, but refers to something that is not there
     │   └── InvalidInventory        an S3 Inventory that can't be read, or is one of another bucket
     ├── Unauthenticated             nobody is known by the given identity
+    ├── TooManyRequests             the caller asks more often than it may; carries when it may again
     ├── Forbidden                   known, but not allowed
     │   ├── MissingScope            the caller's API key is not for this
     │   ├── AgainstPolicy           no file of this size or type is taken
@@ -23,6 +24,7 @@
     │   └── NotArrived              S3 doesn't hold the object that was announced
     ├── PreconditionFailed          somebody else was faster: a lost update
     ├── TooLarge                    more bytes than this route takes
+    ├── HeadersTooLarge             more bytes of headers than any request needs
     ├── UnsupportedMediaType        a body of a type this route doesn't read
     ├── Cancelled                   a job that its owner has stopped
     └── Unavailable                 something that Landfall needs does not answer
@@ -106,6 +108,14 @@ class Unauthenticated(LandfallError):
         self.reason, self.key_id = reason or message, key_id
 
 
+class TooManyRequests(LandfallError):
+    """The caller asks more often than it may. ``retry_seconds``: when it may ask again."""
+
+    def __init__(self, retry_seconds: int) -> None:
+        super().__init__(f"Too many requests. Try again in {retry_seconds} s.")
+        self.retry_seconds = retry_seconds
+
+
 class Forbidden(LandfallError):
     """The caller is known, but may not do this."""
 
@@ -153,6 +163,10 @@ class PreconditionFailed(LandfallError):
 
 class TooLarge(LandfallError):
     """More bytes than this route takes."""
+
+
+class HeadersTooLarge(LandfallError):
+    """More bytes of headers than any request needs."""
 
 
 class UnsupportedMediaType(LandfallError):

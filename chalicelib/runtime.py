@@ -10,10 +10,12 @@ from sqlalchemy import Engine, make_url
 from sqlalchemy.orm import Session
 
 from chalicelib.catalog.acts import BY_CLOCK, Cause
+from chalicelib.catalog.rates import Rate
 from chalicelib.db.engine import create_catalog_engine
 from chalicelib.db.engine import transaction as engine_transaction
 from chalicelib.services.accounts.key_sets import reader_of
 from chalicelib.services.accounts.principals import LANDFALL, Callers, Principal
+from chalicelib.services.accounts.rates import Rates
 from chalicelib.services.accounts.signing_keys import SigningKeys
 from chalicelib.services.context import Context
 from chalicelib.services.upkeep.probing import StoreGuarantees
@@ -71,6 +73,14 @@ def callers() -> Callers:
     """How callers are identified. The public keys of identity providers are kept between invocations."""
     read = reader_of(settings(), lambda bucket, key, limit: store().read_document(bucket, key, limit))
     return Callers(settings(), SigningKeys(read), now)
+
+
+@cache
+def rates() -> Rates:
+    """How often callers ask of this process, and may ask of all."""
+    options = settings()
+    rate = Rate(options.requests_per_second, options.request_burst) if options.requests_per_second else None
+    return Rates(rate, transaction)
 
 
 @contextmanager

@@ -125,6 +125,28 @@ class Settings(BaseModel):
     inspection: Literal["inline", "schedule"] = Field(
         "inline", alias="LANDFALL_INSPECTION", description="Inspect new objects right after recording, or by schedule."
     )
+    requests_per_second: float = Field(
+        0,
+        ge=0,
+        le=100_000,
+        alias="LANDFALL_REQUESTS_PER_SECOND",
+        description="How often a user, or an address without one, may ask, on average; 0: as often as it likes.",
+    )
+    request_burst: int = Field(
+        200,
+        ge=1,
+        le=1_000_000,
+        alias="LANDFALL_REQUEST_BURST",
+        description="How many requests of one may come at once.",
+    )
+    waits_per_user: int = Field(
+        10,
+        ge=0,
+        le=10_000,
+        alias="LANDFALL_WAITS_PER_USER",
+        description="How many requests of a user may `wait` at once.",
+    )
+    waits: int = Field(50, ge=0, le=10_000, alias="LANDFALL_WAITS", description="How many requests may `wait` at once.")
     link_seconds: int = Field(
         900, ge=1, le=604_800, alias="LANDFALL_LINK_SECONDS", description="Lifetime of presigned links, in seconds."
     )

@@ -63,6 +63,8 @@ def create_catalog_engine(
         max_overflow=2 * pool_size,
         pool_recycle=600,
         json_serializer=_to_json,
+        # Errors go to the log, and what a statement was sent with is nobody's business there.
+        hide_parameters=True,
         # Without a word on it, pg8000 tries TLS with any certificate first (25 ms for each connection), then none.
         connect_args={"timeout": timeout, "ssl_context": tls or False},
     )

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from chalicelib import runtime, telemetry
+from chalicelib.services.accounts.rates import forget_rates
 from chalicelib.services.accounts.trail import forget_old_acts
 from chalicelib.services.context import Context
 from chalicelib.services.ingest.dead_events import count_dead_events
@@ -150,10 +151,15 @@ def _run_jobs(ctx: Context, context: Any) -> int:
 
 
 def maintain(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Make the event table's partitions of the coming months, and forget old audits and acts.
+    """Make the event table's partitions of the coming months, and forget old audits, acts and what was used of rates.
 
     Returns:
-        ``{"partitions": names made, "audits": number forgotten, "acts": number forgotten}``.
+        ``{"partitions": names made, "audits": number, "acts": number, "rates": number}``, the numbers of those forgotten.
     """
     ctx = runtime.context()
-    return {"partitions": make_partitions(ctx), "audits": forget_old_audits(ctx), "acts": forget_old_acts(ctx)}
+    return {
+        "partitions": make_partitions(ctx),
+        "audits": forget_old_audits(ctx),
+        "acts": forget_old_acts(ctx),
+        "rates": forget_rates(ctx),
+    }

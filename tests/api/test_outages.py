@@ -76,6 +76,26 @@ def test_a_statement_that_takes_too_long_is_503(serve: Serve, new_migrated_datab
     engine.dispose()
 
 
+def test_a_request_whose_statements_take_too_long_together_is_503_and_leaves_nothing(
+    serve: Serve, api_database_copy: str
+) -> None:
+    """Each statement is within its limit of a second; all of them aren't within the transaction's, of three."""
+    run(
+        api_database_copy,
+        """CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN PERFORM pg_sleep(0.8); RETURN NULL; END $$""",
+    )
+    for table in ("sessions", "files", "uploads", "acts"):
+        dawdle = f"CREATE TRIGGER dawdle AFTER INSERT ON {table} FOR EACH STATEMENT EXECUTE FUNCTION dawdle()"
+        run(api_database_copy, dawdle)
+
+    with serve(api_database_copy, LANDFALL_STATEMENT_TIMEOUT_MS="1000") as api:
+        answer = api("POST", "/api/files", {"name": "a", "size": 5, "session_id": "s"})
+        assert_problem(answer, 503, "unavailable")
+        assert int(answer.headers["Retry-After"]) > 0
+        assert [api("GET", f"/api/{kind}").json["items"] for kind in ("files", "sessions", "trail")] == [[], [], []]
+
+
 @pytest.mark.parametrize(("state", "times", "status"), [("40P01", 1, 201), ("40001", 1, 201), ("40P01", 9, 503)])
 def test_a_deadlock_is_tried_once_more(
     serve: Serve, api_database_copy: str, state: str, times: int, status: int

@@ -302,3 +302,18 @@ def test_the_template_is_small_enough_for_cloudformation(packaged: Package, nati
     assert len(json.dumps(native)) < 1_000_000
     assert len(native["Resources"]) < 500
     assert len(native["Parameters"]) < 200
+
+
+def test_every_user_has_a_rate_unless_the_deployment_says_otherwise(native: Template) -> None:
+    parameters = native["Parameters"]
+    assert (parameters["RequestsPerSecond"]["Default"], parameters["RequestBurst"]["Default"]) == (20, 200)
+    assert parameters["Waits"]["Default"] > parameters["WaitsPerUser"]["Default"] > 0
+    named = {
+        "LANDFALL_REQUESTS_PER_SECOND": "RequestsPerSecond",
+        "LANDFALL_REQUEST_BURST": "RequestBurst",
+        "LANDFALL_WAITS_PER_USER": "WaitsPerUser",
+        "LANDFALL_WAITS": "Waits",
+        "LANDFALL_TRAIL_DAYS": "TrailDays",
+    }
+    variables = native["Resources"]["APIHandler"]["Properties"]["Environment"]["Variables"]
+    assert {name: variables[name] for name in named} == {name: {"Ref": parameter} for name, parameter in named.items()}

@@ -53,7 +53,9 @@ def test_the_clock_puts_right_what_no_event_told_of_and_says_how_well_the_bucket
 def test_the_maintenance_makes_the_partitions_of_the_coming_months(backend: Backend) -> None:
     event = scheduled_event("maintain", runtime.now(), "us-east-1")
 
-    assert app.maintain(event, None) == {"partitions": [], "audits": 0, "acts": 0}, "the migration made them"
+    assert app.maintain(event, None) == {"partitions": [], "audits": 0, "acts": 0, "rates": 0}, (
+        "the migration made them"
+    )
     with runtime.transaction() as session:
         made = session.execute(text("SELECT count(*) FROM pg_class WHERE relname ~ '^file_events_[0-9_]{7}$'"))
         assert made.scalar_one() >= 5

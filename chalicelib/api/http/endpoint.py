@@ -30,10 +30,11 @@ from chalicelib.api.http.answering import answer
 from chalicelib.api.http.exchange import Exchange
 from chalicelib.api.http.workarounds import current_exchange
 from chalicelib.catalog.acts import Cause
+from chalicelib.catalog.rates import Standing
 from chalicelib.catalog.roles import KeyScope, Right
 from chalicelib.db.engine import Session
 from chalicelib.db.refusals import meaningful_refusals
-from chalicelib.errors import Contention, LandfallError, NotFound
+from chalicelib.errors import Contention, LandfallError, NotFound, TooManyRequests, Unauthenticated
 from chalicelib.services.accounts.principals import ANYBODY, Principal
 from chalicelib.services.context import Context, Transaction
 
@@ -203,10 +204,20 @@ _Answering = Callable[[Endpoint, Exchange, dict[str, str]], Response]
 def _view(spec: Endpoint, answering: _Answering) -> View:
     @wraps(spec.function)
     def view(**path_values: str) -> Response:
-        return answer(current_exchange(), lambda exchange: answering(spec, exchange, path_values))
+        exchange = current_exchange()
+        response = answer(exchange, lambda exchange: _small_enough(spec, exchange, path_values, answering))
+        if exchange.principal is not None:
+            # The request's own transaction has ended, so this one needs no second connection, and blocks no other request.
+            runtime.rates().add_up(exchange.principal.user_id)
+        return response
 
     view.endpoint = spec  # type: ignore[attr-defined]
     return view
+
+
+def _small_enough(spec: Endpoint, exchange: Exchange, path_values: dict[str, str], answering: _Answering) -> Response:
+    reading.require_small_headers(exchange.headers)
+    return answering(spec, exchange, path_values)
 
 
 def _in_one_transaction(spec: Endpoint, exchange: Exchange, path_values: dict[str, str]) -> Response:
@@ -271,11 +282,31 @@ def _cause(exchange: Exchange) -> Cause:
 
 
 def _identify(spec: Endpoint, exchange: Exchange, begin: Callable[[], AbstractContextManager[Session]]) -> Principal:
-    if spec.anonymous:
-        return ANYBODY
-    exchange.principal = runtime.callers().identify(exchange.headers, begin)
-    exchange.principal.require_scope(*spec.needed_of(exchange.method))
-    return exchange.principal
+    rates = runtime.rates()
+    try:
+        if spec.anonymous:
+            exchange.standing = rates.admit_address(exchange.address)
+            return ANYBODY
+        principal = _admit(exchange, begin)
+    except TooManyRequests as error:
+        exchange.standing = None if rates.rate is None else Standing(rates.rate, 0, error.retry_seconds)
+        raise
+    principal.require_scope(*spec.needed_of(exchange.method))
+    return principal
+
+
+def _admit(exchange: Exchange, begin: Callable[[], AbstractContextManager[Session]]) -> Principal:
+    rates, credential = runtime.rates(), exchange.headers.get("authorization")
+    rates.refuse_early(credential, exchange.address)
+    try:
+        principal = runtime.callers().identify(exchange.headers, begin)
+    except Unauthenticated:
+        rates.note_failure(credential, exchange.address)
+        raise
+    is_second_try, exchange.principal = exchange.principal is not None, principal
+    if not is_second_try:  # after a deadlock
+        exchange.standing = rates.admit(principal.user_id, credential)
+    return principal
 
 
 def _read(spec: Endpoint, exchange: Exchange, path_values: dict[str, str]) -> tuple[Any, Any, Any]:

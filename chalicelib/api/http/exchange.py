@@ -10,16 +10,25 @@ from uuid import uuid4
 from chalice.app import CaseInsensitiveMapping, Request
 
 if TYPE_CHECKING:
+    from chalicelib.catalog.rates import Standing
     from chalicelib.services.accounts.principals import Principal
 
 
 class Exchange:
-    """A request being answered. ``principal`` is None until the caller is identified."""
+    """A request being answered.
+
+    Attributes:
+        principal: None until the caller is identified.
+        standing: where the caller stands with its rate; None until that is known, or if there is none.
+        may_not_wait: too many requests wait already, so this one doesn't.
+    """
 
     def __init__(self, request: Request) -> None:
         self.request = request
         self.started = perf_counter()
         self.principal: Principal | None = None
+        self.standing: Standing | None = None
+        self.may_not_wait = False
         self.request_id: str = _request_id(request)
 
     @property
@@ -42,6 +51,12 @@ class Exchange:
         repeated = self._event.get("multiValueHeaders") or {}
         joined = {name: ", ".join(values) for name, values in repeated.items()}
         return cast(Mapping[str, str], CaseInsensitiveMapping({**self.request.headers, **joined}))
+
+    @property
+    def address(self) -> str | None:
+        """Where the request came from, as the gateway saw it. No header says it: anyone could send any."""
+        identity = self.request.context.get("identity") or {}
+        return identity.get("sourceIp") or None
 
     @property
     def content_type(self) -> str:

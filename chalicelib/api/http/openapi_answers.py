@@ -29,8 +29,20 @@ _HEADERS_OF_STATUS = {
     202: {"Location": {"description": "Where its job is.", "schema": {"type": "string"}}},
     302: {"Location": {"description": "Where to go.", "schema": {"type": "string"}}},
     405: {"Allow": {"description": "The methods that the path takes.", "schema": {"type": "string"}}},
+    429: {"Retry-After": {"description": "Seconds.", "schema": {"type": "string"}}},
     503: {"Retry-After": {"description": "Seconds.", "schema": {"type": "string"}}},
 }
+_RATE = {
+    "RateLimit-Policy": {
+        "description": "How many requests `q` are good for `w` seconds. Only where a deployment limits them.",
+        "schema": {"type": "string", "examples": ['"default";q=200;w=10']},
+    },
+    "RateLimit": {
+        "description": "How many requests `r` are left, and in how many seconds `t` all are back.",
+        "schema": {"type": "string", "examples": ['"default";r=137;t=4']},
+    },
+}
+_WAIT = {"X-Landfall-Wait": {"description": "`refused`: too many requests wait already.", "schema": {"type": "string"}}}
 _ETAG = {"ETag": {"description": "Identifies this state of the file.", "schema": {"type": "string"}}}
 # What to do next with what was answered: operation, its parameter, and where in the answer its value is.
 _NEXT: Mapping[type[BaseModel], tuple[tuple[str, str, str], ...]] = {
@@ -60,9 +72,15 @@ def responses(path: str, endpoint: Endpoint, schemas: dict[Any, Schema]) -> Sche
 
 def _errors_of(endpoint: Endpoint) -> list[type[errors.LandfallError]]:
     """What any route may answer, what this one's shape brings with it, and what it was declared to raise."""
-    found: list[type[errors.LandfallError]] = [errors.InvalidInput, errors.MethodNotAllowed, errors.LandfallError]
+    found: list[type[errors.LandfallError]] = [
+        errors.InvalidInput,
+        errors.MethodNotAllowed,
+        errors.TooManyRequests,
+        errors.HeadersTooLarge,
+        errors.LandfallError,
+    ]
     if endpoint.reads_body:
-        found += [errors.UnsupportedMediaType, errors.MalformedBody]
+        found += [errors.UnsupportedMediaType, errors.MalformedBody, errors.TooLarge]
     if not endpoint.anonymous:
         found += [errors.Unauthenticated, errors.MissingScope]
     if endpoint.in_one_transaction or not endpoint.anonymous:
@@ -71,13 +89,15 @@ def _errors_of(endpoint: Endpoint) -> list[type[errors.LandfallError]]:
 
 
 def _success(status: int, endpoint: Endpoint, schemas: dict[Any, Schema]) -> Schema:
-    headers: Schema = {"X-Request-Id": _REQUEST_ID} | _HEADERS_OF_STATUS.get(status, {})
+    headers: Schema = {"X-Request-Id": _REQUEST_ID} | _RATE | _HEADERS_OF_STATUS.get(status, {})
     if isinstance(endpoint.response, type) and issubclass(endpoint.response, Page):
         headers |= _LINK
     if 201 in (endpoint.status, *endpoint.also):
         headers |= _HEADERS_OF_STATUS[201]
     if status in (200, 304) and {header.name for header in endpoint.headers} & {IF_MATCH.name, IF_NONE_MATCH.name}:
         headers |= _ETAG
+    if endpoint.query is not None and "wait" in endpoint.query.model_fields:
+        headers |= _WAIT
     answer: Schema = {"description": HTTPStatus(status).phrase, "headers": headers}
     if status < 300 and (links := _links(endpoint.response)):
         answer["links"] = links
@@ -101,7 +121,7 @@ def _links(response: Any) -> Schema:
 def _failure(status: int, path: str, found: list[type[errors.LandfallError]], problem: Schema) -> Schema:
     return {
         "description": "; ".join(kind_of(error).title for error in found),
-        "headers": {"X-Request-Id": _REQUEST_ID} | _HEADERS_OF_STATUS.get(status, {}),
+        "headers": {"X-Request-Id": _REQUEST_ID} | _RATE | _HEADERS_OF_STATUS.get(status, {}),
         "content": {
             MEDIA_TYPE: {
                 "schema": problem,

@@ -46,6 +46,8 @@ KINDS: dict[type[Exception], Kind] = {
     errors.TooLarge: Kind(413, "too-large", "The body is too large"),
     errors.UnsupportedMediaType: Kind(415, "unsupported-media-type", "The body is of a type not read here"),
     errors.Unprocessable: Kind(422, "unprocessable", "It refers to something that is not there"),
+    errors.TooManyRequests: Kind(429, "too-many-requests", "This caller asks too often"),
+    errors.HeadersTooLarge: Kind(431, "headers-too-large", "The headers are too large"),
     errors.Unavailable: Kind(503, "unavailable", "Something needed does not answer"),
 }
 
@@ -96,6 +98,8 @@ def _field(problem: errors.FieldProblem) -> dict[str, str]:
 def _headers(error: Exception) -> dict[str, str]:
     if isinstance(error, errors.MethodNotAllowed):
         return {"Allow": ", ".join(error.allowed)}
+    if isinstance(error, errors.TooManyRequests):
+        return {"Retry-After": str(error.retry_seconds)}
     if isinstance(error, errors.Unavailable):
         return {"Retry-After": _RETRY_SECONDS}
     if isinstance(error, errors.Unauthenticated):

@@ -16,10 +16,21 @@ from urllib.parse import unquote
 from pydantic import BaseModel, ValidationError
 
 from chalicelib.api.schemas.common import Nothing
-from chalicelib.errors import FieldProblem, InvalidInput, MalformedBody, UnsupportedMediaType
+from chalicelib.errors import (
+    FieldProblem,
+    HeadersTooLarge,
+    InvalidInput,
+    MalformedBody,
+    TooLarge,
+    UnsupportedMediaType,
+)
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
+# The parts of an upload are the largest document: 10,000 of them, with checksums.
+MAX_JSON_BYTES = 4 * 1024**2
+# API Gateway lets 10,240 through. A token may have 16,384 where something else is in front.
+MAX_HEADER_BYTES = 32_768
 _MAX_DEPTH = 64
 _MAX_PROBLEMS = 100
 _INT64 = 1 << 63
@@ -99,13 +110,25 @@ def require_media_type(content_type: str, accepted: tuple[str, ...], has_body: b
         raise UnsupportedMediaType(f"Send UTF-8, not {charset}.")
 
 
+def require_small_headers(headers: Mapping[str, str]) -> None:
+    """Refuse headers of more than `MAX_HEADER_BYTES` characters, before anything reads them.
+
+    Raises:
+        HeadersTooLarge: they have more.
+    """
+    if sum(len(name) + len(value) for name, value in headers.items()) > MAX_HEADER_BYTES:
+        raise HeadersTooLarge(f"The headers have more than {MAX_HEADER_BYTES} bytes.")
+
+
 def read_body(model: type[ModelT], raw: bytes) -> ModelT:
     """A JSON body as ``model``.
 
     Raises:
-        MalformedBody: empty, not UTF-8, not JSON, or nested too deeply.
+        TooLarge: more than `MAX_JSON_BYTES`. MalformedBody: empty, not UTF-8, not JSON, or nested too deeply.
         InvalidInput: JSON with wrong fields.
     """
+    if len(raw) > MAX_JSON_BYTES:
+        raise TooLarge(f"The body has {len(raw)} bytes; this route reads at most {MAX_JSON_BYTES}.")
     return read_document(model, parse_json(raw), "body")
 
 

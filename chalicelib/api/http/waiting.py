@@ -4,16 +4,25 @@ from collections.abc import Callable
 from time import monotonic, sleep
 from typing import TypeVar
 
+from chalicelib.api.http.endpoint import StepwiseCall
+from chalicelib.services.accounts.waits import place_to_wait
+
 FoundT = TypeVar("FoundT")
 _INTERVAL_SECONDS = 0.25
 
 
-def until(has_come: Callable[[FoundT], bool], look: Callable[[], FoundT], seconds: float) -> FoundT:
-    """What ``look`` finds as soon as it ``has_come``, or when ``seconds`` are over. It looks at least once."""
+def until(call: StepwiseCall, has_come: Callable[[FoundT], bool], look: Callable[[], FoundT], seconds: float) -> FoundT:
+    """What ``look`` finds as soon as it ``has_come``, or when ``seconds`` are over. It looks at least once.
+
+    If too many requests wait already, this one doesn't, and its answer says so in a header.
+    """
     deadline = monotonic() + seconds
-    while True:
-        found = look()
-        left = deadline - monotonic()
-        if left <= 0 or has_come(found):
-            return found
-        sleep(min(_INTERVAL_SECONDS, left))
+    found = look()
+    if seconds <= 0 or has_come(found):
+        return found
+    with place_to_wait(call.ctx, seconds) as is_free:
+        call.exchange.may_not_wait = not is_free
+        while is_free and not has_come(found) and (left := deadline - monotonic()) > 0:
+            sleep(min(_INTERVAL_SECONDS, left))
+            found = look()
+    return found

@@ -18,7 +18,16 @@ from chalicelib.errors import InvalidInput, LandfallError, MethodNotAllowed, Not
 
 CORS = CORSConfig(
     allow_headers=["If-Match", "If-None-Match", "X-Landfall-User"],
-    expose_headers=["ETag", "Link", "Location", "Retry-After", "X-Request-Id"],
+    expose_headers=[
+        "ETag",
+        "Link",
+        "Location",
+        "RateLimit",
+        "RateLimit-Policy",
+        "Retry-After",
+        "X-Landfall-Wait",
+        "X-Request-Id",
+    ],
     max_age=600,
 )
 

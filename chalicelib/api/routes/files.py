@@ -78,7 +78,7 @@ def list_files(call: StepwiseCall[None, FileQuery, None]) -> Reply:
             return reading.is_any_stored(tx, listing)
 
     if call.query.wait:
-        waiting.until(bool, has_come, call.query.wait)
+        waiting.until(call, bool, has_come, call.query.wait)
     with call.ctx.transaction() as tx:
         page = reading.list_files(tx, listing)
     return page_reply(call, page, exact=page.exact)
@@ -133,7 +133,7 @@ def get_file(call: StepwiseCall[FilePath, WaitQuery, None]) -> Reply:
         with call.ctx.transaction() as tx:
             return reading.get_file(tx, call.path.file_id)
 
-    file = waiting.until(lambda file: file.state != "pending", look, call.query.wait)
+    file = waiting.until(call, lambda file: file.state != "pending", look, call.query.wait)
     if preconditions.is_known(call.exchange, file):
         return Reply(None, 304, preconditions.etag(file))
     return _detail(file)

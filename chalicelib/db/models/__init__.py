@@ -23,6 +23,8 @@ from chalicelib.db.models.inventories import AuditInventory as AuditInventory
 from chalicelib.db.models.inventories import AuditInventoryFile as AuditInventoryFile
 from chalicelib.db.models.inventories import InventoryVersion as InventoryVersion
 from chalicelib.db.models.jobs import Job as Job
+from chalicelib.db.models.limits import RateUse as RateUse
+from chalicelib.db.models.limits import Wait as Wait
 from chalicelib.db.models.stores import Bucket as Bucket
 from chalicelib.db.models.stores import Store as Store
 from chalicelib.db.models.trail import ActRow as ActRow

@@ -1,0 +1,145 @@
+"""Callers who ask too often, at the whole API: what they are told, and what of it reaches the database."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+import app
+from chalicelib import runtime
+from chalicelib.catalog.rates import Rate
+from chalicelib.services.accounts.rates import Rates
+from tests.support.backend import BUCKET
+from tests.support.notifications import body, s3_record, sqs_event
+from tests.support.oidc_service import OidcService, oidc_service
+
+# So slow that no token comes back during a test.
+SLOW = Rate(0.0001, 5)
+
+
+@pytest.fixture(scope="module")
+def service_of_module(
+    new_migrated_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OidcService]:
+    home: Path = tmp_path_factory.mktemp("rates")
+    with oidc_service(
+        new_migrated_database(), home, LANDFALL_REQUESTS_PER_SECOND="0.0001", LANDFALL_REQUEST_BURST="5"
+    ) as made:
+        yield made
+
+
+@pytest.fixture
+def service(service_of_module: OidcService, monkeypatch: pytest.MonkeyPatch) -> OidcService:
+    """A process that has counted nothing yet."""
+    fresh = Rates(runtime.rates().rate, runtime.transaction)
+    monkeypatch.setattr(runtime, "rates", lambda: fresh)
+    return service_of_module
+
+
+@pytest.fixture
+def statements(service: OidcService) -> Iterator[list[str]]:
+    """What is sent to the database."""
+    sent: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        sent.append(statement)
+
+    event.listen(runtime.engine(), "before_cursor_execute", note)
+    yield sent
+    event.remove(runtime.engine(), "before_cursor_execute", note)
+
+
+def refused(answer: Any) -> bool:
+    """Whether the answer is 429, with all that belongs to it."""
+    if answer["statusCode"] != 429:
+        return False
+    document, headers = json.loads(answer["body"]), answer["headers"]
+    assert (document["type"], document["status"]) == ("/problems/too-many-requests", 429)
+    assert int(headers["Retry-After"]) > 0
+    assert headers["RateLimit"] == f'"default";r=0;t={headers["Retry-After"]}'
+    assert headers["RateLimit-Policy"] == '"default";q=5;w=50000'
+    return True
+
+
+def test_answers_say_where_the_caller_stands_and_the_one_too_many_is_refused(service: OidcService) -> None:
+    ada = service.token("standing")
+    answers = [service.ask(ada) for _ in range(6)]
+    lefts = [answer["headers"]["RateLimit"].split(";")[1] for answer in answers]
+    assert lefts == ["r=4", "r=3", "r=2", "r=1", "r=0", "r=0"]
+    assert [answer["statusCode"] for answer in answers] == [200] * 5 + [429]
+    assert refused(answers[5])
+    assert service.ask(service.token("another"))["statusCode"] == 200
+
+
+def test_a_failed_request_counts_and_says_where_the_caller_stands(service: OidcService) -> None:
+    ada = service.token("fails")
+    answer = service.ask(ada, "/api/files", multiValueQueryStringParameters={"colour": ["red"]})
+    assert (answer["statusCode"], answer["headers"]["RateLimit"].split(";")[1]) == (400, "r=4")
+
+
+def test_who_asks_too_often_does_not_reach_the_database(service: OidcService, statements: list[str]) -> None:
+    ada = service.token("flood")
+    for _ in range(5):
+        service.ask(ada)
+    statements.clear()
+    assert all(refused(service.ask(ada)) for _ in range(20))
+    assert statements == []
+
+
+def test_a_flood_of_bad_tokens_does_not_reach_the_database_and_ends_at_429(
+    service: OidcService, statements: list[str]
+) -> None:
+    good = service.token("good")
+    assert service.ask(good)["statusCode"] == 200
+    statements.clear()
+    answers = [service.ask(f"Bearer {service.provider.token('eve', 1000.0)}") for _ in range(8)]
+    assert [answer["statusCode"] for answer in answers] == [401] * 5 + [429] * 3
+    assert refused(answers[-1])
+    assert statements == []
+    assert service.ask(good)["statusCode"] == 200, "who is known is heard, whoever shares the address"
+    assert refused(service.ask(service.token("new"))), "nobody else of this address is looked up"
+    assert service.ask(service.token("new"), address="192.0.2.2")["statusCode"] == 200
+
+
+def test_a_flood_of_guessed_share_links_does_not_reach_the_database_for_long(
+    service: OidcService, statements: list[str]
+) -> None:
+    guess = {"pathParameters": {"token": "x"}}
+    answers = [service.ask(None, "/api/shared/{token}", **guess) for _ in range(8)]
+    assert [answer["statusCode"] for answer in answers] == [404] * 5 + [429] * 3
+    assert len(statements) == 5
+    assert service.ask(None, "/api/shared/{token}", address="192.0.2.2", **guess)["statusCode"] == 404
+
+
+def test_operators_have_a_rate_too(service: OidcService) -> None:
+    me = json.loads(service.ask(service.token("boss"))["body"])
+    with runtime.engine().begin() as connection:
+        connection.exec_driver_sql(f"UPDATE users SET role = 'operator' WHERE id = '{me['id']}'")
+    answers = [service.ask(service.token("boss"), "/api/users") for _ in range(6)]
+    assert refused(answers[-1])
+
+
+def test_landfall_itself_has_none(service: OidcService) -> None:
+    for number in range(10):
+        record = s3_record("ObjectCreated:Put", f"rates/{number}", bucket=BUCKET, sequencer="0A", size=1)
+        told = sqs_event(body(record))
+        assert app.ingest(told, SimpleNamespace(aws_request_id="r")) == {"batchItemFailures": []}
+
+
+def test_the_log_says_that_somebody_asked_too_often_or_came_with_a_bad_token(
+    service: OidcService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ada, bad = service.token("logged"), service.provider.token("eve", time.time() - 5000)
+    for _ in range(6):
+        service.ask(ada)
+    service.ask(f"Bearer {bad}", address="192.0.2.9")
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    told = [(line["status"], line["problem"], line["reason"]) for line in lines if line["message"] == "request"]
+    assert told[-2][:2] == (429, "too-many-requests")
+    assert told[-1] == (401, "unauthenticated", "The token has expired.")
+    assert bad not in str(lines)
