@@ -33,6 +33,36 @@ def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, py
     return report
 
 
+_leaks: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Look for secrets in what a test, and the application in its process, have written."""
+    from tests.support.secrets import secrets_in  # after the registration above
+
+    for name, written in report.sections:
+        if name.startswith("Captured std"):
+            _leaks.extend(f"{report.nodeid}: {found}" for found in secrets_in(written))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Look for secrets in the logs of the servers that ran: one of them is a failure of the whole suite."""
+    from tests.support.secrets import leaks_in_logs
+
+    _leaks.extend(leaks_in_logs())
+    if _leaks:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which secrets are in which log."""
+    if _leaks:
+        terminalreporter.section("secrets in logs", red=True)
+        for leak in dict.fromkeys(_leaks):
+            terminalreporter.write_line(leak)
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """URL of a server's own database, ``postgres``. It forgets everything, in exchange for speed."""

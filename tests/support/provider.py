@@ -6,6 +6,8 @@ from typing import Any
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
+from tests.support.secrets import secret
+
 
 class Provider:
     """Signs with the newest of its keys."""
@@ -26,4 +28,4 @@ class Provider:
         """A token for somebody, for ten minutes from ``now`` on (seconds since 1970)."""
         said = {"iss": self.url, "sub": subject, "aud": self.audience, "iat": int(now), "exp": int(now) + 600}
         key = self.keys[-1]
-        return jwt.encode({"alg": "ES256", "kid": key.kid, "typ": "at+jwt"}, said | claims, key)
+        return secret(jwt.encode({"alg": "ES256", "kid": key.kid, "typ": "at+jwt"}, said | claims, key))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dev.configuration import PROJECT
 from dev.ports import answers
+from tests.support.secrets import watch_log
 from tests.support.waiting import eventually
 
 
@@ -26,6 +27,7 @@ def chalice_local(port: int, log: Path, environment: dict[str, str], stage: str 
 @contextmanager
 def running(command: list[str], log: Path, environment: dict[str, str]) -> "Iterator[subprocess.Popen[bytes]]":
     """Run a command of the project's that goes on until it is ended here."""
+    watch_log(log)
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=PROJECT, env=os.environ | environment, stdout=output, stderr=output)
     try:
