@@ -15,6 +15,7 @@ from chalicelib import runtime
 from chalicelib.catalog.rates import Rate
 from chalicelib.services.accounts.rates import Rates
 from tests.support.backend import BUCKET
+from tests.support.callers import made_up_secret
 from tests.support.notifications import body, s3_record, sqs_event
 from tests.support.oidc_service import OidcService, oidc_service
 
@@ -106,6 +107,14 @@ def test_a_flood_of_bad_tokens_does_not_reach_the_database_and_ends_at_429(
     assert service.ask(service.token("new"), address="192.0.2.2")["statusCode"] == 200
 
 
+def test_a_flood_of_made_up_keys_reaches_the_database_only_so_often(
+    service: OidcService, statements: list[str]
+) -> None:
+    answers = [service.ask(f"Bearer {made_up_secret()}", address="192.0.2.3") for _ in range(8)]
+    assert [answer["statusCode"] for answer in answers] == [401] * 5 + [429] * 3
+    assert len(statements) == 5
+
+
 def test_a_flood_of_guessed_share_links_does_not_reach_the_database_for_long(
     service: OidcService, statements: list[str]
 ) -> None:
@@ -139,7 +148,7 @@ def test_the_log_says_that_somebody_asked_too_often_or_came_with_a_bad_token(
         service.ask(ada)
     service.ask(f"Bearer {bad}", address="192.0.2.9")
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    told = [(line["status"], line["problem"], line["reason"]) for line in lines if line["message"] == "request"]
-    assert told[-2][:2] == (429, "too-many-requests")
-    assert told[-1] == (401, "unauthenticated", "The token has expired.")
+    told = [(line["status"], line["problem"]) for line in lines if line["message"] == "request"]
+    assert told[-2:] == [(429, "too-many-requests"), (401, "unauthenticated")]
+    assert [line["reason"] for line in lines if line["message"] == "caller refused"] == ["The token has expired."]
     assert bad not in str(lines)

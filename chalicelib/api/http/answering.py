@@ -8,24 +8,18 @@ from chalicelib import telemetry
 from chalicelib.api.http import problems
 from chalicelib.api.http.exchange import Exchange
 from chalicelib.api.http.rate_headers import rate_headers
-from chalicelib.errors import TooManyRequests, Unauthenticated
 
-# Their texts are Landfall's own, and repeat nothing that the caller has sent. Others may name fields, paths and keys.
-_SAID_IN_THE_LOG = (Unauthenticated, TooManyRequests)
 _ALWAYS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 def answer(exchange: Exchange, work: Callable[[Exchange], Response]) -> Response:
     """Answer with what ``work`` returns, or with the problem that it raises. Every answer gets some headers and a log line."""
-    problem = reason = None
+    problem = None
     try:
         response = work(exchange)
     except Exception as error:  # noqa: BLE001 - the outermost edge: Chalice would answer in a shape of its own
         response = problems.response_to(error, exchange)
-        problem, reason = (
-            problems.kind_of(type(error)).name,
-            str(error) if isinstance(error, _SAID_IN_THE_LOG) else None,
-        )
+        problem = problems.kind_of(type(error)).name
     if exchange.method == "HEAD":
         response.body = ""
     limits = rate_headers(exchange.standing) | ({"X-Landfall-Wait": "refused"} if exchange.may_not_wait else {})
@@ -41,6 +35,5 @@ def answer(exchange: Exchange, work: Callable[[Exchange], Response]) -> Response
         user_id=exchange.principal and exchange.principal.user_id,
         key_id=exchange.principal and exchange.principal.key_id,
         problem=problem,
-        reason=reason,
     )
     return response

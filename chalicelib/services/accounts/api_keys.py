@@ -13,6 +13,7 @@ from chalicelib.errors import FieldProblem, Forbidden, InvalidInput, NotFound, U
 from chalicelib.ids import uuid7
 from chalicelib.services.accounts.key_checking import hash_of, new_secret, written
 from chalicelib.services.accounts.principals import Principal
+from chalicelib.services.accounts.trail import note_about
 from chalicelib.services.context import Transaction
 
 MAX_KEYS = 100
@@ -74,6 +75,7 @@ def create_key(tx: Transaction, new: NewApiKey) -> MadeApiKey:
         created_at=tx.now,
     )
     api_keys.add_key(tx.session, key)
+    note_about(tx, "make_key", key.id)
     return MadeApiKey(key, written(key.id, secret))
 
 
@@ -107,6 +109,7 @@ def revoke_key(tx: Transaction, key_id: UUID) -> None:
     key = get_key(tx, key_id)
     api_keys.lock_owner(tx.session, key.owner_id)
     api_keys.revoke_key(tx.session, key.id, tx.now)
+    note_about(tx, "revoke_key", key.id, key.owner_id)
 
 
 def _check(new: NewApiKey, now: datetime) -> None:

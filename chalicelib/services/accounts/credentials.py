@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from chalicelib.catalog.session_policies import Access, TemporaryCredentials, session_policy
 from chalicelib.errors import Forbidden, NotFound
 from chalicelib.services.accounts.principals import Principal
+from chalicelib.services.accounts.trail import note_about
 from chalicelib.services.context import Context
 
 # What STS allows: at least so long, and at most an hour if a role (the function's) assumes a role.
@@ -43,6 +44,8 @@ def give_credentials(ctx: Context, seconds: int) -> GivenCredentials:
         partition=role.split(":")[1],
     )
     lasting = _seconds(ctx, seconds)
+    with ctx.transaction() as tx:
+        note_about(tx, "make_credentials", None)
     given = ctx.store.credentials.assume(role, str(principal.user_id), session_policy(access), lasting)
     return GivenCredentials(given, access.bucket, ctx.settings.region, access.prefix)
 

@@ -88,7 +88,11 @@ def test_who_fails_is_counted_apart_from_who_asks_and_an_address_apart_from_anot
     rates.admit_address("a")
     rates.note_failure("x", "a")
     rates.admit_address("b")
-    for again in (lambda: rates.admit_address("a"), lambda: rates.note_failure("x", "a"), lambda: rates.admit_address("b")):
+    for again in (
+        lambda: rates.admit_address("a"),
+        lambda: rates.note_failure("x", "a"),
+        lambda: rates.admit_address("b"),
+    ):
         with pytest.raises(TooManyRequests):
             again()
     assert rates.admit_address(None) is None
