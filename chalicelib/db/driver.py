@@ -127,6 +127,11 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
             self._drop(self._prepared.popitem(last=False)[1].name)
         return context
 
+    def handle_ERROR_RESPONSE(self, data: bytes, context: Any) -> None:
+        """Take in an error without its detail, which quotes rows and keys: errors go to the log, and rows don't."""
+        super().handle_ERROR_RESPONSE(data, context)
+        context.error.args[0].pop("D", None)
+
     def _drop(self, name: bytes) -> None:
         self._dropped += _message(core.CLOSE, core.STATEMENT + name)
 
