@@ -77,6 +77,13 @@ def test_what_s3_told_is_in_a_files_trail_and_costs_recording_nothing(
     assert [item["act"] for item in files_api.items(f"/api/trail?file_id={file['id']}")] == ["upload"]
 
 
+def test_what_s3_told_of_a_file_before_it_moved_stays_in_its_trail(owner: Api, engine: Engine) -> None:
+    file = upload(owner)
+    deliver(engine, put_of(file, "0A"))
+    act(owner, file, "move", {"key": f"{owner.user_id}/new/{uuid4()}.txt"})
+    assert sorted(file_trail(owner, file)) == ["move", "put", "upload"]
+
+
 def test_a_trail_comes_page_by_page_without_a_gap(owner: Api, engine: Engine) -> None:
     file = upload(owner)
     deliver(engine, put_of(file, "0A"))
