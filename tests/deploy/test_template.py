@@ -3,17 +3,14 @@
 import json
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from deploy import template as templates
 from deploy.packaging import Package
 from deploy.template import PROJECT
-
-Template = dict[str, Any]
+from tests.support.templates import Template, as_list, of_type, statements_of
 
 # Actions that AWS checks against no resource, or that concern none which is there yet, by the "Service Authorization
 # Reference". Only with these may a statement say "*".
@@ -25,25 +22,6 @@ _STATEFUL = {
     "AWS::S3::Bucket": ("Retain", "RetainExceptOnCreate"),
     "AWS::RDS::DBCluster": ("Snapshot", "Retain"),
 }
-
-
-def _of_type(template: Template, kind: str) -> dict[str, Any]:
-    return {name: item for name, item in template["Resources"].items() if item["Type"] == kind}
-
-
-def _statements(template: Template) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every statement of every identity policy."""
-    for name, item in template["Resources"].items():
-        properties = item.get("Properties", {})
-        if item["Type"] == "AWS::IAM::Role":
-            for policy in properties.get("Policies", []):
-                yield from ((name, statement) for statement in policy["PolicyDocument"]["Statement"])
-        if item["Type"] == "AWS::IAM::ManagedPolicy":
-            yield from ((name, statement) for statement in properties["PolicyDocument"]["Statement"])
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
 
 
 @pytest.mark.parametrize("which", ["sam", "native"])
@@ -60,20 +38,20 @@ def test_cfn_lint_finds_nothing(
 
 
 def test_no_policy_allows_more_resources_than_needed(native: Template) -> None:
-    found = list(_statements(native))
+    found = list(statements_of(native))
     assert len(found) > 15
     for name, statement in found:
-        for action in _list(statement["Action"]):
+        for action in as_list(statement["Action"]):
             assert "*" not in action, (name, action)
-            if statement["Effect"] == "Allow" and "*" in _list(statement["Resource"]):
+            if statement["Effect"] == "Allow" and "*" in as_list(statement["Resource"]):
                 assert action in _WITHOUT_RESOURCE, (name, action)
-        for resource in _list(statement["Resource"]):
+        for resource in as_list(statement["Resource"]):
             text = resource if isinstance(resource, str) else json.dumps(resource)
             assert not re.fullmatch(r"arn:[^:]*:[a-z0-9]+:\*.*", text), (name, text)
 
 
 def test_each_function_has_a_role_that_nobody_else_may_assume(native: Template) -> None:
-    functions = _of_type(native, "AWS::Lambda::Function")
+    functions = of_type(native, "AWS::Lambda::Function")
     roles = {name: item["Properties"]["Role"]["Fn::GetAtt"][0] for name, item in functions.items()}
 
     assert len(functions) == 10
@@ -86,13 +64,13 @@ def test_each_function_has_a_role_that_nobody_else_may_assume(native: Template) 
 
 def test_only_the_functions_that_need_it_may_change_files_or_the_schema(native: Template) -> None:
     may: dict[str, set[str]] = {}
-    for name, statement in _statements(native):
-        may.setdefault(name, set()).update(_list(statement["Action"]))
+    for name, statement in statements_of(native):
+        may.setdefault(name, set()).update(as_list(statement["Action"]))
 
     deleting = {name for name, actions in may.items() if "s3:DeleteObject" in actions}
     assert deleting == {"ApiHandlerRole", "WorkRole", "KeepsExtraBuckets"}
     keepers = {
-        name for name, item in _of_type(native, "AWS::IAM::Role").items()
+        name for name, item in of_type(native, "AWS::IAM::Role").items()
         if "KeepsExtraBuckets" in json.dumps(item["Properties"].get("ManagedPolicyArns", []))
     }  # fmt: skip
     assert keepers == {"ApiHandlerRole", "WorkRole"}
@@ -113,7 +91,7 @@ def test_only_the_functions_that_need_it_may_change_files_or_the_schema(native: 
     }
 
     owner = {
-        name for name, item in _of_type(native, "AWS::IAM::Role").items()
+        name for name, item in of_type(native, "AWS::IAM::Role").items()
         if "OwnerLogin" in json.dumps(item["Properties"].get("ManagedPolicyArns", []))
     }  # fmt: skip
     assert owner == {"MaintainRole", "MigrateRole"}
@@ -121,8 +99,8 @@ def test_only_the_functions_that_need_it_may_change_files_or_the_schema(native: 
 
 def test_only_the_function_that_fetches_keys_writes_them_and_it_can_leave(native: Template) -> None:
     writing = {
-        name for name, statement in _statements(native)
-        if "s3:PutObject" in _list(statement["Action"]) and "KeysBucket" in json.dumps(statement["Resource"])
+        name for name, statement in statements_of(native)
+        if "s3:PutObject" in as_list(statement["Action"]) and "KeysBucket" in json.dumps(statement["Resource"])
     }  # fmt: skip
     assert writing == {"FetchKeysRole"}
     [guard] = [
@@ -144,8 +122,8 @@ def test_requests_to_s3_that_a_role_allows_pass_the_endpoint(native: Template) -
 
     asked = {
         action
-        for name, statement in _statements(native)
-        for action in _list(statement["Action"])
+        for name, statement in statements_of(native)
+        for action in as_list(statement["Action"])
         if name.endswith("Role") and action.startswith("s3:")
     }
     assert {"s3:AbortMultipartUpload", "s3:GetObjectTagging", "s3:ListBucketVersions"} <= asked
@@ -153,7 +131,7 @@ def test_requests_to_s3_that_a_role_allows_pass_the_endpoint(native: Template) -
 
 
 def test_nothing_is_public(native: Template) -> None:
-    for name, bucket in _of_type(native, "AWS::S3::Bucket").items():
+    for name, bucket in of_type(native, "AWS::S3::Bucket").items():
         blocked = bucket["Properties"]["PublicAccessBlockConfiguration"]
         assert len(blocked) == 4, name
         assert all(blocked.values()), name
@@ -162,27 +140,27 @@ def test_nothing_is_public(native: Template) -> None:
 
     denied = {
         json.dumps(policy["Properties"]["Bucket"])
-        for policy in _of_type(native, "AWS::S3::BucketPolicy").values()
+        for policy in of_type(native, "AWS::S3::BucketPolicy").values()
         for statement in policy["Properties"]["PolicyDocument"]["Statement"]
         if statement["Effect"] == "Deny" and statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
     }
-    assert denied == {json.dumps({"Ref": name}) for name in _of_type(native, "AWS::S3::Bucket")}
+    assert denied == {json.dumps({"Ref": name}) for name in of_type(native, "AWS::S3::Bucket")}
     for kind in ("AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy"):
-        for name, policy in _of_type(native, kind).items():
+        for name, policy in of_type(native, kind).items():
             for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
                 assert statement["Effect"] == "Deny" or statement["Principal"] != "*", name
                 assert statement["Effect"] == "Deny" or statement["Condition"], name
     assert all(
-        not item["Properties"]["PubliclyAccessible"] for item in _of_type(native, "AWS::RDS::DBInstance").values()
+        not item["Properties"]["PubliclyAccessible"] for item in of_type(native, "AWS::RDS::DBInstance").values()
     )
-    for name, group in _of_type(native, "AWS::EC2::SecurityGroup").items():
+    for name, group in of_type(native, "AWS::EC2::SecurityGroup").items():
         for rule in group["Properties"].get("SecurityGroupIngress", []):
             assert "CidrIp" not in json.dumps(rule), name
 
 
 def test_resources_that_hold_data_outlive_their_stack(native: Template) -> None:
     for kind, policies in _STATEFUL.items():
-        for name, item in _of_type(native, kind).items():
+        for name, item in of_type(native, kind).items():
             assert item["DeletionPolicy"] in policies, name
             assert item["UpdateReplacePolicy"] in policies, name
 
@@ -193,13 +171,13 @@ def test_resources_that_hold_data_outlive_their_stack(native: Template) -> None:
 
 
 def test_no_avoidable_resource_costs_by_the_hour(native: Template) -> None:
-    assert not _of_type(native, "AWS::EC2::NatGateway")
-    endpoints = _of_type(native, "AWS::EC2::VPCEndpoint")
+    assert not of_type(native, "AWS::EC2::NatGateway")
+    endpoints = of_type(native, "AWS::EC2::VPCEndpoint")
     hourly = {name for name, item in endpoints.items() if item["Properties"]["VpcEndpointType"] != "Gateway"}
     assert hourly == {"StsEndpoint"}
     assert endpoints["StsEndpoint"]["Condition"] == "HasStsEndpoint"
     assert native["Parameters"]["S3Credentials"]["Default"] == "false"
-    assert {item["Condition"] for item in _of_type(native, "AWS::RDS::DBProxy").values()} == {"UseProxy"}
+    assert {item["Condition"] for item in of_type(native, "AWS::RDS::DBProxy").values()} == {"UseProxy"}
     assert native["Parameters"]["WithProxy"]["Default"] == "false"
 
 
@@ -212,7 +190,7 @@ def test_a_given_database_needs_no_other_and_no_network(native: Template) -> Non
 
 
 def test_the_event_source_reports_single_failures_and_is_capped(native: Template) -> None:
-    sources = _of_type(native, "AWS::Lambda::EventSourceMapping")
+    sources = of_type(native, "AWS::Lambda::EventSourceMapping")
     (source,) = [one for name, one in sources.items() if name.startswith("Ingest")]
     (dead,) = [one for name, one in sources.items() if name.startswith("Bury")]
     assert dead["Properties"]["EventSourceArn"] == {"Fn::Sub": "${DeadEventsQueue.Arn}"}
@@ -246,8 +224,8 @@ def test_answers_of_the_gateway_itself_are_problems_that_pages_can_read(native: 
 
 
 def test_functions_log_to_groups_that_forget(native: Template) -> None:
-    groups = _of_type(native, "AWS::Logs::LogGroup")
-    for name, item in _of_type(native, "AWS::Lambda::Function").items():
+    groups = of_type(native, "AWS::Logs::LogGroup")
+    for name, item in of_type(native, "AWS::Lambda::Function").items():
         assert item["Properties"]["LoggingConfig"]["LogGroup"]["Ref"] in groups, name
     assert all(item["Properties"]["RetentionInDays"] == {"Ref": "LogDays"} for item in groups.values())
 
@@ -255,7 +233,7 @@ def test_functions_log_to_groups_that_forget(native: Template) -> None:
 def test_every_alarm_has_a_receiver_and_names_an_existing_runbook(native: Template) -> None:
     operations = (PROJECT / "docs" / "operations.md").read_text()
 
-    alarms = _of_type(native, "AWS::CloudWatch::Alarm")
+    alarms = of_type(native, "AWS::CloudWatch::Alarm")
     assert len(alarms) >= 10
 
     for name, item in alarms.items():
@@ -282,7 +260,10 @@ def test_policies_for_chalice_deploy_allow_what_the_templates_roles_do(native: T
         role = f"{path.stem.title().replace('_', '')}Role"
         allowed = {action for statement in json.loads(path.read_text())["Statement"] for action in statement["Action"]}
         wanted = {
-            action for name, statement in _statements(native) if name == role for action in _list(statement["Action"])
+            action
+            for name, statement in statements_of(native)
+            if name == role
+            for action in as_list(statement["Action"])
         }
         # Logging in and giving credentials are managed policies of their own. The template gives direct invocations a
         # dead-letter queue, and makes the log groups itself.
