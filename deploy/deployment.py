@@ -14,6 +14,7 @@ from deploy.artifacts import Artifacts, upload
 from deploy.auditing import run_audit
 from deploy.callers import fetch_keys, make_operator
 from deploy.cloud import Cloud
+from deploy.logs import keep_database_log
 from deploy.migration import Migrator
 from deploy.packaging import own_architecture, package
 from deploy.problem import DeployProblem
@@ -76,6 +77,7 @@ class Deployment:
             raise DeployProblem(f"The stack {stack.name} has the new version, but: {problem}") from None
         self._releases.note(artifacts.template_url, revision)  # also one that was in place before releases were noted
         fetch_keys(self.cloud, stack, self.report)
+        keep_database_log(self.cloud, stack)
         if not stack.parameters().get("AlarmEmail"):
             self.report('Warning: alarms go to nobody. PARAMETERS="AlarmEmail=…" names somebody.')
         return self._tried(migrator)

@@ -2,15 +2,19 @@
 
 import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploy.artifacts import TEMPLATE_TOOLS
+from deploy.cloud import Cloud
 from deploy.packaging import Package, package
 from deploy.template import PROJECT
+from dev.emulator import Emulator
 from dev.environments import ensure_environment
+from dev.ports import free_port
 
 _BUCKET = "s3://landfall-artifacts"
 
@@ -42,3 +46,20 @@ def native(sam: dict[str, Any], template_python: Path) -> dict[str, Any]:
     result = subprocess.run(command, input=json.dumps(sam), capture_output=True, text=True, check=True)
     template: dict[str, Any] = json.loads(result.stdout)
     return template
+
+
+@pytest.fixture(scope="session")
+def emulator_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An emulator that the tests of the deployment share."""
+    emulator = Emulator(tmp_path_factory.mktemp("emulator"), free_port())
+    emulator.start()
+    yield emulator.url
+    emulator.stop()
+
+
+@pytest.fixture
+def cloud(emulator_url: str, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    """The same as a cloud."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    return Cloud("000000000000", "us-east-1", emulator_url)

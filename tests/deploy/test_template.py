@@ -17,6 +17,7 @@ from tests.support.templates import Template, as_list, of_type, statements_of
 _WITHOUT_RESOURCE = {
     "ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:DeleteNetworkInterface",
     "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses",
+    "xray:PutTraceSegments", "xray:PutTelemetryRecords",
 }  # fmt: skip
 _STATEFUL = {
     "AWS::S3::Bucket": ("Retain", "RetainExceptOnCreate"),
@@ -265,11 +266,10 @@ def test_policies_for_chalice_deploy_allow_what_the_templates_roles_do(native: T
             if name == role
             for action in as_list(statement["Action"])
         }
-        # Logging in and giving credentials are managed policies of their own. The template gives direct invocations a
-        # dead-letter queue, and makes the log groups itself.
-        assert allowed - {"logs:CreateLogGroup", "rds-db:connect", "sts:AssumeRole"} == wanted - {"sqs:SendMessage"}, (
-            path.name
-        )
+        # Logging in and giving credentials are managed policies of their own. The template gives invocations that nobody waits
+        # for a queue to fail into, has X-Ray, and makes the log groups itself.
+        extra = {"sqs:SendMessage", "xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+        assert allowed - {"logs:CreateLogGroup", "rds-db:connect", "sts:AssumeRole"} == wanted - extra, path.name
 
 
 def test_two_files_may_not_define_the_same_resource(monkeypatch: pytest.MonkeyPatch) -> None:
