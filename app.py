@@ -6,7 +6,7 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent
 
 from chalicelib import telemetry, triggers
-from chalicelib.api.http import refusals, workarounds
+from chalicelib.api.http import origins, refusals, workarounds
 from chalicelib.api.routes import ROUTES
 from chalicelib.preloading import preload
 from chalicelib.settings import served_function
@@ -19,6 +19,7 @@ app.api.binary_types.append("multipart/form-data")
 for route in ROUTES:
     app.route(route.path, methods=[route.method], **workarounds.JSON)(route.view)
 refusals.complete_routes(app)
+app.register_middleware(origins.name_origin, "http")
 app.register_middleware(workarounds.speak_problems, "http")
 
 

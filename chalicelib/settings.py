@@ -209,6 +209,11 @@ class Settings(BaseModel):
         description="Where clients reach the API, for links to it. Unset outside `local`: the name that API Gateway was called "
         "by.",
     )
+    origins: Names = Field(
+        ("*",),
+        alias="LANDFALL_ORIGINS",
+        description="Comma-separated origins of the web pages that may read the API's answers; `*`: any.",
+    )
     s3_public_endpoint: str | None = Field(
         None,
         alias="LANDFALL_S3_PUBLIC_ENDPOINT",

@@ -242,9 +242,10 @@ class Deployment:
         return addresses
 
     def _own_url(self) -> str:
-        """Where the API answers, even if its domain name was not entered in any zone yet."""
+        """Where the API answers, even if its domain name was not entered in any zone yet, unless it has none but that."""
         outputs = self._outputs()
-        return self.cloud.api_url(outputs["RestAPIId"], "v1", outputs["EndpointURL"].rstrip("/"))
+        own = outputs.get("OwnUrl", outputs["EndpointURL"])  # an earlier release doesn't say the first
+        return self.cloud.api_url(outputs["RestAPIId"], "v1", own.rstrip("/"))
 
     def _outputs(self) -> dict[str, str]:
         outputs = self.stack.outputs()

@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 
 from alembic.script import ScriptDirectory
 
+from deploy.preflights import limit_preflights
 from deploy.problem import DeployProblem
 from deploy.template import PROJECT, write_merged
 
@@ -91,6 +92,7 @@ def package(
         fetch_wheels(folder / "wheels", LOCK, architecture, "--require-hashes")
     _run_chalice(stage, project, folder, architecture)
     result = Package(folder)
+    limit_preflights(result.template)
     _rewrite(result.code, "/var/task")
     if not made_before.exists():
         _rewrite(result.layer, "/opt")
