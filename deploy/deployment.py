@@ -16,6 +16,7 @@ from deploy.callers import fetch_keys, make_operator
 from deploy.cloud import Cloud
 from deploy.logs import keep_database_log
 from deploy.migration import Migrator
+from deploy.networks import s3_prefix_list
 from deploy.packaging import own_architecture, package
 from deploy.problem import DeployProblem
 from deploy.releases import Release, Releases, before
@@ -271,7 +272,9 @@ class Deployment:
                 )
         path = self.source / "infra" / "parameters" / f"{self.stage}.json"
         of_stage = json.loads(path.read_text()) if path.exists() else {}
-        return {"QueueName": f"landfall-{self.stage}-events", **of_stage, **self.parameters}
+        looked_up = {"QueueName": f"landfall-{self.stage}-events", "S3PrefixListId": s3_prefix_list(self.cloud)}
+        given = {name: value for name, value in looked_up.items() if name in known and value}
+        return {**given, **of_stage, **self.parameters}
 
     def _agreed(self, changes: list[Change]) -> bool:
         for change in changes:
