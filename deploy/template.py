@@ -43,6 +43,7 @@ def merged(source: Path = PROJECT) -> Template:
                     raise ValueError(f"{section}.{name} is defined twice; the second time in infra/{part}.yaml.")
                 target[name] = definition
     _open_endpoint(whole)
+    _encrypt_logs(whole)
     return whole
 
 
@@ -59,6 +60,15 @@ def _open_endpoint(whole: Template) -> None:
     }
     [passing] = whole["Resources"]["S3Endpoint"]["Properties"]["PolicyDocument"]["Statement"]
     passing["Action"] = sorted(asked)
+
+
+def _encrypt_logs(whole: Template) -> None:
+    """Have every log be encrypted with the key `KmsKeyArn`, if there is one."""
+    for resource in whole["Resources"].values():
+        if resource.get("Type") == "AWS::Logs::LogGroup":
+            resource["Properties"]["KmsKeyId"] = {
+                "Fn::If": ["HasKmsKey", {"Ref": "KmsKeyArn"}, {"Ref": "AWS::NoValue"}]
+            }
 
 
 def write_merged(folder: Path, source: Path = PROJECT) -> Path:
