@@ -42,7 +42,7 @@ def engine() -> Engine:
         options.database_pool_size,
         options.statement_timeout_ms,
         tls=_tls(),
-        password=_token_signer() if options.database_login == "iam" else None,
+        password=_password_maker(),
     )
 
 
@@ -103,11 +103,19 @@ def _tls() -> "SSLContext | None":
     return verifying_context()
 
 
-def _token_signer() -> Callable[[], str]:
-    from chalicelib.store.database_token import token_signer  # saves 48 ms: botocore
+def _password_maker() -> Callable[[], str] | None:
+    """What makes the password of each new connection; None for the URL's own."""
+    options = settings()
+    if options.database_login == "secret":
+        from chalicelib.store.database_secret import secret_reader  # saves 48 ms: botocore
 
-    url = make_url(settings().database_url)
-    return token_signer(url.host or "", url.port or 5432, url.username or "", settings().region)
+        return secret_reader(options.database_secret or "", options.region)
+    if options.database_login == "iam":
+        from chalicelib.store.database_token import token_signer  # saves 48 ms: botocore
+
+        url = make_url(options.database_url)
+        return token_signer(url.host or "", url.port or 5432, url.username or "", options.region)
+    return None
 
 
 def now() -> datetime:

@@ -40,10 +40,16 @@ class Settings(BaseModel):
         alias="LANDFALL_DATABASE_URL",
         description="SQLAlchemy URL of the catalogue's database.",
     )
-    database_login: Literal["password", "iam"] = Field(
+    database_login: Literal["password", "iam", "secret"] = Field(
         "password",
         alias="LANDFALL_DATABASE_LOGIN",
-        description="How to log in: with the URL's `password` if it has one, or by a signed `iam` token (RDS, Aurora).",
+        description="How to log in: with the URL's `password` if it has one, by a signed `iam` token (RDS, Aurora), or with the "
+        "password of LANDFALL_DATABASE_SECRET.",
+    )
+    database_secret: str | None = Field(
+        None,
+        alias="LANDFALL_DATABASE_SECRET",
+        description="Secret of Secrets Manager, by name or ARN, that holds the password.",
     )
     database_tls: Literal["off", "verify"] = Field(
         "off",
@@ -290,6 +296,8 @@ class Settings(BaseModel):
             raise ConfigurationError(
                 "LANDFALL_IDENTITY=demo makes everybody the operator, and is for the local stage alone. Set oidc or none."
             )
+        if values.get("LANDFALL_DATABASE_LOGIN") == "secret" and not values.get("LANDFALL_DATABASE_SECRET"):
+            raise ConfigurationError("With LANDFALL_DATABASE_LOGIN=secret this must be set: LANDFALL_DATABASE_SECRET.")
         try:
             return cls.model_validate(values)
         except ValidationError as error:

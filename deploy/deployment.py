@@ -25,6 +25,7 @@ from deploy.smoke import smoke_test
 from deploy.stack import Change, Stack
 from deploy.status import Status, look
 from deploy.template import PROJECT
+from deploy.worries import worries
 from dev.dead_events import StageDeadEvents
 
 
@@ -79,8 +80,8 @@ class Deployment:
         self._releases.note(artifacts.template_url, revision)  # also one that was in place before releases were noted
         fetch_keys(self.cloud, stack, self.report)
         keep_database_log(self.cloud, stack)
-        if not stack.parameters().get("AlarmEmail"):
-            self.report('Warning: alarms go to nobody. PARAMETERS="AlarmEmail=…" names somebody.')
+        for worry in worries(stack.parameters()):
+            self.report(worry)
         return self._tried(migrator)
 
     def rollback(self) -> dict[str, str]:
@@ -198,7 +199,9 @@ class Deployment:
         is_own = (
             parameters["DatabaseUrl"] == "" if "DatabaseUrl" in parameters else self.stack.physical_id(_OWN_DATABASE)
         )
-        if is_own:
+        # The function may read a secret only once the stack, and so its role, is changed.
+        secret = parameters.get("DatabaseSecretArn", "")
+        if is_own or (secret and secret != self.stack.parameters().get("DatabaseSecretArn")):
             return {}
         given = {variable: parameters[name] for name, variable in _DATABASE.items() if name in parameters}
         # What CloudFormation looks up itself is not known here.
@@ -292,6 +295,7 @@ _OWN_DATABASE = "DatabaseCluster"
 _DATABASE = {
     "DatabaseUrl": "LANDFALL_DATABASE_URL",
     "DatabaseLogin": "LANDFALL_DATABASE_LOGIN",
+    "DatabaseSecretArn": "LANDFALL_DATABASE_SECRET",
     "DatabaseTls": "LANDFALL_DATABASE_TLS",
 }
 _OPTIONAL = {"Page": "SiteUrl", "Dashboard": "DashboardUrl"}
