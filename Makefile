@@ -27,7 +27,7 @@ QUICK := tests/catalog tests/store/test_content.py tests/store/test_hostile_cont
 	tests/project tests/property tests/db/test_certificates.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run services audit repair adopt package deploy destroy test check bench chaos format clean
+.PHONY: help run services audit repair adopt package deploy destroy test check bench chaos sbom audit-dependencies format clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,12 @@ bench: $(READY) ## Measure, and draw the plots
 
 chaos: $(READY) ## Everything goes wrong for MINUTES=10, as SEED= decides; then the catalogue must be the bucket (FAULTS=, REPAIR=0)
 	@PYTHONPATH=.:vendor MINUTES="$(MINUTES)" SEED="$(SEED)" FAULTS="$(FAULTS)" REPAIR="$(REPAIR)" $(RUN) -m chaos
+
+sbom: $(READY) ## Write what a package is made of into out/sbom.json, as CycloneDX
+	@$(RUN) -m deploy sbom
+
+audit-dependencies: $(READY) ## Ask what is known against what is packaged; deploy/accepted-advisories.json has what was looked at
+	@$(RUN) -m deploy advisories
 
 format: $(READY) ## Format the code, and repair what lint can
 	$(VENV)/bin/ruff check --fix .

@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.catalog.dead_events import Selection
 from deploy.problem import DeployProblem
-from deploy.status import Status
+from deploy.status import NEEDS_ATTENTION, Status
 from dev import dead_events
 from dev.problem import StackProblem
 
@@ -76,6 +77,13 @@ def _parser() -> argparse.ArgumentParser:
     template.add_argument("out", type=Path, nargs="?", default=Path("out"))
     template.set_defaults(command=_template)
     commands.add_parser("lock", help="write requirements.lock").set_defaults(command=_lock)
+    sbom = commands.add_parser("sbom", help="write what a package is made of, as CycloneDX")
+    sbom.add_argument("out", type=Path, nargs="?", default=Path("out/sbom.json"))
+    sbom.set_defaults(command=_sbom)
+    advisories = commands.add_parser(
+        "advisories", help="ask what is known against what is packaged; exit code 3 if something is"
+    )
+    advisories.set_defaults(command=_advisories)
     return parser
 
 
@@ -185,6 +193,27 @@ def _lock(options: argparse.Namespace) -> None:
     from deploy.lock import write_lock
 
     write_lock()
+
+
+def _sbom(options: argparse.Namespace) -> None:
+    from deploy.supply_chain import write_sbom
+
+    write_sbom(options.out)
+    print(options.out)
+
+
+def _advisories(options: argparse.Namespace) -> int:
+    from deploy.supply_chain import audit_dependencies, unaccepted
+
+    audit = audit_dependencies()
+    if audit is None:
+        print("Not audited: the service of advisories can't be reached.", file=sys.stderr)
+        return 0
+    if audit.unknown:
+        print(f"Not audited, because the service doesn't know them: {', '.join(audit.unknown)}.", file=sys.stderr)
+    open_ones = unaccepted(audit.advisories, date.today())
+    print("\n".join(map(str, open_ones)) or f"Nothing to mend is known; accepted: {len(audit.advisories)}.")
+    return NEEDS_ATTENTION if open_ones else 0
 
 
 def _say(line: str) -> None:
