@@ -41,14 +41,13 @@ def _egress(template: Template, group: str) -> list[dict[str, Any]]:
     return [*inline, *(item["Properties"] for item in alone if item["Properties"]["GroupId"] == of_group)]
 
 
-def test_functions_reach_s3_and_the_database_and_nothing_else(native: Template) -> None:
+def test_functions_reach_s3_the_database_and_sts_if_it_is_there(native: Template) -> None:
     s3, *others = _egress(native, "FunctionsGroup")
     known, listed, unknown = s3["Fn::If"]
     assert (known, listed["DestinationPrefixListId"], listed["FromPort"]) == ("KnowsS3", {"Ref": "S3PrefixListId"}, 443)
     assert (unknown["CidrIp"], unknown["FromPort"], unknown["ToPort"]) == ("0.0.0.0/0", 443, 443)
-    groups = [rule["DestinationSecurityGroupId"]["Fn::GetAtt"][0] for rule in others]
-    assert sorted(groups) == ["DatabaseGroup", "ProxyGroup"]
-    assert {(rule["FromPort"], rule["ToPort"]) for rule in others} == {(5432, 5432)}
+    ports = {rule["DestinationSecurityGroupId"]["Fn::GetAtt"][0]: (rule["FromPort"], rule["ToPort"]) for rule in others}
+    assert ports == {"DatabaseGroup": (5432, 5432), "ProxyGroup": (5432, 5432), "StsGroup": (443, 443)}
 
 
 @pytest.mark.parametrize(("group", "reached"), [("ProxyGroup", ["DatabaseGroup"]), ("DatabaseGroup", [])])
