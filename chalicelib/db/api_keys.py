@@ -34,6 +34,10 @@ UPDATE api_keys SET last_used_on = :day WHERE id = (
 # Rows of this user's may still be added to other tables meanwhile: their foreign keys ask for a weaker lock.
 _LOCK_OWNER = text("SELECT id FROM users WHERE id = :owner_id FOR NO KEY UPDATE")
 _COUNT = text(f"SELECT count(*) FROM api_keys WHERE owner_id = :owner_id AND {_WORKS}")  # noqa: S608 - no values
+_FORGET_ENDED = text(f"""
+DELETE FROM api_keys WHERE id IN (
+    SELECT id FROM api_keys WHERE owner_id = :owner_id AND NOT ({_WORKS}) ORDER BY id DESC OFFSET :kept)
+""")  # noqa: S608 - no values
 # UNION, not UNION ALL, so that the recursion ends whatever the rows say.
 _REVOKE = text("""
 WITH RECURSIVE made AS (
@@ -78,6 +82,11 @@ def lock_owner(session: Session, owner_id: UUID) -> None:
 def count_working(session: Session, owner: Owner, now: datetime) -> int:
     """How many keys of an owner are neither revoked nor expired."""
     return int(session.execute(_COUNT, {"owner_id": owner.user_id, "now": now}).scalar_one())
+
+
+def forget_ended(session: Session, owner: Owner, kept: int, now: datetime) -> None:
+    """Delete all but the newest ``kept`` of an owner's keys that have ended."""
+    session.execute(_FORGET_ENDED, {"owner_id": owner.user_id, "kept": kept, "now": now})
 
 
 def add_key(session: Session, key: ApiKey) -> None:

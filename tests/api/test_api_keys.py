@@ -206,6 +206,18 @@ def test_nobody_has_more_keys_than_a_hundred_that_work(ada: Caller) -> None:
     assert next(reply for reply in replies if reply.status == 400).json["detail"].startswith("Nobody has more than 100")
 
 
+def test_ended_keys_are_listed_and_the_oldest_of_very_many_are_forgotten(ada: Caller) -> None:
+    change(
+        """INSERT INTO api_keys (id, owner_id, name, scopes, secret_hash, expires_at, revoked_at, created_at)
+        SELECT lpad(n::text, 32, '0')::uuid, :owner, n::text, '{read}', '', CASE WHEN n > 450 THEN now() END,
+            CASE WHEN n <= 450 THEN now() END, now() FROM generate_series(1, 905) AS n""",
+        owner=ada.user_id,
+    )
+    works = ada.new_key("read", name="works")[1]
+    names = [key["name"] for key in ada("GET", "/api/keys", query={"limit": "1000"}).json["items"]]
+    assert names == [str(number) for number in range(6, 906)] + [works["name"]]
+
+
 def test_a_key_that_is_revoked_while_it_makes_one_leaves_none_behind(ada: Caller) -> None:
     for _ in range(5):
         machine, made = ada.new_key("read", "admin")

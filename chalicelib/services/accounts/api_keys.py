@@ -17,6 +17,8 @@ from chalicelib.services.accounts.trail import note_about
 from chalicelib.services.context import Transaction
 
 MAX_KEYS = 100
+# Ended keys are listed, too. Who makes and revokes keys all day must not fill the table.
+_KEPT_ENDED = 900
 _LONGEST = timedelta(days=3_653)
 
 
@@ -61,6 +63,7 @@ def create_key(tx: Transaction, new: NewApiKey) -> MadeApiKey:
         raise Unprocessable(f"The caller has no session {new.session_id}.")
     if api_keys.count_working(tx.session, tx.principal.itself, tx.now) >= MAX_KEYS:
         raise InvalidInput(f"Nobody has more than {MAX_KEYS} API keys that work: revoke one that is not used any more.")
+    api_keys.forget_ended(tx.session, tx.principal.itself, _KEPT_ENDED, tx.now)
     secret = new_secret()
     key = ApiKey(
         id=uuid7(tx.now),
