@@ -65,7 +65,9 @@ def test_no_method_tells(world: World, method: str) -> None:
             assert differ_in_nothing(world, replace(line, name=f"{method} {path}")).status == 405
 
 
+_KEY = {"name": "a", "scopes": ["read"]}
 LISTS = [
+    Line("GET /api/keys", "", {}),
     Line("GET /api/users", "", {}),
     Line("GET /api/jobs", "", {}),
     Line("GET /api/sessions", "", {}, query={"sort": "-created"}),
@@ -111,13 +113,15 @@ def test_no_list_count_or_sum_changes_with_what_others_do(world: World) -> None:
         ("PUT /api/files/{file_id}", {"name": "a", "session_id": "{it}"}, "{session_id}", "a-session-of-nobodys", 422),
         ("POST /api/files/{file_id}/move", {"key": "{it}"}, "{key}", "{free_key}", 403),
         ("POST /api/files/{file_id}/copy", {"session_id": "{it}"}, "{session_id}", "a-session-of-nobodys", 201),
+        ("POST /api/keys", _KEY | {"session_id": "{it}"}, "{session_id}", "a-session-of-nobodys", 201),
+        ("POST /api/keys", _KEY | {"prefix": "{it}"}, "{key}", "{free_key}", 201),
         ("POST /s3/multipart", {"filename": "{it}"}, "{key}", "{free_key}", 200),
         ("POST /api/uploads/sign", {"method": "PUT", "key": "{it}"}, "{key}", "{free_key}", 200),
         ("POST /api/uploads/sign", {"method": "POST", "key": "{it}"}, "{key}", "{free_key}", 200),
     ],
 )
 def test_no_value_of_anothers_tells(
-    world: World, name: str, body: dict[str, str], taken: str, free: str, status: int
+    world: World, name: str, body: dict[str, Any], taken: str, free: str, status: int
 ) -> None:
     theirs = world.names(TABLE["GET /api/files/{file_id}"], "stranger", "there")
     theirs |= world.names(TABLE["GET /api/sessions/{session_id}"], "stranger", "there")

@@ -147,7 +147,7 @@ def without_names(answer: Answer, names: Names) -> Answer:
 
 
 _DIFFERING = re.compile(
-    r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{4}-\d\d-\d\dT[\d:.]+Z|(?<=X-Amz-Date=)\w+|(?<=Signature=)\w+|[\w-]{100,}"
+    r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{4}-\d\d-\d\dT[\d:.]+Z|(?<=X-Amz-Date=)\w+|(?<=Signature=)\w+|[\w-]{100,}|lf_[\w-]+"
     r"|(?<=uploadId\": \")[^\"]+|(?<=signature\": \")\w+|(?<=Date\": \")\w+"
 )
 
