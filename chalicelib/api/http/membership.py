@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from chalicelib import runtime
+from chalicelib.catalog.objects import Location
 from chalicelib.catalog.roles import Right
 from chalicelib.db.engine import Session
 from chalicelib.services.accounts import memberships
@@ -44,7 +45,7 @@ def acting_for_named(session: Session, principal: Principal, parts: Parts, needs
     if isinstance(file_id, UUID):
         return memberships.acting_for_file(session, principal, file_id, needs)
     if isinstance(key, str):
-        return memberships.acting_at(session, principal, runtime.settings().bucket, key, needs)
+        return memberships.acting_at(session, principal, Location(runtime.settings().bucket, key), needs)
     return None
 
 

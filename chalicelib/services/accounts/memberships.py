@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 from uuid import UUID
 
+from chalicelib.catalog.objects import Location
 from chalicelib.catalog.roles import Membership, Right
 from chalicelib.db import session_members
 from chalicelib.db.engine import Session
@@ -72,11 +73,11 @@ def acting_for_file(session: Session, principal: Principal, file_id: UUID, needs
     return None if found is None else principal.acting_as(_allowed(found, needs))
 
 
-def acting_at(session: Session, principal: Principal, bucket: str, key: str, needs: Right) -> Principal | None:
+def acting_at(session: Session, principal: Principal, location: Location, needs: Right) -> Principal | None:
     """As `acting_for_file`, for the file at a location."""
     if not principal.may_be_member:
         return None
-    found = session_members.find_membership_at(session, principal.user_id, bucket, key)
+    found = session_members.find_membership_at(session, principal.user_id, *location)
     return None if found is None else principal.acting_as(_allowed(found, needs))
 
 
