@@ -22,6 +22,8 @@ VALUES (CAST(:id AS uuid), CAST(:owner AS uuid), 'empty_trash', :state, '{"until
 now() + interval '1 day', now(), now())"""
 _EVENT = """INSERT INTO dead_events (id, message_id, body, about, reason, sent_at, tried_at)
 VALUES (CAST(:id AS uuid), :id, '{}', 'bucket/key', 'no reason', now(), now())"""
+_RULE = """INSERT INTO owner_rules (id, bucket, prefix, user_id, created_at)
+VALUES (CAST(:id AS uuid), 'backend', :id, CAST(:owner AS uuid), now())"""
 _AUDIT = """INSERT INTO audits (id, bucket, state, repairs, brake, grace_seconds, created_at, updated_at, finished_at)
 VALUES (CAST(:id AS uuid), 'backend', :state, false, 0.5, 60, now(), now(), CASE WHEN :state = 'done' THEN now() END)"""
 
@@ -100,6 +102,21 @@ class Things:
         if state == "deleted":
             self._call("DELETE", "/api/keys/{key_id}", key_id=made["id"])
         return {"key_id": made["id"], "secret": made["secret"]}
+
+    def _rule(self, state: str) -> Names:
+        names = {"rule_id": str(uuid4())}
+        return names if state != "there" else names | _add(_RULE, names["rule_id"], owner=self._owner)
+
+    def _member(self, state: str) -> Names:
+        """A member of a session that is there."""
+        names = self._session("there")
+        if state == "unknown":
+            return names | {"member_id": str(uuid4())}
+        path, said = "/api/sessions/{session_id}/members", {"email": f"{uuid4().hex}@example.com", "role": "viewer"}
+        names["member_id"] = self._call("POST", path, said, **names)["id"]
+        if state == "deleted":
+            self._call("DELETE", f"{path}/{{member_id}}", **names)
+        return names
 
     def _audit(self, state: str) -> Names:
         names = {"audit_id": str(uuid4())}
