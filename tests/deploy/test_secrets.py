@@ -9,7 +9,7 @@ _NOTHING = {"Ref": "AWS::NoValue"}
 def test_every_function_that_logs_in_to_the_database_may_read_its_secret_and_only_that(native: Template) -> None:
     reads = native["Resources"]["ReadsDatabaseSecret"]
     assert reads["Condition"] == "HasDatabaseSecret"
-    first, _ = reads["Properties"]["PolicyDocument"]["Statement"]
+    (first,) = reads["Properties"]["PolicyDocument"]["Statement"]
     assert (first["Action"], first["Resource"]) == ("secretsmanager:GetSecretValue", {"Ref": "DatabaseSecretArn"})
 
     given = {"Fn::If": ["HasDatabaseSecret", {"Ref": "ReadsDatabaseSecret"}, _NOTHING]}
