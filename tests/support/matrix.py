@@ -113,6 +113,7 @@ class World:
         self.askers["revoked key"] = f"Bearer {self.things.names('api_key', 'deleted', 'asking')['secret']}"
         self.askers["admin key"] = f"Bearer {self.things.names('api_key', 'there', 'asking')['secret']}"
         self.ids["admin key"] = self.ids["owner"]
+        service.ask(self.askers["admin key"], "/api/users")  # the first use of a day is noted
 
     def names(self, line: Line, asker: str, state: str) -> Names:
         """What a line's request names: a thing of the asker's own tries where it may change it, else one for all askers."""
