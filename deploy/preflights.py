@@ -32,7 +32,8 @@ def limit_preflights(template: Path) -> None:
             for path in resource["Properties"]["DefinitionBody"]["paths"].values():
                 if "options" in path:
                     _limit(path["options"])
-    template.write_text(json.dumps(content, indent=2))
+    # Without blanks: CloudFormation takes a megabyte, and each of some hundred preflights has grown.
+    template.write_text(json.dumps(content, separators=(",", ":")))
 
 
 def _limit(preflight: dict[str, Any]) -> None:
