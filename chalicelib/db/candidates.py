@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from chalicelib.db.bounds import Bounds
 from chalicelib.db.deadlines import attempt
+from chalicelib.db.engine import acting_for
 from chalicelib.db.file_filters import (
     ScopedFilters,
     bound_filters,
@@ -24,6 +25,7 @@ from chalicelib.db.file_filters import (
     is_in_order_of_creation,
     newest_files,
 )
+from chalicelib.db.scope import EVERYONE
 from chalicelib.db.search import any_words, any_words_compared, whole_words
 
 # Words that more files have are common. The planner knows words, but not how many files have the beginning of one.
@@ -149,7 +151,9 @@ class _Search:
     @cached_property
     def _rare(self) -> Sequence[int]:
         """The numbers of the terms that begin no common word."""
-        common = self._session.scalars(_FREQUENCIES, {"terms": list(self._filters.terms), "common": _COMMON}).all()
+        values = {"terms": list(self._filters.terms), "common": _COMMON}
+        with acting_for(self._session, EVERYONE):  # statistics are of the table, and of all words in it
+            common = self._session.scalars(_FREQUENCIES, values).all()
         return [number for number in self._every if self._filters.terms[number] not in common]
 
 

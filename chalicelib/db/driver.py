@@ -8,6 +8,7 @@ https://www.postgresql.org/docs/18/protocol-message-formats.html.
 import socket
 import struct
 from collections import OrderedDict
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -56,6 +57,39 @@ _PLAN_MODES = {
 }
 
 
+# It sends no row, which would be taken for one of the statement that follows. What it sets lasts until the transaction ends.
+# `landfall.role` and `landfall.search_path` are set once for a connection: see `chalicelib.db.engine`.
+_ACT_FOR = b"act_for\0"
+_SET_ACTING = """
+SELECT WHERE concat(
+    set_config('role', CASE WHEN $1 = '' THEN 'none' ELSE current_setting('landfall.role') END, true),
+    set_config('search_path', concat_ws(', ', nullif($1, ''), current_setting('landfall.search_path')), true),
+    set_config('landfall.user_id', $2, true),
+    set_config('landfall.prefix', $3, true),
+    set_config('landfall.session_id', $4, true)) IS NULL"""
+
+
+class Acting(NamedTuple):
+    """For whom statements act: the schema in which they find their tables first, and the settings that its views read."""
+
+    schema: str = ""
+    user_id: str = ""
+    prefix: str = ""
+    session_id: str = ""
+
+
+@dataclass(slots=True)
+class Actor:
+    """For whom the statements of a transaction act from now on. It may change amid a transaction."""
+
+    acting: Acting
+
+
+ITSELF = Acting()
+# Statements that only mark a place in a transaction.
+_MARKS = ("SAVEPOINT", "RELEASE", "ROLLBACK")
+
+
 class _Prepared(NamedTuple):
     """A statement that the server has parsed: its name there, and the columns of its answer."""
 
@@ -73,23 +107,38 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
         only_reads_next: it changes and locks nothing, besides. At the start of a transaction it runs before the BEGIN,
             which then waits for the statement that follows. Nobody can tell: in READ COMMITTED, each statement sees what
             is committed when it begins. A transaction of nothing else needs neither BEGIN nor COMMIT.
+        actor: for whom statements act; None: for Landfall itself. Role, search path and settings travel with the first statement
+            for which they differ, and end with its transaction.
     """
+
+    actor: Actor | None
 
     def __init__(self, **options: Any) -> None:
         self.prepares_next = self.only_reads_next = False
+        self.actor = None
         self._begins = False
-        self._prepared: OrderedDict[str, _Prepared] = OrderedDict()
+        # For whom the server's transaction acts; None: a savepoint was rolled back, and what was set since then with it.
+        self._acting: Acting | None = ITSELF
+        self._has_acted = False  # for others, in this transaction
+        # A plan holds for one search path, so that the same statement is another one in another schema.
+        self._prepared: OrderedDict[tuple[str, str], _Prepared] = OrderedDict()
         self._dropped = b""  # messages that close statements, to be sent with the next one
         self._number = 0
         super().__init__(**options)
         _send_at_once(self._usock)
-        self._ask(b"".join(_parse(name, mode) for name, mode in _PLAN_MODES.items()), core.Context(None))
+        kept = _PLAN_MODES | {_ACT_FOR: _SET_ACTING}
+        self._ask(b"".join(_parse(name, statement) for name, statement in kept.items()), core.Context(None))
 
     def execute_simple(self, statement: str) -> Any:
         """Run a statement without values. A BEGIN waits for the statement that follows it."""
         if statement == "begin transaction":  # as `pg8000.legacy.Cursor.execute` writes it
             self._begins = True
             return None
+        if statement.startswith(_MARKS):
+            if statement.startswith("ROLLBACK TO") and self._has_acted:
+                self._acting = None
+        elif self._wanted != ITSELF or self._acting != ITSELF:
+            return self.execute_unnamed(statement)
         self.prepares_next = False
         return super().execute_simple(f"begin;{statement}" if self._take_begin() else statement)
 
@@ -98,15 +147,34 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
         prepares, self.prepares_next = self.prepares_next, False
         # Before anything is sent: a value that can't be converted must not leave the connection amid a message.
         values = converters.make_params(self.py_types, vals)
-        begin = b"" if prepares and self.only_reads_next else self._take_begin_message()
+        before = self._act_for_once() if prepares and self.only_reads_next else self._begin_and_act()
         if prepares:
-            return self._run_prepared(begin, statement, values)
+            return self._run_prepared(before, statement, values)
         context = core.Context(statement, stream=stream)
-        self._ask(begin + _parse(_NOTHING, statement) + _bind(_NOTHING, values) + _DESCRIBE + _EXECUTE, context)
+        self._ask(before + _parse(_NOTHING, statement) + _bind(_NOTHING, values) + _DESCRIBE + _EXECUTE, context)
         return context
 
-    def _run_prepared(self, begin: bytes, statement: str, values: list[str | None]) -> Any:
-        known = self._prepared.pop(statement, None)
+    @property
+    def _wanted(self) -> Acting:
+        return ITSELF if self.actor is None else self.actor.acting
+
+    def _act_for_once(self) -> bytes:
+        """What comes before a statement that doesn't wait for its BEGIN. The server forgets it with the answer."""
+        if self._in_transaction:
+            return self._begin_and_act()
+        return b"" if self._wanted == ITSELF else _act_for(self._wanted)
+
+    def _begin_and_act(self) -> bytes:
+        """What comes before a statement: BEGIN, if it is the first one, and for whom it acts, if that is another than before."""
+        begins = self._take_begin()
+        if self._wanted == self._acting:
+            return _BEGIN if begins else b""
+        self._acting, self._has_acted = self._wanted, True
+        return (_BEGIN if begins else b"") + _act_for(self._wanted)
+
+    def _run_prepared(self, before: bytes, statement: str, values: list[str | None]) -> Any:
+        key = self._wanted.schema, statement
+        known = self._prepared.pop(key, None)
         if known is None:
             self._number += 1
             name, columns, decoders = b"landfall_%d\0" % self._number, None, None
@@ -116,13 +184,13 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
         context = core.Context(statement, columns=columns, input_funcs=decoders)
         execute = _bind(_ONE_PLAN, []) + _EXECUTE + _bind(name, values) + describe + _EXECUTE
         try:
-            self._ask(begin + parse + execute + _bind(_PLAN_AS_USUAL, []) + _EXECUTE, context)
+            self._ask(before + parse + execute + _bind(_PLAN_AS_USUAL, []) + _EXECUTE, context)
         except Exception:
             # Whatever it was: the tables may be others by now, or the server may never have parsed it. So the next try is
             # parsed anew. A Close of a statement that isn't there is no error.
             self._drop(name)
             raise
-        self._prepared[statement] = _Prepared(name, context.columns, context.input_funcs)
+        self._prepared[key] = _Prepared(name, context.columns, context.input_funcs)
         if len(self._prepared) > _KEPT:
             self._drop(self._prepared.popitem(last=False)[1].name)
         return context
@@ -137,15 +205,18 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
 
     def commit(self) -> None:
         """End the transaction. If none has begun, there is nothing to do."""
-        self._begins = False
+        self._end()
         if self._in_transaction:
             super().execute_simple("commit")
 
     def rollback(self) -> None:
         """Undo the transaction. If none has begun, there is nothing to do."""
-        self._begins = False
+        self._end()
         if self._in_transaction:
             super().execute_simple("rollback")
+
+    def _end(self) -> None:
+        self._begins, self._acting, self._has_acted = False, ITSELF, False
 
     def _ask(self, messages: bytes, context: Any) -> None:
         dropped, self._dropped = self._dropped, b""
@@ -157,8 +228,9 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
         begins, self._begins = self._begins, False
         return begins
 
-    def _take_begin_message(self) -> bytes:
-        return _BEGIN if self._take_begin() else b""
+
+def _act_for(acting: Acting) -> bytes:
+    return _bind(_ACT_FOR, list(acting)) + _EXECUTE
 
 
 def _send_at_once(link: socket.socket) -> None:

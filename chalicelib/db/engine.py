@@ -9,14 +9,17 @@ from typing import Any
 
 from pg8000.exceptions import InterfaceError as ConnectionLost
 from sqlalchemy import URL, TextClause, create_engine, event
+from sqlalchemy import Connection as SqlConnection
 from sqlalchemy import Engine as Engine
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session as Session  # services know no SQL, so they import the type from this module
 
-from chalicelib.db.driver import Connection, quote_elements, remember_statements
+from chalicelib.db.driver import ITSELF, Acting, Actor, Connection, quote_elements, remember_statements
+from chalicelib.db.scope import MEMBER_SCHEMA, PART_SCHEMA, Owner, Scope
 from chalicelib.errors import DatabaseUnavailable
 
+_ACTOR = "actor"  # where a session keeps it
 # Admin shutdown, crash shutdown, cannot connect now, idle in a transaction or in one for too long; class 08 is every connection
 # exception.
 _LOST = ("57P01", "57P02", "57P03", "25P03", "25P04", "08")
@@ -31,6 +34,11 @@ _IDLE_IN_TRANSACTION_MS = 10_000
 _TRANSACTION_GRACE_MS = 2_000
 _SET_TRANSACTION_TIMEOUT = """
 SELECT set_config('transaction_timeout', '{}', false) WHERE current_setting('server_version_num')::int >= 170000"""
+# What a transaction acts with for a member. A server where the role was never made, or an older one than 16, goes without it.
+_SET_ROLE = """
+SELECT set_config('landfall.search_path', current_setting('search_path'), false), set_config('landfall.role', coalesce((
+    SELECT rolname FROM pg_roles WHERE rolname = 'landfall_members'
+        AND CASE WHEN current_setting('server_version_num')::int >= 160000 THEN pg_has_role(oid, 'SET') END), 'none'), false)"""
 # How long to wait for a lock: less than any of our functions may run, so that the function can still report it.
 LOCK_TIMEOUT_MS = 5_000
 _CONNECT_SECONDS = 25  # Aurora at 0 ACU takes about 15 s to resume
@@ -95,6 +103,7 @@ def _prepare_connection(statement_timeout_ms: int) -> Any:
         f"SET statement_timeout = {int(statement_timeout_ms)}",
         f"SET idle_in_transaction_session_timeout = {_IDLE_IN_TRANSACTION_MS}",
         f"SET lock_timeout = {LOCK_TIMEOUT_MS}",
+        _SET_ROLE,
     ]
     if statement_timeout_ms:
         settings.append(_SET_TRANSACTION_TIMEOUT.format(int(statement_timeout_ms) + _TRANSACTION_GRACE_MS))
@@ -136,6 +145,7 @@ def _check_if_idle(connection: Any, record: Any, _proxy: Any) -> None:
     of a list's time. The price: if the server goes away between two requests of the same second, the second one gets a
     503.
     """
+    connection.actor = None
     if monotonic() - record.info.get("used_at", monotonic()) < _IDLE_SECONDS:
         return
     try:
@@ -181,6 +191,15 @@ def _why_unavailable(error: DBAPIError) -> str | None:
     return "The database lacks something that it needs." if state.startswith(_EXHAUSTED) else None
 
 
+class _CatalogSession(Session):
+    """A session of `transaction`, which can act for a scope."""
+
+
+@event.listens_for(_CatalogSession, "after_begin")
+def _name_actor(session: Session, _transaction: Any, connection: SqlConnection) -> None:
+    connection.connection.dbapi_connection.actor = _actor(session)  # type: ignore[union-attr]
+
+
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Session]:
     """A session whose work is committed at the end, or rolled back if the block raises. Closed in every case.
@@ -189,7 +208,7 @@ def transaction(engine: Engine) -> Iterator[Session]:
         DatabaseUnavailable: the server cannot be reached, went away, or has no room. If that happened at commit, the work
             may or may not be stored; everything Landfall writes can be written again.
     """
-    session = Session(engine, expire_on_commit=False)
+    session = _CatalogSession(engine, expire_on_commit=False, info={_ACTOR: Actor(ITSELF)})
     try:
         with session, session.begin():
             yield session
@@ -202,6 +221,42 @@ def transaction(engine: Engine) -> Iterator[Session]:
         ConnectionLost,
     ) as error:  # pg8000 lets some of the socket's own errors through, at commit above all
         raise DatabaseUnavailable("The database does not answer.") from error
+
+
+def act_for(session: Session, scope: Scope) -> None:
+    """Have the statements of a session act for a scope from now on, whatever they name themselves.
+
+    They see what belongs to the scope, and can write nothing else: see `chalicelib.db.member_views`. For everyone they act on
+    the tables themselves, as they do before this is called.
+    """
+    _actor(session).acting = _acting(scope)
+
+
+@contextmanager
+def acting_for(session: Session, scope: Scope) -> Iterator[None]:
+    """Have the statements of this block act for a scope, and then again for whom they acted before."""
+    actor = _actor(session)
+    session.flush()
+    before, actor.acting = actor.acting, _acting(scope)
+    try:
+        yield
+        session.flush()
+    finally:
+        actor.acting = before
+
+
+def _actor(session: Session) -> Actor:
+    """For whom a session of `transaction` acts."""
+    actor: Actor = session.info[_ACTOR]
+    return actor
+
+
+def _acting(scope: Scope) -> Acting:
+    if not isinstance(scope, Owner):
+        return ITSELF
+    is_whole = scope.prefix is None and scope.session_id is None
+    schema = MEMBER_SCHEMA if is_whole else PART_SCHEMA
+    return Acting(schema, str(scope.user_id), scope.prefix or "", scope.session_id or "")
 
 
 def savepoint(session: Session) -> AbstractContextManager[object]:

@@ -14,8 +14,9 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from chalicelib.db.engine import sqlstate
+from chalicelib.db.member_views import empty_schemas, have_schemas, make_member_views
 from chalicelib.db.partitions import ensure_event_partitions
-from chalicelib.db.roles import share_tables
+from chalicelib.db.roles import ensure_member_role, share_tables
 from chalicelib.errors import Conflict, SchemaMismatch
 
 # Anyone who migrates this database waits for this lock, so that two deployments don't migrate at once.
@@ -57,7 +58,14 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
 
 def downgrade(engine: Engine, revision: str) -> None:
     """Take the schema back to ``revision`` (``base``: nothing). Drops what later revisions added."""
-    _run(engine, lambda config: command.downgrade(config, revision))
+
+    def go_back(config: Config) -> None:
+        connection = config.attributes["connection"]
+        if have_schemas(connection):
+            empty_schemas(connection)  # a view would keep the columns that it shows
+        command.downgrade(config, revision)
+
+    _run(engine, go_back)
 
 
 def schema_status(connection: Connection) -> SchemaStatus:
@@ -105,8 +113,11 @@ def _run(engine: Engine, action: Callable[[Config], None]) -> None:
                     f"The database has schema {status.database}, which this code does not know: newer code has migrated "
                     f"it. This code was written for {status.code}; deploy the newer code again."
                 )
+            ensure_member_role(connection)
             share_tables(connection)
             action(_config(connection))
+            if have_schemas(connection):
+                make_member_views(connection, current_revision(connection))
             if connection.execute(text("SELECT to_regclass('file_events') IS NOT NULL")).scalar_one():
                 ensure_event_partitions(connection, datetime.now(UTC))
     except DBAPIError as error:

@@ -24,6 +24,9 @@ class Everyone:
     """What belongs to anybody, or to nobody: for operators, and for Landfall itself."""
 
 
+# Where statements that act for an owner find their tables, as views: see `chalicelib.db.member_views`.
+MEMBER_SCHEMA, PART_SCHEMA = "landfall_member", "landfall_part"
+
 Scope = Owner | Everyone
 EVERYONE = Everyone()
 

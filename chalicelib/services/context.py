@@ -16,9 +16,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from chalicelib.catalog.acts import BY_CLOCK, Cause
-from chalicelib.db.engine import Session
+from chalicelib.db.engine import Session, act_for, acting_for
 from chalicelib.db.refusals import once_more_after_deadlock
-from chalicelib.db.scope import Scope
+from chalicelib.db.scope import EVERYONE, Scope
 from chalicelib.services.accounts.principals import Principal
 from chalicelib.settings import Settings
 
@@ -43,10 +43,21 @@ class Transaction:
     connect_store: "Callable[[], ObjectStore]"
     cause: Cause = BY_CLOCK
 
+    def __post_init__(self) -> None:
+        """Confine the session's statements to what the caller may see, whatever they name themselves."""
+        act_for(self.session, self.scope)
+
     @property
     def scope(self) -> Scope:
         """What the caller may see."""
         return self.principal.scope
+
+    def as_landfall(self) -> AbstractContextManager[None]:
+        """A block in which Landfall acts on the tables themselves, for what must see or write more than the caller may.
+
+        Nothing that it reads may reach the caller, but for what belongs to the caller.
+        """
+        return acting_for(self.session, EVERYONE)
 
     @property
     def links(self) -> "Links":
@@ -101,12 +112,12 @@ class Context:
     def in_transaction(self, do: Callable[[Transaction], _T]) -> _T:
         """Do the database's half of something, and return what ``do`` returns.
 
-        If the server ends the transaction because of a deadlock, it is done once more, because S3 has done its half
-        already.
+        Landfall records what S3 has done, as when an event tells of it, and not the caller, who may see less. If the server
+        ends the transaction because of a deadlock, it is done once more, because S3 has done its half already.
         """
 
         def in_one() -> _T:
-            with self.transaction() as tx:
+            with self.transaction() as tx, tx.as_landfall():
                 return do(tx)
 
         return once_more_after_deadlock(in_one)

@@ -30,7 +30,7 @@ def ready(call: StepwiseCall[None, None, None]) -> dict[str, object]:
     if problems:
         raise NotReady(problems)
     try:
-        probed = probed_store(call.ctx)
+        probed = probed_store(runtime.context())
     except StoreUnavailable as error:
         raise NotReady((FieldProblem("check", "store", str(error)),)) from error
     store = {

@@ -160,6 +160,7 @@ class FileLocation(Base):
     """A location that a moved file had until ``moved_at``, and the version that it left. Later ones belong to other files."""
 
     __tablename__ = "file_places"
+    __table_args__ = (Index(None, "key", "bucket"),)
 
     file_id: Mapped[UUID] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"), primary_key=True)
     moved_at: Mapped[datetime] = mapped_column(Moment, primary_key=True)

@@ -66,7 +66,8 @@ def change_file(tx: Transaction, file_id: UUID, changes: FileChanges, revisions:
         policies = policies_for(tx, owner, session_id).of_session
         policies.check_file(file.size, file.media_type)
         policies.check_quotas(tx)
-    index_files(tx.session, _INDEXED_BESIDE)  # this file, and others that wait
+    with tx.as_landfall():
+        index_files(tx.session, _INDEXED_BESIDE)  # this file, and others that wait
     return files.read_file(tx.session, EVERYONE, file_id)
 
 

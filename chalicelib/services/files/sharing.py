@@ -81,8 +81,9 @@ def open_share(tx: Transaction, token: str, counts: bool) -> DownloadLink:
         NotFound: the token was never given out, or is expired, used up or revoked, or the file is deleted. The message
             is the same in all cases.
     """
-    share = shares.use_share(tx.session, _hash(token), tx.now, counts=counts)
-    file = files.find_file(tx.session, EVERYONE, share.file_id) if share else None
+    with tx.as_landfall():  # the token says what its bearer may see
+        share = shares.use_share(tx.session, _hash(token), tx.now, counts=counts)
+        file = files.find_file(tx.session, EVERYONE, share.file_id) if share else None
     if share is None or file is None or file.state != "stored":
         raise NotFound("This link leads nowhere, or not any more.")
     if counts:

@@ -54,12 +54,15 @@ def begin_move(tx: Transaction, file_id: UUID, key: str, name: str | None) -> tu
     """
     file = get_stored_file(tx, file_id)
     _check_new_key(tx, key)
-    if find_moving(tx.session, [file_id]):
+    with tx.as_landfall():  # an operator may be moving it
+        is_moving = bool(find_moving(tx.session, [file_id]))
+    if is_moving:
         raise Conflict("The file is being moved already.")
     if key == file.key:
         raise Conflict("The file is there already.")
-    lock_keys(tx.session, [file.location, (file.bucket, key)])
-    placeholder = moves.hold_key(tx.session, file, key, name or display_name(key), tx.now)
+    with tx.as_landfall():  # anybody's file may be at the new key, and the placeholder belongs to nobody
+        lock_keys(tx.session, [file.location, (file.bucket, key)])
+        placeholder = moves.hold_key(tx.session, file, key, name or display_name(key), tx.now)
     return create_job(tx, Move(file_id, key, name, placeholder), [file_id]), file
 
 
@@ -88,8 +91,7 @@ def move_step(work: MoveWork) -> bool:
         work.progress.left = _take_new_key(work)
     work.may_stop = False
     if deletion := _delete_left(work, work.progress.left):
-        with work.ctx.transaction() as tx:
-            record_changes(tx.session, [deletion], tx.now)
+        work.ctx.in_transaction(lambda tx: record_changes(tx.session, [deletion], tx.now))
     work.result = JobResult(work.command.file_id)
     return True
 
@@ -100,14 +102,15 @@ def _take_new_key(work: MoveWork) -> Left:
     for _ in range(_TRIES):
         with ctx.transaction() as tx:
             file = get_file(tx, command.file_id)
-            before = current_at(tx.session, file.bucket, command.key)
+            with tx.as_landfall():  # the placeholder is not the caller's
+                before = current_at(tx.session, file.bucket, command.key)
         try:
             made = _copy(work, file)
         except PreconditionFailed:
             continue  # another object has come to the old key or to the new one
         observed = observe_head(file.bucket, command.key, made, ctx.now, before)
         ours = {None, *(copied.version_id for copied in work.progress.copies)}
-        with ctx.transaction() as tx:
+        with ctx.transaction() as tx, tx.as_landfall():
             moved = moves.exchange(tx.session, command, file, ours, observed, ctx.clock)
             if moved is not None:
                 # Noted in the same transaction, so that whichever process goes on deletes this object and no other.
@@ -155,7 +158,7 @@ def undo_move(work: MoveWork) -> None:
 
     If S3 doesn't answer, a copy stays, and belongs to nobody.
     """
-    with work.ctx.transaction() as tx:
+    with work.ctx.transaction() as tx, tx.as_landfall():
         held = find_file(tx.session, EVERYONE, work.command.placeholder)
     if held is None:
         return
@@ -167,7 +170,7 @@ def undo_move(work: MoveWork) -> None:
                 removed.append(observe_removal(*held.location, copied.version_id, "", deletion))
             else:
                 work.ctx.store.deleter.delete_if(*held.location, copied.etag)
-    with work.ctx.transaction() as tx:
+    with work.ctx.transaction() as tx, tx.as_landfall():
         lock_keys(tx.session, [held.location])
         moves.drop_placeholder(tx.session, held.id)
         record_changes(tx.session, removed, tx.now)

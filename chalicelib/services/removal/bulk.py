@@ -54,7 +54,8 @@ def delete_files(ctx: Context, file_ids: Sequence[UUID]) -> list[Outcome]:
     unsure = look_for_changes(ctx, file_ids, "deleted")
     with ctx.transaction() as tx:
         found = files.find_files(tx.session, tx.scope, file_ids)
-        singly = find_moving(tx.session, found)
+        with tx.as_landfall():  # an operator may be moving one
+            singly = find_moving(tx.session, found)
         errors: _Errors = {file_id: _why_absent(file_id, found.get(file_id)) for file_id in file_ids} | unsure
         present = [found[file_id] for file_id, error in errors.items() if error is None]
         note(tx, "delete", [file.id for file in present])
