@@ -55,16 +55,19 @@ ScopedFilters = NewType("ScopedFilters", FileFilters)
 
 
 def in_scope(filters: FileFilters, scope: Scope) -> ScopedFilters | None:
-    """``filters`` narrowed to a scope; None if they ask for another owner's files, or another session's: it has none."""
+    """``filters`` narrowed to a scope; None if they ask for files outside of it, since the scope has none of those."""
     if not isinstance(scope, Owner):
         return ScopedFilters(filters)
     if filters.owner_id not in (None, scope.user_id):
         return None
-    if scope.session_id is None:
-        return ScopedFilters(replace(filters, owner_id=scope.user_id))
-    if filters.session_id not in (None, scope.session_id):
+    prefix, session_id = scope.prefix, scope.session_id or filters.session_id
+    if filters.session_id not in (None, session_id):
         return None
-    return ScopedFilters(replace(filters, owner_id=scope.user_id, session_id=scope.session_id))
+    if prefix is None or (filters.prefix or "").startswith(prefix):
+        prefix = filters.prefix
+    elif not prefix.startswith(filters.prefix or ""):
+        return None
+    return ScopedFilters(replace(filters, owner_id=scope.user_id, prefix=prefix, session_id=session_id))
 
 
 # `^@` is "starts with": on a column of collation "C" the planner makes an index range of it.

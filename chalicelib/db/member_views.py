@@ -46,6 +46,7 @@ class _View:
 _OWN = f"t.owner_id = {_ME}"
 _OF_FILE = "t.file_id IN (SELECT f.id FROM {files} AS f)"
 _NOBODYS = "false"
+_OF_PART = f"coalesce(t.prefix, '') = {_PREFIX} AND coalesce(t.session_id, '') = {_SESSION}"
 _COUNTED = f"{_PREFIX} = '' AND t.session_id = {_SESSION}"
 # At its present location everything belongs to a file. At an earlier one only what came before it moved, and what it left.
 _AT_FILE = """(EXISTS (SELECT FROM {{files}} AS f WHERE f.key = t.key AND f.bucket = t.bucket)
@@ -68,13 +69,9 @@ _VIEWS = {
     "uploads": _View(_OWN, _OF_FILE, writes="INSERT, UPDATE, DELETE"),
     "shares": _View(_OF_FILE, writes="INSERT, UPDATE, DELETE"),
     "sessions": _View(_OWN, f"t.session_id = {_SESSION}", writes="INSERT, UPDATE, DELETE"),
-    # What a part has asked for: see `chalicelib.db.jobs.add_job`.
-    "jobs": _View(
-        _OWN,
-        f"""coalesce(t.command -> 'part' ->> 'prefix', '') = {_PREFIX}
-            AND coalesce(t.command -> 'part' ->> 'session_id', '') = {_SESSION}""",
-        writes="INSERT, UPDATE, DELETE",
-    ),
+    # What a part has asked for, and no more.
+    "jobs": _View(_OWN, _OF_PART, writes="INSERT, UPDATE, DELETE"),
+    "api_keys": _View(_OWN, _OF_PART, writes="INSERT, UPDATE"),
     "users": _View(f"t.id = {_ME}", writes="UPDATE"),
     "identities": _View(f"t.user_id = {_ME}"),
     "usage": _View(_OWN, _COUNTED),

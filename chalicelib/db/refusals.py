@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from chalicelib.db.engine import sqlstate
-from chalicelib.errors import Conflict, Contention, DatabaseUnavailable, LandfallError, Unprocessable
+from chalicelib.errors import Conflict, Contention, DatabaseUnavailable, Forbidden, LandfallError, Unprocessable
 
 ResultT = TypeVar("ResultT")
 
@@ -20,6 +20,7 @@ _OVERLOADED = ("53", _CANCELLED)  # out of resources
 _RESTRICT = "23001"  # PostgreSQL 18 on; before, a restricted deletion was a foreign key violation too
 _FOREIGN_KEY = "23503"
 _UNIQUE = "23505"
+_OUT_OF_SCOPE = "44000"  # the check option of a view: see `chalicelib.db.member_views`
 
 _TAKEN = {
     "users_email_key": "Another user already has this email address.",
@@ -33,6 +34,7 @@ def meaningful_refusals() -> Iterator[None]:
 
     Raises:
         Conflict: a unique value is taken, or a row to delete is still referred to.
+        Forbidden: the row is none that the caller may write.
         Unprocessable: a row refers to one that is not there.
         Contention: deadlock or serialisation failure; retry the whole transaction.
         DatabaseUnavailable: the statement took too long, the disk is full, or no connection was free or accepted.
@@ -73,6 +75,8 @@ def _meaning(error: DBAPIError) -> LandfallError | None:
         return DatabaseUnavailable("Somebody else is changing the same things at this moment.")
     if state in _DEADLOCK:
         return Contention("Others were changing the same things at the same time.")
+    if state == _OUT_OF_SCOPE:
+        return Forbidden("It would be outside of what this caller may change.")
     if state == _UNIQUE:
         return Conflict(_TAKEN.get(_constraint(error), "Another one already has this value."))
     if state == _RESTRICT or (state == _FOREIGN_KEY and _is_deletion(error)):

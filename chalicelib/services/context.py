@@ -45,7 +45,7 @@ class Transaction:
 
     def __post_init__(self) -> None:
         """Confine the session's statements to what the caller may see, whatever they name themselves."""
-        act_for(self.session, self.scope)
+        act_for(self.session, self.principal.scope)
 
     @property
     def scope(self) -> Scope:

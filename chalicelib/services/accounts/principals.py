@@ -42,7 +42,7 @@ class Principal:
     @property
     def is_operator(self) -> bool:
         """Whether this caller may see and change what others own."""
-        return self.role == "operator"
+        return self.role == "operator" and self.prefix is None and self.session_id is None
 
     @property
     def key_id(self) -> UUID | None:
