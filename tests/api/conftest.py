@@ -27,6 +27,7 @@ from tests.support.notifications import s3_record
 from tests.support.process import start_over
 from tests.support.recording import deliver
 from tests.support.servers import chalice_local
+from tests.support.tenants import BUCKET, add_tenants
 from tests.support.users import new_member
 
 Serve = Callable[..., Any]
@@ -170,6 +171,24 @@ def stranger(files_api: Api) -> Api:
 def clockwork(engine: Engine, emulator: Emulator) -> Clockwork:
     """What runs by the clock, with a store of its own."""
     return Clockwork(engine, ObjectStore.connect("us-east-1", emulator.url, None, lambda: EVERYTHING))
+
+
+@pytest.fixture(scope="module")
+def tenants(new_migrated_database: Callable[[], str], emulator: Emulator, s3: Any) -> Iterator[Engine]:
+    """The application in this process, on a database with Ada's files and a bucket."""
+    url = new_migrated_database()
+    engine = create_catalog_engine(url)
+    add_tenants(engine)
+    make_bucket(s3, BUCKET, versioned=True)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"DATABASE_URL": url, "BUCKET": BUCKET, "STAGE": "local", "IDENTITY": "demo"}.items():
+            patch.setenv(f"LANDFALL_{name}", value)
+        patch.setenv("AWS_ENDPOINT_URL", emulator.url)
+        start_over()
+        yield engine
+        runtime.engine().dispose()
+    start_over()
+    engine.dispose()
 
 
 @pytest.fixture
