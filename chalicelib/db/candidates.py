@@ -70,8 +70,15 @@ def find_candidates(session: Session, filters: ScopedFilters, bounds: Bounds) ->
 
     Where there are few files to search, each is compared or, if they are more, read. Similar words are then looked for
     only if few files have the words themselves.
+
+    They are looked for in the tables themselves: the view would look up each file twice. So whoever ranks or counts these files
+    acts for the caller again, and finds only those that the caller may see.
     """
-    search = _Search(session, filters, bounds)
+    with acting_for(session, EVERYONE):
+        return _find(_Search(session, filters, bounds), bounds)
+
+
+def _find(search: "_Search", bounds: Bounds) -> Candidates:
     files = search.files()
     if files <= bounds.ranked:
         return Candidates(search.compared(bounds.ranked).ids, exact=True)
@@ -151,9 +158,7 @@ class _Search:
     @cached_property
     def _rare(self) -> Sequence[int]:
         """The numbers of the terms that begin no common word."""
-        values = {"terms": list(self._filters.terms), "common": _COMMON}
-        with acting_for(self._session, EVERYONE):  # statistics are of the table, and of all words in it
-            common = self._session.scalars(_FREQUENCIES, values).all()
+        common = self._session.scalars(_FREQUENCIES, {"terms": list(self._filters.terms), "common": _COMMON}).all()
         return [number for number in self._every if self._filters.terms[number] not in common]
 
 

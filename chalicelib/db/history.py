@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from chalicelib.catalog.objects import Current, DeleteMarker, HiddenObject, Location, ObjectVersion
 from chalicelib.db.current_version import current_version
 from chalicelib.db.cursors import decode_values, encode_values
+from chalicelib.db.engine import prepared_read
 from chalicelib.db.pages import Page, PageReader, in_utc, page_statement
 from chalicelib.db.scope import FILE_IN_SCOPE, Scope, bound_scope
 from chalicelib.errors import InvalidCursor
@@ -32,11 +33,12 @@ _CURRENT_VERSION = f"(SELECT now.version_id FROM ({current_version(':bucket', ':
 
 # A row without a put is only the tombstone of a version whose put never came. The row "*" is the tombstone of a whole
 # key.
-_VERSIONS = page_statement(
-    f"""version_id, is_current, is_delete_marker, removed, size, etag, media_type, inspection, inspection_problem,
+_VERSIONS = prepared_read(
+    page_statement(
+        f"""version_id, is_current, is_delete_marker, removed, size, etag, media_type, inspection, inspection_problem,
         {in_utc("stored_at")} AS stored_at""",
-    ("put_rank", "version_id"),
-    """
+        ("put_rank", "version_id"),
+        """
     SELECT v.version_id, v.is_delete_marker, NOT v.alive AS removed, v.size, v.etag, v.media_type, v.inspection,
         v.inspect_problem AS inspection_problem, v.stored_at, v.put_rank,
         CAST(:until AS timestamptz) IS NULL AND v.version_id IS NOT DISTINCT FROM {current} AS is_current
@@ -47,17 +49,19 @@ _VERSIONS = page_statement(
     ORDER BY v.put_rank DESC, v.version_id DESC
     LIMIT :limit
 """.replace("{belongs}", _BELONGS).replace("{current}", _CURRENT_VERSION),
+    )
 )
 
 # An event without a time is kept at the epoch: the partition key can't be null. The id that clients see is made of the primary
 # key. The column `id` counts everyone's events, and would tell how many others have.
 _EVENT_ID = "md5(row(bucket, key, rank, version_id, event_time AT TIME ZONE 'UTC')::text)::uuid"
-_EVENTS = page_statement(
-    f"""{_EVENT_ID} AS id, change, event_name, version_id, sequencer, size, etag,
+_EVENTS = prepared_read(
+    page_statement(
+        f"""{_EVENT_ID} AS id, change, event_name, version_id, sequencer, size, etag,
         {in_utc("nullif(event_time, 'epoch')")} AS event_time,
         {in_utc("recorded_at")} AS recorded_at""",
-    ("rank", "version_id"),
-    """
+        ("rank", "version_id"),
+        """
     SELECT e.* FROM file_events AS e
     WHERE e.bucket = :bucket AND e.key = :key
         AND (CAST(:until AS timestamptz) IS NULL OR e.event_time <= CAST(:until AS timestamptz))
@@ -65,6 +69,7 @@ _EVENTS = page_statement(
     ORDER BY e.rank, e.version_id
     LIMIT :limit
 """,
+    )
 )
 
 # The newest object of each key, and the markers above it, all of them alive. Removing the markers makes the object
@@ -145,7 +150,8 @@ def versions_of(session: Session, scope: Scope, file_id: UUID, limit: int) -> li
 
 # The file's present location and its earlier ones, each once: a file may have come back. ``left_…`` is what it last
 # left there.
-_LOCATIONS_OF = text(f"""
+_LOCATIONS_OF = prepared_read(
+    text(f"""
 WITH mine AS (SELECT * FROM files WHERE id = CAST(:file_id AS uuid) AND {FILE_IN_SCOPE})
 SELECT DISTINCT ON (a.until, a.bucket, a.key) a.bucket, a.key, nullif(a.until, 'infinity') AS until,
     a.left_version, a.left_etag, a.left_stored_at
@@ -160,16 +166,19 @@ FROM (
 WHERE a.until = a.latest
 ORDER BY a.until DESC, a.bucket, a.key
 """)  # noqa: S608 - no values
-_VERSION = text(
-    """
+)
+_VERSION = prepared_read(
+    text(
+        """
 SELECT v.bucket, v.key, v.version_id, v.put_rank, v.size, v.etag, v.media_type, {uninspected} AS is_uninspected,
     {mismatch} AS is_mismatch
 FROM object_versions AS v
 WHERE v.bucket = :bucket AND v.key = :key AND v.version_id = :version_id
     AND v.alive AND NOT v.is_delete_marker AND v.put_rank <> '' AND {belongs}
 """.replace("{belongs}", _BELONGS)
-    .replace("{uninspected}", _UNINSPECTED)
-    .replace("{mismatch}", _MISMATCH)
+        .replace("{uninspected}", _UNINSPECTED)
+        .replace("{mismatch}", _MISMATCH)
+    )
 )
 
 
