@@ -100,9 +100,9 @@ class Migrator:
             ) from None
         self._report(f"The schema is at revision {reached['database']}.")
 
-    def status(self) -> dict[str, str]:
-        """The schema's revision, the code's, and how they stand to each other."""
-        answer: dict[str, str] = self.invoke({"action": "status"})
+    def status(self) -> dict[str, Any]:
+        """The schema's revision, the code's, how they stand to each other, and whether members have a role."""
+        answer: dict[str, Any] = self.invoke({"action": "status"})
         return answer
 
     def _ensure_roles(self) -> None:
@@ -112,18 +112,18 @@ class Migrator:
         because its subnet has no way to Secrets Manager, and an endpoint there would cost by the hour.
         """
         secret = self._stack.outputs().get("DatabaseSecret")
-        if secret and not self._can_log_in():
+        if secret and not self._has_roles():
             text = self._cloud.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"]
             value = json.loads(text)
             self.invoke({"action": "roles", "user": value["username"], "password": value["password"]})
             self._report("The database's roles are there.")
 
-    def _can_log_in(self) -> bool:
+    def _has_roles(self) -> bool:
+        """Whether the function can log in, and members have the role that came later than the others."""
         try:
-            self.status()
+            return bool(self.status().get("has_member_role"))
         except DeployProblem:
             return False
-        return True
 
     def _runs(self, artifacts: Artifacts) -> bool:
         """Whether the function has this very code: its key in the bucket is its hash."""

@@ -16,7 +16,8 @@ BEGIN
         CREATE ROLE landfall_members NOLOGIN;
     END IF;
     EXECUTE 'GRANT landfall_members TO {who} WITH SET TRUE, INHERIT FALSE';
-EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
+-- Another one may be making it, or may have made it, who alone may grant it.
+EXCEPTION WHEN duplicate_object OR unique_violation OR insufficient_privilege THEN NULL;
 END $$
 """
 # `rds_iam` is a role of RDS: its members, and their members too, log in with signed tokens and no longer with a
@@ -42,6 +43,7 @@ _MAY_MAKE_ROLES = text("""
 SELECT (rolsuper OR rolcreaterole) AND NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'landfall_members')
 FROM pg_roles WHERE rolname = current_user
 """)
+_HAS_MEMBER_ROLE = text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'landfall_members')")
 _SHARE = text("""
 DO $$
 BEGIN
@@ -66,6 +68,11 @@ def ensure_member_role(connection: Connection) -> None:
     """Make the role `landfall_members`, if whoever is logged in may; else members do without: see ADR 32."""
     if connection.execute(_MAY_MAKE_ROLES).scalar_one():
         connection.execute(text(_MAKE_MEMBERS.format(who="CURRENT_USER")))
+
+
+def has_member_role(connection: Connection) -> bool:
+    """Whether the role `landfall_members` is there."""
+    return bool(connection.execute(_HAS_MEMBER_ROLE).scalar_one())
 
 
 def share_tables(connection: Connection) -> None:

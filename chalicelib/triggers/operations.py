@@ -59,7 +59,7 @@ def migrate(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _status(event: dict[str, Any]) -> dict[str, Any]:
-    return _as_json(schema.status(runtime.engine()))
+    return _as_json(schema.status(runtime.engine())) | {"has_member_role": schema.has_member_role(runtime.engine())}
 
 
 def _upgrade(event: dict[str, Any]) -> dict[str, Any]:

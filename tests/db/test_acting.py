@@ -16,6 +16,7 @@ from chalicelib.db.engine import (
     savepoint,
     transaction,
 )
+from chalicelib.db.migrate import upgrade
 from chalicelib.db.scope import EVERYONE, Owner
 from tests.support.messages import count_messages
 from tests.support.tenants import ADA, EVE, add_tenants
@@ -154,3 +155,29 @@ def test_acting_for_a_member_takes_no_message_of_its_own(engine: Engine) -> None
         with acting_for(session, EVERYONE):
             session.execute(WRITE)
     assert counting.sent == 1 + 3, "with the COMMIT"
+
+
+def test_without_the_right_to_make_roles_the_views_still_hold(new_database: Callable[[str | None], str]) -> None:
+    """As on a server that is somebody else's, with a user that owns one database of it."""
+    admin = create_catalog_engine(new_database(None))
+    with admin.begin() as connection:
+        name = connection.execute(text("SELECT current_database()")).scalar_one()
+        for statement in (
+            "CREATE ROLE guest_of_server LOGIN",
+            "GRANT guest_of_server TO CURRENT_USER WITH SET TRUE",
+            f"ALTER DATABASE {name} OWNER TO guest_of_server",
+        ):
+            connection.execute(text(statement))
+    guest = create_catalog_engine(admin.url.set(username="guest_of_server"))
+    upgrade(guest)
+    add_tenants(guest)
+    guest.dispose()  # what a connection may is found out when it is made
+    for user, count in ((ADA, 3), (EVE, 0)):
+        with transaction(guest) as session:
+            act_for(session, Owner(user))
+            is_member, _, _, _, path, found = session.execute(READ).one()
+            assert (is_member, path.startswith("landfall_member"), found) == (False, True, count)
+    with transaction(guest) as session:
+        _assert_landfall(session)
+    guest.dispose()
+    admin.dispose()

@@ -1,8 +1,8 @@
 """The database's schema and roles, and what an operator asks about them."""
 
+from chalicelib.db import roles
 from chalicelib.db.engine import Engine, transaction
 from chalicelib.db.migrate import SchemaStatus, newest_revision, schema_status, upgrade
-from chalicelib.db.roles import ensure_roles
 from chalicelib.errors import SchemaMismatch
 from chalicelib.services.accounts.users import ensure_demo_user
 
@@ -11,6 +11,12 @@ def status(engine: Engine) -> SchemaStatus:
     """How the schema stands to this code."""
     with engine.connect() as connection:
         return schema_status(connection)
+
+
+def has_member_role(engine: Engine) -> bool:
+    """Whether members have a database role of their own: see ADR 32."""
+    with engine.connect() as connection:
+        return roles.has_member_role(connection)
 
 
 def migrate(engine: Engine, expected: str | None = None, *, with_demo_user: bool = False) -> SchemaStatus:
@@ -38,4 +44,4 @@ def migrate(engine: Engine, expected: str | None = None, *, with_demo_user: bool
 def make_roles(engine: Engine) -> None:
     """Make the database roles that Landfall's functions log in as; ``engine`` is that of the database's master user."""
     with engine.begin() as connection:
-        ensure_roles(connection)
+        roles.ensure_roles(connection)
