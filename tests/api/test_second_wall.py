@@ -38,6 +38,7 @@ _ADAS = {
     "session_id": SECRET,
     "job_id": str(JOB),
     "share_id": str(SHARE),
+    "key_id": str(SHARE),
     "audit_id": str(AUDIT),
     "event_id": str(AUDIT),
     "upload_id": "m1",
@@ -70,6 +71,7 @@ _QUERIES: dict[str, list[dict[str, str]]] = {
 }
 _BODIES: dict[str, Any] = {
     "create_user": {"name": "Mallory"},
+    "create_key": {"name": "mine", "scopes": ["read"]},
     "replace_user": {"name": "Mallory"},
     "patch_user": {"name": "Mallory"},
     "open_session": {"session_id": SECRET},

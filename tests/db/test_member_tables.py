@@ -12,6 +12,7 @@ from tests.support.tenants import ADA, DELETED, EVE, PENDING, SECRET, STORED, ad
 
 # Tables of which Ada has rows that she may see.
 HERS = {
+    "api_keys",
     "file_events",
     "file_places",
     "file_search",

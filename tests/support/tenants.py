@@ -45,6 +45,8 @@ INSERT INTO shares (id, file_id, created_by, token_hash, expires_at, created_at)
     VALUES ('{SHARE}', '{STORED}', '{ADA}', 'hash', now() + interval '1 day', now());
 INSERT INTO jobs (id, owner_id, kind, state, command, run_after, created_at, updated_at)
     VALUES ('{JOB}', '{ADA}', 'copy', 'queued', '{{"{SECRET}": 1}}', now() + interval '1 day', now(), now());
+INSERT INTO api_keys (id, owner_id, name, scopes, secret_hash, created_at)
+    VALUES ('{SHARE}', '{ADA}', '{SECRET}', '{{read}}', 'h', now());
 INSERT INTO usage_changes (owner_id, session_id, files, bytes) VALUES ('{ADA}', '', 1, 1);
 INSERT INTO audits (id, bucket, repairs, state, brake, grace_seconds, created_at, updated_at)
     VALUES ('{AUDIT}', '{SECRET}', false, 'done', 0, 0, now(), now());
