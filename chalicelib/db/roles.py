@@ -16,8 +16,8 @@ BEGIN
         CREATE ROLE landfall_members NOLOGIN;
     END IF;
     EXECUTE 'GRANT landfall_members TO {who} WITH SET TRUE, INHERIT FALSE';
--- Another one may be making it, or may have made it, who alone may grant it.
-EXCEPTION WHEN duplicate_object OR unique_violation OR insufficient_privilege THEN NULL;
+-- Another one may be making it or granting it ("tuple concurrently updated"), or may have made it, who alone may grant it.
+EXCEPTION WHEN duplicate_object OR unique_violation OR internal_error OR insufficient_privilege THEN NULL;
 END $$
 """
 # `rds_iam` is a role of RDS: its members, and their members too, log in with signed tokens and no longer with a
