@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, Opera
 from sqlalchemy.orm import Session as Session  # services know no SQL, so they import the type from this module
 
 from chalicelib.db.driver import ITSELF, Acting, Actor, Connection, quote_elements, remember_statements
-from chalicelib.db.scope import MEMBER_SCHEMA, PART_SCHEMA, Owner, Scope
+from chalicelib.db.scope import EVERYONE, MEMBER_SCHEMA, PART_SCHEMA, Owner, Scope
 from chalicelib.errors import DatabaseUnavailable
 
 _ACTOR = "actor"  # where a session keeps it
@@ -229,12 +229,19 @@ def act_for(session: Session, scope: Scope) -> None:
     They see what belongs to the scope, and can write nothing else: see `chalicelib.db.member_views`. For everyone they act on
     the tables themselves, as they do before this is called.
     """
-    _actor(session).acting = _acting(scope)
+    if scope != EVERYONE or _ACTOR in session.info:
+        _actor(session).acting = _acting(scope)
 
 
 @contextmanager
 def acting_for(session: Session, scope: Scope) -> Iterator[None]:
-    """Have the statements of this block act for a scope, and then again for whom they acted before."""
+    """Have the statements of this block act for a scope, and then again for whom they acted before.
+
+    A session that `transaction` hasn't made always acts for everyone.
+    """
+    if scope == EVERYONE and _ACTOR not in session.info:
+        yield
+        return
     actor = _actor(session)
     session.flush()
     before, actor.acting = actor.acting, _acting(scope)
