@@ -45,6 +45,7 @@ class _View:
 
 _OWN = f"t.owner_id = {_ME}"
 _OF_FILE = "t.file_id IN (SELECT f.id FROM {files} AS f)"
+_OF_SESSION = "t.session_row_id IN (SELECT s.id FROM {sessions} AS s)"
 _NOBODYS = "false"
 _OF_PART = f"coalesce(t.prefix, '') = {_PREFIX} AND coalesce(t.session_id, '') = {_SESSION}"
 _COUNTED = f"{_PREFIX} = '' AND t.session_id = {_SESSION}"
@@ -72,6 +73,16 @@ _VIEWS = {
     # What a part has asked for, and no more.
     "jobs": _View(_OWN, _OF_PART, writes="INSERT, UPDATE, DELETE"),
     "api_keys": _View(_OWN, _OF_PART, writes="INSERT, UPDATE"),
+    # With whom one's sessions are shared, and what is shared with oneself.
+    "session_members": _View(
+        f"({_OF_SESSION} OR t.user_id = {_ME})",
+        _OF_SESSION,
+        writes="INSERT, UPDATE, DELETE",
+    ),
+    "acts": _View(_OWN, _OF_FILE),
+    "trail": _View(_OF_FILE),
+    "rates": _View(f"t.user_id = {_ME}", _NOBODYS),
+    "waits": _View(f"t.user_id = {_ME}", _NOBODYS),
     "users": _View(f"t.id = {_ME}", writes="UPDATE"),
     "identities": _View(f"t.user_id = {_ME}"),
     "usage": _View(_OWN, _COUNTED),
@@ -90,6 +101,7 @@ _VIEWS = {
         "buckets",
         "dead_events",
         "inventory_versions",
+        "owner_rules",
         "stores",
     )
 }
@@ -141,7 +153,7 @@ def make_member_views(connection: Connection, revision: str | None) -> None:
 def _definition(schema: str, table: str) -> str:
     view = _VIEWS[table]
     rows = view.rows if schema == MEMBER_SCHEMA else f"{view.rows} AND {view.part}"
-    rows = rows.format(files=f"{schema}.files", places=f"{schema}.file_places")
+    rows = rows.format(files=f"{schema}.files", places=f"{schema}.file_places", sessions=f"{schema}.sessions")
     checked = " WITH CASCADED CHECK OPTION" if view.writes else ""
     return f"CREATE VIEW {schema}.{table} AS SELECT {view.columns} FROM {table} AS t WHERE {rows}{checked}"  # noqa: S608
 

@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 from chalicelib.catalog.acts import Act, ActFilters, Actor
 from chalicelib.db.arrays import plain, texts
 from chalicelib.db.cursors import decode_values, encode_values
-from chalicelib.db.engine import prepared_write
+from chalicelib.db.engine import acting_for, prepared_write
 from chalicelib.db.pages import Order, Page, PageReader, in_utc, list_by_id, page_statement
-from chalicelib.db.scope import IN_SCOPE, Scope, bound_owner
+from chalicelib.db.scope import EVERYONE, IN_SCOPE, Scope, bound_owner
 from chalicelib.errors import InvalidCursor
 from chalicelib.ids import first_uuid7, uuid7_texts
 
@@ -82,7 +82,8 @@ def add_acts(
         "via": actor.cause.via,
         "request_id": actor.cause.request_id,
     }
-    session.execute(_ADD, {**values, "owner_id": owner_id, "subject_id": subject_id, "now": now})
+    with acting_for(session, EVERYONE):  # members read what was done, and write none of it
+        session.execute(_ADD, {**values, "owner_id": owner_id, "subject_id": subject_id, "now": now})
 
 
 def list_acts(session: Session, scope: Scope, filters: ActFilters, limit: int, cursor: str | None) -> Page:

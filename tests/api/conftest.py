@@ -27,7 +27,8 @@ from tests.support.notifications import s3_record
 from tests.support.process import start_over
 from tests.support.recording import deliver
 from tests.support.servers import chalice_local
-from tests.support.tenants import BUCKET, add_tenants
+from tests.support.tenants import BUCKET as TENANTS
+from tests.support.tenants import add_tenants
 from tests.support.users import new_member
 
 Serve = Callable[..., Any]
@@ -179,9 +180,9 @@ def tenants(new_migrated_database: Callable[[], str], emulator: Emulator, s3: An
     url = new_migrated_database()
     engine = create_catalog_engine(url)
     add_tenants(engine)
-    make_bucket(s3, BUCKET, versioned=True)
+    make_bucket(s3, TENANTS, versioned=True)
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"DATABASE_URL": url, "BUCKET": BUCKET, "STAGE": "local", "IDENTITY": "demo"}.items():
+        for name, value in {"DATABASE_URL": url, "BUCKET": TENANTS, "STAGE": "local", "IDENTITY": "demo"}.items():
             patch.setenv(f"LANDFALL_{name}", value)
         patch.setenv("AWS_ENDPOINT_URL", emulator.url)
         start_over()

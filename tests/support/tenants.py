@@ -47,6 +47,12 @@ INSERT INTO jobs (id, owner_id, kind, state, command, run_after, created_at, upd
     VALUES ('{JOB}', '{ADA}', 'copy', 'queued', '{{"{SECRET}": 1}}', now() + interval '1 day', now(), now());
 INSERT INTO api_keys (id, owner_id, name, scopes, secret_hash, created_at)
     VALUES ('{SHARE}', '{ADA}', '{SECRET}', '{{read}}', 'h', now());
+INSERT INTO owner_rules VALUES ('{SHARE}', '{BUCKET}', '{SECRET}', '{ADA}', now());
+INSERT INTO session_members (id, session_row_id, email, role, created_at, updated_at)
+    VALUES ('{JOB}', '{SHARE}', '{SECRET}@example.org', 'viewer', now(), now());
+INSERT INTO acts (id, at, via, act, file_id, owner_id) VALUES ('{SHARE}', now(), 'request', 'download', '{STORED}', '{ADA}');
+INSERT INTO rates VALUES ('{ADA}', now());
+INSERT INTO waits VALUES ('{JOB}', '{ADA}', now() + interval '1 day');
 INSERT INTO usage_changes (owner_id, session_id, files, bytes) VALUES ('{ADA}', '', 1, 1);
 INSERT INTO audits (id, bucket, repairs, state, brake, grace_seconds, created_at, updated_at)
     VALUES ('{AUDIT}', '{SECRET}', false, 'done', 0, 0, now(), now());

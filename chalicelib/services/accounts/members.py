@@ -37,7 +37,8 @@ def put_member(tx: Transaction, session_id: str, new: NewMember) -> tuple[Sessio
     found = get_session(tx, session_id)
     if new.user_id == found.owner_id:
         raise Unprocessable("The session belongs to this user.")
-    member, is_new = session_members.put_member(tx.session, found.id, new, tx.now)
+    with tx.as_landfall():  # whoever has an address is another user
+        member, is_new = session_members.put_member(tx.session, found.id, new, tx.now)
     trail.note_about(tx, "member", member.id, found.owner_id)
     return member, is_new
 

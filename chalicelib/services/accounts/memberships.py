@@ -57,7 +57,7 @@ def acting_in_session(ctx: Context, owner_id: UUID | None, session_id: str | Non
     """
     if owner_id in (None, ctx.principal.user_id) or session_id is None:
         return ctx
-    with ctx.transaction() as tx:
+    with ctx.transaction() as tx, tx.as_landfall():
         return ctx.acting(acting_in(tx.session, ctx.principal, NamedSession(owner_id, session_id), needs))
 
 
@@ -126,7 +126,7 @@ def contexts_for(ctx: Context, missing: Sequence[UUID]) -> list[tuple[Context, l
 def _by_membership(ctx: Context, missing: Sequence[UUID]) -> dict[Membership, list[UUID]]:
     groups: dict[Membership, list[UUID]] = defaultdict(list)
     if missing and ctx.principal.may_be_member:
-        with ctx.transaction() as tx:
+        with ctx.transaction() as tx, tx.as_landfall():
             found = session_members.find_memberships_of(tx.session, ctx.principal.user_id, missing)
         for file_id, membership in found.items():
             groups[membership].append(file_id)

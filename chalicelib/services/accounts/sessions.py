@@ -50,7 +50,8 @@ def list_shared_sessions(tx: Transaction, descending: bool, limit: int, cursor: 
     """
     if not tx.principal.is_whole:
         return NO_ITEMS
-    return sessions.list_shared_sessions(tx.session, tx.principal.user_id, descending, limit, cursor)
+    with tx.as_landfall():
+        return sessions.list_shared_sessions(tx.session, tx.principal.user_id, descending, limit, cursor)
 
 
 def get_session(tx: Transaction, session_id: str) -> Session:

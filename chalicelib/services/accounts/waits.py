@@ -19,12 +19,12 @@ def place_to_wait(ctx: Context, seconds: float) -> Iterator[bool]:
     """
     place, settings = uuid7(ctx.now), ctx.settings
     of_user, in_all = settings.waits_per_user, settings.waits
-    with ctx.transaction() as tx:
+    with ctx.transaction() as tx, tx.as_landfall():  # those of others count, too
         until = seconds + _GRACE_SECONDS
         is_free = waits.take_place(tx.session, place, tx.principal.user_id, until, of_user, in_all)
     try:
         yield is_free
     finally:
         if is_free:
-            with suppress(DatabaseUnavailable), ctx.transaction() as tx:
+            with suppress(DatabaseUnavailable), ctx.transaction() as tx, tx.as_landfall():
                 waits.free_place(tx.session, place)

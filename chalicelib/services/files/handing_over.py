@@ -28,7 +28,8 @@ def hand_over_file(tx: Transaction, file_id: UUID, to: UUID) -> File:
     require_receiver(tx, owner, to)
     if not give(tx, owner, [file_id], to):
         raise Conflict("The file was changed meanwhile: read it again, then decide.")
-    return files.read_file(tx.session, EVERYONE, file_id)
+    with tx.as_landfall():
+        return files.read_file(tx.session, EVERYONE, file_id)
 
 
 def require_receiver(tx: Transaction, owner: Owner | None, to: UUID) -> None:
@@ -40,7 +41,11 @@ def require_receiver(tx: Transaction, owner: Owner | None, to: UUID) -> None:
     if tx.principal.is_operator:
         return
     is_own = owner is not None and owner.session_id is not None and owner.user_id == tx.principal.user_id
-    if owner is None or not is_own or not find_membership(tx.session, to, owner.user_id, owner.session_id or ""):
+    with tx.as_landfall():
+        is_shared = (
+            is_own and owner is not None and find_membership(tx.session, to, owner.user_id, owner.session_id or "")
+        )
+    if not is_shared:
         raise Forbidden("Only operators hand files over to users with whom the files' session isn't shared.")
 
 
@@ -51,7 +56,10 @@ def give(tx: Transaction, owner: Owner | None, file_ids: Sequence[UUID], to: UUI
         OverQuota: it is more than ``to`` may have; an operator is not asked. Unprocessable: there is no user ``to``.
     """
     trail.note(tx, "hand_over", file_ids, to)
-    given = handing_over.give_files(tx.session, owner, file_ids, to, tx.now)
+    with tx.as_landfall():  # what is another's from now on
+        given = handing_over.give_files(tx.session, owner, file_ids, to, tx.now)
     if not tx.principal.is_operator:
-        policies_for(tx, Owner(to), None).check_quotas(tx)
+        with tx.as_landfall():
+            policies = policies_for(tx, Owner(to), None)
+        policies.check_quotas(tx)
     return given

@@ -57,7 +57,7 @@ class Work(Generic[CommandT, ProgressT]):
         Raises:
             Cancelled: its owner wants it to stop, or another process has ended it.
         """
-        with self.ctx.transaction() as tx:
+        with self.ctx.transaction() as tx, tx.as_landfall():
             is_cancelled = jobs.save_progress(tx.session, self.job_id, self.progress, tx.now, tx.now + _LEASE)
         if is_cancelled is None or (is_cancelled and self.may_stop):
             raise Cancelled("The job was cancelled.")
@@ -68,7 +68,9 @@ class Work(Generic[CommandT, ProgressT]):
         Raises:
             Cancelled: another process has ended the job.
         """
-        if jobs.save_progress(tx.session, self.job_id, progress, tx.now) is None:
+        with tx.as_landfall():
+            is_cancelled = jobs.save_progress(tx.session, self.job_id, progress, tx.now)
+        if is_cancelled is None:
             raise Cancelled("The job was cancelled.")
 
     def note_failure(self, what: UUID, error: LandfallError) -> None:
@@ -95,7 +97,8 @@ class Steps(Generic[CommandT, ProgressT]):
 
 def create_job(tx: Transaction, command: Command, file_ids: Collection[UUID] = ()) -> Job:
     """A new job that belongs to the caller, and may do what the caller may. ``file_ids``: the files that it is about."""
-    job = jobs.add_job(tx.session, tx.principal.own, tx.principal.role, command, tx.now)
+    with tx.as_landfall():  # the job is the caller's, also if it acts in a session of another user
+        job = jobs.add_job(tx.session, tx.principal.own, tx.principal.role, command, tx.now)
     if file_ids:
         trail.note(tx, job.kind, file_ids, job.id)
     else:
@@ -141,7 +144,7 @@ def find_due_jobs(tx: Transaction, limit: int) -> Sequence[UUID]:
 
 def run_job(ctx: Context, kinds: Mapping[JobKind, Steps[Any, Any]], job_id: UUID, seconds: float) -> None:
     """Do a job for about ``seconds``, unless another process is working on it. Its row says what became of it."""
-    with ctx.transaction() as tx:
+    with ctx.transaction() as tx, tx.as_landfall():
         job = jobs.claim_job(tx.session, job_id, tx.now, tx.now + _LEASE)
     if job is None:
         return
@@ -150,7 +153,7 @@ def run_job(ctx: Context, kinds: Mapping[JobKind, Steps[Any, Any]], job_id: UUID
     except ValueError as error:  # another release has written it in another form, and may be deployed again
         telemetry.log("error", "job not understood", job_id=job.id, kind=job.kind, error=error)
         state: JobState = "failed" if job.tries >= _MAX_TRIES else "queued"
-        with ctx.transaction() as tx:
+        with ctx.transaction() as tx, tx.as_landfall():
             jobs.end_job(tx.session, job.id, state, tx.now, problem=_OUR_FAULT, run_after=tx.now + _delay(job))
         return
     principal = Principal(job.owner_id, job.role, job.prefix, job.session_id)
@@ -218,7 +221,7 @@ def _end(work: Work[Any, Any], state: JobState, **ending: Unpack[Ending]) -> Non
     Its progress is merged into the one that the database has. A transaction may have noted more before its answer was
     lost, and that stays.
     """
-    with work.ctx.transaction() as tx:
+    with work.ctx.transaction() as tx, tx.as_landfall():
         jobs.merge_progress(tx.session, work.job_id, work.progress)
         jobs.end_job(tx.session, work.job_id, state, tx.now, **ending)
 

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from chalicelib.db.member_views import drop_schemas, empty_schemas
 
 revision = "0020"
-down_revision = "0019"
+down_revision = "0023"
 
 # Who changes files through a view may use neither the usage nor the search queue, which the triggers write.
 _FUNCTIONS = (
