@@ -39,6 +39,8 @@ _ADAS = {
     "job_id": str(JOB),
     "share_id": str(SHARE),
     "key_id": str(SHARE),
+    "rule_id": str(SHARE),
+    "member_id": str(JOB),
     "audit_id": str(AUDIT),
     "event_id": str(AUDIT),
     "upload_id": "m1",
@@ -71,6 +73,11 @@ _QUERIES: dict[str, list[dict[str, str]]] = {
 }
 _BODIES: dict[str, Any] = {
     "create_user": {"name": "Mallory"},
+    "put_member": {"user_id": str(EVE), "role": "editor"},
+    "patch_member": {"role": "editor"},
+    "hand_over": {"user_id": str(EVE)},
+    "hand_over_session": {"user_id": str(EVE)},
+    "create_owner_rule": {"prefix": f"{ADA}/", "user_id": str(EVE)},
     "create_key": {"name": "mine", "scopes": ["read"]},
     "replace_user": {"name": "Mallory"},
     "patch_user": {"name": "Mallory"},

@@ -76,6 +76,7 @@ WITHOUT_SCOPE = {
 # In these, what the caller may see was looked up before, or nobody calls: the clock does.
 EVERYONE_IN = {
     "services/accounts/principals.py",
+    "services/context.py",
     "services/files/editing.py",
     "services/files/handing_over.py",
     "services/files/sharing.py",
