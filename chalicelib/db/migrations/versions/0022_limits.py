@@ -1,12 +1,12 @@
 """What callers have used of their rates, and which requests wait.
 
-Revision ID: 0023
+Revision ID: 0022
 """
 
 from alembic import op
 
-revision = "0023"
-down_revision = "0022"
+revision = "0022"
+down_revision = "0021"
 
 
 def upgrade() -> None:

@@ -1,11 +1,11 @@
 """Whom the objects below a prefix belong to that are put straight into a bucket; with whom a session is shared.
 
-Revision ID: 0021
+Revision ID: 0020
 """
 
 from alembic import op
 
-revision = "0021"
+revision = "0020"
 down_revision = "0019"
 
 _KINDS_BEFORE = "'copy', 'move', 'restore', 'delete_folder', 'empty_trash', 'zip'"

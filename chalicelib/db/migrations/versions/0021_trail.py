@@ -2,13 +2,13 @@
 
 No key refers to users or files: the trail outlives them, and then has nothing of them but their ids.
 
-Revision ID: 0022
+Revision ID: 0021
 """
 
 from alembic import op
 
-revision = "0022"
-down_revision = "0021"
+revision = "0021"
+down_revision = "0020"
 
 
 def upgrade() -> None:

@@ -1,6 +1,6 @@
 """Views of what belongs to one user; triggers that work for whoever changes a file.
 
-Revision ID: 0020
+Revision ID: 0023
 """
 
 from alembic import op
@@ -8,8 +8,8 @@ from sqlalchemy import text
 
 from chalicelib.db.member_views import drop_schemas, empty_schemas
 
-revision = "0020"
-down_revision = "0023"
+revision = "0023"
+down_revision = "0022"
 
 # Who changes files through a view may use neither the usage nor the search queue, which the triggers write.
 _FUNCTIONS = (
