@@ -57,8 +57,6 @@ _VIEWS = {
     "files": _View(
         _OWN,
         f"t.key ^@ {_PREFIX} AND ({_SESSION} = '' OR t.session_id = {_SESSION})",
-        # A file's revision is made of it.
-        "t.xmin, t.*",
         writes="INSERT, UPDATE, DELETE",
     ),
     "file_places": _View(_OF_FILE),
@@ -72,7 +70,7 @@ _VIEWS = {
     "sessions": _View(_OWN, f"t.session_id = {_SESSION}", writes="INSERT, UPDATE, DELETE"),
     # What a part has asked for, and no more.
     "jobs": _View(_OWN, _OF_PART, writes="INSERT, UPDATE, DELETE"),
-    "api_keys": _View(_OWN, _OF_PART, writes="INSERT, UPDATE"),
+    "api_keys": _View(_OWN, _OF_PART, writes="INSERT, UPDATE, DELETE"),
     # With whom one's sessions are shared, and what is shared with oneself.
     "session_members": _View(
         f"({_OF_SESSION} OR t.user_id = {_ME})",

@@ -14,8 +14,7 @@ _SCOPES = {"Scope", "Owner", "Everyone", "ScopedFilters"}
 WITHOUT_OWNERS = {
     "audit_ranges", "audit_schedule", "audits", "backlog", "buckets", "comparing", "copying", "dead_events", "deadlines",
     "due_uploads", "engine", "findings", "inspection_queue", "inventories", "inventory_files", "known_versions", "locks",
-    "owner_rules", "rates", "waits",
-    "migrate", "partitions", "recording", "reviving", "roles", "stores",
+    "member_views", "migrate", "owner_rules", "partitions", "rates", "waits", "recording", "reviving", "roles", "stores",
 }  # fmt: skip
 
 WITHOUT_SCOPE = {
@@ -40,7 +39,7 @@ WITHOUT_SCOPE = {
     "trash": {"mark_purged", "dead_restores", "expired_files", "old_trash"},  # by the clock, except the first
     # What they read is at a key that the caller's file has, or is about to have.
     "history": {"current_at", "hidden_objects"},
-    # Came with sharing, hand-over and the trail. Nobody has judged yet whether a scope should be asked for.
+    # What they are about, a session, a membership or files, was found in the caller's scope, or they find out who may act.
     "handing_over": {"give_files"},
     "session_members": {
         "change_role",
