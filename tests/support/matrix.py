@@ -104,16 +104,23 @@ class World:
             "stranger": service.token("stranger"),
             "owner": service.token("owner", email="owner@example.com"),
             "operator": service.token("operator"),
+            "viewer": service.token("viewer"),
+            "editor": service.token("editor"),
         }
         # Everybody has come before, so that no refused request makes a user.
-        known = ("stranger", "owner", "operator")
+        known = ("stranger", "owner", "operator", "viewer", "editor")
         self.ids = {asker: str(json.loads(service.ask(self.askers[asker])["body"])["id"]) for asker in known}
         promote(self.ids["operator"])
         self.things = Things(service, service.token("owner"), self.ids["owner"])
+        self.things.share_with({role: self.ids[role] for role in ("viewer", "editor")})
+        self.askers["key of another prefix"] = f"Bearer {self.things.confined_key()}"
+        self.ids["key of another prefix"] = self.ids["owner"]
         self.askers["revoked key"] = f"Bearer {self.things.names('api_key', 'deleted', 'asking')['secret']}"
         self.askers["admin key"] = f"Bearer {self.things.names('api_key', 'there', 'asking')['secret']}"
         self.ids["admin key"] = self.ids["owner"]
-        service.ask(self.askers["admin key"], "/api/users")  # the first use of a day is noted
+        for key in ("admin key", "key of another prefix"):  # the first use of a day is noted
+            service.ask(self.askers[key], "/api/users")
+            service.ask(self.askers[key], "/api/me")
 
     def names(self, line: Line, asker: str, state: str) -> Names:
         """What a line's request names: a thing of the asker's own tries where it may change it, else one for all askers."""

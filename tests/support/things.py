@@ -33,16 +33,29 @@ class Things:
 
     def __init__(self, service: Service, authorization: str, owner_id: str) -> None:
         self._service, self._authorization, self._owner = service, authorization, owner_id
+        self._shared_session = f"shared-{uuid4()}"
         self.names = cache(self._names)
+
+    def share_with(self, members: dict[str, str]) -> None:
+        """Share the session of shared files with users, by their roles in it."""
+        self._call("POST", "/api/sessions", {"session_id": self._shared_session})
+        path = "/api/sessions/{session_id}/members"
+        for role, user_id in members.items():
+            self._call("POST", path, {"user_id": user_id, "role": role}, session_id=self._shared_session)
 
     def _names(self, kind: str, state: str, _for: str) -> Names:
         """What a thing of a kind, in a state, is called in paths, queries and bodies. Asking again names the same."""
         return getattr(self, f"_{kind}")(state) if kind else {}
 
-    def _file(self, state: str) -> Names:
+    def _shared_file(self, state: str) -> Names:
+        """A file in a session that is shared with others."""
+        return self._file(state, self._shared_session)
+
+    def _file(self, state: str, session_id: str = "") -> Names:
         if state == "unknown":
             return {"file_id": str(uuid4()), "key": f"{self._owner}/{uuid4()}/a", "folder": f"{self._owner}/{uuid4()}/"}
-        body = form(part(b"hello", filename="a")).decode()
+        in_session = [part(session_id.encode(), "session_id")] if session_id else []
+        body = form(part(b"hello", filename="a"), *in_session).decode()
         form_type = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
         (file,) = self._call("POST", "/api/files/upload", body=body, headers=form_type)
         if state == "deleted":
@@ -102,6 +115,11 @@ class Things:
         if state == "deleted":
             self._call("DELETE", "/api/keys/{key_id}", key_id=made["id"])
         return {"key_id": made["id"], "secret": made["secret"]}
+
+    def confined_key(self) -> str:
+        """The secret of a key of the owner's for a prefix at which there is nothing."""
+        said = {"name": "machine", "scopes": ["read", "write"], "prefix": f"{self._owner}/elsewhere/"}
+        return str(self._call("POST", "/api/keys", said)["secret"])
 
     def _rule(self, state: str) -> Names:
         names = {"rule_id": str(uuid4())}
