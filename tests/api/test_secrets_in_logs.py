@@ -128,8 +128,16 @@ def test_the_link_of_a_share_is_in_no_log(service: OidcService, capsys: pytest.C
 @pytest.mark.parametrize(
     ("broken", "mended", "state"),
     [
-        ("RENAME COLUMN name TO renamed", "RENAME COLUMN renamed TO name", "42703"),
-        ("ADD CONSTRAINT broken CHECK (name IS NULL) NOT VALID", "DROP CONSTRAINT broken", "23514"),
+        (
+            "VIEW landfall_member.sessions RENAME name TO other",
+            "VIEW landfall_member.sessions RENAME other TO name",
+            "42703",
+        ),
+        (
+            "TABLE sessions ADD CONSTRAINT broken CHECK (name IS NULL) NOT VALID",
+            "TABLE sessions DROP CONSTRAINT broken",
+            "23514",
+        ),
     ],
 )
 def test_an_error_of_ours_is_told_in_full_without_what_was_sent(
@@ -137,13 +145,13 @@ def test_an_error_of_ours_is_told_in_full_without_what_was_sent(
 ) -> None:
     said, ada = password(), service.token("a")
     with runtime.engine().begin() as connection:
-        connection.exec_driver_sql(f"ALTER TABLE sessions {broken}")
+        connection.exec_driver_sql(f"ALTER {broken}")
     try:
         body = json.dumps({"session_id": said, "name": said, "metadata": {"a": said}})
         answer = service.ask(ada, "/api/sessions", method="POST", headers=JSON, body=body)
     finally:
         with runtime.engine().begin() as connection:
-            connection.exec_driver_sql(f"ALTER TABLE sessions {mended}")
+            connection.exec_driver_sql(f"ALTER {mended}")
     assert answer["statusCode"] == 500
     text, _ = log_of(capsys)
     assert "Traceback" in text

@@ -53,8 +53,8 @@ def restore_step(work: RestoreWork) -> bool:
         Conflict: the file is being permanently removed at this moment, or was put or deleted again meanwhile.
     """
     ctx, file_id = work.ctx, work.command.file_id
-    with ctx.transaction() as tx:
-        # The job's owner may be a member of the file's session: whether it may was asked when the job was made.
+    # The job's owner may be a member of the file's session: whether it may was asked when the job was made.
+    with ctx.transaction() as tx, tx.as_landfall():
         file = find_file(tx.session, EVERYONE, file_id)
         if file is None:
             raise NotFound(f"There is no file {file_id}.")
@@ -72,7 +72,7 @@ def restore_step(work: RestoreWork) -> bool:
     except PreconditionFailed:
         raise Conflict("The file was changed meanwhile; it is as it was changed.") from None
     finally:
-        with ctx.transaction() as tx:
+        with ctx.transaction() as tx, tx.as_landfall():
             release_files(tx, [file_id])
     work.result = JobResult(file_id)
     return True
@@ -104,5 +104,5 @@ def _record_restored(tx: Transaction, file_id: UUID, observed: ObjectChange) -> 
 
 def undo_restore(work: RestoreWork) -> None:
     """Free what was reserved for the restore."""
-    with work.ctx.transaction() as tx:
+    with work.ctx.transaction() as tx, tx.as_landfall():
         end_restores(tx, [work.command.file_id])
