@@ -127,6 +127,7 @@ def deployed(home: Path) -> Iterator[tuple[Stack, Deployment]]:
             "DatabaseUrl": options.database_url,
             "DatabaseTls": "off",
             "BucketName": "landfall-deployed",
+            "Identity": "auto",
             "WithCognito": "true",
             "VisibilitySeconds": "2",
             "ThrottleRate": "10000",
