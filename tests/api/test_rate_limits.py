@@ -16,8 +16,8 @@ from chalicelib.catalog.rates import Rate
 from chalicelib.services.accounts.rates import Rates
 from tests.support.backend import BUCKET
 from tests.support.callers import made_up_secret
+from tests.support.identified import Service, published_service
 from tests.support.notifications import body, s3_record, sqs_event
-from tests.support.oidc_service import OidcService, oidc_service
 
 # So slow that no token comes back during a test.
 SLOW = Rate(0.0001, 5)
@@ -26,16 +26,17 @@ SLOW = Rate(0.0001, 5)
 @pytest.fixture(scope="module")
 def service_of_module(
     new_migrated_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[OidcService]:
+) -> Iterator[Service]:
     home: Path = tmp_path_factory.mktemp("rates")
-    with oidc_service(
+    with published_service(
         new_migrated_database(), home, LANDFALL_REQUESTS_PER_SECOND="0.0001", LANDFALL_REQUEST_BURST="5"
     ) as made:
+        made.address = "192.0.2.1"
         yield made
 
 
 @pytest.fixture
-def service(service_of_module: OidcService, monkeypatch: pytest.MonkeyPatch) -> OidcService:
+def service(service_of_module: Service, monkeypatch: pytest.MonkeyPatch) -> Service:
     """A process that has counted nothing yet."""
     fresh = Rates(runtime.rates().rate, runtime.transaction)
     monkeypatch.setattr(runtime, "rates", lambda: fresh)
@@ -43,7 +44,7 @@ def service(service_of_module: OidcService, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def statements(service: OidcService) -> Iterator[list[str]]:
+def statements(service: Service) -> Iterator[list[str]]:
     """What is sent to the database."""
     sent: list[str] = []
 
@@ -67,7 +68,7 @@ def refused(answer: Any) -> bool:
     return True
 
 
-def test_answers_say_where_the_caller_stands_and_the_one_too_many_is_refused(service: OidcService) -> None:
+def test_answers_say_where_the_caller_stands_and_the_one_too_many_is_refused(service: Service) -> None:
     ada = service.token("standing")
     answers = [service.ask(ada) for _ in range(6)]
     lefts = [answer["headers"]["RateLimit"].split(";")[1] for answer in answers]
@@ -77,13 +78,13 @@ def test_answers_say_where_the_caller_stands_and_the_one_too_many_is_refused(ser
     assert service.ask(service.token("another"))["statusCode"] == 200
 
 
-def test_a_failed_request_counts_and_says_where_the_caller_stands(service: OidcService) -> None:
+def test_a_failed_request_counts_and_says_where_the_caller_stands(service: Service) -> None:
     ada = service.token("fails")
     answer = service.ask(ada, "/api/files", multiValueQueryStringParameters={"colour": ["red"]})
     assert (answer["statusCode"], answer["headers"]["RateLimit"].split(";")[1]) == (400, "r=4")
 
 
-def test_who_asks_too_often_does_not_reach_the_database(service: OidcService, statements: list[str]) -> None:
+def test_who_asks_too_often_does_not_reach_the_database(service: Service, statements: list[str]) -> None:
     ada = service.token("flood")
     for _ in range(5):
         service.ask(ada)
@@ -93,7 +94,7 @@ def test_who_asks_too_often_does_not_reach_the_database(service: OidcService, st
 
 
 def test_a_flood_of_bad_tokens_does_not_reach_the_database_and_ends_at_429(
-    service: OidcService, statements: list[str]
+    service: Service, statements: list[str]
 ) -> None:
     good = service.token("good")
     assert service.ask(good)["statusCode"] == 200
@@ -107,16 +108,14 @@ def test_a_flood_of_bad_tokens_does_not_reach_the_database_and_ends_at_429(
     assert service.ask(service.token("new"), address="192.0.2.2")["statusCode"] == 200
 
 
-def test_a_flood_of_made_up_keys_reaches_the_database_only_so_often(
-    service: OidcService, statements: list[str]
-) -> None:
+def test_a_flood_of_made_up_keys_reaches_the_database_only_so_often(service: Service, statements: list[str]) -> None:
     answers = [service.ask(f"Bearer {made_up_secret()}", address="192.0.2.3") for _ in range(8)]
     assert [answer["statusCode"] for answer in answers] == [401] * 5 + [429] * 3
     assert len(statements) == 5
 
 
 def test_a_flood_of_guessed_share_links_does_not_reach_the_database_for_long(
-    service: OidcService, statements: list[str]
+    service: Service, statements: list[str]
 ) -> None:
     guess = {"pathParameters": {"token": "x"}}
     answers = [service.ask(None, "/api/shared/{token}", **guess) for _ in range(8)]
@@ -125,7 +124,7 @@ def test_a_flood_of_guessed_share_links_does_not_reach_the_database_for_long(
     assert service.ask(None, "/api/shared/{token}", address="192.0.2.2", **guess)["statusCode"] == 404
 
 
-def test_operators_have_a_rate_too(service: OidcService) -> None:
+def test_operators_have_a_rate_too(service: Service) -> None:
     me = json.loads(service.ask(service.token("boss"))["body"])
     with runtime.engine().begin() as connection:
         connection.exec_driver_sql(f"UPDATE users SET role = 'operator' WHERE id = '{me['id']}'")
@@ -133,7 +132,7 @@ def test_operators_have_a_rate_too(service: OidcService) -> None:
     assert refused(answers[-1])
 
 
-def test_landfall_itself_has_none(service: OidcService) -> None:
+def test_landfall_itself_has_none(service: Service) -> None:
     for number in range(10):
         record = s3_record("ObjectCreated:Put", f"rates/{number}", bucket=BUCKET, sequencer="0A", size=1)
         told = sqs_event(body(record))
@@ -141,7 +140,7 @@ def test_landfall_itself_has_none(service: OidcService) -> None:
 
 
 def test_the_log_says_that_somebody_asked_too_often_or_came_with_a_bad_token(
-    service: OidcService, capsys: pytest.CaptureFixture[str]
+    service: Service, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ada, bad = service.token("logged"), service.provider.token("eve", time.time() - 5000)
     for _ in range(6):

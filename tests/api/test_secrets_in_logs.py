@@ -12,7 +12,7 @@ from sqlalchemy.exc import InterfaceError
 
 from chalicelib import runtime
 from chalicelib.triggers.operations import migrate
-from tests.support.oidc_service import OidcService, oidc_service
+from tests.support.identified import Service, published_service
 from tests.support.secrets import secret, secrets_in
 
 JSON = {"Content-Type": "application/json"}
@@ -20,10 +20,10 @@ FILE = {"pathParameters": {"file_id": str(uuid4())}}
 
 
 @pytest.fixture(scope="module")
-def service(
-    new_migrated_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[OidcService]:
-    with oidc_service(new_migrated_database(), tmp_path_factory.mktemp("secrets"), LANDFALL_LOG_LEVEL="DEBUG") as made:
+def service(new_migrated_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with published_service(
+        new_migrated_database(), tmp_path_factory.mktemp("secrets"), LANDFALL_LOG_LEVEL="DEBUG"
+    ) as made:
         yield made
 
 
@@ -55,12 +55,12 @@ def log_of(capsys: pytest.CaptureFixture[str]) -> tuple[str, list[dict[str, Any]
     ],
 )  # fmt: skip
 def test_what_a_caller_proves_itself_with_is_in_no_log(
-    service: OidcService,
+    service: Service,
     capsys: pytest.CaptureFixture[str],
     status: int,
     kind: str | None,
     reason: str | None,
-    authorization: Callable[[OidcService], str],
+    authorization: Callable[[Service], str],
 ) -> None:
     sent = authorization(service)
     secret(sent.partition(" ")[2])
@@ -76,7 +76,7 @@ def test_what_a_caller_proves_itself_with_is_in_no_log(
 
 @pytest.mark.parametrize("is_known", [True, False])
 def test_secrets_in_wrong_places_are_in_no_log(
-    service: OidcService, capsys: pytest.CaptureFixture[str], is_known: bool
+    service: Service, capsys: pytest.CaptureFixture[str], is_known: bool
 ) -> None:
     caller = service.token("a") if is_known else None
     for hidden in (password, key):
@@ -110,7 +110,7 @@ def test_secrets_in_wrong_places_are_in_no_log(
     assert all(line["problem"] for line in requests if line["status"] >= 400)
 
 
-def test_the_link_of_a_share_is_in_no_log(service: OidcService, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_link_of_a_share_is_in_no_log(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
     ada = service.token("a")
     made = service.ask(ada, "/api/files", method="POST", headers=JSON, body='{"name": "a", "size": 5}')
     file = {"pathParameters": {"file_id": json.loads(made["body"])["id"]}}
@@ -141,7 +141,7 @@ def test_the_link_of_a_share_is_in_no_log(service: OidcService, capsys: pytest.C
     ],
 )
 def test_an_error_of_ours_is_told_in_full_without_what_was_sent(
-    service: OidcService, capsys: pytest.CaptureFixture[str], broken: str, mended: str, state: str
+    service: Service, capsys: pytest.CaptureFixture[str], broken: str, mended: str, state: str
 ) -> None:
     said, ada = password(), service.token("a")
     with runtime.engine().begin() as connection:
@@ -160,7 +160,7 @@ def test_an_error_of_ours_is_told_in_full_without_what_was_sent(
 
 
 def test_the_password_of_the_databases_master_user_is_in_no_log(
-    service: OidcService, capsys: pytest.CaptureFixture[str]
+    service: Service, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = password()
     with pytest.raises(InterfaceError) as refused:

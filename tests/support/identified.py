@@ -3,14 +3,16 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from chalicelib import runtime
 from chalicelib.services.accounts.signing_keys import key_set_key
-from tests.support.backend import BUCKET
-from tests.support.gateway import send
+from tests.support.backend import BUCKET, emulated_store
+from tests.support.gateway import app, event
 from tests.support.process import start_over
 from tests.support.provider import Provider
 
@@ -19,7 +21,9 @@ KEYS = "keys"
 
 
 class Service:
-    """The API, its provider and its buckets."""
+    """The API, its provider and its buckets. ``address``: where requests come from, if the gateway says it."""
+
+    address: str | None = None
 
     def __init__(self, s3: Any) -> None:
         self.s3, self.provider = s3, Provider(URL)
@@ -28,10 +32,20 @@ class Service:
         """Have the provider's keys where the API reads them."""
         self.s3.put_object(Bucket=KEYS, Key=key_set_key(URL), Body=self.provider.key_set())
 
-    def ask(self, authorization: str | None, resource: str = "/api/me", method: str = "GET", **parts: Any) -> Any:
-        """Send a request, as `gateway.send` does, with this ``Authorization``."""
+    def ask(
+        self,
+        authorization: str | None,
+        resource: str = "/api/me",
+        method: str = "GET",
+        address: str | None = None,
+        **parts: Any,
+    ) -> Any:
+        """Send a request, as API Gateway does, with this ``Authorization``."""
         headers = {"Host": "h"} | ({} if authorization is None else {"Authorization": authorization})
-        return send(method, resource, headers=headers | parts.pop("headers", {}), **parts)
+        sent = event(method, resource, headers=headers | parts.pop("headers", {}), **parts)
+        if (address := address or self.address) is not None:
+            sent["requestContext"]["identity"] = {"sourceIp": address}
+        return app(sent, SimpleNamespace(aws_request_id="gateway-request"))
 
     def token(self, subject: str, **claims: Any) -> str:
         """An ``Authorization`` for somebody, which is valid now."""
@@ -61,3 +75,13 @@ def identified_service(database_url: str, s3: Any, **environment: str) -> Iterat
         finally:
             runtime.engine().dispose()
             start_over()
+
+
+@contextmanager
+def published_service(database_url: str, home: Path, **environment: str) -> Iterator[Service]:
+    """The same with an emulator of its own, and the provider's keys in their bucket."""
+    with emulated_store(home) as (s3, _):
+        s3.create_bucket(Bucket=KEYS)
+        with identified_service(database_url, s3, **environment) as service:
+            service.publish()
+            yield service

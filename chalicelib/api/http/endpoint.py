@@ -14,7 +14,7 @@ services open transactions. A function of the one kind does not type-check under
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property, wraps
@@ -25,17 +25,15 @@ from pydantic import BaseModel, TypeAdapter
 from typing_extensions import TypedDict, TypeVar, Unpack
 
 from chalicelib import runtime
-from chalicelib.api.http import membership, reading
+from chalicelib.api.http import admission, membership, reading
 from chalicelib.api.http.answering import answer
 from chalicelib.api.http.exchange import Exchange
 from chalicelib.api.http.workarounds import current_exchange
 from chalicelib.catalog.acts import Cause
-from chalicelib.catalog.rates import Standing
 from chalicelib.catalog.roles import KeyScope, Right
-from chalicelib.db.engine import Session
 from chalicelib.db.refusals import meaningful_refusals
-from chalicelib.errors import Contention, LandfallError, NotFound, TooManyRequests, Unauthenticated
-from chalicelib.services.accounts.principals import ANYBODY, Principal
+from chalicelib.errors import Contention, LandfallError, NotFound
+from chalicelib.services.accounts.principals import Principal
 from chalicelib.services.context import Context, Transaction
 
 PathT = TypeVar("PathT", default=Any)
@@ -227,7 +225,14 @@ def _in_one_transaction(spec: Endpoint, exchange: Exchange, path_values: dict[st
             parts = _read(spec, exchange, path_values)
             if acting is None:
                 principal = membership.acting_in_named(session, principal, parts, spec.right)
-            tx = Transaction(session, runtime.settings(), principal, runtime.now(), runtime.store, _cause(exchange))
+            tx = Transaction(
+                session,
+                runtime.settings(),
+                principal,
+                runtime.now(),
+                runtime.store,
+                Cause("request", exchange.request_id),
+            )
             return _respond(spec, Call(exchange, *parts, tx))
 
     def once_more_if_contended(acting: Principal | None) -> Response:
@@ -248,7 +253,7 @@ def _in_steps(spec: Endpoint, exchange: Exchange, path_values: dict[str, str]) -
             if acting is None and membership.names_another(principal, parts):
                 with runtime.transaction() as session:
                     principal = membership.acting_in_named(session, principal, parts, spec.right)
-            ctx = runtime.context(principal, _cause(exchange))
+            ctx = runtime.context(principal, Cause("request", exchange.request_id))
             return _respond(spec, StepwiseCall(exchange, *parts, ctx, ctx.now))
 
     return _as_member_too(spec, exchange, path_values, attempt)
@@ -277,36 +282,10 @@ def _as_member_too(
     return attempt(acting)
 
 
-def _cause(exchange: Exchange) -> Cause:
-    return Cause("request", exchange.request_id)
-
-
-def _identify(spec: Endpoint, exchange: Exchange, begin: Callable[[], AbstractContextManager[Session]]) -> Principal:
-    rates = runtime.rates()
-    try:
-        if spec.anonymous:
-            exchange.standing = rates.admit_address(exchange.address)
-            return ANYBODY
-        principal = _admit(exchange, begin)
-    except TooManyRequests as error:
-        exchange.standing = None if rates.rate is None else Standing(rates.rate, 0, error.retry_seconds)
-        raise
-    principal.require_scope(*spec.needed_of(exchange.method))
-    return principal
-
-
-def _admit(exchange: Exchange, begin: Callable[[], AbstractContextManager[Session]]) -> Principal:
-    rates, credential = runtime.rates(), exchange.headers.get("authorization")
-    rates.refuse_early(credential, exchange.address)
-    try:
-        principal = runtime.callers().identify(exchange.headers, begin)
-    except Unauthenticated:
-        rates.note_failure(credential, exchange.address)
-        raise
-    is_second_try, exchange.principal = exchange.principal is not None, principal
-    if not is_second_try:  # after a deadlock
-        exchange.standing = rates.admit(principal.user_id, credential)
-    return principal
+def _identify(spec: Endpoint, exchange: Exchange, begin: admission.Begin) -> Principal:
+    if spec.anonymous:
+        return admission.admit_anybody(exchange)
+    return admission.admit(exchange, begin, spec.needed_of(exchange.method))
 
 
 def _read(spec: Endpoint, exchange: Exchange, path_values: dict[str, str]) -> tuple[Any, Any, Any]:

@@ -1,0 +1,63 @@
+"""Who is let in: the caller behind a request, within its rate, with a key that has the scope."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from chalicelib import runtime
+from chalicelib.api.http.exchange import Exchange
+from chalicelib.catalog.rates import Standing
+from chalicelib.catalog.roles import KeyScope
+from chalicelib.db.engine import Session
+from chalicelib.errors import TooManyRequests, Unauthenticated
+from chalicelib.services.accounts.principals import ANYBODY, Principal
+
+Begin = Callable[[], AbstractContextManager[Session]]
+
+
+def admit(exchange: Exchange, begin: Begin, needed: tuple[KeyScope, ...]) -> Principal:
+    """The caller. ``begin`` gives a session where somebody is to be looked up.
+
+    Raises:
+        Unauthenticated: the request names nobody. TooManyRequests: the caller asks too often.
+        MissingScope: the caller's API key has none of the scopes ``needed``. KeysUnavailable.
+    """
+    with _telling(exchange):
+        principal = _identify(exchange, begin)
+    principal.require_scope(*needed)
+    return principal
+
+
+def admit_anybody(exchange: Exchange) -> Principal:
+    """A caller whom nobody asks who it is.
+
+    Raises:
+        TooManyRequests: too many requests come from its address.
+    """
+    with _telling(exchange):
+        exchange.standing = runtime.rates().admit_address(exchange.address)
+    return ANYBODY
+
+
+@contextmanager
+def _telling(exchange: Exchange) -> Iterator[None]:
+    """If the caller asks too often, the answer says how it stands."""
+    try:
+        yield
+    except TooManyRequests as error:
+        rate = runtime.rates().rate
+        exchange.standing = None if rate is None else Standing(rate, 0, error.retry_seconds)
+        raise
+
+
+def _identify(exchange: Exchange, begin: Begin) -> Principal:
+    rates, credential = runtime.rates(), exchange.headers.get("authorization")
+    rates.refuse_early(credential, exchange.address)
+    try:
+        principal = runtime.callers().identify(exchange.headers, begin)
+    except Unauthenticated:
+        rates.note_failure(credential, exchange.address)
+        raise
+    is_second_try, exchange.principal = exchange.principal is not None, principal
+    if not is_second_try:  # after a deadlock
+        exchange.standing = rates.admit(principal.user_id, credential)
+    return principal
