@@ -139,8 +139,8 @@ WHERE p.version_id = '*' AND v.bucket = p.bucket AND v.key = p.key AND v.removal
 # The answer comes as one JSON value: the driver decodes a thousand rows ten times slower. It leaves out the keys that have
 # got a new, stored file, with the id that was offered: that is most of them.
 # Events carry no media type: a new upload has the announced one until its object is inspected.
-# Only a new file gets an owner here. Nothing is looked up unless there are rules, or the key begins with what looks like a
-# user's id: asking for each key would cost a batch a tenth of its time.
+# Only a new file gets an owner here, or one that comes where another was moved away. Nothing is looked up unless there are rules,
+# or the key begins with what looks like a user's id: asking for each key would cost a batch a tenth of its time.
 _CURRENT = text(
     """
 WITH touched AS MATERIALIZED (
@@ -173,7 +173,10 @@ WITH touched AS MATERIALIZED (
         detected_media_type = excluded.detected_media_type,
         is_mismatch = excluded.is_mismatch, sha256 = excluded.sha256, stored_at = excluded.stored_at,
         updated_at = excluded.updated_at,
-        -- What a moved file left may still show for a moment; another object there is a file like any other.
+        -- What a moved file left may still show for a moment; another object there is a file like any other, and new.
+        owner_id = CASE WHEN f.moved_to IS NOT NULL AND f.owner_id IS NULL AND excluded.state = 'stored'
+            AND (f.version_id, f.etag) IS DISTINCT FROM (excluded.version_id, excluded.etag)
+            THEN excluded.owner_id ELSE f.owner_id END,
         moved_to = CASE WHEN excluded.state <> 'stored' OR (f.version_id, f.etag) IS NOT DISTINCT FROM
             (excluded.version_id, excluded.etag) THEN f.moved_to END
     WHERE (f.state, f.version_id, f.rank) IS DISTINCT FROM (excluded.state, excluded.version_id, excluded.rank)

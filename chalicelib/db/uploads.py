@@ -84,7 +84,10 @@ def find_upload(session: Session, scope: Scope, file_id: UUID) -> UploadRow | No
 def find_same_pending(
     session: Session, owner: Owner, client_key: str, size: int | None, media_type: str | None, sha256: str | None
 ) -> UUID | None:
-    """The owner's newest pending file with the same proposed key and the same announced size, type and SHA-256."""
+    """The owner's newest pending file with the same proposed key and the same announced size, type and SHA-256.
+
+    It is in the session that ``owner`` says, or in none: an upload into one session never goes on in another.
+    """
     same = (
         Upload.owner_id == owner.user_id,
         Upload.client_key == client_key,
@@ -92,9 +95,8 @@ def find_same_pending(
         Upload.media_type.is_not_distinct_from(media_type),
         Upload.sha256.is_not_distinct_from(sha256),
     )
-    waiting = select(File.id).join(Upload, Upload.file_id == File.id).where(*same, File.state == "pending")
-    if owner.session_id is not None:
-        waiting = waiting.where(File.session_id == owner.session_id)
+    is_there = File.session_id.is_not_distinct_from(owner.session_id)
+    waiting = select(File.id).join(Upload, Upload.file_id == File.id).where(*same, File.state == "pending", is_there)
     return session.scalar(waiting.order_by(File.id.desc()).limit(1))
 
 

@@ -27,7 +27,8 @@ def needed(method: str, path: str) -> set[str]:
     """What the documentation says."""
     if path == "/api/credentials":
         return {"read", "write"}
-    gives_away = path.endswith("/hand-over") or ("/members" in path and method != "GET")
+    gives_away = path.endswith("/hand-over") or (method != "GET" and "/members" in path)
+    gives_away |= (method, path) == ("POST", "/api/files/{file_id}/shares")
     if path.startswith(ADMINISTERED) or gives_away:
         return {"admin"}
     return {"read"} if method == "GET" and path not in WRITING_GETS else {"write"}

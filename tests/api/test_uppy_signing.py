@@ -44,6 +44,16 @@ def test_the_same_proposed_key_goes_on_with_the_same_file(owner: Api) -> None:
     assert len(owner("GET", "/api/files").json["items"]) == 1
 
 
+def test_the_same_key_in_another_session_is_another_file(owner: Api) -> None:
+    keys = []
+    for session_id in ("a", "b", None, "a"):
+        meta = {} if session_id is None else {"session_id": session_id}
+        said = {"name": "a.txt", "size": 5, "type": "text/plain", "meta": meta}
+        keys.append(sign(owner, method="PUT", key="same", contentType="text/plain", file=said)["key"])
+    assert (len(set(keys)), keys[0]) == (3, keys[3])
+    assert [find_by_key(owner, key)["session_id"] for key in keys[:3]] == ["a", "b", None]
+
+
 def test_the_announced_size_is_signed_and_metadata_is_kept(owner: Api) -> None:
     said = {"name": "a.txt", "size": 5, "type": "text/plain", "meta": {"name": "a.txt", "camera": "Leica"}}
 

@@ -129,3 +129,19 @@ def test_the_place_of_a_process_that_died_is_free_when_its_time_is_over(few_api:
     assert answer.headers["X-Landfall-Wait"] is None
     with rows.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM waits")).scalar_one() == 1
+
+
+def test_who_loses_its_right_while_it_waits_is_not_answered(few_api: Api, waiting: Waiting) -> None:
+    ada, bob = new_member(few_api, "Ada"), new_member(few_api, "Bob")
+    key = ada("POST", "/api/keys", {"name": "machine", "scopes": ["read"]}).json
+    ada("POST", "/api/sessions", {"session_id": "shared"})
+    member = ada("POST", "/api/sessions/shared/members", {"user_id": bob.user_id, "role": "viewer"}).json
+    path = f"/api/files/{begin(ada, size=5, session_id='shared')['id']}?wait={_LONG}"
+    for caller in (Api(ada.port, ada.log, {"Authorization": f"Bearer {key['secret']}"}), bob):
+        waiting.answers.append(waiting.pool.submit(caller, "GET", path))
+    while waiting.count() < 2:
+        time.sleep(0.02)
+
+    assert ada("DELETE", f"/api/keys/{key['id']}").status == 204
+    assert ada("DELETE", f"/api/sessions/shared/members/{member['id']}").status == 204
+    assert [answer.status for answer in waiting.end()] == [401, 404]

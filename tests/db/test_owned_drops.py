@@ -103,6 +103,19 @@ def test_a_file_that_is_known_keeps_its_owner_or_none(engine: Engine, bucket: st
     assert owners(engine, bucket) == {"a/unowned": None, "a/owned": ada}
 
 
+def test_what_is_put_where_a_file_was_moved_away_is_a_new_one(engine: Engine, bucket: str) -> None:
+    ada = new_user(engine)
+    drop(engine, bucket, f"{ada}/a", "moved", f"{ada}/unowned")
+    left = """UPDATE files SET state = 'deleted', version_id = NULL, size = NULL, owner_id = NULL, moved_to = (
+        SELECT id FROM files WHERE bucket = :bucket AND key = 'moved') WHERE bucket = :bucket AND key = :key"""
+    with transaction(engine) as session:
+        session.execute(text(left), {"bucket": bucket, "key": f"{ada}/a"})
+    drop(engine, bucket, f"{ada}/a", sequencer="02")
+    assert owners(engine, bucket)[f"{ada}/a"] == ada
+    with transaction(engine) as session:
+        assert counted_usage(session, Owner(ada), [""]) == {"": (2, 10)}
+
+
 def test_the_owners_usage_follows(engine: Engine, bucket: str) -> None:
     ada = new_user(engine)
     rule(engine, bucket, "a/", ada)

@@ -5,13 +5,16 @@
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 from uuid import UUID
 
 from chalicelib import runtime
+from chalicelib.api.http.exchange import Exchange
 from chalicelib.catalog.objects import Location
 from chalicelib.catalog.roles import Right
 from chalicelib.db.engine import Session
+from chalicelib.db.refusals import meaningful_refusals
 from chalicelib.services.accounts import memberships
 from chalicelib.services.accounts.memberships import NamedSession
 from chalicelib.services.accounts.principals import Principal
@@ -47,6 +50,19 @@ def acting_for_named(session: Session, principal: Principal, parts: Parts, needs
     if isinstance(key, str):
         return memberships.acting_at(session, principal, Location(runtime.settings().bucket, key), needs)
     return None
+
+
+def require_still_there(exchange: Exchange, principal: Principal) -> None:
+    """Check that a caller who has waited is still who it was, and still has its right in the session that it acts in.
+
+    Raises:
+        Unauthenticated: its token or key has ended. NotFound, Forbidden: its membership has.
+    """
+    with meaningful_refusals(), runtime.transaction() as session:
+        now = runtime.callers().identify(exchange.headers, lambda: nullcontext(session))
+        if principal.acting is not None:
+            named = NamedSession(principal.acting.owner_id, principal.acting.session_id)
+            memberships.acting_in(session, now, named, "viewer")
 
 
 def _session(parts: Parts) -> NamedSession | None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from time import monotonic, sleep
 from typing import TypeVar
 
+from chalicelib.api.http import membership
 from chalicelib.api.http.endpoint import StepwiseCall
 from chalicelib.services.accounts.waits import place_to_wait
 
@@ -15,6 +16,9 @@ def until(call: StepwiseCall, has_come: Callable[[FoundT], bool], look: Callable
     """What ``look`` finds as soon as it ``has_come``, or when ``seconds`` are over. It looks at least once.
 
     If too many requests wait already, this one doesn't, and its answer says so in a header.
+
+    Raises:
+        Unauthenticated, NotFound: the caller's token, key or membership has ended while it waited.
     """
     deadline = monotonic() + seconds
     found = look()
@@ -25,4 +29,6 @@ def until(call: StepwiseCall, has_come: Callable[[FoundT], bool], look: Callable
         while is_free and not has_come(found) and (left := deadline - monotonic()) > 0:
             sleep(min(_INTERVAL_SECONDS, left))
             found = look()
+    if is_free:
+        membership.require_still_there(call.exchange, call.ctx.principal)
     return found

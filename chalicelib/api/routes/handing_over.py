@@ -7,7 +7,7 @@ from chalicelib.api.schemas.handing_over import HandOverTo
 from chalicelib.api.schemas.jobs import JobOut
 from chalicelib.api.schemas.sessions import OwnerQuery, SessionPath
 from chalicelib.catalog.files import File
-from chalicelib.errors import Conflict, Forbidden, NotFound, OverQuota, Unprocessable
+from chalicelib.errors import Conflict, Forbidden, NotFound, Unprocessable
 from chalicelib.services.files.handing_over import hand_over_file
 from chalicelib.services.jobs.hand_over import begin_hand_over
 
@@ -17,13 +17,13 @@ from chalicelib.services.jobs.hand_over import begin_hand_over
     path=FilePath,
     body=HandOverTo,
     response=FileOut,
-    errors=(NotFound, Forbidden, OverQuota, Conflict, Unprocessable),
+    errors=(NotFound, Forbidden, Conflict, Unprocessable),
 )
 def hand_over(call: Call[FilePath, None, HandOverTo]) -> File:
     """Hand a file over to another user.
 
-    For operators, and for its owner if the file is in a session that is shared with that user. The file leaves the session, and
-    counts for its new owner. Its key, its history and its share links stay.
+    Only for operators. The file leaves its session, and counts for its new owner. Its key, its history and its share links stay:
+    whoever may write at the key goes on to.
     """
     return hand_over_file(call.tx, call.path.file_id, call.body.user_id)
 
@@ -40,8 +40,7 @@ def hand_over(call: Call[FilePath, None, HandOverTo]) -> File:
 def hand_over_session(call: StepwiseCall[SessionPath, OwnerQuery, HandOverTo]) -> Reply:
     """Hand the files of a session over to another user.
 
-    For operators, and for its owner if the session is shared with that user. This creates a job. Deleted files go, too; the
-    session stays.
+    Only for operators, who name the session's owner, too. This creates a job. Deleted files stay, and so does the session.
     """
     with call.ctx.transaction() as tx:
         job = begin_hand_over(tx, call.path.session_id, call.body.user_id)

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from chalicelib.api.http.endpoint import Call, Reply, endpoint
+from chalicelib.api.http.endpoint import ADMIN, Call, Reply, endpoint
 from chalicelib.api.http.pages import page_reply
 from chalicelib.api.schemas.common import Page, PageQuery
 from chalicelib.api.schemas.files import DownloadOut, FilePath
@@ -11,7 +11,14 @@ from chalicelib.errors import Conflict, Forbidden, InvalidCursor, NotFound, Stor
 from chalicelib.services.files import sharing
 
 
-@endpoint(path=FilePath, body=ShareCreate, response=ShareCreated, status=201, errors=(NotFound, Forbidden, Conflict))
+@endpoint(
+    needs=ADMIN,
+    path=FilePath,
+    body=ShareCreate,
+    response=ShareCreated,
+    status=201,
+    errors=(NotFound, Forbidden, Conflict),
+)
 def create_share(call: Call[FilePath, None, ShareCreate]) -> Reply:
     """Share a file with people without an account.
 

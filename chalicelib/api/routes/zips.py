@@ -9,6 +9,8 @@ from chalicelib.services.jobs.zip import begin_zip
 
 # Lower than for copies, because the bytes of a zip come through this process.
 _INLINE_BYTES = 64 * 1024**2
+# Each is a request to S3, one after the other, and a zip is made in one go.
+_INLINE_FILES = 100
 
 
 @stepwise_endpoint(body=ZipCreate, response=JobOut, status=202, errors=(NotFound, TooLarge))
@@ -18,5 +20,6 @@ def create_zip(call: StepwiseCall[None, None, ZipCreate]) -> Reply:
     This creates a job. The zip is a file (`result.file_id`) that belongs to the caller and is downloaded like any
     other. It is deleted after a day.
     """
-    job, size = begin_zip(call.ctx, list(dict.fromkeys(call.body.file_ids)), call.body.name)
-    return job_reply(call, job.id, size, _INLINE_BYTES)
+    file_ids = list(dict.fromkeys(call.body.file_ids))
+    job, size = begin_zip(call.ctx, file_ids, call.body.name)
+    return job_reply(call, job.id, size, _INLINE_BYTES if len(file_ids) <= _INLINE_FILES else -1)

@@ -131,7 +131,12 @@ class UploadForm(Input):
         description="One or many.",
     )
     session_id: SessionId | None = Field(None, description="Opened if the caller has none of this id.")
-    owner_id: UUID | None = Field(None, description="Whose session, if it is one that is shared with the caller.")
+    owner_id: UUID | None = Field(
+        # Swagger UI would make one up, and send it.
+        None,
+        description="Whose session, if it is one that is shared with the caller.",
+        examples=[""],
+    )
     metadata: str = Field("{}", description="A JSON object, given to each file.", examples=['{"project": "apollo"}'])
     tags: list[str] = Field([], description="One field for each tag; given to each file.", examples=[[]])
 

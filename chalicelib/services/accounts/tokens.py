@@ -130,6 +130,9 @@ def _text(value: Any) -> str | None:
 
 
 def _email(claims: dict[str, Any], claim: str) -> str | None:
-    """An address, unless the issuer says anything but yes about whether it is verified. Some issuers say nothing."""
-    verified = claims.get("email_verified", True)
+    """An address that the issuer says is verified. Who shares with an address must reach no one who has only written it down.
+
+    A claim that the deployment has named itself is taken at its word, unless the issuer says that it isn't verified.
+    """
+    verified = claims.get("email_verified", claim != "email")
     return _text(claims.get(claim)) if verified is True or verified == "true" else None

@@ -9,20 +9,21 @@ from chalicelib.db.models import Job
 from chalicelib.db.scope import Owner
 from chalicelib.services.accounts.sessions import get_session
 from chalicelib.services.context import Transaction
-from chalicelib.services.files.handing_over import give, require_receiver
+from chalicelib.services.files.handing_over import give, require_right_to_give
 from chalicelib.services.jobs.queue import Work, create_job
 
 _AT_ONCE = 500
 
 
 def begin_hand_over(tx: Transaction, session_id: str, to: UUID) -> Job:
-    """The job that hands a session's files over to a user, in whatever state they are. The session itself stays.
+    """The job that hands a session's files over to a user. The session itself stays, and so do deleted files: what is put at
+    their keys again is its owner's.
 
     Raises:
-        NotFound: there is no such session for this caller. Forbidden: see `require_receiver`.
+        NotFound: there is no such session for this caller. Forbidden: the caller is no operator.
     """
     found = get_session(tx, session_id)
-    require_receiver(tx, Owner(found.owner_id, session_id=session_id), to)
+    require_right_to_give(tx)
     return create_job(tx, HandOver(found.owner_id, session_id, to))
 
 
@@ -30,13 +31,13 @@ def hand_over_step(work: Work[HandOver, SweepProgress]) -> bool:
     """Hand over some hundred files, the oldest first.
 
     Raises:
-        Forbidden: the session isn't shared with the receiver any more. OverQuota: it is more than the receiver may have.
+        Forbidden: the job's owner is no operator any more.
     """
     command, progress = work.command, work.progress
     owner = Owner(command.owner_id, session_id=command.session_id)
     with work.ctx.transaction() as tx:
-        require_receiver(tx, owner, command.to)
-        found = files_of(tx.session, owner, progress.after, _AT_ONCE)
+        require_right_to_give(tx)
+        found = files_of(tx.session, owner, progress.after, _AT_ONCE, deleted=False)
         if found:
             done = progress.done + give(tx, owner, found, command.to)
             progress = replace(progress, done=done, after=found[-1])

@@ -220,7 +220,9 @@ def _sign_delete(ctx: Context, key: str) -> SignedForKey:
 def _known(tx: Transaction, request: UploadRequest) -> UUID | None:
     """The caller's pending file with the same proposed key and the same announced size, type and SHA-256."""
     announced = request.size, request.media_type, request.sha256
-    return uploads.find_same_pending(tx.session, tx.principal.itself, request.client_key or "", *announced)
+    owner = tx.principal.itself
+    place = replace(owner, session_id=request.description.session_id or owner.session_id)
+    return uploads.find_same_pending(tx.session, place, request.client_key or "", *announced)
 
 
 def _own_file(tx: Transaction, key: str) -> File:

@@ -67,7 +67,7 @@ def _with_hmac(secret: bytes) -> str:
 @pytest.mark.filterwarnings("ignore:EdDSA is deprecated")  # in the library's eyes; providers still use the name
 def test_a_token_names_somebody(algorithm: str) -> None:
     key = KEYS["EdDSA" if algorithm == "Ed25519" else algorithm]
-    found = identify(signed(algorithm, key, {"kid": key.kid}, name="Ada", email="ada@example.com"))
+    found = identify(signed(algorithm, key, {"kid": key.kid}, name="Ada", email="ada@example.com", email_verified=True))
     assert found == Identity(URL, "ada", "Ada", "ada@example.com")
 
 
