@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -175,3 +176,16 @@ def test_answers_of_the_server_fit_the_schemas(api: Api, document: Document) -> 
     check("/api/sessions", "get", api("GET", "/api/sessions?limit=0"))
     check("/api/users/{user_id}", "get", api("GET", "/api/users/x"))
     check("/health", "get", api("GET", "/health"))
+
+
+def test_no_choice_is_offered_twice(document: Document) -> None:
+    """Generators of clients make an object of each, and a compiler refuses it."""
+
+    def lists(part: Any) -> Iterator[list[Any]]:
+        children = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+        if isinstance(part, dict) and isinstance(part.get("enum"), list):
+            yield part["enum"]
+        for child in children:
+            yield from lists(child)
+
+    assert [choices for choices in lists(document) if len(choices) != len(set(choices))] == []

@@ -1,6 +1,7 @@
 """The trail, as clients read it."""
 
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -30,7 +31,7 @@ class ActOut(Output):
 
     id: str
     at: datetime
-    act: Act | EventAct = Field(
+    act: Literal[Act, EventAct] = Field(
         description="What was done. With `via` `event` it is what S3 told: `put`, `marker` (a delete marker), `removal`, `purge`."
     )
     actor_id: UUID | None = Field(description="Who did it; null: Landfall itself, or somebody without an account.")
