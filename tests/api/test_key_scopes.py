@@ -92,7 +92,10 @@ def test_a_job_may_do_no_more_than_the_key_that_made_it() -> None:
         return True
 
     with runtime.transaction() as session:
-        session.execute(text("UPDATE jobs SET state = 'queued', run_after = now() WHERE id = :id"), {"id": job_id})
+        session.execute(
+            text("UPDATE jobs SET state = 'queued', run_after = now() - interval '1 second' WHERE id = :id"),
+            {"id": job_id},
+        )
     run_job(runtime.context(), {"empty_trash": Steps(look_who_asks)}, UUID(job_id), 1.0)
     [principal] = seen
     assert (principal.role, str(principal.user_id)) == ("member", boss.user_id)
