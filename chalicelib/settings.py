@@ -285,17 +285,7 @@ class Settings(BaseModel):
                 raise ConfigurationError(f"Outside the local stage these must be set: {', '.join(missing)}.")
             values = _CLOUD_DEFAULTS | values
         values["AWS_ENDPOINT_URL"] = values.get("AWS_ENDPOINT_URL", cls.model_fields["s3_endpoint"].default) or None
-        if values.get("LANDFALL_IDENTITY") == "oidc":
-            missing = [name for name in ("LANDFALL_OIDC_ISSUERS", "LANDFALL_OIDC_AUDIENCES") if not values.get(name)]
-            if missing:
-                raise ConfigurationError(f"With LANDFALL_IDENTITY=oidc these must be set: {', '.join(missing)}.")
-            # Whoever may write where the keys lie is whoever it likes: that is no place for everybody's uploads.
-            if values.get("LANDFALL_KEYS_BUCKET") and values["LANDFALL_KEYS_BUCKET"] == values.get("LANDFALL_BUCKET"):
-                raise ConfigurationError("LANDFALL_KEYS_BUCKET must be a bucket that no files are put into.")
-        if values.get("LANDFALL_IDENTITY") == "demo" and not is_local:
-            raise ConfigurationError(
-                "LANDFALL_IDENTITY=demo makes everybody the operator, and is for the local stage alone. Set oidc or none."
-            )
+        _check_identity(values, is_local)
         if values.get("LANDFALL_DATABASE_LOGIN") == "secret" and not values.get("LANDFALL_DATABASE_SECRET"):
             raise ConfigurationError("With LANDFALL_DATABASE_LOGIN=secret this must be set: LANDFALL_DATABASE_SECRET.")
         try:
@@ -303,6 +293,20 @@ class Settings(BaseModel):
         except ValidationError as error:
             problems = "; ".join(f"{item['loc'][0]}: {item['msg']}" for item in error.errors())
             raise ConfigurationError(f"The environment is not usable: {problems}.") from None
+
+
+def _check_identity(values: Mapping[str, Any], is_local: bool) -> None:
+    if values.get("LANDFALL_IDENTITY") == "oidc":
+        missing = [name for name in ("LANDFALL_OIDC_ISSUERS", "LANDFALL_OIDC_AUDIENCES") if not values.get(name)]
+        if missing:
+            raise ConfigurationError(f"With LANDFALL_IDENTITY=oidc these must be set: {', '.join(missing)}.")
+        # Whoever may write where the keys lie is whoever it likes: that is no place for everybody's uploads.
+        if values.get("LANDFALL_KEYS_BUCKET") and values["LANDFALL_KEYS_BUCKET"] == values.get("LANDFALL_BUCKET"):
+            raise ConfigurationError("LANDFALL_KEYS_BUCKET must be a bucket that no files are put into.")
+    if values.get("LANDFALL_IDENTITY") == "demo" and not is_local:
+        raise ConfigurationError(
+            "LANDFALL_IDENTITY=demo makes everybody the operator, and is for the local stage alone. Set oidc or none."
+        )
 
 
 def served_function() -> str:

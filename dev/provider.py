@@ -22,94 +22,96 @@ button, input {{ font: inherit; padding: .4rem .8rem; margin: .2rem .2rem .2rem 
 <button>Sign in</button></form></html>"""
 
 
+class _RequestHandler(BaseHTTPRequestHandler):
+    authorization: Authorization
+    timeout = 30
+
+    def do_GET(self) -> None:
+        self._answering(lambda: self._get(urlsplit(self.path)))
+
+    def do_POST(self) -> None:
+        self._answering(self._post)
+
+    def do_OPTIONS(self) -> None:
+        self._send(204, b"", "text/plain")
+
+    def _get(self, url: Any) -> None:
+        given = dict(parse_qsl(url.query))
+        if url.path == "/.well-known/openid-configuration":
+            self._json(200, self.authorization.description())
+        elif url.path == "/keys":
+            self._json(200, self.authorization.key_set())
+        elif url.path == "/authorize":
+            Request.parse(given)
+            self._send(200, _page(given).encode(), "text/html; charset=utf-8")
+        elif url.path == "/end-session":
+            self.authorization.sign_out(given.get("id_token_hint", ""))
+            self._leave(given)
+        else:
+            self._json(404, {"error": "not_found", "error_description": "There is nothing at this path."})
+
+    def _post(self) -> None:
+        path, given = urlsplit(self.path).path, self._form()
+        if path == "/token":
+            self._json(200, self.authorization.tokens(given))
+        elif path == "/authorize":
+            request = Request.parse(given)
+            code = self.authorization.sign_in(request, given.get("name", ""))
+            self._redirect(
+                request.redirect_uri, {"code": code, "state": request.state, "iss": self.authorization.issuer}
+            )
+        else:
+            self._json(404, {"error": "not_found", "error_description": "There is nothing at this path."})
+
+    def _form(self) -> dict[str, str]:
+        length = self.headers.get("Content-Length", "0")
+        if not length.isdecimal() or len(length) > 6 or int(length) > _LARGEST_BODY:
+            raise Refused("invalid_request", "The body is too large.")
+        return dict(parse_qsl(self.rfile.read(int(length)).decode(errors="replace")))
+
+    def _leave(self, given: dict[str, str]) -> None:
+        if target := given.get("post_logout_redirect_uri", ""):
+            require_near(target, "post_logout_redirect_uri")
+            self._redirect(target, {"state": given.get("state", "")})
+        else:
+            self._send(200, b"Signed out.", "text/plain; charset=utf-8")
+
+    def _answering(self, answer: Callable[[], None]) -> None:
+        try:
+            answer()
+        except Refused as refused:
+            self._json(400, {"error": refused.error, "error_description": refused.description})
+
+    def _redirect(self, target: str, added: dict[str, str]) -> None:
+        query = urlencode({name: value for name, value in added.items() if value})
+        self._send(303, b"", "text/plain", Location=f"{target}{'&' if '?' in target else '?'}{query}")
+
+    def _json(self, status: int, document: dict[str, Any]) -> None:
+        self._send(status, json.dumps(document).encode(), "application/json")
+
+    def _send(self, status: int, body: bytes, content_type: str, **headers: str) -> None:
+        self.send_response(status)
+        sent = {
+            "Content-Type": content_type,
+            "Content-Length": str(len(body)),
+            "Cache-Control": "no-store",
+            **headers,
+        }
+        # A page fetches tokens itself. Whoever has no code gets none.
+        sent |= {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "*"}
+        for name, value in sent.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: Any) -> None:
+        """Log nothing: addresses hold codes."""
+
+
 def make_server(authorization: Authorization, port: int) -> ThreadingHTTPServer:
     """A server on the loopback interface, not yet serving."""
-
-    class RequestHandler(BaseHTTPRequestHandler):
-        timeout = 30
-
-        def do_GET(self) -> None:
-            self._answering(lambda: self._get(urlsplit(self.path)))
-
-        def do_POST(self) -> None:
-            self._answering(self._post)
-
-        def do_OPTIONS(self) -> None:
-            self._send(204, b"", "text/plain")
-
-        def _get(self, url: Any) -> None:
-            given = dict(parse_qsl(url.query))
-            if url.path == "/.well-known/openid-configuration":
-                self._json(200, authorization.description())
-            elif url.path == "/keys":
-                self._json(200, authorization.key_set())
-            elif url.path == "/authorize":
-                Request.parse(given)
-                self._send(200, _page(given).encode(), "text/html; charset=utf-8")
-            elif url.path == "/end-session":
-                authorization.sign_out(given.get("id_token_hint", ""))
-                self._leave(given)
-            else:
-                self._json(404, {"error": "not_found", "error_description": "There is nothing at this path."})
-
-        def _post(self) -> None:
-            path, given = urlsplit(self.path).path, self._form()
-            if path == "/token":
-                self._json(200, authorization.tokens(given))
-            elif path == "/authorize":
-                request = Request.parse(given)
-                code = authorization.sign_in(request, given.get("name", ""))
-                self._redirect(
-                    request.redirect_uri, {"code": code, "state": request.state, "iss": authorization.issuer}
-                )
-            else:
-                self._json(404, {"error": "not_found", "error_description": "There is nothing at this path."})
-
-        def _form(self) -> dict[str, str]:
-            length = self.headers.get("Content-Length", "0")
-            if not length.isdecimal() or len(length) > 6 or int(length) > _LARGEST_BODY:
-                raise Refused("invalid_request", "The body is too large.")
-            return dict(parse_qsl(self.rfile.read(int(length)).decode(errors="replace")))
-
-        def _leave(self, given: dict[str, str]) -> None:
-            if target := given.get("post_logout_redirect_uri", ""):
-                require_near(target, "post_logout_redirect_uri")
-                self._redirect(target, {"state": given.get("state", "")})
-            else:
-                self._send(200, b"Signed out.", "text/plain; charset=utf-8")
-
-        def _answering(self, answer: Callable[[], None]) -> None:
-            try:
-                answer()
-            except Refused as refused:
-                self._json(400, {"error": refused.error, "error_description": refused.description})
-
-        def _redirect(self, target: str, added: dict[str, str]) -> None:
-            query = urlencode({name: value for name, value in added.items() if value})
-            self._send(303, b"", "text/plain", Location=f"{target}{'&' if '?' in target else '?'}{query}")
-
-        def _json(self, status: int, document: dict[str, Any]) -> None:
-            self._send(status, json.dumps(document).encode(), "application/json")
-
-        def _send(self, status: int, body: bytes, content_type: str, **headers: str) -> None:
-            self.send_response(status)
-            sent = {
-                "Content-Type": content_type,
-                "Content-Length": str(len(body)),
-                "Cache-Control": "no-store",
-                **headers,
-            }
-            # A page fetches tokens itself. Whoever has no code gets none.
-            sent |= {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "*"}
-            for name, value in sent.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *arguments: Any) -> None:
-            """Log nothing: addresses hold codes."""
-
-    return ThreadingHTTPServer((HOST, port), RequestHandler)
+    handler = type("RequestHandler", (_RequestHandler,), {"authorization": authorization})
+    return ThreadingHTTPServer((HOST, port), handler)
 
 
 def _page(given: dict[str, str]) -> str:

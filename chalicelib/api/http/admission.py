@@ -1,6 +1,6 @@
-"""Who is let in: the caller behind a request, within its rate, with a key that has the scope."""
+"""Who is let in: the caller behind a request of a sound size, within its rate, with a key that has the scope."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 
 from chalicelib import runtime
@@ -8,8 +8,11 @@ from chalicelib.api.http.exchange import Exchange
 from chalicelib.catalog.rates import Standing
 from chalicelib.catalog.roles import KeyScope
 from chalicelib.db.engine import Session
-from chalicelib.errors import TooManyRequests, Unauthenticated
+from chalicelib.errors import HeadersTooLarge, TooManyRequests, Unauthenticated
 from chalicelib.services.accounts.principals import ANYBODY, Principal
+
+# API Gateway lets 10,240 through. A token may have 16,384 where something else is in front.
+MAX_HEADER_BYTES = 32_768
 
 Begin = Callable[[], AbstractContextManager[Session]]
 
@@ -19,8 +22,9 @@ def admit(exchange: Exchange, begin: Begin, needed: tuple[KeyScope, ...]) -> Pri
 
     Raises:
         Unauthenticated: the request names nobody. TooManyRequests: the caller asks too often.
-        MissingScope: the caller's API key has none of the scopes ``needed``. KeysUnavailable.
+        MissingScope: the caller's API key has none of the scopes ``needed``. HeadersTooLarge. KeysUnavailable.
     """
+    _require_small(exchange.headers)
     with _telling(exchange):
         principal = _identify(exchange, begin)
     principal.require_scope(*needed)
@@ -31,8 +35,9 @@ def admit_anybody(exchange: Exchange) -> Principal:
     """A caller whom nobody asks who it is.
 
     Raises:
-        TooManyRequests: too many requests come from its address.
+        TooManyRequests: too many requests come from its address. HeadersTooLarge.
     """
+    _require_small(exchange.headers)
     with _telling(exchange):
         exchange.standing = runtime.rates().admit_address(exchange.address)
     return ANYBODY
@@ -61,3 +66,8 @@ def _identify(exchange: Exchange, begin: Begin) -> Principal:
     if not is_second_try:  # after a deadlock
         exchange.standing = rates.admit(principal.user_id, credential)
     return principal
+
+
+def _require_small(headers: Mapping[str, str]) -> None:
+    if sum(len(name) + len(value) for name, value in headers.items()) > MAX_HEADER_BYTES:
+        raise HeadersTooLarge(f"The headers have more than {MAX_HEADER_BYTES} bytes.")

@@ -203,7 +203,7 @@ def _view(spec: Endpoint, answering: _Answering) -> View:
     @wraps(spec.function)
     def view(**path_values: str) -> Response:
         exchange = current_exchange()
-        response = answer(exchange, lambda exchange: _small_enough(spec, exchange, path_values, answering))
+        response = answer(exchange, lambda exchange: answering(spec, exchange, path_values))
         if exchange.principal is not None:
             # The request's own transaction has ended, so this one needs no second connection, and blocks no other request.
             runtime.rates().add_up(exchange.principal.user_id)
@@ -211,11 +211,6 @@ def _view(spec: Endpoint, answering: _Answering) -> View:
 
     view.endpoint = spec  # type: ignore[attr-defined]
     return view
-
-
-def _small_enough(spec: Endpoint, exchange: Exchange, path_values: dict[str, str], answering: _Answering) -> Response:
-    reading.require_small_headers(exchange.headers)
-    return answering(spec, exchange, path_values)
 
 
 def _in_one_transaction(spec: Endpoint, exchange: Exchange, path_values: dict[str, str]) -> Response:

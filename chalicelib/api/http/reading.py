@@ -18,7 +18,6 @@ from pydantic import BaseModel, ValidationError
 from chalicelib.api.schemas.common import Nothing
 from chalicelib.errors import (
     FieldProblem,
-    HeadersTooLarge,
     InvalidInput,
     MalformedBody,
     TooLarge,
@@ -29,8 +28,6 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 # The parts of an upload are the largest document: 10,000 of them, with checksums.
 MAX_JSON_BYTES = 4 * 1024**2
-# API Gateway lets 10,240 through. A token may have 16,384 where something else is in front.
-MAX_HEADER_BYTES = 32_768
 _MAX_DEPTH = 64
 _MAX_PROBLEMS = 100
 _INT64 = 1 << 63
@@ -108,16 +105,6 @@ def require_media_type(content_type: str, accepted: tuple[str, ...], has_body: b
         raise UnsupportedMediaType(f"Send {' or '.join(accepted)}, not {media_type.strip() or 'a body of no type'}.")
     if charset not in ("", "utf-8", "utf8", "us-ascii"):
         raise UnsupportedMediaType(f"Send UTF-8, not {charset}.")
-
-
-def require_small_headers(headers: Mapping[str, str]) -> None:
-    """Refuse headers of more than `MAX_HEADER_BYTES` characters, before anything reads them.
-
-    Raises:
-        HeadersTooLarge: they have more.
-    """
-    if sum(len(name) + len(value) for name, value in headers.items()) > MAX_HEADER_BYTES:
-        raise HeadersTooLarge(f"The headers have more than {MAX_HEADER_BYTES} bytes.")
 
 
 def read_body(model: type[ModelT], raw: bytes) -> ModelT:
