@@ -60,8 +60,8 @@ deploy: $(READY) ## Put a stage (STAGE=dev) into the cloud: package, migrate, de
 destroy: $(READY) ## Delete a stage (STAGE=dev) from the cloud; with its data only if DATA=delete
 	@$(RUN) -m deploy down --stage "$$LANDFALL_STAGE_NAME" $(if $(YES),--yes) $(if $(filter delete,$(DATA)),--delete-data)
 
-test: $(READY) ## All tests, or TESTS="tests/api tests/db"
-	@$(RUN) -m pytest $(TESTS)
+test: $(READY) ## All tests, in PROCESSES=auto at once, or TESTS="tests/api tests/db" one after the other
+	@$(RUN) -m pytest --numprocesses=$(or $(PROCESSES),$(if $(TESTS),0,auto)) $(TESTS)
 
 check: $(READY) ## What is quick: lint, format, types, import rules, quick tests
 	$(VENV)/bin/ruff check .

@@ -5,8 +5,10 @@ from collections.abc import Callable, Generator, Iterator
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy import Engine, create_engine, text
 
 from chalicelib.db import migrate
@@ -18,6 +20,10 @@ from dev.postgres import Postgres
 pytest.register_assert_rewrite("tests.support")
 
 _TEMPLATE = "migrated"
+
+# Several tests run at once, on machines of any speed: how long one takes says nothing about the code.
+settings.register_profile("landfall", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("landfall")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -33,6 +39,29 @@ def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, py
     return report
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Say how many processes ``--numprocesses=auto`` is on this machine."""
+    from tests.support.parallel import number_of_processes
+
+    return number_of_processes()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Say which tests belong together in one process."""
+    from tests.support.parallel import Sharing
+
+    return Sharing(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests come first."""
+    from tests.support.parallel import sort_by_duration
+
+    sort_by_duration(items)
+
+
 _leaks: list[str] = []
 
 
@@ -45,12 +74,20 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
             _leaks.extend(f"{report.nodeid}: {found}" for found in secrets_in(written))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what one of several processes has found. Each knows its own secrets, and its own servers' logs."""
+    _leaks.extend(getattr(node, "workeroutput", {}).get("leaks", []))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Look for secrets in the logs of the servers that ran: one of them is a failure of the whole suite."""
     from tests.support.secrets import leaks_in_logs
 
     _leaks.extend(leaks_in_logs())
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["leaks"] = _leaks
     if _leaks:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
