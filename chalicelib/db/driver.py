@@ -8,6 +8,7 @@ https://www.postgresql.org/docs/18/protocol-message-formats.html.
 import socket
 import struct
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -48,16 +49,19 @@ def _bind(name: bytes, values: list[str | None]) -> bytes:
 
 
 _BEGIN = _parse(_NOTHING, "begin") + _bind(_NOTHING, []) + _EXECUTE
-# What is planned while the first one holds gets a plan that serves all values. If a statement between them fails, its
-# transaction undoes the first one.
+# What is planned while the first one holds gets a plan that serves all values, and that reads no table from end to end: a table
+# may be empty now, and have a million rows a minute later. If a statement between them fails, its transaction undoes the first
+# one. They send no rows, which would be taken for those of the statement between them.
 _ONE_PLAN, _PLAN_AS_USUAL = b"one_plan\0", b"plan_as_usual\0"
+_SET_PLANNING = """
+SELECT WHERE concat(set_config('plan_cache_mode', '{}', false), set_config('enable_seqscan', '{}', false)) IS NULL"""
 _PLAN_MODES = {
-    _ONE_PLAN: "SET plan_cache_mode = force_generic_plan",
-    _PLAN_AS_USUAL: "SET plan_cache_mode = DEFAULT",
+    _ONE_PLAN: _SET_PLANNING.format("force_generic_plan", "off"),
+    _PLAN_AS_USUAL: _SET_PLANNING.format("auto", "on"),
 }
 
 
-# It sends no row, which would be taken for one of the statement that follows. What it sets lasts until the transaction ends.
+# It sends no rows either. What it sets lasts until the transaction ends.
 # `landfall.role` and `landfall.search_path` are set once for a connection: see `chalicelib.db.engine`.
 _ACT_FOR = b"act_for\0"
 _SET_ACTING = """
@@ -107,6 +111,7 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
         only_reads_next: it changes and locks nothing, besides. At the start of a transaction it runs before the BEGIN,
             which then waits for the statement that follows. Nobody can tell: in READ COMMITTED, each statement sees what
             is committed when it begins. A transaction of nothing else needs neither BEGIN nor COMMIT.
+        meanwhile: what to do once the next statement is sent, while the server works on it. It must not raise.
         actor: for whom statements act; None: for Landfall itself. Role, search path and settings travel with the first statement
             for which they differ, and end with its transaction.
     """
@@ -115,6 +120,7 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
 
     def __init__(self, **options: Any) -> None:
         self.prepares_next = self.only_reads_next = False
+        self.meanwhile: Callable[[], None] | None = None
         self.actor = None
         self._begins = False
         # For whom the server's transaction acts; None: a savepoint was rolled back, and what was set since then with it.
@@ -222,6 +228,9 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
         dropped, self._dropped = self._dropped, b""
         core._write(self._sock, dropped + messages + _SYNC)
         core._flush(self._sock)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
         self.handle_messages(context)
 
     def _take_begin(self) -> bool:

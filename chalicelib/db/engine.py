@@ -103,6 +103,8 @@ def _prepare_connection(statement_timeout_ms: int) -> Any:
         f"SET statement_timeout = {int(statement_timeout_ms)}",
         f"SET idle_in_transaction_session_timeout = {_IDLE_IN_TRANSACTION_MS}",
         f"SET lock_timeout = {LOCK_TIMEOUT_MS}",
+        # Many of our statements seem expensive to the planner, and none is. Compiling one would take longer than running it.
+        "SET jit = off",
         _SET_ROLE,
     ]
     if statement_timeout_ms:
@@ -127,11 +129,18 @@ def prepared_write(statement: TextClause) -> TextClause:
     return statement.execution_options(prepared="write")
 
 
+def meanwhile(do: Callable[[], None] | None) -> dict[str, Any]:
+    """Execution options of a statement on which the server works for long: what to do until its answer comes. ``do`` must not
+    raise, and can't use this session."""
+    return {"meanwhile": do}
+
+
 def _prepare_if_marked(
     connection: Any, _cursor: Any, _statement: str, _parameters: Any, context: Any, _many: bool
 ) -> None:
     prepared, link = context.execution_options.get("prepared"), connection.connection.dbapi_connection
     link.prepares_next, link.only_reads_next = prepared is not None, prepared == "read"
+    link.meanwhile = context.execution_options.get("meanwhile")
 
 
 def _note_use(_connection: Any, record: Any) -> None:

@@ -1,9 +1,10 @@
 """Notifications from the queue or straight from their emitters: they become rows, then new objects are inspected."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from chalicelib import runtime, telemetry
 from chalicelib.catalog.changes import InspectionRequest
@@ -25,6 +26,9 @@ INSPECTED_INLINE = 100
 # How many files it indexes for search.
 INDEXED_INLINE = 2000
 
+# A larger batch is recorded in two transactions: first a quarter of it, while the rest is read, which takes about as long. More
+# parts would cost more transactions than they save.
+_UNDIVIDED = 256
 # A batch that waits for one key holds others back meanwhile, so it soon records what it can without that key.
 _PATIENCE_MS = 1500
 
@@ -45,14 +49,69 @@ def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
         DatabaseUnavailable: the whole batch comes again. If a part of it was recorded, recording it again does no harm.
     """
     request_id = _request_id(context)
-    parsed, poison = _parse_all(event.get("Records") or [], request_id)
-    messages, unchecked = _check(parsed, request_id)
-    recorded, refused = _record(messages, request_id)
-    failed = [*poison, *unchecked, *refused]
-    _report(recorded, request_id, len(messages), len(failed))
-    _follow_up(recorded)
-    heal_unknown(_requests(messages))
-    return {"batchItemFailures": [{"itemIdentifier": identifier} for identifier in failed]}
+    done = _Done()
+    ahead = _Ahead(event.get("Records") or [], request_id)
+    try:
+        while (piece := ahead.take()) is not None:
+            messages, unchecked = _check(_recorded_only(piece.messages, request_id), request_id)
+            recorded, refused = _record(messages, request_id, ahead.look)
+            done.recorded += recorded
+            done.messages += messages
+            done.failed += (*piece.poison, *unchecked, *refused)
+    except DatabaseUnavailable:
+        if done.recorded:
+            done.report(request_id)
+        raise
+    done.report(request_id)
+    _follow_up(done.recorded)
+    heal_unknown(_requests(done.messages))
+    return {"batchItemFailures": [{"itemIdentifier": identifier} for identifier in done.failed]}
+
+
+@dataclass(slots=True)
+class _Done:
+    """What became of a batch so far; ``failed`` are ids of messages."""
+
+    recorded: list[Recorded] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+    def report(self, request_id: str) -> None:
+        """Log it and count it."""
+        _report(self.recorded, request_id, len(self.messages), len(self.failed))
+
+
+class _Piece(NamedTuple):
+    """Some messages of a batch, and the ids of those that are none."""
+
+    messages: list[Parsed]
+    poison: list[str]
+
+
+class _Ahead:
+    """Reads a batch, a large one in two pieces: the second one while the database records the first."""
+
+    def __init__(self, records: Sequence[dict[str, Any]], request_id: str) -> None:
+        first = len(records) if len(records) <= _UNDIVIDED else len(records) // 4
+        self._pieces = iter([part for part in (records[:first], records[first:]) if part])
+        self._request_id = request_id
+        self._piece: _Piece | Exception | None = None
+
+    def look(self) -> None:
+        """Read the next piece, if there is one and it isn't read yet. What that raises is raised by `take`."""
+        if self._piece is None and (records := next(self._pieces, None)) is not None:
+            try:
+                self._piece = _Piece(*_parse_all(records, self._request_id))
+            except Exception as error:  # noqa: BLE001 - see above
+                self._piece = error
+
+    def take(self) -> _Piece | None:
+        """The next piece; None after the last one."""
+        self.look()
+        piece, self._piece = self._piece, None
+        if isinstance(piece, Exception):
+            raise piece
+        return piece
 
 
 def handle_direct(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -122,7 +181,7 @@ def _parse_all(records: Sequence[dict[str, Any]], request_id: str) -> tuple[list
         except MalformedNotification as error:
             telemetry.log("error", "poison message", request_id=request_id, message_id=identifier, reason=str(error))
             poison.append(identifier)
-    return _recorded_only(messages, request_id), poison
+    return messages, poison
 
 
 def _recorded_only(messages: Sequence[Parsed], request_id: str) -> list[Parsed]:
@@ -175,7 +234,9 @@ def _readable_buckets(messages: Sequence[Parsed]) -> set[str]:
     return readable
 
 
-def _record(messages: Sequence[Message], request_id: str) -> tuple[list[Recorded], list[str]]:
+def _record(
+    messages: Sequence[Message], request_id: str, in_the_meantime: Callable[[], None] | None = None
+) -> tuple[list[Recorded], list[str]]:
     """Record all messages in one transaction. If the database refuses something in them, record one half after the other.
 
     Parsing has checked everything that the database is known to refuse. This is for what nobody has foreseen: one
@@ -183,7 +244,7 @@ def _record(messages: Sequence[Message], request_id: str) -> tuple[list[Recorded
     those keys are recorded, and the others come again.
     """
     try:
-        return _record_together(messages, _PATIENCE_MS), []
+        return _record_together(messages, _PATIENCE_MS, in_the_meantime), []
     except DatabaseUnavailable:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it was, it must concern one message only
@@ -244,12 +305,14 @@ def _record_free(messages: Sequence[Message]) -> tuple[list[Recorded], list[Mess
     return recorded, [message for message in messages if message[0] not in done]
 
 
-def _record_together(messages: Sequence[Message], patience_ms: int) -> list[Recorded]:
+def _record_together(
+    messages: Sequence[Message], patience_ms: int, in_the_meantime: Callable[[], None] | None = None
+) -> list[Recorded]:
     events = [event for _, events in messages for event in events]
     if not events:
         return []
     with runtime.context().transaction() as tx:
-        return record_events(tx, events, patience_ms)
+        return record_events(tx, events, patience_ms, in_the_meantime)
 
 
 def _refused(messages: Sequence[Message], error: Exception, request_id: str) -> list[str]:

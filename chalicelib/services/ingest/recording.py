@@ -1,6 +1,6 @@
 """The use case behind every object event: record what a batch of notifications says."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from chalicelib.catalog.changes import InspectionRequest, ObjectChange
 from chalicelib.catalog.notifications import Told
@@ -11,13 +11,20 @@ from chalicelib.db.recording import Recorded, prepare, record_changes
 from chalicelib.services.context import Transaction
 
 
-def record_events(tx: Transaction, events: Iterable[Told], patience_ms: int = LOCK_TIMEOUT_MS) -> list[Recorded]:
+def record_events(
+    tx: Transaction,
+    events: Iterable[Told],
+    patience_ms: int = LOCK_TIMEOUT_MS,
+    in_the_meantime: Callable[[], None] | None = None,
+) -> list[Recorded]:
     """Record everything that notifications say; returns what became of each distinct change.
 
     Recording the same again, in any order and grouping, leaves the catalogue as it is.
 
     Args:
         patience_ms: how long to wait for keys that others are recording.
+        in_the_meantime: what to do while the database works. It must not raise, and can't use this transaction. It may be left
+            out.
     """
     changes: list[ObjectChange] = []
     requests: list[InspectionRequest] = []
@@ -32,6 +39,6 @@ def record_events(tx: Transaction, events: Iterable[Told], patience_ms: int = LO
         # in a circle.
         told: list[Told] = [*changes, *requests]
         lock_keys(tx.session, {(event.bucket, event.key) for event in told})
-    recorded = record_changes(tx.session, changes, tx.now)
+    recorded = record_changes(tx.session, changes, tx.now, in_the_meantime)
     request_inspection(tx.session, requests, tx.now)
     return recorded
