@@ -6,7 +6,15 @@ import pytest
 from sqlalchemy import TextClause, text
 from sqlalchemy.exc import DBAPIError
 
-from chalicelib.db.engine import Engine, Session, create_catalog_engine, prepared_read, prepared_write, transaction
+from chalicelib.db.engine import (
+    Engine,
+    Session,
+    create_catalog_engine,
+    meanwhile,
+    prepared_read,
+    prepared_write,
+    transaction,
+)
 from tests.support.messages import CountingSocket, count_messages
 
 READ = prepared_read(text("SELECT CAST(:number AS int) AS number, CAST(:word AS text) AS word"))
@@ -135,6 +143,36 @@ def test_a_failed_read_undoes_what_the_transaction_wrote_before(engine: Engine) 
         session.execute(failing, {"zero": 0})
     with transaction(engine) as session:
         assert session.scalar(text("SELECT count(*) FROM undone")) == 0
+
+
+def test_what_is_done_meanwhile_is_done_once_between_question_and_answer(
+    engine: Engine, counting: CountingSocket
+) -> None:
+    sent: list[int] = []
+    options = meanwhile(lambda: sent.append(counting.sent))
+    with transaction(engine) as session:
+        assert session.scalar(text("SELECT CAST(:n AS int)"), {"n": 1}, execution_options=options) == 1
+        session.execute(text("SELECT CAST(:n AS int)"), {"n": 1})
+    with pytest.raises(DBAPIError), transaction(engine) as session:
+        session.execute(text("SELECT 1 / CAST(:n AS int)"), {"n": 0}, execution_options=options)
+    with transaction(engine) as session:
+        assert _is_usable(session)
+    assert sent == [1, 4]
+
+
+def test_a_table_that_was_empty_when_a_statement_was_prepared_is_not_read_from_end_to_end(engine: Engine) -> None:
+    with transaction(engine) as session:
+        session.execute(text("DROP TABLE IF EXISTS growing"))
+        session.execute(text("CREATE TABLE growing (n int PRIMARY KEY)"))
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM ANALYZE growing"))
+    find = prepared_write(text("SELECT n FROM growing WHERE n = CAST(:n AS int)"))
+    with transaction(engine) as session:
+        session.execute(find, {"n": 1})
+        (name,) = session.scalars(text("SELECT name FROM pg_prepared_statements WHERE statement LIKE '%FROM growing%'"))
+        session.execute(text("SET LOCAL plan_cache_mode = force_generic_plan"))
+        assert "Index" in session.scalar(text(f"EXPLAIN EXECUTE {name}(1)"))
+        assert session.scalar(text("SHOW enable_seqscan")) == "on"
 
 
 def _is_usable(session: Session) -> bool:
