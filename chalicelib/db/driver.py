@@ -111,6 +111,8 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
         only_reads_next: it changes and locks nothing, besides. At the start of a transaction it runs before the BEGIN,
             which then waits for the statement that follows. Nobody can tell: in READ COMMITTED, each statement sees what
             is committed when it begins. A transaction of nothing else needs neither BEGIN nor COMMIT.
+        waits_next: it has no rows, and is sent with the statement that follows in its transaction. If it fails, that one
+            does. Without one that follows, it isn't sent at all.
         meanwhile: what to do once the next statement is sent, while the server works on it. It must not raise.
         actor: for whom statements act; None: for Landfall itself. Role, search path and settings travel with the first statement
             for which they differ, and end with its transaction.
@@ -119,7 +121,7 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
     actor: Actor | None
 
     def __init__(self, **options: Any) -> None:
-        self.prepares_next = self.only_reads_next = False
+        self.prepares_next = self.only_reads_next = self.waits_next = False
         self.meanwhile: Callable[[], None] | None = None
         self.actor = None
         self._begins = False
@@ -129,6 +131,8 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
         # A plan holds for one search path, so that the same statement is another one in another schema.
         self._prepared: OrderedDict[tuple[str, str], _Prepared] = OrderedDict()
         self._dropped = b""  # messages that close statements, to be sent with the next one
+        self._waiting = b""  # messages of statements that wait for the next one
+        self._unsure: list[tuple[str, str]] = []  # the statements among them that the server may not have parsed yet
         self._number = 0
         super().__init__(**options)
         _send_at_once(self._usock)
@@ -138,8 +142,10 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
     def execute_simple(self, statement: str) -> Any:
         """Run a statement without values. A BEGIN waits for the statement that follows it."""
         if statement == "begin transaction":  # as `pg8000.legacy.Cursor.execute` writes it
-            self._begins = True
+            self._begins = not self._waiting
             return None
+        if self._waiting:
+            self._ask(b"", core.Context(statement))
         if statement.startswith(_MARKS):
             if statement.startswith("ROLLBACK TO") and self._has_acted:
                 self._acting = None
@@ -151,11 +157,12 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
     def execute_unnamed(self, statement: str, vals: Any = (), oids: Any = (), stream: Any = None) -> Any:
         """Run a statement with values, or a COPY."""
         prepares, self.prepares_next = self.prepares_next, False
+        waits, self.waits_next = self.waits_next, False
         # Before anything is sent: a value that can't be converted must not leave the connection amid a message.
         values = converters.make_params(self.py_types, vals)
         before = self._act_for_once() if prepares and self.only_reads_next else self._begin_and_act()
         if prepares:
-            return self._run_prepared(before, statement, values)
+            return self._run_prepared(before, statement, values, waits=waits)
         context = core.Context(statement, stream=stream)
         self._ask(before + _parse(_NOTHING, statement) + _bind(_NOTHING, values) + _DESCRIBE + _EXECUTE, context)
         return context
@@ -166,7 +173,7 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
 
     def _act_for_once(self) -> bytes:
         """What comes before a statement that doesn't wait for its BEGIN. The server forgets it with the answer."""
-        if self._in_transaction:
+        if self._in_transaction or self._waiting:
             return self._begin_and_act()
         return b"" if self._wanted == ITSELF else _act_for(self._wanted)
 
@@ -178,19 +185,25 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
         self._acting, self._has_acted = self._wanted, True
         return (_BEGIN if begins else b"") + _act_for(self._wanted)
 
-    def _run_prepared(self, before: bytes, statement: str, values: list[str | None]) -> Any:
+    def _run_prepared(self, before: bytes, statement: str, values: list[str | None], *, waits: bool) -> Any:
         key = self._wanted.schema, statement
         known = self._prepared.pop(key, None)
         if known is None:
             self._number += 1
             name, columns, decoders = b"landfall_%d\0" % self._number, None, None
-            parse, describe = _parse(name, statement), _DESCRIBE
+            parse, describe = _parse(name, statement), b"" if waits else _DESCRIBE
         else:
             (name, columns, decoders), parse, describe = known, b"", b""
         context = core.Context(statement, columns=columns, input_funcs=decoders)
         execute = _bind(_ONE_PLAN, []) + _EXECUTE + _bind(name, values) + describe + _EXECUTE
+        messages = before + parse + execute + _bind(_PLAN_AS_USUAL, []) + _EXECUTE
+        if waits:
+            self._waiting += messages
+            self._unsure.append(key)
+            self._prepared[key] = _Prepared(name, None, None)
+            return context
         try:
-            self._ask(before + parse + execute + _bind(_PLAN_AS_USUAL, []) + _EXECUTE, context)
+            self._ask(messages, context)
         except Exception:
             # Whatever it was: the tables may be others by now, or the server may never have parsed it. So the next try is
             # parsed anew. A Close of a statement that isn't there is no error.
@@ -223,15 +236,30 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
 
     def _end(self) -> None:
         self._begins, self._acting, self._has_acted = False, ITSELF, False
+        self._forget_waiting()
 
     def _ask(self, messages: bytes, context: Any) -> None:
         dropped, self._dropped = self._dropped, b""
-        core._write(self._sock, dropped + messages + _SYNC)
+        core._write(self._sock, dropped + self._waiting + messages + _SYNC)
         core._flush(self._sock)
         meanwhile, self.meanwhile = self.meanwhile, None
         if meanwhile is not None:
             meanwhile()
-        self.handle_messages(context)
+        try:
+            self.handle_messages(context)
+        except Exception:
+            self._forget_waiting()
+            raise
+        self._waiting = b""
+        self._unsure.clear()
+
+    def _forget_waiting(self) -> None:
+        """Drop what waits, and have it parsed anew next time: the server may not have come to it."""
+        for key in self._unsure:
+            if (known := self._prepared.pop(key, None)) is not None:
+                self._drop(known.name)
+        self._waiting = b""
+        self._unsure.clear()
 
     def _take_begin(self) -> bool:
         begins, self._begins = self._begins, False

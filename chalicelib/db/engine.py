@@ -129,6 +129,14 @@ def prepared_write(statement: TextClause) -> TextClause:
     return statement.execution_options(prepared="write")
 
 
+def waiting_write(statement: TextClause) -> TextClause:
+    """The same for one without rows that waits for the statement that follows, and is sent with it.
+
+    If it fails, it is the other one that raises.
+    """
+    return statement.execution_options(prepared="waiting")
+
+
 def meanwhile(do: Callable[[], None] | None) -> dict[str, Any]:
     """Execution options of a statement on which the server works for long: what to do until its answer comes. ``do`` must not
     raise, and can't use this session."""
@@ -140,6 +148,7 @@ def _prepare_if_marked(
 ) -> None:
     prepared, link = context.execution_options.get("prepared"), connection.connection.dbapi_connection
     link.prepares_next, link.only_reads_next = prepared is not None, prepared == "read"
+    link.waits_next = prepared == "waiting"
     link.meanwhile = context.execution_options.get("meanwhile")
 
 

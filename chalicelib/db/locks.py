@@ -15,7 +15,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from chalicelib.db.arrays import plain
-from chalicelib.db.engine import prepared_write
+from chalicelib.db.engine import prepared_write, waiting_write
 from chalicelib.db.models import File
 
 # A lock for every key of a batch of thousands would overflow the server's lock table (64 × max_connections by default),
@@ -28,22 +28,26 @@ _NAMESPACE = 0x1A4DFA11
 _TRY_LOCK = text(
     "SELECT stripe FROM unnest(CAST(:stripes AS int[])) AS stripe WHERE pg_try_advisory_xact_lock(:namespace, stripe)"
 )
-# The driver would decode a row for each lock.
-_LOCK = prepared_write(
-    text("SELECT count(*) FROM unnest(CAST(:stripes AS int[])) AS stripe, pg_advisory_xact_lock(:namespace, stripe)")
-)
+# Without rows: the driver would decode one for each lock, and what waits for the next statement can't have any.
+_LOCK_ALL = text("""
+SELECT WHERE (
+    SELECT count(*) FROM unnest(CAST(:stripes AS int[])) AS stripe, pg_advisory_xact_lock(:namespace, stripe)) < 0
+""")
+_LOCK, _LOCK_WITH_NEXT = prepared_write(_LOCK_ALL), waiting_write(_LOCK_ALL)
 
 
-def lock_keys(session: Session, names: Iterable[tuple[str, str]]) -> None:
+def lock_keys(session: Session, names: Iterable[tuple[str, str]], *, with_next: bool = False) -> None:
     """Wait for, then hold until the end of the transaction, the locks of these (bucket, key) pairs.
 
     Every writer of ``object_versions`` or of a file's current version takes them first, all at once and in ascending
     order. So two writers never wait for each other in a circle. And the holder of a key sees all that was committed for
     it, because READ COMMITTED gives each later statement a fresh snapshot.
+
+    ``with_next``: the locks are taken together with the statement that follows, and before it. That saves a way to the server.
     """
     stripes = sorted({_stripe(name) for name in names})
     if stripes:
-        session.execute(_LOCK, {"namespace": _NAMESPACE, "stripes": plain(stripes)})
+        session.execute(_LOCK_WITH_NEXT if with_next else _LOCK, {"namespace": _NAMESPACE, "stripes": plain(stripes)})
 
 
 def lock_files(session: Session, file_ids: Collection[UUID], also: Iterable[tuple[str, str]] = ()) -> None:

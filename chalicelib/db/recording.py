@@ -25,7 +25,7 @@ from chalicelib.catalog.changes import Kind, ObjectChange
 from chalicelib.catalog.keys import display_name
 from chalicelib.catalog.merge import fold
 from chalicelib.db.arrays import plain, rare_texts, texts
-from chalicelib.db.engine import meanwhile, prepared_write
+from chalicelib.db.engine import meanwhile, waiting_write
 from chalicelib.db.locks import lock_keys
 from chalicelib.db.owner_rules import default_owner
 from chalicelib.db.recording_statements import CURRENT, MERGE, PURGE
@@ -54,8 +54,10 @@ class Recorded:
 
 
 # The triggers on files read `landfall.usage`: see migration 0016.
-_PREPARE = prepared_write(
-    text("SELECT set_config('landfall.usage', 'later', true), set_config('lock_timeout', :patience, true)")
+_PREPARE = waiting_write(
+    text("""
+SELECT WHERE concat(set_config('landfall.usage', 'later', true), set_config('lock_timeout', :patience, true)) IS NULL
+""")
 )
 
 
@@ -80,7 +82,7 @@ def record_changes(
     if not distinct:
         return []
     names = [(change.bucket, change.key) for change in distinct]
-    lock_keys(session, names)
+    lock_keys(session, names, with_next=True)
     ids = uuid7_texts(now, len(distinct))
     columns = _columns(distinct, names, ids) | {"now": now}
     merged = session.execute(MERGE, columns, execution_options=meanwhile(in_the_meantime)).one()

@@ -13,7 +13,9 @@ from chalicelib.db.engine import (
     meanwhile,
     prepared_read,
     prepared_write,
+    sqlstate,
     transaction,
+    waiting_write,
 )
 from tests.support.messages import CountingSocket, count_messages
 
@@ -158,6 +160,43 @@ def test_what_is_done_meanwhile_is_done_once_between_question_and_answer(
     with transaction(engine) as session:
         assert _is_usable(session)
     assert sent == [1, 4]
+
+
+def test_what_waits_is_sent_with_what_follows_and_before_it(engine: Engine, counting: CountingSocket) -> None:
+    name = waiting_write(text("SELECT WHERE set_config('landfall.test', :value, true) = ''"))
+    named = prepared_read(text("SELECT current_setting('landfall.test', true) AS value WHERE CAST(:yes AS boolean)"))
+    for expected in ("a", "b"):
+        with transaction(engine) as session:
+            session.execute(name, {"value": "x"})
+            session.execute(name, {"value": expected})
+            assert session.scalar(named, {"yes": True}) == expected
+    assert counting.sent == 4
+    for follows in (lambda: session.execute(text("SELECT 1")), lambda: session.begin_nested().rollback()):
+        with transaction(engine) as session:
+            session.execute(name, {"value": "c"})
+            follows()
+            assert session.scalar(named, {"yes": True}) == "c"
+    before = counting.sent
+    with transaction(engine) as session:
+        session.execute(name, {"value": "d"})
+    assert counting.sent == before
+
+
+def test_if_what_waits_fails_so_does_what_follows_and_nothing_is_left_of_either(engine: Engine) -> None:
+    divide = waiting_write(text("SELECT WHERE 1 / CAST(:number AS int) < -1"))
+    for number in (0, 1, 0, 1):
+        if number:
+            with transaction(engine) as session:
+                session.execute(divide, {"number": number})
+                assert _is_usable(session)
+            continue
+        with pytest.raises(DBAPIError) as caught, transaction(engine) as session:
+            session.execute(divide, {"number": number})
+            session.execute(text("CREATE TABLE never_made (n int)"))
+        assert sqlstate(caught.value.orig) == "22012"
+        with transaction(engine) as session:
+            assert session.scalar(text("SELECT to_regclass('never_made')")) is None
+            assert _is_usable(session)
 
 
 def test_a_table_that_was_empty_when_a_statement_was_prepared_is_not_read_from_end_to_end(engine: Engine) -> None:
