@@ -28,6 +28,14 @@ class Figure:
     aim: str = ""
 
 
+@dataclass(frozen=True)
+class Note:
+    """What must be known to read a group's figures; it stands above their table."""
+
+    group: str
+    text: str
+
+
 def plain_engine() -> Engine:
     """SQLAlchemy and pg8000 as they come, on this process's database: without time limits, and with nothing of ours."""
     return create_engine(runtime.settings().database_url, connect_args={"ssl_context": False})

@@ -1,11 +1,12 @@
 """Writes what was measured: a table and plots into ``docs/performance.md``."""
 
 import platform
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.figures import Figure
+from bench.figures import Figure, Note
 
 _DOCS = Path(__file__).parent.parent / "docs"
 _HEAD = """# Performance
@@ -15,21 +16,52 @@ turn with it in the same run; absolute times are this machine's and vary by tens
 """
 
 
-def write(figures: Sequence[Figure], cores: int) -> Path:
-    """Write the page and its plots; returns the page's path."""
+_ALONE = "Measured alone on "
+
+
+def write(measured: Sequence[Figure | Note], cores: int) -> Path:
+    """Write the page and its plots; returns the page's path. Sections that were measured alone, and not this time, stay."""
     _DOCS.mkdir(exist_ok=True)
     head = _HEAD.format(
         date=f"{datetime.now(UTC):%Y-%m-%d}", machine=platform.machine(), cores=cores, python=platform.python_version()
     )
-    parts = [head]
-    for group in dict.fromkeys(figure.group for figure in figures):
-        members = [figure for figure in figures if figure.group == group]
-        parts.append(f"\n## {group}\n\n{_table(members)}")
-        if sum(figure.ratio is not None for figure in members) > 1:
-            parts.append(f"\n![{group}: ratio to baseline]({_plot(group, members)})\n")
+    _, before = _read()
+    alone = {group: section for group, section in before.items() if _ALONE in section}
+    return _assemble(head, alone | _sections(measured))
+
+
+def write_alone(measured: Sequence[Figure | Note]) -> Path:
+    """Replace, or add, the sections of what was measured; the others stay as they are. Returns the page's path."""
+    head, before = _read()
+    remark = f"{_ALONE}{datetime.now(UTC):%Y-%m-%d}."
+    fresh = {group: f"{remark}\n\n{section}" for group, section in _sections(measured).items()}
+    return _assemble(head, before | fresh)
+
+
+def _assemble(head: str, sections: Mapping[str, str]) -> Path:
     page = _DOCS / "performance.md"
-    page.write_text("".join(parts))
+    page.write_text(head + "".join(f"\n## {group}\n\n{section}" for group, section in sections.items()))
     return page
+
+
+def _read() -> tuple[str, dict[str, str]]:
+    """The page as it is: what stands above its sections, and these by their headings."""
+    page = _DOCS / "performance.md"
+    head, *parts = re.split(r"^\n## (.*)\n\n", page.read_text() if page.exists() else "", flags=re.MULTILINE)
+    return head, dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def _sections(measured: Sequence[Figure | Note]) -> dict[str, str]:
+    return {group: _section(group, measured) for group in dict.fromkeys(item.group for item in measured)}
+
+
+def _section(group: str, measured: Sequence[Figure | Note]) -> str:
+    notes = [item.text for item in measured if isinstance(item, Note) and item.group == group]
+    figures = [item for item in measured if isinstance(item, Figure) and item.group == group]
+    section = "".join(f"{note}\n\n" for note in notes) + _table(figures)
+    if sum(figure.ratio is not None for figure in figures) > 1:
+        section += f"\n![{group}: ratio to baseline]({_plot(group, figures)})\n"
+    return section
 
 
 def _table(figures: Sequence[Figure]) -> str:
@@ -55,7 +87,7 @@ def _plot(group: str, figures: Sequence[Figure]) -> str:
     axes.bar_label(bars, fmt="%.2f", padding=3)
     axes.set_xlabel("ratio to the named baseline")
     axes.spines[["top", "right"]].set_visible(False)
-    name = "performance-" + group.lower().replace(" ", "-").replace(",", "") + ".svg"
+    name = "performance-" + group.lower().replace(" ", "-").replace(",", "").replace(":", "") + ".svg"
     figure.savefig(_DOCS / name, bbox_inches="tight", metadata={"Date": None})
     pyplot.close(figure)
     return name
