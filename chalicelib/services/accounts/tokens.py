@@ -4,13 +4,13 @@ RFC 7519 (JSON Web Tokens), RFC 8725 (how they were attacked), RFC 9068 (access 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from chalicelib.errors import Unauthenticated
-from chalicelib.services.accounts.signing_keys import SigningKeys
+from chalicelib.services.accounts.signing_keys import Signed, SigningKeys
 
 MAX_BYTES = 16_384
 LEEWAY_SECONDS = 60
@@ -51,11 +51,24 @@ def identity_of(token: str, issuers: Sequence[Issuer], keys: SigningKeys, now: d
         Unauthenticated: it isn't genuine, isn't meant for this service, or isn't valid now. The message says why, and
             repeats nothing of the token. KeysUnavailable: nothing is known of its issuer's keys yet.
     """
+    if len(token) > MAX_BYTES or not token.isascii():
+        raise Unauthenticated("The token is too long, or no token.")
+    signed = keys.recall(token)
+    if signed is None:
+        signed = _verified(token, issuers, keys)
+        keys.remember(token, signed)
+    issuer = _trusted(signed.issuer, issuers)
+    _check_claims(signed.claims, issuer, now.timestamp())
+    return Identity(
+        issuer.url, signed.claims["sub"], _text(signed.claims.get("name")), _email(signed.claims, issuer.email_claim)
+    )
+
+
+def _verified(token: str, issuers: Sequence[Issuer], keys: SigningKeys) -> Signed:
+    """What a token says, if a key of a trusted issuer has signed it."""
     from joserfc.errors import JoseError  # saves 120 ms of requests without a token
     from joserfc.jws import JWSRegistry, extract_compact, validate_compact
 
-    if len(token) > MAX_BYTES or not token.isascii():
-        raise Unauthenticated("The token is too long, or no token.")
     registry = JWSRegistry(algorithms=list(_ALGORITHMS), strict_check_header=False)
     try:
         signed = extract_compact(token.encode(), registry=registry)
@@ -64,9 +77,7 @@ def identity_of(token: str, issuers: Sequence[Issuer], keys: SigningKeys, now: d
         raise Unauthenticated("The token can't be read.") from None
     if not isinstance(claims, dict):
         raise Unauthenticated("The token can't be read.")
-    issuer = next((one for one in issuers if one.url == claims.get("iss")), None)
-    if issuer is None:
-        raise Unauthenticated("The token is of an issuer that is not trusted here.")
+    issuer = _trusted(claims.get("iss"), issuers)
     _check_header(header)
     key = keys.find(issuer.url, header["kid"])
     if key is None or not _fits(header["alg"], key):
@@ -77,8 +88,14 @@ def identity_of(token: str, issuers: Sequence[Issuer], keys: SigningKeys, now: d
         is_genuine = False
     if not is_genuine:
         raise Unauthenticated("The token's signature is wrong.")
-    _check_claims(claims, issuer, now.timestamp())
-    return Identity(issuer.url, claims["sub"], _text(claims.get("name")), _email(claims, issuer.email_claim))
+    return Signed(issuer.url, header["kid"], key, claims)
+
+
+def _trusted(named: Any, issuers: Sequence[Issuer]) -> Issuer:
+    issuer = next((one for one in issuers if one.url == named), None)
+    if issuer is None:
+        raise Unauthenticated("The token is of an issuer that is not trusted here.")
+    return issuer
 
 
 def _check_header(header: dict[str, Any]) -> None:
@@ -95,7 +112,7 @@ def _fits(algorithm: str, key: Any) -> bool:
     return bool(key.key_type == kind and key.get("alg", algorithm) == algorithm and key.get("crv") == curve)
 
 
-def _check_claims(claims: dict[str, Any], issuer: Issuer, now: float) -> None:
+def _check_claims(claims: Mapping[str, Any], issuer: Issuer, now: float) -> None:
     times = [_seconds(claims[name]) for name in ("exp", "nbf", "iat") if name in claims]
     if "exp" not in claims or None in times:
         raise Unauthenticated("The token doesn't say when it is valid.")
@@ -112,7 +129,7 @@ def _check_claims(claims: dict[str, Any], issuer: Issuer, now: float) -> None:
         raise Unauthenticated("The token names nobody.")
 
 
-def _audiences(claims: dict[str, Any]) -> set[str]:
+def _audiences(claims: Mapping[str, Any]) -> set[str]:
     """Whom a token is meant for. Cognito's access tokens name their client instead."""
     said = claims.get("aud", claims.get("client_id") if claims.get("token_use") == "access" else None)
     listed = said if isinstance(said, list) else [said]
@@ -129,7 +146,7 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and 0 < len(value) <= 255 and value.isprintable() else None
 
 
-def _email(claims: dict[str, Any], claim: str) -> str | None:
+def _email(claims: Mapping[str, Any], claim: str) -> str | None:
     """An address that the issuer says is verified. Who shares with an address must reach no one who has only written it down.
 
     A claim that the deployment has named itself is taken at its word, unless the issuer says that it isn't verified.
