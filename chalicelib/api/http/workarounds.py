@@ -86,15 +86,29 @@ def relieve_local_server() -> None:
     """Let ``chalice local`` take a browser's burst of requests. Elsewhere there is no such server, and nothing happens.
 
     Its socket keeps five waiting connections (socketserver, `request_queue_size`) and resets the sixth; and it writes
-    head and body apart, so that a kept-alive connection waits 40 ms for the client's delayed acknowledgement. Of a header
+    head and body apart, so that a kept-alive connection waits 40 ms for the client's delayed acknowledgement, and the client
+    wakes up twice. So both leave together, when the request is answered (`wbufsize`). Of a header
     that comes twice it passes on the first alone (`_parse_payload`), where API Gateway passes on both.
     """
     local = sys.modules.get("chalice.local")
     if local is not None:
         local.ThreadedHTTPServer.request_queue_size = 128
-        local.ChaliceRequestHandler.disable_nagle_algorithm = True
         handler = local.ChaliceRequestHandler
+        handler.disable_nagle_algorithm = True
+        handler.wbufsize = -1
+        handler.handle_expect_100 = _leaving_at_once(handler.handle_expect_100)
         handler._parse_payload = _joining_repeated_headers(handler._parse_payload)
+
+
+def _leaving_at_once(say_continue: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """A client that announces its body sends it when it is told to go on, so that word can't wait for the answer."""
+
+    def handle_expect_100(handler: Any) -> bool:
+        goes_on = say_continue(handler)
+        handler.wfile.flush()
+        return goes_on
+
+    return handle_expect_100
 
 
 def _joining_repeated_headers(parse: Callable[[Any], tuple[Any, bytes | None]]) -> Callable[[Any], Any]:
