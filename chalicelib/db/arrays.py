@@ -1,10 +1,12 @@
 """Columns of rows as array literals: the fastest way to hand Postgres a thousand rows through a driver that speaks text.
+A few rows of mixed columns travel as JSON.
 
 ``unnest`` makes rows of them. For a batch of 1,000 changes, it takes a third of the time of ``json_to_recordset``, on
 either side. pg8000's own lists take five times as long: it looks at each element of each list.
 """
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 
 # No text of PostgreSQL can hold it.
 _SEPARATOR = "\x00"
@@ -35,3 +37,8 @@ def rare_texts(values: Sequence[str | None]) -> str:
 def plain(values: Iterable[object]) -> str:
     """A literal of values whose text needs no quotes: numbers, times, truth values. None is NULL."""
     return "{" + ",".join("NULL" if value is None else str(value) for value in values) + "}"
+
+
+def rows_as_json(rows: Sequence[Mapping[str, object]]) -> str:
+    """Rows for ``json_to_recordset``. Ids and times become text, which Postgres reads as what its columns are."""
+    return json.dumps(rows, separators=(",", ":"), ensure_ascii=False, default=str)

@@ -6,14 +6,27 @@ from datetime import datetime
 from typing import Any, TypedDict
 from uuid import UUID
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 from typing_extensions import Unpack
 
 from chalicelib.catalog.files import UploadMethod, UploadState
 from chalicelib.catalog.objects import Part
+from chalicelib.db.arrays import plain, rows_as_json
+from chalicelib.db.engine import prepared_write
 from chalicelib.db.models import File, Upload
 from chalicelib.db.scope import Owner, Scope
+
+_ADD = prepared_write(
+    text("""
+INSERT INTO uploads (file_id, owner_id, client_key, method, size, media_type, sha256, part_size, expires_at, created_at)
+SELECT * FROM json_to_recordset(CAST(:uploads AS json)) AS u (file_id uuid, owner_id uuid, client_key text, method text,
+    size bigint, media_type text, sha256 text, part_size bigint, expires_at timestamptz, created_at timestamptz)
+""")
+)
+_CLOSE = prepared_write(
+    text("UPDATE uploads SET closed_at = CAST(:now AS timestamptz) WHERE file_id = ANY(CAST(:ids AS uuid[]))")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +75,7 @@ class UploadColumns(TypedDict, total=False):
 
 def add_uploads(session: Session, uploads: Sequence[NewUpload]) -> None:
     """Add uploads of pending files."""
-    session.execute(insert(Upload).values([dict(upload) for upload in uploads]))
+    session.execute(_ADD, {"uploads": rows_as_json(uploads)})
 
 
 def find_upload(session: Session, scope: Scope, file_id: UUID) -> UploadRow | None:
@@ -121,4 +134,4 @@ def give_up_uploads(session: Session, file_ids: Collection[UUID]) -> None:
 
 def close_uploads(session: Session, file_ids: Collection[UUID], now: datetime) -> None:
     """Note that the bytes of these files have come."""
-    session.execute(update(Upload).where(Upload.file_id.in_(file_ids)).values(closed_at=now))
+    session.execute(_CLOSE, {"ids": plain(file_ids), "now": now})

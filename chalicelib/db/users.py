@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select, text
+from sqlalchemy import delete, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -28,6 +28,7 @@ _IN_SCOPE = "(CAST(:owner_id AS uuid) IS NULL OR id = CAST(:owner_id AS uuid))"
 
 
 _ROLE = prepared_read(text("SELECT role FROM users WHERE id = CAST(:id AS uuid)"))
+_LIMITS = prepared_read(text("SELECT limits FROM users WHERE id = CAST(:id AS uuid)"))
 
 
 def list_users(session: Session, scope: Scope, limit: int, cursor: str | None) -> Page:
@@ -55,7 +56,7 @@ def find_role(session: Session, user_id: UUID) -> Role | None:
 
 def find_limits(session: Session, owner: Owner) -> dict[str, Any]:
     """The limits that an operator has set for a user; none if there is no such user."""
-    return session.scalar(select(User.limits).where(User.id == owner.user_id)) or {}
+    return session.scalar(_LIMITS, {"id": owner.user_id}) or {}
 
 
 def add_user(session: Session, user: User) -> None:

@@ -1,7 +1,7 @@
 """Uploads whose bytes come through the API."""
 
-from collections.abc import Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from chalicelib.catalog.files import File
@@ -79,6 +79,8 @@ def _record(tx: Transaction, reservations: Sequence[Reservation], stored: Sequen
 def _put_all(ctx: Context, reservations: Sequence[Reservation], incoming: Sequence[IncomingFile]) -> list[_Outcome]:
     """Put every file, several at once; returns what came of each. If one fails, no further one is begun (None)."""
     put = ctx.store.put
+    if len(incoming) == 1:  # needs no thread of its own
+        return [_outcome(lambda: put(*reservations[0].location, incoming[0].body, incoming[0].media_type))]
     with ThreadPoolExecutor(min(_WRITERS, len(incoming))) as pool:
         puts = [
             pool.submit(put, *one.location, file.body, file.media_type)
@@ -87,14 +89,12 @@ def _put_all(ctx: Context, reservations: Sequence[Reservation], incoming: Sequen
         wait(puts, return_when=FIRST_EXCEPTION)
         for future in puts:
             future.cancel()
-    return [_outcome(future) for future in puts]
+    return [None if future.cancelled() else _outcome(future.result) for future in puts]
 
 
-def _outcome(put: Future[StoredObject]) -> _Outcome:
-    if put.cancelled():
-        return None
+def _outcome(put: Callable[[], StoredObject]) -> _Outcome:
     try:
-        return put.result()
+        return put()
     except StoreUnavailable as error:
         return error
 
