@@ -7,6 +7,7 @@ from typing import Any
 
 from chalicelib.catalog.objects import SignedRequest
 from chalicelib.store.failures import translating
+from chalicelib.store.presigning import Presigner
 from chalicelib.store.response_headers import DEFAULT_MEDIA_TYPE, response_headers
 
 
@@ -14,7 +15,7 @@ class Links:
     """Signs requests. Nothing is sent, and whether the object exists is not checked."""
 
     def __init__(self, client: Any) -> None:
-        self._client = client
+        self._client, self._presigner = client, Presigner(client)
 
     def download(
         self,
@@ -30,9 +31,9 @@ class Links:
 
         ``inline`` asks the browser to show it, which is granted to types that a browser doesn't execute.
         """
-        version = {"VersionId": version_id} if version_id else {}
-        headers = response_headers(name, media_type, inline)
-        return self._sign("get_object", seconds, Bucket=bucket, Key=key, **version, **headers)
+        query = response_headers(name, media_type, inline) | ({"versionId": version_id} if version_id else {})
+        with translating("sign a link"):
+            return self._presigner.get(bucket, key, query, seconds)
 
     def put(
         self,

@@ -12,18 +12,18 @@ _RUNS = "+xml"  # image/svg+xml
 
 
 def response_headers(name: str, media_type: str | None, inline: bool) -> dict[str, str]:
-    """The parameters of GetObject that set the response's headers.
+    """The parameters of a GET's query that set the response's headers.
 
     The type is always set, so that a browser goes by the type that was judged here and not by another one that the
     object may carry.
 
-    >>> response_headers("é.txt", "text/plain", inline=True)["ResponseContentDisposition"]
+    >>> response_headers("é.txt", "text/plain", inline=True)["response-content-disposition"]
     'inline; filename="_.txt"; filename*=UTF-8\\'\\'%C3%A9.txt'
     """
     media_type = media_type or DEFAULT_MEDIA_TYPE
     return {
-        "ResponseContentType": media_type,
-        "ResponseContentDisposition": content_disposition(name, inline and is_harmless(media_type)),
+        "response-content-type": media_type,
+        "response-content-disposition": content_disposition(name, inline and is_harmless(media_type)),
     }
 
 

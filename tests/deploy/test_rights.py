@@ -3,6 +3,7 @@
 from typing import Any
 
 import boto3
+from botocore.config import Config
 
 from chalicelib.store.links import Links
 from tests.support.templates import Template, as_list, bucket_statement, statements_of
@@ -60,7 +61,13 @@ def test_links_may_do_what_landfall_signs_and_nothing_else(native: Template) -> 
 def _signed_operations() -> set[str]:
     """The operations of S3 that `Links` signs."""
     signed = set[str]()
-    client = boto3.client("s3", region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
+    client = boto3.client(
+        "s3",
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(signature_version="s3v4"),
+    )
     client.meta.events.register("provide-client-params.s3", lambda model, **_: signed.add(model.name))
     links = Links(client)
     assert {name for name in vars(Links) if not name.startswith("_")} == {*_CALLS, "location"}
