@@ -23,10 +23,12 @@ from chalicelib.db.file_filters import (
     bound_filters,
     condition,
     is_in_order_of_creation,
+    is_of_terms,
     newest_files,
 )
+from chalicelib.db.own_words import OwnWords, begin_own_words, bound_own_words, with_known_errors
 from chalicelib.db.scope import EVERYONE
-from chalicelib.db.search import any_words, any_words_compared, whole_words
+from chalicelib.db.search import allow_typos, any_words, any_words_compared, whole_words
 
 # Words that more files have are common. The planner knows words, but not how many files have the beginning of one.
 _COMMON = 50_000
@@ -65,17 +67,29 @@ class Candidates:
     exact: bool
 
 
-def find_candidates(session: Session, filters: ScopedFilters, bounds: Bounds) -> Candidates:
+def find_candidates(session: Session, filters: ScopedFilters, own: OwnWords | None, bounds: Bounds) -> Candidates:
     """The files that a search for ``filters.terms`` ranks.
 
-    Where there are few files to search, each is compared or, if they are more, read. Similar words are then looked for
+    Among the files of one owner, words and words with an error are found by an index of their own. Else, where there are
+    few files to search, each is compared or, if they are more, read. Similar words are then looked for
     only if few files have the words themselves.
 
     They are looked for in the tables themselves: the view would look up each file twice. So whoever ranks or counts these files
     acts for the caller again, and finds only those that the caller may see.
     """
     with acting_for(session, EVERYONE):
-        return _find(_Search(session, filters, bounds), bounds)
+        search = _Search(session, filters, own, bounds)
+        return _find(search, bounds) if own is None else _find_own(search, bounds)
+
+
+def _find_own(search: "_Search", bounds: Bounds) -> Candidates:
+    words = search.found(similar=False)
+    if words is None or words.is_more:
+        return Candidates(_joined(words, search.read()), exact=False)
+    similar = search.found_with_errors()
+    if similar is None:
+        return Candidates(_joined(words, search.compared(int(bounds.ranked * _COMPARED))), exact=False)
+    return Candidates(_joined(words, similar), exact=not similar.is_more)
 
 
 def _find(search: "_Search", bounds: Bounds) -> Candidates:
@@ -108,9 +122,9 @@ _NONE = "{}"
 class _Search:
     """The statements of one search."""
 
-    def __init__(self, session: Session, filters: ScopedFilters, bounds: Bounds) -> None:
-        bound = bound_filters(filters)
-        self._session, self._filters, self._ranked = session, filters, bounds.ranked
+    def __init__(self, session: Session, filters: ScopedFilters, own: OwnWords | None, bounds: Bounds) -> None:
+        bound = bound_filters(filters, own)
+        self._session, self._filters, self._own, self._ranked = session, filters, own, bounds.ranked
         self._names, self._newest = tuple(bound), newest_files(filters)
         self._values = {name: value for name, value in bound.items() if value is not None} | {"most": bounds.ranked}
         self._every = range(len(filters.terms))
@@ -126,16 +140,37 @@ class _Search:
         """Matches by index, with similar words or without; None if that takes too long. All calls share the time there is."""
         others = [number for number in self._every if number not in self._rare]
         if self._rare:
-            source = _BY_WORDS.format(words=(any_words if similar else whole_words)(self._rare))
+            source = _BY_WORDS.format(words=self._words(self._rare, similar))
         elif self._is_plain:
             return None  # nothing to look up
         else:
             source = _BY_FILES.format(files="files")
-        words = any_words_compared(others) if similar else whole_words(others)
+        words = self._words(others, similar, compared=True)
         start = monotonic()
         row = attempt(self._session, self._seconds, _statement(source, words, self._names), self._values)
         self._seconds -= monotonic() - start
         return None if row is None else self._result(row)
+
+    def _words(self, terms: Sequence[int], similar: bool, compared: bool = False) -> str:
+        """The condition that a file has these terms; ``compared``: in a way that no index serves."""
+        if self._own is not None:
+            return begin_own_words(terms, terms if compared else ())
+        if not similar:
+            return whole_words(terms)
+        return any_words_compared(terms) if compared else any_words(terms)
+
+    def found_with_errors(self) -> _Found | None:
+        """The same among one owner's files, with words that have an error."""
+        assert self._own is not None
+        start = monotonic()
+        own = with_known_errors(self._session, self._own, self._filters.terms, self._seconds)
+        self._seconds -= monotonic() - start
+        if own is None:
+            return None
+        if not own.with_errors:
+            return _Found(_NONE, is_more=False)
+        self._values |= bound_own_words(own, len(self._filters.terms))
+        return self.found(similar=True)
 
     def read(self) -> _Found:
         """Those of the newest files that have the words."""
@@ -146,6 +181,8 @@ class _Search:
 
     def compared(self, looked_at: int) -> _Found:
         """Those of the newest files that have similar words."""
+        if self._own is not None:
+            allow_typos(self._session, self._filters.terms)
         return self._among(_OWN_NEWEST.format(newest=self._newest), any_words_compared(self._every), looked_at)
 
     def _among(self, source: str, words: str, looked_at: int) -> _Found:
@@ -158,6 +195,8 @@ class _Search:
     @cached_property
     def _rare(self) -> Sequence[int]:
         """The numbers of the terms that begin no common word."""
+        if self._own is not None:
+            return [number for number in self._every if number not in self._own.common]
         common = self._session.scalars(_FREQUENCIES, {"terms": list(self._filters.terms), "common": _COMMON}).all()
         return [number for number in self._every if self._filters.terms[number] not in common]
 
@@ -165,5 +204,5 @@ class _Search:
 @lru_cache(maxsize=512)
 def _statement(source: str, words: str, names: tuple[str, ...]) -> TextClause:
     conditions = [words] if words else []
-    conditions += [sql for name in names if not name.startswith("terms") and (sql := condition(name))]
+    conditions += [sql for name in names if not is_of_terms(name) and (sql := condition(name))]
     return text(_IDS.format(source=source, conditions=" AND ".join(conditions)))

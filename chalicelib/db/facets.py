@@ -15,10 +15,11 @@ from chalicelib.db.file_filters import (
     condition,
     in_scope,
     is_in_order_of_creation,
+    is_of_terms,
     newest_files,
+    own_words_of,
 )
 from chalicelib.db.scope import Scope
-from chalicelib.db.search import allow_typos
 
 _MAX_VALUES = 100
 _VALUES = {
@@ -43,15 +44,14 @@ def count_files(session: Session, scope: Scope, filters: FileFilters, by: Sequen
     scoped = in_scope(filters, scope)
     if scoped is None:
         return '{"exact":true,"counted":0' + "".join(f',"{facet}":[]' for facet in by) + "}"
-    bound = bound_filters(scoped)
+    own = own_words_of(session, scoped, are_errors_known=bounds is None)
+    bound = bound_filters(scoped, own)
     names, facets = tuple(bound), tuple(by)
     values = {name: value for name, value in bound.items() if value is not None} | {"values": _MAX_VALUES}
-    if scoped.terms:
-        allow_typos(session, scoped.terms)
     if bounds is None:
         return str(session.scalar(_statement(_ALL, names, facets), values))
     if scoped.terms:
-        candidates = find_candidates(session, scoped, bounds)
+        candidates = find_candidates(session, scoped, own, bounds)
         return str(
             session.scalar(
                 _statement(_CANDIDATES, names, facets),
@@ -98,9 +98,7 @@ _AMONG_NEWEST = (
 def _statement(which: tuple[str, str], names: tuple[str, ...], by: tuple[str, ...], newest: str = "") -> TextClause:
     counted, exact = which
     is_of_candidates = which is _CANDIDATES  # they have the words; the other filters are cheap
-    conditions = [
-        sql for name in names if not (is_of_candidates and name.startswith("terms")) and (sql := condition(name))
-    ]
+    conditions = [sql for name in names if not (is_of_candidates and is_of_terms(name)) and (sql := condition(name))]
     counted = counted.format(
         columns=", ".join(["size", *(_COLUMNS[facet] for facet in by)]),
         conditions=" AND ".join(conditions),

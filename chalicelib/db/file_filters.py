@@ -5,10 +5,13 @@ from datetime import datetime
 from typing import Any, NewType
 from uuid import UUID
 
+from sqlalchemy.orm import Session
+
 from chalicelib.catalog.files import ListedState
 from chalicelib.catalog.metadata_filters import MetadataFilter
+from chalicelib.db.own_words import OwnWords, begin_own_words, bound_own_words, find_own_words, with_known_errors
 from chalicelib.db.scope import Owner, Scope
-from chalicelib.db.search import any_words, bound_terms
+from chalicelib.db.search import allow_typos, any_words, bound_terms
 from chalicelib.ids import first_uuid7
 
 
@@ -112,8 +115,27 @@ _PLAIN = (
 )
 
 
-def bound_filters(filters: ScopedFilters) -> dict[str, Any]:
-    """Names of the conditions that ``filters`` ask for, with the values that they bind; names with a space bind none."""
+def own_words_of(session: Session, filters: ScopedFilters, are_errors_known: bool = True) -> OwnWords | None:
+    """How to look for the terms of ``filters`` among one owner's files only; None if they are about everybody's.
+
+    Then this transaction is told how similar words must be. ``are_errors_known`` False: errors are left for later.
+    """
+    if not filters.terms:
+        return None
+    own = None
+    if filters.owner_id is not None:
+        own = find_own_words(session, filters.owner_id, filters.session_id, filters.terms)
+    if own is None:
+        allow_typos(session, filters.terms)
+        return None
+    return with_known_errors(session, own, filters.terms) if are_errors_known else own
+
+
+def bound_filters(filters: ScopedFilters, own: OwnWords | None) -> dict[str, Any]:
+    """Names of the conditions that ``filters`` ask for, with the values that they bind; names with a space bind none.
+
+    ``own`` is what `own_words_of` has answered.
+    """
     bound: dict[str, Any] = {name: value for name in _PLAIN if (value := getattr(filters, name)) is not None}
     for name in ("created_after", "created_before"):
         if moment := getattr(filters, name):
@@ -130,8 +152,9 @@ def bound_filters(filters: ScopedFilters) -> dict[str, Any]:
         bound[f"metadata {'not ' if wanted.negated else ''}{how} {number}"] = None
         bound[f"metadata_{number}"] = wanted.path
     if filters.terms:
-        bound[f"terms {len(filters.terms)}"] = None
-        bound |= bound_terms(filters.terms)
+        kind = "terms" if own is None else "own"
+        bound[" ".join([kind, str(len(filters.terms)), *map(str, own.common if own else ())])] = None
+        bound |= bound_terms(filters.terms) | (bound_own_words(own, len(filters.terms)) if own else {})
     bound["not deleted" if filters.state is None else f"state {filters.state}"] = None
     return bound
 
@@ -157,11 +180,24 @@ def newest_files(filters: ScopedFilters) -> str:
     return f"files WHERE {conditions} ORDER BY id DESC LIMIT CAST(:looked_at AS int)"
 
 
+def is_of_terms(name: str) -> bool:
+    """Whether `bound_filters` named a condition on words so."""
+    return name.startswith(("terms ", "own "))
+
+
+def words_condition(name: str) -> str:
+    """The SQL of such a condition, on ``file_search AS s``."""
+    kind, count, *common = name.split(" ")
+    if kind == "terms":
+        return any_words(range(int(count)))
+    return begin_own_words(range(int(count)), [int(number) for number in common])
+
+
 def condition(name: str) -> str:
     """The SQL of a condition that `bound_filters` named; empty for a value that belongs to another one."""
     kind, _, rest = name.partition(" ")
-    if kind == "terms":
-        return f"id IN (SELECT s.file_id FROM file_search AS s WHERE {any_words(range(int(rest)))})"  # noqa: S608 - no values
+    if is_of_terms(name):
+        return f"id IN (SELECT s.file_id FROM file_search AS s WHERE {words_condition(name)})"  # noqa: S608 - no values
     if kind == "metadata":
         *negated, how, number = rest.split(" ")
         path = f"CAST(:metadata_{number} AS jsonpath)"

@@ -17,10 +17,20 @@ from sqlalchemy.orm import Session
 from chalicelib.db.bounds import Bounds
 from chalicelib.db.candidates import find_candidates
 from chalicelib.db.engine import prepared_read
-from chalicelib.db.file_filters import FileFilters, ScopedFilters, bound_filters, condition, in_scope
+from chalicelib.db.file_filters import (
+    FileFilters,
+    ScopedFilters,
+    bound_filters,
+    condition,
+    in_scope,
+    is_of_terms,
+    own_words_of,
+    words_condition,
+)
+from chalicelib.db.own_words import OwnWords
 from chalicelib.db.pages import NO_ITEMS, Order, Page, PageReader, in_utc, page_statement
 from chalicelib.db.scope import Scope
-from chalicelib.db.search import allow_typos, any_words, score
+from chalicelib.db.search import score
 
 # What lists show of a file: the fields of `chalicelib.api.schemas.files.FileOut`.
 _ITEM = f"""id, bucket, key, version_id, name, size, etag, media_type, detected_media_type, is_mismatch, sha256, state,
@@ -78,12 +88,10 @@ def list_files(session: Session, scope: Scope, filters: FileFilters, sort: str, 
     scoped = in_scope(filters, scope)
     if scoped is None:
         return NO_ITEMS
-    if scoped.terms:
-        allow_typos(session, scoped.terms)
     order = _order(scoped, sort)
     after = order.place_in(cursor) if cursor else None
     reader = PageReader(session, limit)
-    for statement, parameters in page_statements(scoped, sort, limit, after):
+    for statement, parameters in page_statements(scoped, sort, limit, after, own_words_of(session, scoped)):
         reader.read(statement, parameters)
         if reader.is_full:
             break
@@ -126,22 +134,20 @@ def is_any_stored(session: Session, scope: Scope, filters: FileFilters) -> bool:
     scoped = in_scope(filters, scope)
     if scoped is None:
         return False
-    if scoped.terms:
-        allow_typos(session, scoped.terms)
-    bound = bound_filters(scoped)
+    bound = bound_filters(scoped, own_words_of(session, scoped))
     conditions = " AND ".join(sql for name in bound if (sql := condition(name)))
     values = {name: value for name, value in bound.items() if value is not None}
     return bool(session.scalar(text(_ANY_STORED.format(conditions=conditions)), values))
 
 
 def page_statements(
-    filters: ScopedFilters, sort: str, limit: int, after: Sequence[Any] | None
+    filters: ScopedFilters, sort: str, limit: int, after: Sequence[Any] | None, own: OwnWords | None = None
 ) -> Iterator[tuple[TextClause, dict[str, Any]]]:
     """The statements of a page after the row ``after`` (sort value, id), to be run until there are enough rows.
 
     There is one statement, or two where the sort value may be missing. `PageReader` binds the remaining parameters.
     """
-    bound = bound_filters(filters)
+    bound = bound_filters(filters, own)
     values = {name: value for name, value in bound.items() if value is not None}
     list_of = _ListOf(tuple(bound), sort, limit if is_one_walk(filters, sort) else None)
     position = {} if after is None else {"after": after[0], "after_id": after[1]}
@@ -207,12 +213,12 @@ def search_files(
         return NO_ITEMS
     order = _order(scoped, RELEVANCE)
     after = order.place_in(cursor) if cursor else None
-    allow_typos(session, scoped.terms)
-    bound = bound_filters(scoped)
+    own = own_words_of(session, scoped, are_errors_known=bounds is None)
+    bound = bound_filters(scoped, own)
     values = {name: value for name, value in bound.items() if value is not None}
     if after is not None:
         values |= {"after": after[0], "after_id": after[1]}
-    candidates = find_candidates(session, scoped, bounds) if bounds else None
+    candidates = find_candidates(session, scoped, own, bounds) if bounds else None
     if candidates is not None:
         values["candidates"] = candidates.ids
     reader = PageReader(session, limit)
@@ -236,8 +242,9 @@ _AFTER_SCORE = "WHERE (score, id) < (CAST(:after AS bigint), CAST(:after_id AS u
 
 @lru_cache(maxsize=512)
 def _search_statement(names: tuple[str, ...], count: int, of_candidates: bool, continues: bool) -> TextClause:
-    conditions = [] if of_candidates else [any_words(range(count))]
-    conditions += [sql for name in names if not name.startswith("terms") and (sql := condition(name))]
+    conditions = [sql for name in names if not is_of_terms(name) and (sql := condition(name))]
+    if not of_candidates:
+        conditions += [words_condition(name) for name in names if is_of_terms(name)]
     after = _AFTER_SCORE if continues else ""
     source = _CANDIDATES if of_candidates else _MATCHES
     rows = _SCORED.format(score=score(count), source=source, conditions=" AND ".join(conditions), after=after)

@@ -50,6 +50,10 @@ WITHOUT_SCOPE = {
     }
     | {"list_members", "put_member", "remove_member", "remove_user"},
     "sessions shared": {"list_shared_sessions"},
+    "own_words": {
+        "find_own_words",
+        "with_known_errors",
+    },  # they take the owner that `own_words_of` has found in the scope
     "trail": {"add_acts", "forget_acts", "list_file_trail"},
     # They add rows. Whose these are is in the rows.
     "files add": {"add_pending"},

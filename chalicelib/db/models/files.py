@@ -19,6 +19,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from chalicelib.catalog.files import FileState, UploadMethod
 from chalicelib.db.models.base import Base, Bytewise, Moment, one_of
+from chalicelib.db.own_words import HAS_OWN_WORDS, OWN_WORDS
 
 
 class File(Base):
@@ -200,16 +201,31 @@ class FileSearch(Base):
     __table_args__ = (
         Index("file_search_words_idx", "words", postgresql_using="gin", postgresql_ops={"words": "gin_trgm_ops"}),
         Index("file_search_document_idx", "document", postgresql_using="gin"),
+        # What members search: see `chalicelib.db.own_words`. Files that are nobody's aren't in it.
+        Index(
+            "file_search_own_words_idx",
+            text(OWN_WORDS),
+            postgresql_using="gin",
+            postgresql_with={"gin_pending_list_limit": 64},
+            postgresql_where=text(HAS_OWN_WORDS),
+        ),
     )
 
     file_id: Mapped[UUID] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"), primary_key=True)
     words: Mapped[str] = mapped_column(Text)
     document: Mapped[str] = mapped_column(TSVECTOR)
+    # Whose the file is, and in which session. A trigger fills these. Empty: nobody's, in none, or not yet indexed since revision
+    # 0026.
+    owner_tag: Mapped[str] = mapped_column(Text, server_default="")
+    session_tag: Mapped[str] = mapped_column(Text, server_default="")
 
 
 class SearchQueue(Base):
     """Files whose words are to be indexed. Triggers on ``files`` fill it."""
 
     __tablename__ = "search_queue"
+    __table_args__ = (Index("search_queue_untagged_idx", "file_id", postgresql_where=text("is_untagged")),)
 
     file_id: Mapped[UUID] = mapped_column(primary_key=True)
+    # Indexed before revision 0026, and not since.
+    is_untagged: Mapped[bool] = mapped_column(server_default=text("false"))

@@ -1,0 +1,143 @@
+"""Searching one owner's files reads nothing of anybody else's: pages are counted, since time is no proof."""
+
+from collections.abc import Callable, Iterator, Sequence
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Engine, text
+
+from chalicelib.db.bounds import Bounds
+from chalicelib.db.engine import Session, act_for, create_catalog_engine, transaction
+from chalicelib.db.facets import count_files
+from chalicelib.db.file_filters import FileFilters
+from chalicelib.db.file_lists import is_any_stored, list_files, search_files
+from chalicelib.db.scope import Owner, Scope
+from tests.support.bounded import OTHER, OWNER, file_id
+
+MANY, OWN = 20_000, 300
+BOUNDS = Bounds(ranked=100, counted=1000, seconds=60)
+SHARED = Owner(OTHER, session_id="shared")
+
+_USERS = text(
+    "INSERT INTO users (id, name, created_at, updated_at) SELECT id, 'u', now(), now() FROM unnest(CAST(:ids AS uuid[])) AS id"
+)
+_FILES = text("""
+INSERT INTO files (id, bucket, key, name, state, owner_id, session_id, created_at, updated_at)
+SELECT CAST('01900000-0000-7000-8000-' || lpad(to_hex(CAST(:first AS int) + n), 12, '0') AS uuid), 'b', :key || n, '',
+    'pending', CAST(:owner AS uuid), :session_id, now(), now() FROM generate_series(1, CAST(:count AS int)) AS n
+""")
+_WORDS = text("""
+INSERT INTO file_search (file_id, words, document)
+SELECT id, words, to_tsvector('simple', words) FROM files, lower(replace(key, '/', ' ')) AS words
+""")
+_STILL = "ALTER TABLE {} SET (autovacuum_enabled = false)"
+_PAGES = text("""
+SELECT (SELECT sum(heap_blks_hit + heap_blks_read + coalesce(idx_blks_hit, 0) + coalesce(idx_blks_read, 0))
+    FROM pg_statio_user_tables WHERE relname IN ('files', 'file_search', 'search_queue'))
+""")
+
+
+@pytest.fixture(scope="module")
+def crowded(new_migrated_database: Callable[[], str]) -> Iterator[Engine]:
+    """A stranger with three hundred files, and somebody with twenty thousand and a zebra in each, who shares the last fifty."""
+    engine = create_catalog_engine(new_migrated_database())
+    with transaction(engine) as session:
+        session.execute(_USERS, {"ids": [str(OWNER), str(OTHER)]})
+        session.execute(
+            text(
+                "INSERT INTO sessions (id, owner_id, session_id, created_at, updated_at) "
+                "VALUES (:id, :of, 'shared', now(), now())"
+            ),
+            {"id": UUID(int=7), "of": OTHER},
+        )
+        for owner, key, first, count, session_id in (
+            (OTHER, "other/zebra/", 0, MANY, None),
+            (OTHER, "other/plain/", MANY, 50, "shared"),
+            (OWNER, "mine/gnu/", MANY + 50, OWN, None),
+        ):
+            values = {"owner": owner, "key": key, "first": first, "count": count, "session_id": session_id}
+            session.execute(_FILES, values)
+        session.execute(_WORDS)
+        session.execute(text("DELETE FROM search_queue"))
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for table in ("files", "file_search", "search_queue"):
+            connection.execute(text(_STILL.format(table)))
+            connection.execute(text(f"VACUUM ANALYZE {table}"))
+    yield engine
+    engine.dispose()
+
+
+def _by_relevance(session: Session, scope: Scope, filters: FileFilters) -> None:
+    assert search_files(session, scope, filters, BOUNDS, 10, None).items == "[]"
+
+
+def _exactly(session: Session, scope: Scope, filters: FileFilters) -> None:
+    assert search_files(session, scope, filters, None, 10, None).items == "[]"
+
+
+def _in_order(session: Session, scope: Scope, filters: FileFilters) -> None:
+    assert list_files(session, scope, filters, "-created", 10, None).items == "[]"
+
+
+def _by_name(session: Session, scope: Scope, filters: FileFilters) -> None:
+    assert list_files(session, scope, filters, "name", 10, None).items == "[]"
+
+
+def _facets(session: Session, scope: Scope, filters: FileFilters) -> None:
+    assert '"exact" : true, "counted" : 0' in count_files(session, scope, filters, ["type"], BOUNDS)
+
+
+def _every_facet(session: Session, scope: Scope, filters: FileFilters) -> None:
+    assert '"counted" : 0' in count_files(session, scope, filters, ["type"], None)
+
+
+def _is_there(session: Session, scope: Scope, filters: FileFilters) -> None:
+    assert not is_any_stored(session, scope, filters)
+
+
+WAYS = (_by_relevance, _exactly, _in_order, _by_name, _facets, _every_facet, _is_there)
+# What another has in each file, beginnings of it and with an error; and what nobody has.
+WORDS = (("zebra", "okapi"), ("zeb", "oka"), ("zebru", "okapu"), ("zbera", "oakpi"))
+
+
+@pytest.mark.parametrize("scope", [Owner(OWNER), SHARED], ids=["a stranger", "a member of a session"])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_search_reads_as_much_for_what_others_have_as_for_what_nobody_has(
+    crowded: Engine, way: Callable[[Session, Scope, FileFilters], None], scope: Owner
+) -> None:
+    for words in WORDS:
+        theirs, nobodys = (_pages(crowded, scope, (word,), way) for word in words)
+        assert abs(theirs - nobodys) <= 2, (words, theirs, nobodys)
+        assert theirs < 1000
+    two = [_pages(crowded, scope, ("mine", word), way) for word in WORDS[0]]
+    assert abs(two[0] - two[1]) <= 2, two
+
+
+def _pages(
+    engine: Engine, scope: Scope, terms: Sequence[str], way: Callable[[Session, Scope, FileFilters], None]
+) -> int:
+    """How many pages of tables and indexes a search reads; once it has been asked, so that nothing is read for the first time."""
+    counts = []
+    for _ in range(2):
+        before = _read_so_far(engine)
+        with transaction(engine) as session:
+            act_for(session, scope)
+            way(session, scope, FileFilters(terms=tuple(terms)))
+            session.execute(text("SELECT pg_stat_force_next_flush()"))
+        counts.append(_read_so_far(engine) - before)
+    return counts[-1]
+
+
+def _read_so_far(engine: Engine) -> int:
+    with transaction(engine) as session:
+        session.execute(text("SELECT pg_stat_clear_snapshot()"))
+        return int(session.execute(_PAGES).scalar_one())
+
+
+def test_the_pages_of_others_would_be_counted(crowded: Engine) -> None:
+    with transaction(crowded) as session:
+        session.execute(text("INSERT INTO search_queue VALUES (CAST(:id AS uuid), true)"), {"id": file_id(1)})
+    theirs, nobodys = (_pages(crowded, Owner(OWNER), (word,), _exactly) for word in WORDS[0])
+    with transaction(crowded) as session:
+        session.execute(text("DELETE FROM search_queue"))
+    assert theirs > nobodys + 100
