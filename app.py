@@ -9,7 +9,8 @@ from chalicelib import telemetry, triggers
 from chalicelib.api.http import origins, refusals, workarounds
 from chalicelib.api.routes import ROUTES
 from chalicelib.preloading import preload
-from chalicelib.settings import served_function
+from chalicelib.settings import served_function, takes_snapshots
+from chalicelib.snapshots import watch_in_lambda
 
 app = Chalice(app_name="landfall")
 workarounds.relieve_local_server()
@@ -88,3 +89,4 @@ def migrate(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 # In Lambda, while the function starts; elsewhere this does nothing.
 preload(served_function())
+watch_in_lambda(takes_snapshots())

@@ -95,6 +95,17 @@ def context(principal: Principal = LANDFALL, cause: Cause = BY_CLOCK) -> Context
     return Context(transaction, store, settings(), principal, now, cause)
 
 
+def begin_anew() -> None:
+    """Close connections, and forget keys and counts, which a copy of another process would take for its own and for fresh.
+
+    Settings stay: they are the same for all copies. So does the object store, which has no open connection before its first use.
+    """
+    if engine.cache_info().currsize:
+        engine().dispose(close=False)  # other copies may hold the same connection, and would lose it
+    for singleton in (callers, rates):
+        singleton.cache_clear()
+
+
 def _tls() -> "SSLContext | None":
     if settings().database_tls == "off":
         return None

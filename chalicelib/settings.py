@@ -315,3 +315,11 @@ def served_function() -> str:
     Source: `_HANDLER` in https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
     """
     return os.environ.get("_HANDLER", "").rpartition(".")[2]
+
+
+def takes_snapshots() -> bool:
+    """Whether Lambda takes a snapshot of this process once it has started, and goes on with copies of it (SnapStart).
+
+    Source: `AWS_LAMBDA_INITIALIZATION_TYPE` in the same page.
+    """
+    return os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start"

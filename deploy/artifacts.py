@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ class Artifacts:
     Attributes:
         code, layer: ``s3://`` URIs.
         runtime, architecture: of its functions.
-        parameters: the names of the template's parameters.
+        parameters: the template's parameters, with their defaults.
         template_url: "" if it was not uploaded just now.
     """
 
@@ -32,7 +33,7 @@ class Artifacts:
     layer: str
     runtime: str
     architecture: str
-    parameters: tuple[str, ...]
+    parameters: Mapping[str, str]
     template_url: str = ""
 
     @classmethod
@@ -46,7 +47,8 @@ class Artifacts:
                 runtime, architecture = properties["Runtime"], properties.get("Architectures", ["x86_64"])[0]
             if resource["Type"] in ("AWS::Serverless::LayerVersion", "AWS::Lambda::LayerVersion"):
                 layer = _uri(properties.get("ContentUri") or properties.get("Content"))
-        return cls(code, layer, runtime, architecture, tuple(template.get("Parameters", {})), template_url)
+        parameters = {name: str(item.get("Default", "")) for name, item in template.get("Parameters", {}).items()}
+        return cls(code, layer, runtime, architecture, parameters, template_url)
 
 
 def upload(cloud: Cloud, package: Package) -> Artifacts:

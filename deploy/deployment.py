@@ -22,6 +22,7 @@ from deploy.problem import DeployProblem
 from deploy.releases import Release, Releases, before
 from deploy.removal import remove
 from deploy.smoke import smoke_test
+from deploy.snapshots import named_release
 from deploy.stack import Change, Stack
 from deploy.status import Status, look
 from deploy.template import PROJECT
@@ -233,6 +234,7 @@ class Deployment:
         """
         change_set, stack = f"landfall-{uuid4().hex[:12]}", self.stack
         tags = {"application": "landfall", "stage": self.stage}
+        parameters = {**parameters, **named_release(self.cloud, artifacts, {**stack.parameters(), **parameters})}
         changes = stack.prepare(change_set, artifacts.template_url, parameters, artifacts.parameters, tags)
         if changes and not self._agreed(changes):
             stack.discard(change_set)

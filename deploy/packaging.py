@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 
 from alembic.script import ScriptDirectory
 
+from deploy.alias import invoke_alias
 from deploy.preflights import limit_preflights
 from deploy.problem import DeployProblem
 from deploy.template import PROJECT, write_merged
@@ -93,6 +94,7 @@ def package(
     _run_chalice(stage, project, folder, architecture)
     result = Package(folder)
     limit_preflights(result.template)
+    invoke_alias(result.template)
     _rewrite(result.code, "/var/task")
     if not made_before.exists():
         _rewrite(result.layer, "/opt")

@@ -165,6 +165,27 @@ def test_a_parameter_alone_can_be_changed(
     assert stack.get("/api/files").keys() == {"items", "next_cursor", "exact"}
 
 
+def test_with_snapstart_each_change_is_a_version_that_the_api_invokes(
+    stack: Stack, deployment: Deployment, release: Callable[..., Deployment]
+) -> None:
+    """The emulator takes no snapshots; versions and the alias are as on AWS."""
+    same = release(_editing_title("The next one"))
+    assert _invoked_version(deployment) == "$LATEST"
+    replace(same, parameters={**same.parameters, "WithSnapStart": "true"}).up()
+    first = _invoked_version(deployment)
+    assert _title(deployment) == "The next one"
+
+    nobody = {**same.parameters, "WithSnapStart": "true", "Identity": "none"}
+    replace(same, parameters=nobody).up()  # the code is the same
+    second = _invoked_version(deployment)
+    assert second not in (first, "$LATEST")
+    assert stack.request("GET", "/api/files").status == 401
+
+    replace(same, parameters={**same.parameters, "WithSnapStart": "false"}).up()
+    assert _invoked_version(deployment) == "$LATEST"
+    assert stack.get("/api/files").keys() == {"items", "next_cursor", "exact"}
+
+
 def test_a_template_that_cloudformation_refuses_changes_nothing(deployment: Deployment) -> None:
     with pytest.raises(DeployProblem, match="nothing was changed"):
         replace(deployment, parameters={"Identity": "everybody"}).up()
@@ -387,6 +408,13 @@ def test_the_remains_of_a_failed_first_deployment_can_be_removed(
     assert not deployment.stack.exists
     assert stack.bucket not in [bucket["Name"] for bucket in stack.s3.list_buckets()["Buckets"]]
     assert stack.sqs.list_queues().get("QueueUrls", []) == []
+
+
+def _invoked_version(deployment: Deployment) -> str:
+    """The version of the API's function that API Gateway invokes."""
+    name = deployment.stack.physical_id("APIHandler")
+    alias = deployment.cloud.client("lambda").get_alias(FunctionName=name, Name="live")
+    return str(alias["FunctionVersion"])
 
 
 def _code_of_functions(deployment: Deployment) -> str:
