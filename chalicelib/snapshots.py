@@ -4,9 +4,15 @@ A copy begins hours or days later, with the memory of the first: with its random
 What must not be shared, or may be stale, is made anew then. See docs/decisions/0025-cold-starts.md.
 """
 
+import random
+import ssl
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, Protocol
+from os import urandom
+from typing import Any, Protocol, cast
+
+from chalicelib import runtime
+from chalicelib.api.routes import ROUTES
 
 
 class Hooks(Protocol):
@@ -19,11 +25,15 @@ class Hooks(Protocol):
         """Have ``func`` called in each copy, before its first request."""
 
 
+def watch() -> None:
+    """Have Lambda call `be_ready` before the snapshot, and `begin_anew` in each copy."""
+    hooks = cast(Hooks, import_module("snapshot_restore_py"))
+    hooks.register_before_snapshot(be_ready)
+    hooks.register_after_restore(begin_anew)
+
+
 def be_ready() -> None:
     """Import all that a request may need, and make what needs no connection. Nobody waits for it: it runs before the snapshot."""
-    from chalicelib import runtime
-    from chalicelib.api.routes import ROUTES
-
     for module in sorted({route.view.module for route in ROUTES}):
         import_module(f"chalicelib.api.routes.{module}")
     runtime.engine()
@@ -33,26 +43,7 @@ def be_ready() -> None:
 
 def begin_anew() -> None:
     """Forget what is true of one process at one time only."""
-    import random
-    import ssl  # saves 12 ms of each start without a snapshot; the process has it by now
-    from os import urandom
-
-    from chalicelib import runtime
-
     # What isn't secret, such as how long to wait before another try. Secrets come from the system, which notices being copied.
     random.seed()
     ssl.RAND_add(urandom(32), 32.0)
     runtime.begin_anew()
-
-
-def watch(hooks: Hooks) -> None:
-    """Have both be called."""
-    hooks.register_before_snapshot(be_ready)
-    hooks.register_after_restore(begin_anew)
-
-
-def watch_in_lambda(takes_snapshots: bool) -> None:
-    """Have both be called if Lambda takes a snapshot of this process."""
-    if takes_snapshots:
-        hooks: Any = import_module("snapshot_restore_py")
-        watch(hooks)

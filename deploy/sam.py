@@ -32,16 +32,18 @@ def main() -> None:
 
 
 def _suit_ministack(template: dict[str, Any]) -> None:
-    """Say two things in a way that ministack 1.5 understands.
+    """Say three things in a way that ministack 1.5 understands.
 
-    It reads which bodies are binary from a property only, and overlooks it in an API's definition. And it takes the
-    value of a parameter for text: its event source compares the maximum concurrency with a number, fails, and delivers
-    nothing.
+    It reads which bodies are binary from a property only, and overlooks it in an API's definition. It takes the value of
+    a parameter for text: its event source compares the maximum concurrency with a number, fails, and delivers nothing.
+    And it takes no snapshots, but refuses SnapStart for the Python 3.11 that packages may have here.
     """
     for resource in template["Resources"].values():
         properties = resource.get("Properties", {})
         if resource["Type"] == "AWS::ApiGateway::RestApi":
             properties["BinaryMediaTypes"] = properties["Body"].get("x-amazon-apigateway-binary-media-types", [])
+        if resource["Type"] == "AWS::Lambda::Function":
+            properties.pop("SnapStart", None)
         if resource["Type"] == "AWS::Lambda::EventSourceMapping":
             scaling = properties["ScalingConfig"]
             if isinstance(most := scaling["MaximumConcurrency"], dict):
