@@ -21,7 +21,8 @@
     ├── NotFound                    no such thing, or none that this caller may see
     ├── MethodNotAllowed            the path exists, not with this method
     ├── Conflict                    the state of things forbids it now
-    │   └── NotArrived              S3 doesn't hold the object that was announced
+    │   ├── NotArrived              S3 doesn't hold the object that was announced
+    │   └── Locked                  Object Lock keeps a version from being removed; the message says until when
     ├── PreconditionFailed          somebody else was faster: a lost update
     ├── TooLarge                    more bytes than this route takes
     ├── HeadersTooLarge             more bytes of headers than any request needs
@@ -155,6 +156,10 @@ class Conflict(LandfallError):
 
 class NotArrived(Conflict):
     """The object store does not hold the object that was announced, or not as it was announced."""
+
+
+class Locked(Conflict):
+    """S3 keeps a version: nobody can remove it yet."""
 
 
 class PreconditionFailed(LandfallError):

@@ -193,6 +193,19 @@ class Settings(BaseModel):
         alias="LANDFALL_TRASH_DAYS",
         description="Days after which deleted files are permanently removed; 0: never.",
     )
+    lock_days: int = Field(
+        0,
+        ge=0,
+        le=36_500,
+        alias="LANDFALL_LOCK_DAYS",
+        description="Days after its upload during which nobody can remove a version from the bucket, which must have S3's Object "
+        "Lock; 0: none.",
+    )
+    lock_mode: Literal["governance", "compliance"] = Field(
+        "governance",
+        alias="LANDFALL_LOCK_MODE",
+        description="Who may end a lock before its time: who has the right to (`governance`), or nobody (`compliance`).",
+    )
     trail_days: int = Field(
         400,
         ge=0,

@@ -21,6 +21,7 @@ from deploy.packaging import own_architecture, package
 from deploy.problem import DeployProblem
 from deploy.releases import Release, Releases, before
 from deploy.removal import remove
+from deploy.replicas import require_apart
 from deploy.smoke import smoke_test
 from deploy.snapshots import named_release
 from deploy.stack import Change, Stack
@@ -234,7 +235,9 @@ class Deployment:
         """
         change_set, stack = f"landfall-{uuid4().hex[:12]}", self.stack
         tags = {"application": "landfall", "stage": self.stage}
-        parameters = {**parameters, **named_release(self.cloud, artifacts, {**stack.parameters(), **parameters})}
+        effective = {**stack.parameters(), **parameters}
+        require_apart(effective)
+        parameters = {**parameters, **named_release(self.cloud, artifacts, effective)}
         changes = stack.prepare(change_set, artifacts.template_url, parameters, artifacts.parameters, tags)
         if changes and not self._agreed(changes):
             stack.discard(change_set)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from deploy.buckets import remove_bucket
 from deploy.cloud import Cloud
+from deploy.problem import DeployProblem
 from deploy.stack import Stack
 
 
@@ -11,6 +12,9 @@ def remove(cloud: Cloud, stack: Stack, report: Callable[[str], None], database: 
     """Delete a stack, then what stays when a stack is deleted, so that nobody deletes it by mistake.
 
     ``database``: the stack's own, which is protected against being deleted until now.
+
+    Raises:
+        DeployProblem: the stack could not be deleted, or something is left in a bucket.
     """
     dead_queue, pool = stack.physical_id("DeadEventsQueue"), stack.physical_id("UserPool")
     buckets = [name for kind in ("FilesBucket", "SiteBucket", "KeysBucket") if (name := stack.physical_id(kind))]
@@ -18,9 +22,19 @@ def remove(cloud: Cloud, stack: Stack, report: Callable[[str], None], database: 
         unprotected = {"DBClusterIdentifier": database, "DeletionProtection": False, "ApplyImmediately": True}
         cloud.client("rds").modify_db_cluster(**unprotected)
     stack.delete(report)
-    for name in buckets:
-        remove_bucket(cloud.client("s3"), name)
     if dead_queue:
         cloud.client("sqs").delete_queue(QueueUrl=dead_queue)
     if pool:
         cloud.client("cognito-idp").delete_user_pool(UserPoolId=pool)
+    problems = [problem for name in buckets if (problem := _remove_bucket(cloud, name))]
+    if problems:
+        raise DeployProblem(" ".join(problems))
+
+
+def _remove_bucket(cloud: Cloud, name: str) -> str:
+    """Remove a bucket; returns what is in the way, or nothing. The others are removed all the same."""
+    try:
+        remove_bucket(cloud.client("s3"), name)
+    except DeployProblem as problem:
+        return str(problem)
+    return ""

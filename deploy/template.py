@@ -12,7 +12,7 @@ from chalice.package import YAMLTemplateSerializer
 
 PROJECT = Path(__file__).resolve().parent.parent
 PARTS = ("resources", "database", "identity", "service", "site", "watch", "audits", "credentials", "backup")
-SECTIONS = ("Parameters", "Conditions", "Globals", "Resources", "Outputs")
+SECTIONS = ("Parameters", "Rules", "Conditions", "Globals", "Resources", "Outputs")
 
 Template = dict[str, Any]
 
@@ -49,11 +49,12 @@ def merged(source: Path = PROJECT) -> Template:
 
 def _open_endpoint(whole: Template) -> None:
     """Let S3's endpoint pass everything that the functions' roles may do: they have no other way to S3."""
-    roles = [resource for name, resource in whole["Resources"].items() if name.endswith("Role")]
+    resources = whole["Resources"]
+    roles = [resource["Properties"] for name, resource in resources.items() if name.endswith("Role")]
+    policies = [policy for role in roles for policy in role.get("Policies", [])]
     asked = {
         action
-        for role in roles
-        for policy in role["Properties"].get("Policies", [])
+        for policy in [*policies, resources["LocksFiles"]["Properties"]]
         for statement in policy["PolicyDocument"]["Statement"]
         for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
         if action.startswith("s3:")

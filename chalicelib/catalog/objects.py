@@ -15,7 +15,11 @@ class Location(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ObjectHead:
-    """An object's headers. ``metadata`` is the user's, ``checksums`` are by algorithm, in base64."""
+    """An object's headers. ``metadata`` is the user's, ``checksums`` are by algorithm, in base64.
+
+    ``locked_until``: Object Lock keeps this version until then; None if it doesn't, or doesn't tell us. ``is_held``: it keeps it
+    until somebody ends that (a legal hold).
+    """
 
     size: int
     etag: str
@@ -25,6 +29,8 @@ class ObjectHead:
     checksums: dict[str, str]
     last_modified: datetime | None
     version_id: str
+    locked_until: datetime | None = None
+    is_held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +168,7 @@ class ObjectVersion:
     media_type: str | None = None
     is_uninspected: bool = False
     is_mismatch: bool = False
+    is_marker: bool = False
 
     @property
     def source(self) -> "Source":

@@ -132,7 +132,7 @@ def current_at(session: Session, bucket: str, key: str) -> Current | None:
 
 _VERSIONS_THERE = text(
     """
-SELECT v.bucket, v.key, v.version_id, v.put_rank FROM object_versions AS v
+SELECT v.bucket, v.key, v.version_id, v.put_rank, v.is_delete_marker AS is_marker FROM object_versions AS v
 WHERE v.bucket = :bucket AND v.key = :key AND v.alive AND v.version_id <> '*' AND {belongs}
 ORDER BY v.is_delete_marker, v.put_rank LIMIT :limit
 """.replace("{belongs}", _BELONGS)
@@ -144,7 +144,7 @@ def versions_of(session: Session, scope: Scope, file_id: UUID, limit: int) -> li
     found: list[ObjectVersion] = []
     for location in _locations(session, scope, file_id):
         rows = session.execute(_VERSIONS_THERE, {**location, "limit": limit - len(found)})
-        found += [ObjectVersion(row.bucket, row.key, row.version_id, row.put_rank) for row in rows]
+        found += [ObjectVersion(**row) for row in rows.mappings()]
     return found
 
 

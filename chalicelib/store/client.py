@@ -129,7 +129,19 @@ class ObjectStore:
             checksums={name: answer[f"Checksum{name}"] for name in _CHECKSUMS if f"Checksum{name}" in answer},
             last_modified=answer.get("LastModified"),
             version_id=version_id_of(answer),
+            locked_until=answer.get("ObjectLockRetainUntilDate"),
+            is_held=answer.get("ObjectLockLegalHoldStatus") == "ON",
         )
+
+    def lock(self, bucket: str, key: str, version_id: str, mode: str, until: datetime) -> None:
+        """Have S3 keep a version until a time. ``mode``: ``governance`` or ``compliance``.
+
+        Raises:
+            NotFound: there is no such version. Refused: the bucket has no Object Lock, or the version is locked for longer.
+        """
+        retention = {"Mode": mode.upper(), "RetainUntilDate": until}
+        with translating(f"lock an object of {bucket}"):
+            self._client.put_object_retention(Bucket=bucket, Key=key, VersionId=version_id, Retention=retention)
 
     def hiding_marker(self, bucket: str, key: str) -> str | None:
         """The version id of the delete marker that hides the objects of a key; None if an object is current.

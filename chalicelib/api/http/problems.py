@@ -42,6 +42,7 @@ KINDS: dict[type[Exception], Kind] = {
     errors.MethodNotAllowed: Kind(405, "method-not-allowed", "The path does not take this method"),
     errors.Conflict: Kind(409, "conflict", "The state of things forbids it now"),
     errors.NotArrived: Kind(409, "not-arrived", "The bytes have not arrived"),
+    errors.Locked: Kind(409, "locked", "S3 keeps it for now"),
     errors.PreconditionFailed: Kind(412, "precondition-failed", "It was changed meanwhile"),
     errors.TooLarge: Kind(413, "too-large", "The body is too large"),
     errors.UnsupportedMediaType: Kind(415, "unsupported-media-type", "The body is of a type not read here"),

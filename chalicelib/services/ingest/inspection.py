@@ -6,6 +6,7 @@ from uuid import UUID
 
 from chalicelib.catalog.changes import InspectionRequest
 from chalicelib.catalog.files import File
+from chalicelib.catalog.objects import Location
 from chalicelib.db.inspection_queue import (
     MAX_TRIES,
     Claim,
@@ -19,6 +20,7 @@ from chalicelib.db.inspection_queue import (
 from chalicelib.errors import DatabaseUnavailable, LandfallError, NotFound
 from chalicelib.services.context import Context
 from chalicelib.services.files.reading import get_file, get_stored_file
+from chalicelib.services.ingest.locking import lock_version
 
 _FIRST_RETRY = timedelta(seconds=30)
 _READERS = 8
@@ -120,6 +122,7 @@ class _Inspector:
 
         keep_place = self._ctx.settings.keep_place
         try:
+            lock_version(self._ctx, Location(claim.bucket, claim.key), claim.version_id)
             found = inspect_object(self._store, claim.bucket, claim.key, claim.version_id, keep_place)
         except NotFound:
             return Finding(claim)

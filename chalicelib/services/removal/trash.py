@@ -1,6 +1,7 @@
 """The trash: deleted files whose versions S3 still holds. Purging one removes them permanently."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from chalicelib.db import files, trash
 from chalicelib.db.history import versions_of
 from chalicelib.db.recording import record_changes
 from chalicelib.db.scope import EVERYONE
-from chalicelib.errors import Conflict, LandfallError, StoreUnavailable
+from chalicelib.errors import Conflict, LandfallError, Locked, NotFound, StoreUnavailable
 from chalicelib.services.accounts.policies import end_restores
 from chalicelib.services.accounts.trail import note
 from chalicelib.services.context import Context
@@ -20,13 +21,15 @@ from chalicelib.services.removal.deletion import delete_found
 
 _MAX_VERSIONS = 1000
 _RETRY = timedelta(hours=1)
+_DENIED = "AccessDenied"  # what S3 says of a locked version, too
 
 
 def purge(ctx: Context, file_id: UUID) -> None:
     """Remove every version of a deleted file. Delete markers come last: as long as one is left, no object shows.
 
     Raises:
-        Conflict: the file is being restored. StoreUnavailable: S3 did not remove every version.
+        Conflict: the file is being restored. Locked: Object Lock keeps a version.
+        StoreUnavailable: S3 did not remove every version.
     """
     with ctx.transaction() as tx:
         if not claim_files(tx, [file_id]):
@@ -41,11 +44,14 @@ def purge(ctx: Context, file_id: UUID) -> None:
 
 
 def purge_old(ctx: Context, limit: int) -> int:
-    """Purge up to ``limit`` files that have been in the trash for `LANDFALL_TRASH_DAYS`; returns how many there were."""
+    """Purge up to ``limit`` files that have been in the trash for `LANDFALL_TRASH_DAYS`; returns how many there were.
+
+    With `LANDFALL_LOCK_DAYS`, not before the locks are over, which began no later.
+    """
     if not ctx.settings.trash_days:
         return 0
     with ctx.transaction() as tx:
-        until = tx.now - timedelta(days=tx.settings.trash_days)
+        until = tx.now - timedelta(days=max(tx.settings.trash_days, tx.settings.lock_days))
         found = trash.old_trash(tx.session, until, tx.now, limit)
     return _count_done(ctx, found, purge)
 
@@ -87,20 +93,46 @@ def _purge_some(ctx: Context, file_id: UUID) -> bool:
         file = files.find_file(tx.session, EVERYONE, file_id)
         if file is None or file.state != "deleted":
             return False
-        versions = versions_of(tx.session, EVERYONE, file_id, _MAX_VERSIONS)
-        if not versions:
+        found = versions_of(tx.session, EVERYONE, file_id, _MAX_VERSIONS)
+        if not found:
             trash.mark_purged(tx.session, file_id, tx.now)
             return False
-    removed = _remove(ctx, versions)
+    # Not in one request with the objects: an object that S3 doesn't remove would come to light without its marker.
+    versions = [version for version in found if not version.is_marker] or found
+    removed, denied = _remove(ctx, versions)
     ctx.in_transaction(lambda tx: record_changes(tx.session, removed, tx.now))
+    if denied:
+        _require_unlocked(ctx, denied)
     if len(removed) < len(versions):
         raise StoreUnavailable("The object store did not remove every version.")
     return True
 
 
-def _remove(ctx: Context, versions: Sequence[ObjectVersion]) -> list[ObjectChange]:
-    """Have S3 remove versions; returns the removals that it confirmed."""
+def _require_unlocked(ctx: Context, versions: Sequence[ObjectVersion]) -> None:
+    """Look why S3 denies to remove these versions.
+
+    Raises:
+        Locked: some of them are; the message says how many, and until when.
+    """
+    heads = []
+    for version in versions:
+        with suppress(NotFound):  # removed meanwhile
+            heads.append(ctx.store.head(version.bucket, version.key, version.version_id or "null"))
+    until = [head.locked_until for head in heads if head.locked_until is not None and head.locked_until > ctx.now]
+    held = [head for head in heads if head.is_held]
+    if held:
+        raise Locked(f"A legal hold keeps {len(held)} of the file's versions. What is not kept was removed.")
+    if until:
+        last = max(until).isoformat()
+        raise Locked(
+            f"Object Lock keeps {len(until)} of the file's versions, the last one until {last}. What is not kept was removed."
+        )
+
+
+def _remove(ctx: Context, versions: Sequence[ObjectVersion]) -> tuple[list[ObjectChange], list[ObjectVersion]]:
+    """Have S3 remove versions; returns the removals that it confirmed, and the versions that it denies to remove."""
     removed: list[ObjectChange] = []
+    denied: list[ObjectVersion] = []
     for bucket in {version.bucket for version in versions}:
         here = [version for version in versions if version.bucket == bucket]
         answers = ctx.store.deleter.delete_many(
@@ -111,4 +143,5 @@ def _remove(ctx: Context, versions: Sequence[ObjectVersion]) -> list[ObjectChang
             for version, answer in zip(here, answers, strict=True)
             if isinstance(answer, Deletion)
         ]
-    return removed
+        denied += [version for version, answer in zip(here, answers, strict=True) if answer == _DENIED]
+    return removed, denied
