@@ -34,6 +34,16 @@ def rare_texts(values: Sequence[str | None]) -> str:
     return "{" + ",".join("NULL" if value is None else texts([value])[1:-1] for value in values) + "}"
 
 
+def unusual(values: Sequence[str], usual: str) -> str:
+    """A literal of ``text[]``; an empty one if all are ``usual``."""
+    return "{}" if values.count(usual) == len(values) else texts(values)
+
+
+def exceptions(values: Sequence[bool]) -> str:
+    """A literal of ``boolean[]``; an empty one if all are true."""
+    return plain(values) if False in values else "{}"
+
+
 def plain(values: Iterable[object]) -> str:
     """A literal of values whose text needs no quotes: numbers, times, truth values. None is NULL."""
     return "{" + ",".join("NULL" if value is None else str(value) for value in values) + "}"

@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 from chalicelib.catalog.changes import Kind, ObjectChange
 from chalicelib.catalog.keys import display_name
 from chalicelib.catalog.merge import fold
-from chalicelib.db.arrays import plain, rare_texts, texts
+from chalicelib.db.arrays import exceptions, plain, rare_texts, texts, unusual
 from chalicelib.db.engine import meanwhile, waiting_write
 from chalicelib.db.locks import lock_keys
 from chalicelib.db.owner_rules import default_owner
@@ -141,35 +141,36 @@ def _columns(
     changes: Sequence[ObjectChange], names: Sequence[tuple[str, str]], ids: Sequence[str]
 ) -> dict[str, str | int]:
     """The changes as step 2 reads them, column by column."""
-    states, counts = fold(changes), Counter(names)
+    states, counts, first = fold(changes), Counter(names), changes[0]
     folded = [states[change.bucket, change.key, change.version_id] for change in changes]
+    are_alone = [
+        change.kind is Kind.PUT and change.follows is None and counts[name] == 1
+        for change, name in zip(changes, names, strict=True)
+    ]
+    leads = [change is (state.put or state.removal) for change, state in zip(changes, folded, strict=True)]
+    metadata = [None if change.metadata is None else json.dumps(change.metadata) for change in changes]
     return {
-        "buckets": texts([change.bucket for change in changes]),
+        "bucket": first.bucket,
+        "buckets": unusual([change.bucket for change in changes], first.bucket),
         "keys": texts([change.key for change in changes]),
-        "version_ids": texts([change.version_id for change in changes]),
+        "version_ids": unusual([change.version_id for change in changes], ""),
         "ranks": texts([change.rank for change in changes]),
-        "changes": texts([_CHANGE_NAMES[change.kind] for change in changes]),
-        "event_names": texts([change.event_name for change in changes]),
+        "changes": unusual([_CHANGE_NAMES[change.kind] for change in changes], "put"),
+        "event_name": first.event_name,
+        "event_names": unusual([change.event_name for change in changes], first.event_name),
         "event_times": plain([change.event_time and change.event_time.isoformat() for change in changes]),
         "sequencers": texts([change.sequencer for change in changes]),
         "sizes": plain([change.size for change in changes]),
         "etags": texts([change.etag for change in changes]),
         "media_types": rare_texts([change.media_type for change in changes]),
-        "metadata": rare_texts(
-            [None if change.metadata is None else json.dumps(change.metadata) for change in changes]
-        ),
+        "metadata": rare_texts(metadata),
         "sha256s": rare_texts([change.sha256 for change in changes]),
-        "are_events": plain([not change.is_observation for change in changes]),
-        "leads": plain([change is (state.put or state.removal) for change, state in zip(changes, folded, strict=True)]),
-        "removal_ranks": texts([state.removal.rank if state.removal else "" for state in folded]),
-        "held_objects": plain([state.held_object for state in folded]),
+        "are_events": exceptions([not change.is_observation for change in changes]),
+        "leads": exceptions(leads),
+        "removal_ranks": unusual([state.removal.rank if state.removal else "" for state in folded], ""),
+        "held_objects": exceptions([state.held_object for state in folded]),
         "follows": rare_texts([change.follows for change in changes]),
-        "are_alone": plain(
-            [
-                change.kind is Kind.PUT and change.follows is None and counts[name] == 1
-                for change, name in zip(changes, names, strict=True)
-            ]
-        ),
+        "are_alone": exceptions(are_alone),
         "ids": plain(ids),
         "names": texts([display_name(key) for _, key in names]),
         "default_owners": rare_texts([default_owner(key) for _, key in names]),

@@ -47,6 +47,7 @@ _ON_KNOWN_FILE = """
 # once, triggers lock it when the statement ends, and step 4 must not lock files after that. So all files are written here then,
 # or none.
 # If every change is new, the answer says only that, and takes no joins to find out.
+# A column in which all values are the usual one isn't sent, and takes that value here.
 # ``generate_series`` numbers the changes, and makes the planner expect a thousand. Of arrays that it doesn't know, it expects ten
 # elements, and would join them row by row.
 MERGE = prepared_write(
@@ -55,6 +56,12 @@ MERGE = prepared_write(
 WITH incoming AS MATERIALIZED (
     SELECT i.*, i.is_alone AND (
         SELECT true FROM object_versions AS e WHERE e.bucket = i.bucket AND e.key = i.key LIMIT 1) IS NULL AS is_first
+    FROM (
+        SELECT coalesce(bucket, :bucket) AS bucket, key, coalesce(version_id, '') AS version_id, rank,
+            coalesce(change, 'put') AS change, coalesce(event_name, :event_name) AS event_name, event_time, sequencer, size,
+            etag, media_type, metadata, sha256, coalesce(is_event, true) AS is_event, coalesce(leads, true) AS leads,
+            coalesce(removal_rank, '') AS removal_rank, coalesce(held_object, true) AS held_object, follows,
+            coalesce(is_alone, true) AS is_alone, id, name, default_owner, place
     FROM ROWS FROM (
         unnest(CAST(:buckets AS text[])), unnest(CAST(:keys AS text[])), unnest(CAST(:version_ids AS text[])),
         unnest(CAST(:ranks AS text[])), unnest(CAST(:changes AS text[])), unnest(CAST(:event_names AS text[])),
@@ -66,7 +73,7 @@ WITH incoming AS MATERIALIZED (
         unnest(CAST(:default_owners AS uuid[])), generate_series(1, CAST(:count AS int))
     ) AS i (
         bucket, key, version_id, rank, change, event_name, event_time, sequencer, size, etag, media_type, metadata, sha256,
-        is_event, leads, removal_rank, held_object, follows, is_alone, id, name, default_owner, place)
+        is_event, leads, removal_rank, held_object, follows, is_alone, id, name, default_owner, place)) AS i
 ), way AS MATERIALIZED (
     SELECT bool_and(is_first) OR coalesce(current_setting('landfall.usage', true) = 'later', false) AS is_short
     FROM incoming

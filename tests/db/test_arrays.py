@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, text
 
-from chalicelib.db.arrays import plain, rare_texts, texts
+from chalicelib.db.arrays import exceptions, plain, rare_texts, texts, unusual
 from chalicelib.db.engine import create_catalog_engine
 
 # Whatever a PostgreSQL text can hold.
@@ -48,3 +48,17 @@ def test_a_text_with_a_nul_is_refused_rather_than_taken_for_two(values: list[str
         texts(values)
     with pytest.raises(ValueError, match="NUL"):
         rare_texts(values)
+
+
+@pytest.mark.parametrize("values", [["put"], ["put", "put"], ["put", "NULL"], ["", "x"], []])
+def test_a_column_of_the_usual_value_alone_is_empty(connection: Connection, values: list[str]) -> None:
+    literal = unusual(values, "put")
+    read = connection.execute(_READ, {"values": literal}).scalar_one() or []
+    assert read == ([] if set(values) <= {"put"} else values)
+
+
+@pytest.mark.parametrize(
+    ("values", "literal"), [([True, True], "{}"), ([], "{}"), ([True, False], "{True,False}"), ([False], "{False}")]
+)
+def test_truth_values_are_left_out_if_all_are_true(values: list[bool], literal: str) -> None:
+    assert exceptions(values) == literal
