@@ -27,7 +27,7 @@ from bench.peer_stack import BUCKET, NotThere, Side, find_peer, landfall, supaba
 
 OVER_HTTP = "The peer, side by side over HTTP"
 PROCESSOR = "The peer: processor time of a request"
-HANDLER = "Over HTTP: what of it is the handler's"
+HANDLER = "Over HTTP: the handler's share"
 ROWS, ROUNDS, DEPTH = 100_000, 300, 10_000
 # Of a question that one of the two takes a hundred times as long for.
 FEW_ROUNDS = 60

@@ -87,7 +87,7 @@ def _plot(group: str, figures: Sequence[Figure]) -> str:
     axes.bar_label(bars, fmt="%.2f", padding=3)
     axes.set_xlabel("ratio to the named baseline")
     axes.spines[["top", "right"]].set_visible(False)
-    name = "performance-" + group.lower().replace(" ", "-").replace(",", "").replace(":", "") + ".svg"
+    name = "performance-" + group.lower().replace(" ", "-").replace(",", "").replace(":", "").replace("'", "") + ".svg"
     figure.savefig(_DOCS / name, bbox_inches="tight", metadata={"Date": None})
     pyplot.close(figure)
     return name
