@@ -16,6 +16,7 @@ from bench.figures import Figure, plain_engine, seconds
 from bench.ingest import vacuum
 from bench.listing import _answer, _request
 from chalicelib import runtime
+from chalicelib.db.own_words import HAS_OWN_WORDS, OWN_WORDS
 
 FILES = int(os.environ.get("BENCH_FILES") or 1_000_000)
 ROUNDS = 100
@@ -87,6 +88,8 @@ SELECT id, lower(words), to_tsvector('simple', words) FROM (
 _INDEXES = {
     "file_search_words_idx": "CREATE INDEX file_search_words_idx ON file_search USING gin (words gin_trgm_ops)",
     "file_search_document_idx": "CREATE INDEX file_search_document_idx ON file_search USING gin (document)",
+    "file_search_own_words_idx": "CREATE INDEX file_search_own_words_idx ON file_search USING gin "
+    f"({OWN_WORDS}) WITH (gin_pending_list_limit = 64) WHERE {HAS_OWN_WORDS}",
 }
 
 

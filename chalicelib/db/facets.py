@@ -44,7 +44,7 @@ def count_files(session: Session, scope: Scope, filters: FileFilters, by: Sequen
     scoped = in_scope(filters, scope)
     if scoped is None:
         return '{"exact":true,"counted":0' + "".join(f',"{facet}":[]' for facet in by) + "}"
-    own = own_words_of(session, scoped, are_errors_known=bounds is None)
+    own = own_words_of(session, scoped, with_files=bounds is None)
     bound = bound_filters(scoped, own)
     names, facets = tuple(bound), tuple(by)
     values = {name: value for name, value in bound.items() if value is not None} | {"values": _MAX_VALUES}

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from chalicelib.catalog.files import ListedState
 from chalicelib.catalog.metadata_filters import MetadataFilter
-from chalicelib.db.own_words import OwnWords, begin_own_words, bound_own_words, find_own_words, with_known_errors
+from chalicelib.db.own_words import OwnWords, bound_own_words, find_own_words, has_own_words, with_ids
 from chalicelib.db.scope import Owner, Scope
 from chalicelib.db.search import allow_typos, any_words, bound_terms
 from chalicelib.ids import first_uuid7
@@ -115,10 +115,10 @@ _PLAIN = (
 )
 
 
-def own_words_of(session: Session, filters: ScopedFilters, are_errors_known: bool = True) -> OwnWords | None:
+def own_words_of(session: Session, filters: ScopedFilters, with_files: bool = True) -> OwnWords | None:
     """How to look for the terms of ``filters`` among one owner's files only; None if they are about everybody's.
 
-    Then this transaction is told how similar words must be. ``are_errors_known`` False: errors are left for later.
+    Then this transaction is told how similar words must be. ``with_files``: find the files, too.
     """
     if not filters.terms:
         return None
@@ -128,7 +128,7 @@ def own_words_of(session: Session, filters: ScopedFilters, are_errors_known: boo
     if own is None:
         allow_typos(session, filters.terms)
         return None
-    return with_known_errors(session, own, filters.terms) if are_errors_known else own
+    return with_ids(session, own, filters.terms) if with_files else own
 
 
 def bound_filters(filters: ScopedFilters, own: OwnWords | None) -> dict[str, Any]:
@@ -185,19 +185,14 @@ def is_of_terms(name: str) -> bool:
     return name.startswith(("terms ", "own "))
 
 
-def words_condition(name: str) -> str:
-    """The SQL of such a condition, on ``file_search AS s``."""
-    kind, count, *common = name.split(" ")
-    if kind == "terms":
-        return any_words(range(int(count)))
-    return begin_own_words(range(int(count)), [int(number) for number in common])
-
-
 def condition(name: str) -> str:
     """The SQL of a condition that `bound_filters` named; empty for a value that belongs to another one."""
     kind, _, rest = name.partition(" ")
-    if is_of_terms(name):
-        return f"id IN (SELECT s.file_id FROM file_search AS s WHERE {words_condition(name)})"  # noqa: S608 - no values
+    if kind == "terms":
+        return f"id IN (SELECT s.file_id FROM file_search AS s WHERE {any_words(range(int(rest)))})"  # noqa: S608 - no values
+    if kind == "own":
+        count, *common = map(int, rest.split(" "))
+        return has_own_words(count, common)
     if kind == "metadata":
         *negated, how, number = rest.split(" ")
         path = f"CAST(:metadata_{number} AS jsonpath)"

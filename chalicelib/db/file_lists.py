@@ -25,12 +25,11 @@ from chalicelib.db.file_filters import (
     in_scope,
     is_of_terms,
     own_words_of,
-    words_condition,
 )
 from chalicelib.db.own_words import OwnWords
 from chalicelib.db.pages import NO_ITEMS, Order, Page, PageReader, in_utc, page_statement
 from chalicelib.db.scope import Scope
-from chalicelib.db.search import score
+from chalicelib.db.search import any_words, score
 
 # What lists show of a file: the fields of `chalicelib.api.schemas.files.FileOut`.
 _ITEM = f"""id, bucket, key, version_id, name, size, etag, media_type, detected_media_type, is_mismatch, sha256, state,
@@ -213,7 +212,7 @@ def search_files(
         return NO_ITEMS
     order = _order(scoped, RELEVANCE)
     after = order.place_in(cursor) if cursor else None
-    own = own_words_of(session, scoped, are_errors_known=bounds is None)
+    own = own_words_of(session, scoped, with_files=bounds is None)
     bound = bound_filters(scoped, own)
     values = {name: value for name, value in bound.items() if value is not None}
     if after is not None:
@@ -240,11 +239,16 @@ JOIN file_search AS s ON s.file_id = files.id"""
 _AFTER_SCORE = "WHERE (score, id) < (CAST(:after AS bigint), CAST(:after_id AS uuid))"
 
 
+def _words(name: str, count: int) -> str:
+    """The condition on words where files are joined with theirs."""
+    return any_words(range(count)) if name.startswith("terms ") else condition(name)
+
+
 @lru_cache(maxsize=512)
 def _search_statement(names: tuple[str, ...], count: int, of_candidates: bool, continues: bool) -> TextClause:
     conditions = [sql for name in names if not is_of_terms(name) and (sql := condition(name))]
     if not of_candidates:
-        conditions += [words_condition(name) for name in names if is_of_terms(name)]
+        conditions += [_words(name, count) for name in names if is_of_terms(name)]
     after = _AFTER_SCORE if continues else ""
     source = _CANDIDATES if of_candidates else _MATCHES
     rows = _SCORED.format(score=score(count), source=source, conditions=" AND ".join(conditions), after=after)

@@ -57,11 +57,13 @@ class OwnWords:
     Attributes:
         common: numbers of the terms that begin a word of many of its files. These are not asked of the index.
         with_errors: queries for what has an error in it, each with the number of its term. They find some files.
+        ids: of the files that have all terms that aren't common, as the text of an array; None if they weren't looked for.
     """
 
     tag: str
     common: tuple[int, ...] = ()
     with_errors: tuple[tuple[int, str], ...] = ()
+    ids: str | None = None
 
 
 def tag_of(owner_id: UUID, session_id: str | None) -> str:
@@ -96,7 +98,6 @@ def with_known_errors(
     if not wanted:
         return own
     values = {
-        "own_tag": own.tag,
         "numbers": [number for number, _ in wanted],
         "queries": [query for _, query in wanted],
     }
@@ -105,13 +106,38 @@ def with_known_errors(
     return None if row is None else replace(own, with_errors=tuple(zip(row.numbers, row.queries, strict=True)))
 
 
+def with_ids(session: Session, own: OwnWords, terms: Sequence[str]) -> OwnWords:
+    """``own`` with its errors and its ids, however many files that reads."""
+    rare = [number for number in range(len(terms)) if number not in own.common]
+    if not rare:
+        return own
+    known = with_known_errors(session, own, terms)
+    assert known is not None
+    bound = bound_own_words(known, len(terms)) | {f"prefix_{number}": f"{terms[number]}:*" for number in rare}
+    # In the table itself: the view would look up each file, and by another index if it believes that the owner has few.
+    with acting_for(session, EVERYONE):
+        ids = session.scalar(text(_IDS.format(begin_own_words(rare, ()))), bound)
+    return replace(known, ids=ids)
+
+
+_IDS = "SELECT coalesce(array_agg(s.file_id), '{{}}')::text FROM file_search AS s WHERE {}"
+
+
 def bound_own_words(own: OwnWords, terms: int) -> dict[str, str]:
     """Values of the parameters in `begin_own_words` that `bound_terms` doesn't have, for so many terms."""
     bound = {"own_tag": own.tag}
     for number in range(terms):
         queries = [query for of, query in own.with_errors if of == number]
         bound[f"errors_{number}"] = "".join(f" | {query}" for query in queries)
-    return bound
+    return bound if own.ids is None else bound | {"own_ids": own.ids}
+
+
+def has_own_words(count: int, common: Sequence[int]) -> str:
+    """The condition on ``files`` that a file has so many terms: it is among the ids, and has those that are ``common``."""
+    is_found = ["id = ANY(CAST(:own_ids AS uuid[]))"] if len(common) < count else []
+    if common:
+        is_found.append(f"(SELECT {begin_own_words(common, common)} FROM file_search AS s WHERE s.file_id = id)")  # noqa: S608
+    return " AND ".join(is_found)
 
 
 def begin_own_words(terms: Sequence[int], common: Sequence[int]) -> str:

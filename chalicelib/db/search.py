@@ -32,19 +32,22 @@ WITH due AS MATERIALIZED (
     DELETE FROM search_queue WHERE file_id = ANY(CAST(:ids AS uuid[])) RETURNING file_id
 ), texts AS (
     -- The columns' own collation knows ASCII letters only.
-    SELECT f.id, concat_ws(' ', f.name, f.key, array_to_string(f.tags, ' '), (
+    SELECT f.id, f.owner_id, f.session_id, concat_ws(' ', f.name, f.key, array_to_string(f.tags, ' '), (
         SELECT string_agg(v #>> '{}', ' ')
         FROM jsonb_path_query(f.metadata, 'strict $.** ? (@.type() == "string" || @.type() == "number")') AS v)
     ) COLLATE pg_c_utf8 AS all_of_it
     FROM due JOIN files AS f ON f.id = due.file_id
 ), cut AS (
-    SELECT id, left(regexp_replace(regexp_replace(all_of_it, '([[:lower:]])([[:upper:]])', '\1 \2', 'g'),
+    SELECT id, owner_id, session_id, left(regexp_replace(regexp_replace(all_of_it, '([[:lower:]])([[:upper:]])', '\1 \2', 'g'),
         '[^[:alnum:]]+', ' ', 'g'), 20000) AS words
     FROM texts
 )
-INSERT INTO file_search AS s (file_id, words, document)
-SELECT id, lower(words), to_tsvector('simple', words) FROM cut
-ON CONFLICT (file_id) DO UPDATE SET words = excluded.words, document = excluded.document
+INSERT INTO file_search AS s (file_id, words, document, owner_tag, session_tag)
+SELECT id, lower(words), to_tsvector('simple', words), coalesce(search_tag(CAST(owner_id AS text)), ''),
+    coalesce(search_tag(owner_id || '/' || session_id), '')
+FROM cut
+ON CONFLICT (file_id) DO UPDATE SET words = excluded.words, document = excluded.document, owner_tag = excluded.owner_tag,
+    session_tag = excluded.session_tag
 """)
 
 

@@ -214,9 +214,9 @@ class FileSearch(Base):
     file_id: Mapped[UUID] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"), primary_key=True)
     words: Mapped[str] = mapped_column(Text)
     document: Mapped[str] = mapped_column(TSVECTOR)
-    # Whose the file is, and in which session. A trigger fills these. Empty: nobody's, in none, or not yet indexed since revision
-    # 0026.
-    owner_tag: Mapped[str] = mapped_column(Text, server_default="")
+    # Whose the file is, and in which session. Empty: nobody's, in none, or not indexed since revision 0026. A trigger puts
+    # them in place of a question mark, for code that doesn't name them.
+    owner_tag: Mapped[str] = mapped_column(Text, server_default="?")
     session_tag: Mapped[str] = mapped_column(Text, server_default="")
 
 

@@ -2,7 +2,7 @@
 
 Revision ID: 0026
 
-The columns are filled by a trigger, so that the code of earlier releases fills them, too. Files of owners that were
+For the code of earlier releases a trigger fills the columns. Files of owners that were
 indexed before are indexed again by the schedule, the newest first. Until all are, members' searches read the old indexes: see
 `chalicelib.db.own_words`.
 """
@@ -14,8 +14,10 @@ revision = "0026"
 down_revision = "0023"
 
 _STATEMENTS = (
-    # A default that rewrites no row.
+    # What is there gets the default of this statement, and isn't rewritten. A later row with the other one comes from code that
+    # knows nothing of tags.
     "ALTER TABLE file_search ADD COLUMN owner_tag text NOT NULL DEFAULT '', ADD COLUMN session_tag text NOT NULL DEFAULT ''",
+    "ALTER TABLE file_search ALTER COLUMN owner_tag SET DEFAULT '?'",
     # Written out, each word of a document has a quote before it, and no word has one in it. The cost says that
     # Postgres had better ask the index.
     """
@@ -56,7 +58,13 @@ WHERE c.oid = CAST('file_search_own_words_idx' AS regclass) AND c.reltuples * (
     WHERE s.schemaname = CAST(CAST(c.relnamespace AS regnamespace) AS text) AND s.tablename = c.relname
         AND w.word ^@ wanted.word) > most $$
 """,
-    "CREATE TRIGGER tag_words BEFORE INSERT OR UPDATE ON file_search FOR EACH ROW EXECUTE FUNCTION tag_words()",
+    """
+CREATE TRIGGER tag_new_words BEFORE INSERT ON file_search FOR EACH ROW WHEN (NEW.owner_tag = '?') EXECUTE FUNCTION tag_words()
+""",
+    """
+CREATE TRIGGER tag_changed_words BEFORE UPDATE ON file_search FOR EACH ROW
+WHEN (NEW.owner_tag = OLD.owner_tag AND NEW.session_tag = OLD.session_tag) EXECUTE FUNCTION tag_words()
+""",
     # Events name the owner in their update and leave it as it is.
     """
 CREATE TRIGGER queue_given_for_search AFTER UPDATE OF owner_id, session_id ON files FOR EACH ROW
@@ -82,7 +90,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("DROP TRIGGER queue_given_for_search ON files")
-    op.execute("DROP TRIGGER tag_words ON file_search")
+    op.execute("DROP TRIGGER tag_new_words ON file_search")
+    op.execute("DROP TRIGGER tag_changed_words ON file_search")
     op.execute("DROP FUNCTION tag_words()")
     op.execute("DROP FUNCTION words_of_many_files(text[], bigint)")
     op.execute("DROP FUNCTION search_tag(text)")
