@@ -44,6 +44,12 @@ def bury(event: SQSEvent) -> dict[str, Any]:
     return triggers.ingest.bury(event.to_dict(), event.context)
 
 
+@app.on_sqs_message(queue="landfall-jobs", batch_size=1, name="run_jobs")
+def run_jobs(event: SQSEvent) -> dict[str, Any]:
+    """Do the jobs that requests ring for, and may not do themselves: those that remove something permanently."""
+    return triggers.jobs.run_jobs(event.to_dict(), event.context)
+
+
 @app.lambda_function()
 def ingest_direct(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Record object notifications from S3, SNS or EventBridge, which invoke this function themselves."""

@@ -17,6 +17,7 @@ PRELOADED = {
     "bury": _EVENTS,
     "inspect_pending": _CLOCK,
     "work": _CLOCK,
+    "run_jobs": ("chalicelib.triggers.jobs",),
     "audit": ("chalicelib.triggers.audits",),
     "maintain": _CLOCK,
     "fetch_keys": ("chalicelib.triggers.keys",),

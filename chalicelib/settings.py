@@ -121,6 +121,12 @@ class Settings(BaseModel):
         alias="LANDFALL_KEYS_BUCKET",
         description="Bucket with the providers' public keys; unset: the providers themselves are asked.",
     )
+    bell_bucket: str | None = Field(
+        None,
+        alias="LANDFALL_BELL_BUCKET",
+        description="Bucket through which requests ring for `run_jobs`, for jobs that they may not do themselves; unset: the "
+        "clock does these jobs, or whoever looks for them.",
+    )
     credentials_role: str | None = Field(
         None,
         pattern=r"^arn:[a-z-]+:iam::[0-9]{12}:role/[\w+=,.@/-]+$",
@@ -299,6 +305,8 @@ class Settings(BaseModel):
             values = _CLOUD_DEFAULTS | values
         values["AWS_ENDPOINT_URL"] = values.get("AWS_ENDPOINT_URL", cls.model_fields["s3_endpoint"].default) or None
         _check_identity(values, is_local)
+        if values.get("LANDFALL_BELL_BUCKET") and values["LANDFALL_BELL_BUCKET"] == values.get("LANDFALL_BUCKET"):
+            raise ConfigurationError("LANDFALL_BELL_BUCKET must be a bucket that no files are put into.")
         if values.get("LANDFALL_DATABASE_LOGIN") == "secret" and not values.get("LANDFALL_DATABASE_SECRET"):
             raise ConfigurationError("With LANDFALL_DATABASE_LOGIN=secret this must be set: LANDFALL_DATABASE_SECRET.")
         try:

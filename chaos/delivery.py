@@ -20,6 +20,7 @@ from chaos.skewed_clock import skew_clock
 from chaos.unreliable import Faults, UnreliableHandler, UnwatchedHandler
 from dev.configuration import Configuration
 from dev.delivery import DeliveryLoop
+from dev.jobs import job_loop
 from dev.schedule import ScheduleLoop
 
 FAULTS, SEED, FOLDER, SCHEDULE = "CHAOS_FAULTS", "CHAOS_SEED", "CHAOS_HELD_BACK", "CHAOS_SCHEDULE"
@@ -44,6 +45,7 @@ def main() -> None:
     handler.start()
     if os.environ[SCHEDULE]:
         threading.Thread(target=_run_schedule, args=(application, random), name="schedule", daemon=True).start()
+        job_loop(application).start()
     for loop in loops[1:]:
         loop.start()
     loops[0].run()

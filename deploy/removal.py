@@ -17,7 +17,8 @@ def remove(cloud: Cloud, stack: Stack, report: Callable[[str], None], database: 
         DeployProblem: the stack could not be deleted, or something is left in a bucket.
     """
     dead_queue, pool = stack.physical_id("DeadEventsQueue"), stack.physical_id("UserPool")
-    buckets = [name for kind in ("FilesBucket", "SiteBucket", "KeysBucket") if (name := stack.physical_id(kind))]
+    kinds = ("FilesBucket", "SiteBucket", "KeysBucket", "BellBucket")
+    buckets = [name for kind in kinds if (name := stack.physical_id(kind))]
     if database:
         unprotected = {"DBClusterIdentifier": database, "DeletionProtection": False, "ApplyImmediately": True}
         cloud.client("rds").modify_db_cluster(**unprotected)

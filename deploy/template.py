@@ -11,7 +11,7 @@ from typing import Any
 from chalice.package import YAMLTemplateSerializer
 
 PROJECT = Path(__file__).resolve().parent.parent
-PARTS = ("resources", "database", "identity", "service", "site", "watch", "audits", "credentials", "backup")
+PARTS = ("resources", "database", "identity", "service", "jobs", "site", "watch", "audits", "credentials", "backup")
 SECTIONS = ("Parameters", "Rules", "Conditions", "Globals", "Resources", "Outputs")
 
 Template = dict[str, Any]

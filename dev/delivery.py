@@ -17,6 +17,7 @@ from dev.catch_up import start_catching_up
 from dev.configuration import REGION, Configuration
 from dev.event_source import ACCOUNT, Context, Handler, MalformedAnswer, failed_messages, sqs_event
 from dev.infra import QUEUE_NAME, client
+from dev.jobs import job_loop
 from dev.problem import describe, first_line
 from dev.schedule import ScheduleLoop
 
@@ -157,10 +158,11 @@ def main() -> None:
     dead = DeliveryLoop(
         application.bury, f"{queue_url}-dead", configuration.emulator_url, batch=10, function_name="bury"
     )
-    schedules = ScheduleLoop(application)
+    schedules, jobs = ScheduleLoop(application), job_loop(application)
     signal.signal(signal.SIGTERM, lambda *_: loop.stop())
     start_catching_up(configuration)
     schedules.start()
+    jobs.start()
     dead.start()
     loop.run()
     dead.stop()

@@ -33,6 +33,7 @@ from chalicelib.errors import MalformedNotification
 from dev.catch_up import start_catching_up
 from dev.configuration import REGION, Configuration
 from dev.event_source import ACCOUNT, Context, Handler, failed_messages, sqs_event
+from dev.jobs import job_loop
 from dev.problem import describe
 from dev.schedule import ScheduleLoop
 
@@ -231,10 +232,11 @@ def main() -> None:
         host=os.environ.get("LANDFALL_WEBHOOK_HOST", "127.0.0.1"),
         port=configuration.webhook_port,
     )
-    schedules = ScheduleLoop(application)
+    schedules, jobs = ScheduleLoop(application), job_loop(application)
     signal.signal(signal.SIGTERM, lambda *_: receiver.stop())
     start_catching_up(configuration)
     schedules.start()
+    jobs.start()
     receiver.run()
 
 

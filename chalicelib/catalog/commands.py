@@ -10,14 +10,22 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from chalicelib.catalog.acts import Act
 from chalicelib.catalog.files import File
-from chalicelib.catalog.objects import Copied, Current, Source
+from chalicelib.catalog.objects import Copied, Current, Location, Source
 
 JobKind = Literal[
-    "copy", "move", "restore", "delete_folder", "empty_trash", "zip", "assign_owners", "hand_over", "delete_user"
-]
+    "copy", "move", "restore", "undelete", "delete_folder", "empty_trash", "zip", "assign_owners", "hand_over",
+    "delete_user", "take_back",
+]  # fmt: skip
 DeletionPhase = Literal["files", "trash", "tombstones"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+
+# Jobs that remove versions, or sweep through files that they delete. The process that answers requests signs links, so its role
+# has no right to remove anything permanently. These are left to `run_jobs` and `work`, whose roles sign nothing.
+LEFT_TO_WORK: frozenset[JobKind] = frozenset(
+    ("move", "undelete", "delete_folder", "empty_trash", "delete_user", "take_back")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,14 @@ class Restore:
     file_id: UUID
     source: Source
     over: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Undelete:
+    """Remove the delete markers of files. ``claimed``: until when the request that made the job has claimed them for it."""
+
+    file_ids: list[UUID]
+    claimed: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +119,39 @@ class DeleteUser:
     to: UUID | None
 
 
-Command = Copy | Move | Restore | DeleteFolder | EmptyTrash | Zip | AssignOwners | HandOver | DeleteUser
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """An object that S3 took of an upload that failed all the same."""
+
+    file_id: UUID
+    location: Location
+    version_id: str
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakeBack:
+    """Remove the objects of an upload of several files that failed half way."""
+
+    taken: list[Taken]
+
+
+Command = (
+    Copy | Move | Restore | Undelete | DeleteFolder | EmptyTrash | Zip | AssignOwners | HandOver | DeleteUser | TakeBack
+)
 
 COMMANDS: Mapping[JobKind, type[Command]] = {
     "copy": Copy,
     "move": Move,
     "restore": Restore,
+    "undelete": Undelete,
     "delete_folder": DeleteFolder,
     "empty_trash": EmptyTrash,
     "zip": Zip,
     "assign_owners": AssignOwners,
     "hand_over": HandOver,
     "delete_user": DeleteUser,
+    "take_back": TakeBack,
 }
 
 
@@ -196,6 +233,13 @@ class RestoreProgress(Progress):
 
 
 @dataclass(slots=True)
+class UndeleteProgress(Progress):
+    """The progress of bringing deleted files back. ``claimed``: until when the job itself has claimed them."""
+
+    claimed: datetime | None = None
+
+
+@dataclass(slots=True)
 class SweepProgress(Progress):
     """The progress of a job that goes through files by their ids. ``after`` is the last file that it has dealt with."""
 
@@ -207,6 +251,11 @@ class DeleteUserProgress(SweepProgress):
     """The progress of a user's deletion: see `chalicelib.services.jobs.delete_user`. ``after`` is within the phase."""
 
     phase: DeletionPhase = "files"
+
+
+@dataclass(slots=True)
+class TakeBackProgress(Progress):
+    """The progress of taking an upload back, which is one step."""
 
 
 @dataclass(slots=True)
@@ -227,12 +276,14 @@ PROGRESS: Mapping[JobKind, type[Progress]] = {
     "copy": CopyProgress,
     "move": MoveProgress,
     "restore": RestoreProgress,
+    "undelete": UndeleteProgress,
     "delete_folder": SweepProgress,
     "empty_trash": SweepProgress,
     "zip": ZipProgress,
     "assign_owners": AssignProgress,
     "hand_over": SweepProgress,
     "delete_user": DeleteUserProgress,
+    "take_back": TakeBackProgress,
 }
 
 
@@ -242,6 +293,15 @@ class JobResult:
 
     file_id: UUID | None = None
     expires_at: datetime | None = None
+
+
+def act_of(kind: JobKind) -> Act:
+    """What the trail says that somebody did who had a job of this kind made."""
+    if kind == "undelete":
+        return "restore"
+    if kind == "take_back":
+        return "abandon"
+    return kind
 
 
 def kind_of(command: Command) -> JobKind:

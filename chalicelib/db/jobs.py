@@ -107,9 +107,13 @@ def request_cancellation(session: Session, job: Job, now: datetime) -> None:
     session.flush()
 
 
-def find_due_jobs(session: Session, now: datetime, limit: int) -> Sequence[UUID]:
-    """Jobs that wait, or whose process has died, the oldest first."""
+def find_due_jobs(
+    session: Session, now: datetime, limit: int, kinds: Collection[JobKind] | None = None
+) -> Sequence[UUID]:
+    """Jobs that wait, or whose process has died, the oldest first: of these ``kinds``, or with None of all."""
     due = select(Job.id).where(Job.state.in_(OPEN), Job.run_after <= now)
+    if kinds is not None:
+        due = due.where(Job.kind.in_(kinds))
     return session.scalars(due.order_by(Job.id).limit(limit)).all()
 
 
@@ -146,7 +150,7 @@ def read_command(job: ClaimedJob) -> Command:
     return command
 
 
-def read_progress(job: ClaimedJob) -> Progress:
+def read_progress(job: ClaimedJob | Job) -> Progress:
     """How far a job has come.
 
     Raises:

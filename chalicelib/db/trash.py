@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Text, cast, or_, select, update
+from sqlalchemy import ColumnElement, Text, cast, func, or_, select, union_all, update
 from sqlalchemy.orm import Session
 
 from chalicelib.db.jobs import OPEN
@@ -45,8 +45,13 @@ def expired_files(session: Session, now: datetime, limit: int) -> Sequence[UUID]
 
 def dead_restores(session: Session, now: datetime) -> Sequence[UUID]:
     """Files with bytes that are reserved for a restore whose process has died. Their rows are locked."""
-    jobs = select(Job.command["file_id"].astext).where(Job.kind == "restore", Job.state.in_(OPEN))
-    dead = select(File.id).where(File.restoring.is_not(None), _is_free(now), cast(File.id, Text).not_in(jobs))
+    one = select(Job.command["file_id"].astext).where(Job.kind == "restore", Job.state.in_(OPEN))
+    many = select(func.jsonb_array_elements_text(Job.command["file_ids"])).where(
+        Job.kind == "undelete", Job.state.in_(OPEN)
+    )
+    dead = select(File.id).where(
+        File.restoring.is_not(None), _is_free(now), cast(File.id, Text).not_in(union_all(one, many))
+    )
     return session.scalars(dead.order_by(File.id).with_for_update(key_share=True, skip_locked=True)).all()
 
 

@@ -21,22 +21,29 @@ from tests.support.api import Api
 from tests.support.aws import make_bucket, s3_client
 from tests.support.backend import BUCKET
 from tests.support.clockwork import Clockwork
+from tests.support.iam import allows
 from tests.support.identified import KEYS, identified_service
 from tests.support.matrix import World
 from tests.support.notifications import s3_record
 from tests.support.process import start_over
 from tests.support.recording import deliver
+from tests.support.roles import arn, policy_of
+from tests.support.s3_calls import noting, read_calls
 from tests.support.servers import chalice_local
 from tests.support.tenants import BUCKET as TENANTS
 from tests.support.tenants import add_tenants
 from tests.support.users import new_member
+from tests.support.worker import Worker, worker
 
 Serve = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Serve:
-    """``with serve(database_url, "local", LANDFALL_IDENTITY="none") as api:`` runs a server."""
+    """``with serve(database_url, "local", LANDFALL_IDENTITY="none") as api:`` runs a server.
+
+    In the end, whatever it has asked of S3 must be what the role of the API may do.
+    """
     folder = tmp_path_factory.mktemp("chalice")
     numbers = count(1)
 
@@ -49,8 +56,12 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Serve:
             "LANDFALL_BUCKET": "landfall-local",
             "LANDFALL_PUBLIC_URL": f"http://127.0.0.1:{port}",
         }
-        with chalice_local(port, log, usual | environment, stage):
+        calls = log.with_suffix(".s3")
+        with chalice_local(port, log, usual | noting(calls) | environment, stage):
             yield Api(port, log)
+        policy = policy_of("ApiHandlerRole")
+        refused = [call for call in read_calls(calls) if not allows(policy, call[0], arn(*call[1:]))]
+        assert not refused, f"the role of the API would not be allowed this: {refused[:5]}"
 
     return run
 
@@ -134,7 +145,14 @@ def s3(emulator: Emulator) -> Any:
 
 
 @pytest.fixture(scope="session")
-def files_api(serve: Serve, api_database_url: str, emulator: Emulator, s3: Any) -> Iterator[Api]:
+def job_worker(api_database_url: str, emulator: Emulator) -> Iterator[Worker]:
+    """Does what the servers on `api_database_url` leave to others."""
+    with worker(api_database_url, emulator.url) as working:
+        yield working
+
+
+@pytest.fixture(scope="session")
+def files_api(serve: Serve, api_database_url: str, emulator: Emulator, s3: Any, job_worker: Worker) -> Iterator[Api]:
     """The demo operator's client of a server whose bucket, `versioned`, exists and has versions."""
     make_bucket(s3, "versioned", versioned=True)
     with serve(api_database_url, AWS_ENDPOINT_URL=emulator.url, LANDFALL_BUCKET="versioned") as api:
@@ -142,7 +160,9 @@ def files_api(serve: Serve, api_database_url: str, emulator: Emulator, s3: Any) 
 
 
 @pytest.fixture(scope="session")
-def plain_files_api(serve: Serve, api_database_url: str, emulator: Emulator, s3: Any) -> Iterator[Api]:
+def plain_files_api(
+    serve: Serve, api_database_url: str, emulator: Emulator, s3: Any, job_worker: Worker
+) -> Iterator[Api]:
     """As `files_api`, with a bucket, `plain`, that has no versions."""
     make_bucket(s3, "plain")
     with serve(api_database_url, AWS_ENDPOINT_URL=emulator.url, LANDFALL_BUCKET="plain") as api:
@@ -186,7 +206,8 @@ def tenants(new_migrated_database: Callable[[], str], emulator: Emulator, s3: An
             patch.setenv(f"LANDFALL_{name}", value)
         patch.setenv("AWS_ENDPOINT_URL", emulator.url)
         start_over()
-        yield engine
+        with worker(url, emulator.url):
+            yield engine
         runtime.engine().dispose()
     start_over()
     engine.dispose()
@@ -215,5 +236,6 @@ def world(new_migrated_database: Callable[[], str], s3: Any) -> Iterator[World]:
     """
     for bucket in (BUCKET, KEYS):
         make_bucket(s3, bucket, versioned=True)
-    with identified_service(new_migrated_database(), s3) as service:
+    url = new_migrated_database()
+    with worker(url, s3.meta.endpoint_url), identified_service(url, s3) as service:
         yield World(service)

@@ -11,6 +11,7 @@ from tests.support.files import act, detail, find_by_key, key_of, read, upload, 
 from tests.support.notifications import s3_record
 from tests.support.recording import deliver
 from tests.support.users import new_member
+from tests.support.worker import Worker
 
 
 @pytest.fixture
@@ -140,11 +141,12 @@ def test_a_failed_move_frees_its_new_key(owner: Api, s3: Any) -> None:
     assert "DeleteMarkers" not in s3.list_object_versions(Bucket="versioned", Prefix=key)
 
 
-def test_a_move_without_s3_leaves_the_file_and_is_queued(owner: Api, api_without_s3: Api) -> None:
+def test_a_move_without_s3_leaves_the_file_and_is_queued(owner: Api, job_worker: Worker) -> None:
     file = upload(owner, b"hello")
     key = key_of(owner, "b.txt")
 
-    answer = api_without_s3.as_user({"id": owner.user_id})("POST", f"/api/files/{file['id']}/move", {"key": key})
+    with job_worker.without_s3():
+        answer = owner("POST", f"/api/files/{file['id']}/move", {"key": key})
     assert answer.status == 202, answer.body
     assert answer.json["key"] == file["key"]
 
@@ -159,10 +161,10 @@ def test_a_move_without_s3_leaves_the_file_and_is_queued(owner: Api, api_without
     assert_problem(owner("POST", f"/api/jobs/{job['id']}/cancel"), 409, "conflict")
 
 
-def test_a_second_move_is_refused_until_the_first_ends(owner: Api, api_without_s3: Api) -> None:
+def test_a_second_move_is_refused_until_the_first_ends(owner: Api, job_worker: Worker) -> None:
     file = upload(owner)
-    cut_off = api_without_s3.as_user({"id": owner.user_id})
-    job = cut_off("POST", f"/api/files/{file['id']}/move", {"key": key_of(owner, "a")}).json["job"]
+    with job_worker.without_s3():
+        job = owner("POST", f"/api/files/{file['id']}/move", {"key": key_of(owner, "a")}).json["job"]
 
     refused = owner("POST", f"/api/files/{file['id']}/move", {"key": key_of(owner, "b")})
     problem = assert_problem(refused, 409, "conflict")

@@ -8,7 +8,7 @@ import pytest
 from chalicelib.services.removal import trash
 from tests.support.api import Api, assert_problem
 from tests.support.clockwork import Clockwork
-from tests.support.files import act, detail, key_of, read, upload, versions
+from tests.support.files import act, detail, ended, key_of, read, upload, versions
 
 
 def test_emptying_the_trash_removes_every_version_permanently(owner: Api, s3: Any) -> None:
@@ -32,14 +32,14 @@ def test_an_operator_empties_everyones_trash_only_on_request(owner: Api, files_a
     assert_problem(owner("DELETE", "/api/trash?everyones=true"), 403, "forbidden")
 
     owner("DELETE", f"/api/files/{file['id']}")
-    assert files_api("DELETE", "/api/trash?everyones=true").json["state"] == "done"
+    assert ended(files_api, files_api("DELETE", "/api/trash?everyones=true").json)["state"] == "done"
     assert_problem(owner("POST", f"/api/files/{file['id']}/restore", {}), 409, "conflict")
 
 
 def test_emptying_the_trash_keeps_the_history_of_stored_files_alone(owner: Api, files_api: Api, s3: Any) -> None:
     file = upload(owner, b"hello")
     moved = act(owner, file, "move", {"key": key_of(owner, "b.txt")})
-    files_api("DELETE", "/api/trash?everyones=true")
+    ended(files_api, files_api("DELETE", "/api/trash?everyones=true").json)
 
     assert read(owner, file, version_id=file["version_id"]) == b"hello"
 

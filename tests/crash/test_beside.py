@@ -11,6 +11,7 @@ from chalicelib.db.history import list_versions
 from chalicelib.errors import StoreUnavailable
 from chalicelib.services.files.editing import FileChanges, change_file
 from chalicelib.services.files.reading import get_file
+from chalicelib.services.jobs.undelete import begin_undelete, outcomes_of
 from chalicelib.services.removal import bulk
 from tests.support.crash_world import Ground, World
 
@@ -127,7 +128,10 @@ def test_a_file_that_an_unknown_delete_marker_hides_is_not_said_to_be_restored(w
     world.s3.delete_object(Bucket=world.bucket, Key=world.file.key)  # and its event is lost
 
     def restore() -> str:
-        [outcome] = bulk.restore_files(world.context(), [world.file.id])
+        [begun] = begin_undelete(world.context(), [world.file.id])
+        assert begun.job_id is not None
+        world.work_on(begun.job_id)
+        [outcome] = outcomes_of(world.context(), begun.job_id, [world.file.id])
         return str(outcome.error)
 
     assert "deleted it once more" in world.done(restore)

@@ -31,6 +31,8 @@ def _crash_everywhere(
         if operation == "restore":
             world.s3.put_object(Bucket=world.bucket, Key=world.file.key, Body=b"a later version")
             world.deliver()
+        if operation == "undelete":
+            world.delete_two()
         outcome: Outcome = in_fork(getattr(world, operation), Fault(**{fault: step}))
         if other is not None:
             world.put(world.file.key if other == "old" else world.new_key)
@@ -54,7 +56,18 @@ def test_a_move_survives_a_death_at_any_step(
     assert _crash_everywhere(lambda: ground.world(versioned, monkeypatch), "move", other) == []
 
 
-@pytest.mark.parametrize(("operation", "other"), [("restore", None), ("restore", "old"), ("copy", None), ("zip", None)])
+@pytest.mark.parametrize(
+    ("operation", "other"),
+    [
+        ("restore", None),
+        ("restore", "old"),
+        ("copy", None),
+        ("zip", None),
+        ("undelete", None),
+        ("undelete", "old"),
+        ("upload_half", None),
+    ],
+)
 def test_another_job_survives_a_death_at_any_step(
     ground: Ground, monkeypatch: pytest.MonkeyPatch, operation: str, other: str | None
 ) -> None:
@@ -68,7 +81,7 @@ def test_a_move_survives_a_lost_answer_at_any_step(
     assert _crash_everywhere(lambda: ground.world(versioned, monkeypatch), "move", "old", fault="lose_at") == []
 
 
-@pytest.mark.parametrize("operation", ["move", "restore", "copy", "zip"])
+@pytest.mark.parametrize("operation", ["move", "restore", "copy", "zip", "undelete", "upload_half"])
 def test_a_job_survives_a_commit_that_fails_at_any_step(
     ground: Ground, monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:

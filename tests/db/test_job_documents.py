@@ -25,10 +25,14 @@ from chalicelib.catalog.commands import (
     Restore,
     RestoreProgress,
     SweepProgress,
+    TakeBack,
+    Taken,
+    Undelete,
+    UndeleteProgress,
     Zip,
     ZipProgress,
 )
-from chalicelib.catalog.objects import Copied, Source
+from chalicelib.catalog.objects import Copied, Location, Source
 from chalicelib.db.jobs import ClaimedJob, read_command, read_progress, written
 
 ID = UUID("0199d4a1-7c00-7000-8000-000000000001")
@@ -36,6 +40,8 @@ OTHER = UUID("0199d4a1-7c00-7000-8000-000000000002")
 MOMENT = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 SOURCE = Source("b", "k", "v1", "e", 5)
 SOURCE_DOCUMENT = {"bucket": "b", "key": "k", "version_id": "v1", "etag": "e", "size": 5}
+
+TAKEN = {"file_id": str(ID), "location": ["b", "k"], "version_id": "v1", "etag": "e"}
 
 # As release 0.1.0 of 2026-11-24 wrote them; its times have an offset of +00:00.
 COMMANDS: list[tuple[JobKind, dict[str, Any], Command]] = [
@@ -48,9 +54,12 @@ COMMANDS: list[tuple[JobKind, dict[str, Any], Command]] = [
     ("assign_owners", {"bucket": "b", "prefix": "p/"}, AssignOwners("b", "p/")),
     ("hand_over", {"owner_id": str(ID), "session_id": "s", "to": str(OTHER)}, HandOver(ID, "s", OTHER)),
     ("delete_user", {"user_id": str(ID), "to": None}, DeleteUser(ID, None)),
+    ("undelete", {"file_ids": [str(ID)], "claimed": MOMENT.isoformat()}, Undelete([ID], MOMENT)),
+    ("take_back", {"taken": [TAKEN]}, TakeBack([Taken(ID, Location("b", "k"), "v1", "e")])),
 ]
 LEFT = {"bucket": "b", "key": "k", "version_id": "v1", "etag": "e", "rank": "r"}
 PROGRESS: list[tuple[JobKind, dict[str, Any], Progress]] = [
+    ("undelete", {"claimed": MOMENT.isoformat(), "done": 1}, UndeleteProgress(done=1, claimed=MOMENT)),
     ("move", {}, MoveProgress()),
     (
         "move",

@@ -27,7 +27,7 @@ def test_bytes_are_removed_permanently_from_inside_the_network_only(native: Temp
         for name, statement in statements_of(native)
         if "s3:DeleteObjectVersion" in as_list(statement["Action"])
     ]
-    assert {name for name, _ in found} == {"ApiHandlerRole", "WorkRole", "KeepsExtraBuckets"}
+    assert {name for name, _ in found} == {"RunJobsRole", "WorkRole", "RemovesInExtraBuckets"}
     for name, statement in found:
         assert as_list(statement["Action"]) == ["s3:DeleteObjectVersion"], name
         own, inside, otherwise = statement["Condition"]["Fn::If"]

@@ -55,8 +55,8 @@ def test_each_function_has_a_role_that_nobody_else_may_assume(native: Template) 
     functions = of_type(native, "AWS::Lambda::Function")
     roles = {name: item["Properties"]["Role"]["Fn::GetAtt"][0] for name, item in functions.items()}
 
-    assert len(functions) == 10
-    assert len(set(roles.values())) == 10
+    assert len(functions) == 11
+    assert len(set(roles.values())) == 11
 
     for role in roles.values():
         document = native["Resources"][role]["Properties"]["AssumeRolePolicyDocument"]
@@ -69,12 +69,12 @@ def test_only_the_functions_that_need_it_may_change_files_or_the_schema(native: 
         may.setdefault(name, set()).update(as_list(statement["Action"]))
 
     deleting = {name for name, actions in may.items() if "s3:DeleteObject" in actions}
-    assert deleting == {"ApiHandlerRole", "WorkRole", "KeepsExtraBuckets"}
+    assert deleting == {"ApiHandlerRole", "RunJobsRole", "WorkRole", "KeepsExtraBuckets"}
     keepers = {
         name for name, item in of_type(native, "AWS::IAM::Role").items()
         if "KeepsExtraBuckets" in json.dumps(item["Properties"].get("ManagedPolicyArns", []))
     }  # fmt: skip
-    assert keepers == {"ApiHandlerRole", "WorkRole"}
+    assert keepers == {"ApiHandlerRole", "RunJobsRole", "WorkRole"}
     # Each of these heals a key where it sees that an event was lost.
     healing = {"s3:GetObjectVersion", "s3:ListBucket", "s3:ListBucketVersions"}
     roles = {
@@ -84,6 +84,7 @@ def test_only_the_functions_that_need_it_may_change_files_or_the_schema(native: 
         "IngestRole",
         "IngestDirectRole",
         "InspectPendingRole",
+        "RunJobsRole",
         "WorkRole",
     }
     assert {name for name, actions in may.items() if healing <= actions} == roles | {
@@ -200,6 +201,12 @@ def test_the_event_source_reports_single_failures_and_is_capped(native: Template
     assert source["Properties"]["EventSourceArn"] == {"Fn::Sub": "${EventsQueue.Arn}"}
     assert source["Properties"]["MaximumBatchingWindowInSeconds"] == 1
     assert source["Properties"]["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "IngestConcurrency"}}
+
+    (rung,) = [one for name, one in sources.items() if name.startswith("RunJobs")]
+    assert rung["Properties"]["EventSourceArn"] == {"Fn::Sub": "${JobsQueue.Arn}"}
+    assert rung["Properties"]["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "JobConcurrency"}}
+    bells = native["Resources"]["JobsQueue"]["Properties"]
+    assert bells["VisibilityTimeout"] >= native["Resources"]["RunJobs"]["Properties"]["Timeout"]
 
     queue, ingest = native["Resources"]["EventsQueue"], native["Resources"]["Ingest"]
     assert native["Parameters"]["VisibilitySeconds"]["Default"] >= 6 * ingest["Properties"]["Timeout"]

@@ -9,7 +9,7 @@ from deploy.networks import s3_prefix_list
 from tests.support.templates import Template, bucket_statement, of_type
 
 
-@pytest.mark.parametrize("policy", ["FilesBucketPolicy", "KeysBucketPolicy"])
+@pytest.mark.parametrize("policy", ["FilesBucketPolicy", "KeysBucketPolicy", "BellBucketPolicy"])
 def test_buckets_refuse_old_tls(native: Template, policy: str) -> None:
     denied = bucket_statement(native, "OnlyOverTls12", policy)
     assert (denied["Effect"], denied["Principal"], denied["Action"]) == ("Deny", "*", "s3:*")

@@ -107,7 +107,7 @@ def test_the_stage_runs_the_packaged_code_and_reports_its_status(stack: Stack, d
     functions = deployment.cloud.client("lambda").list_functions()["Functions"]
     assert {function["Handler"] for function in functions} == {
         "app.app", "app.audit", "app.bury", "app.fetch_keys", "app.ingest", "app.ingest_direct",
-        "app.inspect_pending", "app.maintain", "app.migrate", "app.work",
+        "app.inspect_pending", "app.maintain", "app.migrate", "app.run_jobs", "app.work",
     }  # fmt: skip
     assert "cfn-deployed" not in {function["CodeSha256"] for function in functions}  # the emulator's word for "no zip"
 

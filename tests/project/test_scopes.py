@@ -88,7 +88,7 @@ EVERYONE_IN = {
     "services/jobs/restore.py",
     "services/jobs/sweep.py",
     "services/jobs/zip.py",
-    "services/removal/bulk.py",
+    "services/jobs/undelete.py",
     "services/removal/deletion.py",
     "services/removal/trash.py",
     "services/upkeep/judging.py",

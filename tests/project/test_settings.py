@@ -46,6 +46,11 @@ def test_events_of_unknown_buckets_are_recorded_only_when_told() -> None:
     assert Settings.from_environment({"LANDFALL_ANY_BUCKET": "true"}).records_bucket("z")
 
 
+def test_bells_are_not_put_among_the_files() -> None:
+    with pytest.raises(ConfigurationError, match="LANDFALL_BELL_BUCKET"):
+        Settings.from_environment({"LANDFALL_BUCKET": "files", "LANDFALL_BELL_BUCKET": "files"})
+
+
 def test_a_wrong_value_is_named() -> None:
     with pytest.raises(ConfigurationError, match="LANDFALL_LINK_SECONDS"):
         Settings.from_environment({"LANDFALL_LINK_SECONDS": "soon"})

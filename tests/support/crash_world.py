@@ -1,6 +1,7 @@
 """A user with files in a bucket, other clients at the same keys, events when the test says, and what must be true in the end."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -11,16 +12,20 @@ from sqlalchemy import Engine, text
 
 from chalicelib import runtime
 from chalicelib.catalog.commands import EmptyTrash
+from chalicelib.catalog.objects import StoredObject
 from chalicelib.db.files import find_files
 from chalicelib.db.scope import EVERYONE
+from chalicelib.errors import StoreUnavailable
 from chalicelib.services.accounts.principals import Principal
 from chalicelib.services.context import Context
 from chalicelib.services.jobs.copy import begin_copy
 from chalicelib.services.jobs.kinds import run_job
 from chalicelib.services.jobs.move import begin_move
-from chalicelib.services.jobs.queue import create_job
+from chalicelib.services.jobs.queue import create_job, find_due_jobs
 from chalicelib.services.jobs.restore import begin_restore
+from chalicelib.services.jobs.undelete import begin_undelete
 from chalicelib.services.jobs.zip import begin_zip
+from chalicelib.services.removal.bulk import delete_files
 from chalicelib.services.removal.deletion import delete_file
 from chalicelib.services.uploads.reservations import Description
 from chalicelib.services.uploads.through_api import IncomingFile, upload_files
@@ -75,9 +80,38 @@ class World:
     def delete(self) -> None:
         delete_file(self.context(), self.file.id)
 
+    def delete_two(self) -> None:
+        """As `undelete` expects it, with the events of it recorded."""
+        self.done(lambda: [outcome.error for outcome in delete_files(self.context(), [f.id for f in self.files[:2]])])
+        self.deliver()
+
     def zip(self) -> None:
         job, _ = begin_zip(self.context(), [file.id for file in self.files], "a.zip")
         self.work_on(job.id)
+
+    def undelete(self) -> None:
+        """Two files at once, which were deleted before."""
+        begun = begin_undelete(self.context(), [file.id for file in self.files[:2]])
+        if begun[0].job_id is not None:
+            self.work_on(begun[0].job_id)
+
+    def upload_half(self) -> None:
+        """Two files at once, of which S3 takes one only."""
+        put, bodies = runtime.store().put, [b"taken", b"not taken"]
+
+        def take_one(bucket: str, key: str, body: bytes, media_type: str) -> StoredObject:
+            if body != bodies[0]:
+                raise StoreUnavailable("No.")
+            return put(bucket, key, body, media_type)
+
+        with pytest.MonkeyPatch.context() as patch, suppress(StoreUnavailable):
+            patch.setattr(runtime.store(), "put", take_one)
+            incoming = [IncomingFile("half.txt", "text/plain", body) for body in bodies]
+            upload_files(self.context(), incoming, Description())
+        with self.context().transaction() as tx:
+            due = find_due_jobs(tx, 100, ["take_back"])
+        for job_id in due:
+            self.work_on(job_id)
 
     def empty_trash(self) -> None:
         with self.context().transaction() as tx:
@@ -228,7 +262,17 @@ class Ground:
         What it used is thrown away: forks can't share connections.
         """
         world = self.world(True, monkeypatch)
-        for operation in (world.move, world.copy, world.restore, world.zip, world.delete, world.empty_trash):
+        for operation in (
+            world.move,
+            world.copy,
+            world.restore,
+            world.zip,
+            world.delete,
+            world.undelete,
+            world.upload_half,
+            world.delete,
+            world.empty_trash,
+        ):
             ingest.handle(sqs_event(*world.take_events()), LambdaContext())
             operation()
         schedules.work({}, LambdaContext())

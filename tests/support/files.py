@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 from uuid import uuid4
 
 from tests.support.api import Answer, Api
+from tests.support.waiting import eventually
 
 BOUNDARY = "a-boundary"
 
@@ -51,6 +52,16 @@ def act(api: Api, file: dict[str, Any], action: str, document: Any = None, statu
     answer = api("POST", f"/api/files/{file['id']}/{action}", document or {})
     assert answer.status == status, answer.body
     return answer.json
+
+
+def ended(api: Api, job: dict[str, Any]) -> Any:
+    """A job's document once it has ended: a busy machine may take longer than a request waits."""
+
+    def look() -> Any:
+        return api("GET", f"/api/jobs/{job['id']}").json
+
+    assert eventually(lambda: look()["state"] not in ("queued", "running"))
+    return look()
 
 
 def detail(api: Api, file: dict[str, Any]) -> Any:

@@ -16,7 +16,8 @@ from tests.support.waiting import eventually
 @contextmanager
 def chalice_local(port: int, log: Path, environment: dict[str, str], stage: str = "local") -> Iterator[None]:
     """Run a server with these variables beside the process's own; it listens from the beginning to the end."""
-    command = [sys.executable, "-c", "from chalice.cli import main; main()", "--project-dir", str(PROJECT)]
+    code = "from tests.support.s3_calls import note_calls; note_calls(); from chalice.cli import main; main()"
+    command = [sys.executable, "-c", code, "--project-dir", str(PROJECT)]
     command += ["local", "--stage", stage, "--port", str(port), "--no-autoreload"]
     with running(command, log, environment) as process:
         assert eventually(lambda: process.poll() is not None or answers(port)), log.read_text()

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from chalicelib.api.http.endpoint import Reply, StepwiseCall, stepwise_endpoint
-from chalicelib.api.http.job_replies import file_reply
+from chalicelib.api.http.job_replies import file_reply, read_job, undeleted
 from chalicelib.api.schemas.file_jobs import FileCopy, FileInWork, FileMove, FileRestore
 from chalicelib.api.schemas.files import FilePath
 from chalicelib.errors import (
@@ -15,11 +15,11 @@ from chalicelib.errors import (
     StoreUnavailable,
     Unprocessable,
 )
-from chalicelib.services.files.reading import get_file
+from chalicelib.services.files.reading import visible_file
 from chalicelib.services.jobs.copy import begin_copy
 from chalicelib.services.jobs.move import begin_move
 from chalicelib.services.jobs.restore import begin_restore
-from chalicelib.services.removal.bulk import restore_files
+from chalicelib.services.jobs.undelete import begin_undelete
 
 
 @stepwise_endpoint(
@@ -70,16 +70,20 @@ def move_file(call: StepwiseCall[FilePath, None, FileMove]) -> Reply:
 def restore_file(call: StepwiseCall[FilePath, None, FileRestore]) -> Reply:
     """Restore a deleted file, or an earlier version of a file.
 
-    409 if S3 holds no version of it any more. Versions that came later stay in the history. If copying a large version
-    takes longer, 202 with the `job`.
+    409 if S3 holds no version of it any more. Versions that came later stay in the history. If it takes
+    longer, 202 with the `job`.
     """
     file_id, version_id = call.path.file_id, call.body.version_id
     if version_id is not None:
         with call.ctx.transaction() as tx:
             job, command = begin_restore(tx, file_id, version_id)
         return file_reply(call, file_id, job.id, command.source.size, 200)
-    (outcome,) = restore_files(call.ctx, [file_id])
+    (outcome,) = undeleted(call, begin_undelete(call.ctx, [file_id]))
     if outcome.error is not None:
         raise outcome.error
     with call.ctx.transaction() as tx:
-        return Reply(FileInWork.of(get_file(tx, file_id)))
+        file = visible_file(tx, file_id)
+    if outcome.job_id is None:
+        return Reply(FileInWork.of(file))
+    headers = {"Location": f"{call.base_url}/api/jobs/{outcome.job_id}"}
+    return Reply(FileInWork.of(file, read_job(call, outcome.job_id)), 202, headers)

@@ -24,8 +24,9 @@ class BulkResult(Output):
     """What became of one file."""
 
     file_id: UUID
-    status: Literal["done", "failed"]
+    status: Literal["done", "failed", "in_work"]
     problem: Problem | None = Field(description="Why it failed.")
+    job_id: UUID | None = Field(description="The job that is still at work on it, if one is.")
 
 
 class BulkOut(Output):

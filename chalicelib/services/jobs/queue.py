@@ -1,6 +1,7 @@
 """Jobs: work that may take longer than a request. They are kept in a table and done in steps; their progress can be read.
 
-The request that creates a job also works on it for a few seconds, so that small jobs are done when the answer comes.
+The request that creates a job also works on it for a few seconds, so that small jobs are done when the answer comes. Jobs that
+remove something permanently it leaves to another process, whose role may; it rings for that one, and waits a few seconds.
 The clock does the rest. Only one process at a time works on a job. If it dies, another one goes on when the lease is
 up. So every step can be repeated.
 """
@@ -15,13 +16,23 @@ from typing_extensions import Unpack
 
 from chalicelib import telemetry
 from chalicelib.catalog.acts import Cause
-from chalicelib.catalog.commands import Command, Failure, JobKind, JobResult, JobState, Progress
+from chalicelib.catalog.bells import bell_key
+from chalicelib.catalog.commands import Command, Failure, JobKind, JobResult, JobState, Progress, act_of
 from chalicelib.db import jobs
 from chalicelib.db.jobs import ClaimedJob, Ending
 from chalicelib.db.models import Job
 from chalicelib.db.pages import Page
 from chalicelib.db.refusals import meaningful_refusals
-from chalicelib.errors import Cancelled, Conflict, DatabaseUnavailable, LandfallError, NotFound, Refused, Unavailable
+from chalicelib.errors import (
+    Cancelled,
+    Conflict,
+    DatabaseUnavailable,
+    LandfallError,
+    NotFound,
+    Refused,
+    StoreUnavailable,
+    Unavailable,
+)
 from chalicelib.services.accounts import trail
 from chalicelib.services.accounts.principals import Principal
 from chalicelib.services.context import Context, Transaction
@@ -100,9 +111,9 @@ def create_job(tx: Transaction, command: Command, file_ids: Collection[UUID] = (
     with tx.as_landfall():  # the job is the caller's, also if it acts in a session of another user
         job = jobs.add_job(tx.session, tx.principal.own, tx.principal.role, command, tx.now)
     if file_ids:
-        trail.note(tx, job.kind, file_ids, job.id)
+        trail.note(tx, act_of(job.kind), file_ids, job.id)
     else:
-        trail.note_about(tx, job.kind, job.id)
+        trail.note_about(tx, act_of(job.kind), job.id)
     return job
 
 
@@ -137,9 +148,28 @@ def cancel_job(tx: Transaction, job_id: UUID) -> None:
     trail.note_about(tx, "cancel_job", job_id, job.owner_id)
 
 
-def find_due_jobs(tx: Transaction, limit: int) -> Sequence[UUID]:
-    """Jobs that wait, or whose process has died, the oldest first."""
-    return jobs.find_due_jobs(tx.session, tx.now, limit)
+def ring(ctx: Context, job_id: UUID) -> None:
+    """Have a job done at once that this process may not do itself. If nobody hears it, the clock does the job all the same.
+
+    Functions in the VPC reach nothing but S3 and the database, so the bell is an object in a bucket, whose notification invokes
+    `run_jobs`. Where there is no such bucket, whoever works looks for jobs.
+    """
+    if ctx.settings.bell_bucket is None:
+        return
+    try:
+        ctx.store.write_document(ctx.settings.bell_bucket, bell_key(job_id), b"{}")
+    except (StoreUnavailable, NotFound) as error:
+        telemetry.log("warning", "nobody could be rung for", job_id=job_id, error=error)
+
+
+def failures_of(job: Job) -> dict[str, str]:
+    """What a job could not do, with the reasons: the first hundred."""
+    return {failure.what: failure.why for failure in jobs.read_progress(job).failures}
+
+
+def find_due_jobs(tx: Transaction, limit: int, kinds: Collection[JobKind] | None = None) -> Sequence[UUID]:
+    """Jobs that wait, or whose process has died, the oldest first: of these ``kinds``, or with None of all."""
+    return jobs.find_due_jobs(tx.session, tx.now, limit, kinds)
 
 
 def run_job(ctx: Context, kinds: Mapping[JobKind, Steps[Any, Any]], job_id: UUID, seconds: float) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
+from chalicelib.catalog.commands import TakeBack, Taken
 from chalicelib.catalog.files import File
 from chalicelib.catalog.objects import StoredObject
 from chalicelib.catalog.observations import observe_put
@@ -11,9 +12,10 @@ from chalicelib.db import uploads
 from chalicelib.db.files import find_files, forget_pending
 from chalicelib.db.recording import record_changes
 from chalicelib.db.scope import EVERYONE
-from chalicelib.errors import NotFound, StoreUnavailable, StoreUncertain
+from chalicelib.errors import StoreUnavailable, StoreUncertain
 from chalicelib.services.accounts.trail import note
 from chalicelib.services.context import Context, Transaction
+from chalicelib.services.jobs.queue import create_job, ring
 from chalicelib.services.uploads.reservations import Description, Reservation, UploadRequest, reserve
 
 _WRITERS = 8
@@ -36,8 +38,9 @@ def upload_files(ctx: Context, incoming: Sequence[IncomingFile], description: De
     The rows come first, as ``pending``, in a transaction of their own. So no transaction is open while S3 takes the
     bytes, and an event that comes before we are done finds owner, name and session there. Then:
 
-    - S3 fails: the objects that it stored are deleted again, and the pending rows are deleted. If S3 didn't say whether it stored
-      an object, that file stays ``pending``: if the object is there, its event finds the row and its owner.
+    - S3 fails: the pending rows are deleted, and a job removes the objects that it stored, because this process has no right to
+      remove versions. If S3 didn't say whether it stored an object, that file stays ``pending``: if the object is there, its
+      event finds the row and its owner.
     - The database fails after S3 took the bytes: the objects' own events record the files, under the same ids.
     - This process dies: the objects' own events record the files, too. A row whose object never came stays ``pending``.
 
@@ -57,9 +60,7 @@ def upload_files(ctx: Context, incoming: Sequence[IncomingFile], description: De
     outcomes = _put_all(ctx, reservations, incoming)
     failures = [outcome for outcome in outcomes if isinstance(outcome, StoreUnavailable)]
     if failures:
-        gone = [one.file_id for one in _certainly_gone(ctx, reservations, outcomes)]
-        with ctx.transaction() as tx:
-            forget_pending(tx.session, gone)
+        _take_back(ctx, reservations, outcomes)
         raise failures[0]
     stored = [outcome for outcome in outcomes if isinstance(outcome, StoredObject)]
     return ctx.in_transaction(lambda tx: _record(tx, reservations, stored))
@@ -99,34 +100,17 @@ def _outcome(put: Callable[[], StoredObject]) -> _Outcome:
         return error
 
 
-def _certainly_gone(
-    ctx: Context, reservations: Sequence[Reservation], outcomes: Sequence[_Outcome]
-) -> list[Reservation]:
-    """The files of which S3 holds no object: it never took one, or the object that it took is deleted again."""
-    gone = []
-    for one, outcome in zip(reservations, outcomes, strict=True):
-        if isinstance(outcome, StoreUncertain):
-            continue
-        if isinstance(outcome, StoredObject) and not _is_taken_back(ctx, one, outcome):
-            continue
-        gone.append(one)
-    return gone
-
-
-def _is_taken_back(ctx: Context, one: Reservation, stored: StoredObject) -> bool:
-    """Delete an object again; returns whether none is there then.
-
-    The deletion names the version, so that no delete marker is left behind. If S3's first answer was lost, it was asked twice,
-    and the first version shows now.
-    """
-    try:
-        ctx.store.deleter.delete(*one.location, stored.version_id or None)
-    except (StoreUnavailable, NotFound):
-        return False
-    try:
-        ctx.store.head(*one.location)
-    except NotFound:
-        return True
-    except StoreUnavailable:
-        return False
-    return False
+def _take_back(ctx: Context, reservations: Sequence[Reservation], outcomes: Sequence[_Outcome]) -> None:
+    """Forget the files of which S3 has taken nothing, and have a job remove the objects of the others."""
+    came = list(zip(reservations, outcomes, strict=True))
+    taken = [
+        Taken(one.file_id, one.location, outcome.version_id, outcome.etag)
+        for one, outcome in came
+        if isinstance(outcome, StoredObject)
+    ]
+    nothing = [one.file_id for one, outcome in came if not isinstance(outcome, StoredObject | StoreUncertain)]
+    with ctx.transaction() as tx:
+        forget_pending(tx.session, nothing)
+        job = create_job(tx, TakeBack(taken), [one.file_id for one in taken]) if taken else None
+    if job is not None:
+        ring(ctx, job.id)

@@ -7,6 +7,7 @@ from chalicelib.catalog.changes import CheckRequest
 from chalicelib.catalog.notifications import parse_message
 from chalicelib.errors import StoreUnavailable
 from chalicelib.services.ingest.recording import record_events
+from chalicelib.services.jobs.undelete import begin_undelete
 from chalicelib.services.removal import bulk
 from chalicelib.services.removal.deletion import delete_file
 from tests.support.backend import BUCKET, Backend, store_away
@@ -18,8 +19,10 @@ def test_a_restore_undoes_a_deletion_that_is_not_recorded_yet(backend: Backend) 
     file = backend.file(backend.store_file())
     marker = backend.s3.delete_object(Bucket=BUCKET, Key=file.key)["VersionId"]
 
-    (outcome,) = bulk.restore_files(backend.context(), [file.id])
+    (outcome,) = begin_undelete(backend.context(), [file.id])
     assert outcome.error is None
+    assert outcome.job_id is not None
+    assert backend.run(outcome.job_id).state == "done"
     assert backend.read(file.key) == b"hello"
 
     late = s3_record("ObjectRemoved:DeleteMarkerCreated", file.key, bucket=BUCKET, sequencer="0F", version_id=marker)
@@ -31,7 +34,7 @@ def test_a_restore_undoes_a_deletion_that_is_not_recorded_yet(backend: Backend) 
 def test_a_file_is_not_called_stored_while_s3_does_not_answer(backend: Backend) -> None:
     file_id = backend.store_file()
     backend.store = store_away()
-    (outcome,) = bulk.restore_files(backend.context(), [file_id])
+    (outcome,) = begin_undelete(backend.context(), [file_id])
     assert isinstance(outcome.error, StoreUnavailable)
     assert backend.file(file_id).state == "stored"
 
