@@ -57,10 +57,10 @@ def test_a_file_is_moved_deleted_and_restored_and_its_events_agree(stack: Stack)
     assert stack.get(f"/api/files/{file['id']}?wait=20")["state"] == "stored"
 
     path, key = f"/api/files/{file['id']}", f"moved/{file['id']}.txt"
-    assert stack.post(f"{path}/move", {"key": key})["key"] == key
+    assert stack.act(path, "move", {"key": key})["key"] == key
     assert stack.request("DELETE", path).status == 204
 
-    restored = stack.post(f"{path}/restore", {})
+    restored = stack.act(path, "restore", {})
     assert (restored["state"], restored["key"], restored["size"]) == ("stored", key, 5)
 
     def events() -> list[str]:
