@@ -15,6 +15,7 @@
     ├── Unauthenticated             nobody is known by the given identity
     ├── TooManyRequests             the caller asks more often than it may; carries when it may again
     ├── Forbidden                   known, but not allowed
+    │   ├── AccountDisabled         nobody may act as this user, or it was deleted
     │   ├── MissingScope            the caller's API key is not for this
     │   ├── AgainstPolicy           no file of this size or type is taken
     │   └── OverQuota               the owner or session would have too much
@@ -119,6 +120,19 @@ class TooManyRequests(LandfallError):
 
 class Forbidden(LandfallError):
     """The caller is known, but may not do this."""
+
+
+class AccountDisabled(Forbidden):
+    """Nobody may act as this user, who is known. For the log: the user's id, and that of the API key that came."""
+
+    def __init__(
+        self,
+        message: str = "This account is disabled. An operator can enable it again.",
+        user_id: UUID | None = None,
+        key_id: UUID | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.reason, self.user_id, self.key_id = message, user_id, key_id
 
 
 class MissingScope(Forbidden):

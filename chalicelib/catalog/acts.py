@@ -7,11 +7,12 @@ from uuid import UUID
 
 # A new act needs no migration: the column takes any word, so that code of the next release may write its own.
 Act = Literal[
-    "abandon", "abort", "assign_owners", "audit", "cancel_audit", "cancel_job", "change_member", "change_session",
-    "change_user", "copy", "delete", "delete_folder", "delete_owner_rule", "delete_session", "delete_user",
-    "discard_events", "empty_trash", "first_sight", "hand_over", "link", "make_credentials", "make_key", "make_owner_rule",
-    "make_session", "make_user", "member", "metadata", "move", "purge", "redrive_events", "remove_member", "rename",
-    "restore", "revoke_key", "revoke_share", "role", "session", "share", "tags", "upload", "use_share", "zip",
+    "abandon", "abort", "admit_identity", "assign_owners", "audit", "cancel_audit", "cancel_job", "change_member",
+    "change_session", "change_user", "copy", "delete", "delete_folder", "delete_owner_rule", "delete_session",
+    "delete_user", "disable_user", "discard_events", "empty_trash", "enable_user", "first_sight", "hand_over", "link",
+    "make_credentials", "make_key", "make_owner_rule", "make_session", "make_user", "member", "metadata", "move", "purge",
+    "redrive_events", "remove_member", "rename", "restore", "revoke_key", "revoke_share", "role", "session", "share",
+    "tags", "upload", "use_share", "zip",
 ]  # fmt: skip
 # What S3 told of a file: see `chalicelib.catalog.changes.ChangeName`. In the trail these are acts, too.
 EventAct = Literal["put", "marker", "removal", "purge"]

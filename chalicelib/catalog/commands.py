@@ -18,7 +18,7 @@ JobKind = Literal[
     "copy", "move", "restore", "undelete", "delete_folder", "empty_trash", "zip", "assign_owners", "hand_over",
     "delete_user", "take_back",
 ]  # fmt: skip
-DeletionPhase = Literal["files", "trash", "tombstones"]
+DeletionPhase = Literal["files", "trash", "tombstones", "again"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
 # Jobs that remove versions, or sweep through files that they delete. The process that answers requests signs links, so its role
@@ -248,9 +248,13 @@ class SweepProgress(Progress):
 
 @dataclass(slots=True)
 class DeleteUserProgress(SweepProgress):
-    """The progress of a user's deletion: see `chalicelib.services.jobs.delete_user`. ``after`` is within the phase."""
+    """The progress of a user's deletion: see `chalicelib.services.jobs.delete_user`. ``after`` is within the phase.
+
+    ``again``: how often it has begun again.
+    """
 
     phase: DeletionPhase = "files"
+    again: int = 0
 
 
 @dataclass(slots=True)

@@ -21,7 +21,8 @@ _WORKS = "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > :now)"
 # Every request with a key asks this. The role is that of the owner's row at this moment.
 _FIND = prepared_read(
     text("""
-SELECT k.owner_id, u.role, k.secret_hash, k.scopes, k.prefix, k.session_id, k.expires_at, k.revoked_at, k.last_used_on
+SELECT k.owner_id, u.role, k.secret_hash, k.scopes, k.prefix, k.session_id, k.expires_at, k.revoked_at, k.last_used_on,
+    u.disabled_at IS NOT NULL AS is_disabled
 FROM api_keys AS k JOIN users AS u ON u.id = k.owner_id
 WHERE k.id = CAST(:id AS uuid)
 """)
@@ -50,7 +51,7 @@ UPDATE api_keys SET revoked_at = :now WHERE id IN (SELECT id FROM made) AND revo
 
 @dataclass(frozen=True, slots=True)
 class KnownKey:
-    """A key, and its owner's role."""
+    """A key, its owner's role, and whether nobody may act as its owner."""
 
     owner_id: UUID
     role: Role
@@ -61,6 +62,7 @@ class KnownKey:
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_on: date | None
+    is_disabled: bool
 
 
 def find_known(session: Session, key_id: UUID) -> KnownKey | None:

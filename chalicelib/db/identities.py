@@ -2,21 +2,25 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import delete, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from chalicelib.catalog.roles import Role
 from chalicelib.db.engine import prepared_read, savepoint
-from chalicelib.db.models import UserIdentity
+from chalicelib.db.models import BarredIdentity, UserIdentity
+from chalicelib.db.pages import Order, Page, in_utc, list_by_id
 from chalicelib.db.session_members import claim_memberships
+from chalicelib.db.users import KnownUser
+from chalicelib.errors import AccountDisabled
+from chalicelib.ids import uuid7
 
 # Every request with a token asks this.
 _FIND = prepared_read(
     text("""
-SELECT u.id, u.role FROM identities AS i JOIN users AS u ON u.id = i.user_id
+SELECT u.id, u.role, u.disabled_at IS NOT NULL AS is_disabled FROM identities AS i JOIN users AS u ON u.id = i.user_id
 WHERE i.issuer = CAST(:issuer AS text) AND i.subject = CAST(:subject AS text)
 """)
 )
@@ -32,12 +36,8 @@ SELECT :id, :name, CASE WHEN NOT EXISTS (SELECT FROM users AS u WHERE lower(u.em
 """)
 
 
-@dataclass(frozen=True, slots=True)
-class KnownUser:
-    """A user and what it may do, which the user's row says, and never a token."""
-
-    user_id: UUID
-    role: Role
+# As `chalicelib.api.schemas.barred_identities.BarredIdentityOut` has it.
+_BARRED_ITEM = f"id, user_id, {in_utc('created_at')} AS created_at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +53,22 @@ class NewKnownUser:
 def find_known(session: Session, issuer: str, subject: str) -> KnownUser | None:
     """Whom an identity provider calls by this name; None if nobody came with it before."""
     row = session.execute(_FIND, {"issuer": issuer, "subject": subject}).one_or_none()
-    return None if row is None else KnownUser(row.id, row.role)
+    return None if row is None else KnownUser(*row)
 
 
 def add_known(session: Session, issuer: str, subject: str, user: NewKnownUser) -> KnownUser:
-    """Add a member for somebody who comes for the first time, unless another request has just done it."""
+    """Add a member for somebody who comes for the first time, unless another request has just done it.
+
+    Raises:
+        AccountDisabled: it isn't the first time: the user was deleted.
+    """
     session.execute(_LOCK, {"issuer": issuer, "subject": subject})
     if known := find_known(session, issuer, subject):
         return known
+    # Asked after the user: whoever deletes one bars its identities in the same transaction.
+    was = select(BarredIdentity.user_id).where(BarredIdentity.identity_hash == _hash(issuer, subject))
+    if (deleted := session.scalar(was)) is not None:
+        raise AccountDisabled("This account was deleted. An operator can let you in again, as a new user.", deleted)
     values = {"id": user.user_id, "name": user.name, "now": user.now}
     try:
         with savepoint(session):
@@ -71,3 +79,33 @@ def add_known(session: Session, issuer: str, subject: str, user: NewKnownUser) -
     session.flush()
     claim_memberships(session, user.user_id)
     return KnownUser(user.user_id, "member")
+
+
+def bar_identities(session: Session, user_id: UUID, now: datetime) -> None:
+    """See to it that whoever signs in as this user doesn't become a new one once the user is deleted."""
+    found = session.scalars(select(UserIdentity).where(UserIdentity.user_id == user_id)).all()
+    for one in found:
+        hashed = _hash(one.issuer, one.subject)
+        session.add(BarredIdentity(id=uuid7(now), identity_hash=hashed, user_id=user_id, created_at=now))
+    session.flush()
+
+
+def list_barred(session: Session, limit: int, cursor: str | None) -> Page:
+    """A page of the identities of deleted users, in the order of their deletion.
+
+    Raises:
+        InvalidCursor: the cursor is not one of this list.
+    """
+    return list_by_id(
+        session, Order("barred identities"), _BARRED_ITEM, "barred_identities WHERE true", {}, limit, cursor
+    )
+
+
+def admit_barred(session: Session, barred_id: UUID) -> UUID | None:
+    """Let an identity sign in again, as a new user; returns the deleted user, None if there is no such identity."""
+    gone = delete(BarredIdentity).where(BarredIdentity.id == barred_id).returning(BarredIdentity.user_id)
+    return session.scalar(gone)
+
+
+def _hash(issuer: str, subject: str) -> str:
+    return sha256(f"{issuer}\n{subject}".encode()).hexdigest()

@@ -6,7 +6,7 @@ Commands, progress and results are kept as JSON documents of the types in `chali
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -27,6 +27,11 @@ OPEN: tuple[JobState, ...] = ("queued", "running")
 _ITEM = f"""id, kind, state, coalesce(CAST(progress ->> 'done' AS bigint), 0) AS done,
     coalesce(CAST(progress ->> 'failed' AS bigint), 0) AS failed, coalesce(progress -> 'failures', '[]') AS failures, result,
     problem, owner_id, {in_utc("created_at")} AS created_at, {in_utc("updated_at")} AS updated_at"""
+
+
+# What becomes of a job that a process works on: it goes on, or is to stop, because that was asked for or because its owner is
+# disabled; or another process has ended it.
+Standing = Literal["goes on", "cancelled", "disabled", "ended"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,17 +175,21 @@ def _with_source(document: dict[str, Any]) -> dict[str, Any]:
 
 def save_progress(
     session: Session, job_id: UUID, progress: Progress, now: datetime, until: datetime | None = None
-) -> bool | None:
+) -> Standing:
     """Note how far a running job is and, with ``until``, extend the claim on it.
 
     Returns:
-        Whether the job is to be cancelled; None if another process has ended it.
+        What becomes of the job.
     """
     values: dict[str, Any] = {"progress": written(progress), "updated_at": now}
     if until is not None:
         values["run_after"] = until
     mine = update(Job).where(Job.id == job_id, Job.state == "running").values(**values)
-    return session.scalar(mine.returning(Job.cancel_requested))
+    of_disabled = select(User.id).where(User.id == Job.owner_id, User.disabled_at.is_not(None)).exists()
+    row = session.execute(mine.returning(Job.cancel_requested, of_disabled.label("of_disabled"))).one_or_none()
+    if row is None:
+        return "ended"
+    return "cancelled" if row.cancel_requested else "disabled" if row.of_disabled else "goes on"
 
 
 class Ending(TypedDict, total=False):

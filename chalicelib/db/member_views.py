@@ -96,6 +96,7 @@ _VIEWS = {
         "audit_inventory_files",
         "audit_ranges",
         "audits",
+        "barred_identities",
         "buckets",
         "dead_events",
         "inventory_versions",

@@ -23,10 +23,12 @@ _MOMENTS = f"{in_utc('created_at')} AS created_at, {in_utc('updated_at')} AS upd
 _ITEM = f"""id, CASE WHEN email IS NULL OR user_id = CAST(:caller AS uuid) THEN user_id END AS user_id,
     CASE WHEN CAST(:shows_emails AS boolean) OR user_id = CAST(:caller AS uuid) THEN email END AS email, role, {_MOMENTS}"""
 
+# What a disabled user shares isn't shared meanwhile.
 # Somebody may be a member twice, by id and by address. Then the greater right counts: 'editor' sorts before 'viewer'.
 _MEMBERSHIP = """
 SELECT s.owner_id, s.session_id, m.role {more}
-FROM session_members AS m JOIN sessions AS s ON s.id = m.session_row_id {join}
+FROM session_members AS m JOIN sessions AS s ON s.id = m.session_row_id
+JOIN users AS o ON o.id = s.owner_id AND o.disabled_at IS NULL {join}
 WHERE m.user_id = CAST(:user_id AS uuid) AND s.owner_id <> m.user_id AND {which}
 ORDER BY m.role {limit}
 """

@@ -35,7 +35,7 @@ def list_sessions(session: DatabaseSession, scope: Scope, descending: bool, limi
 
 # Somebody may be a member twice, by id and by address: 'editor' sorts before 'viewer'.
 _SHARED = """(
-    SELECT s.*, m.role FROM sessions AS s JOIN (
+    SELECT s.*, m.role FROM sessions AS s JOIN users AS o ON o.id = s.owner_id AND o.disabled_at IS NULL JOIN (
         SELECT session_row_id, min(role) AS role FROM session_members
         WHERE user_id = CAST(:user_id AS uuid) GROUP BY session_row_id) AS m ON m.session_row_id = s.id
     WHERE s.owner_id <> CAST(:user_id AS uuid)) AS shared WHERE true"""

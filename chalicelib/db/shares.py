@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
-from chalicelib.db.models import File, Share
+from chalicelib.db.models import File, Share, User
 from chalicelib.db.pages import Order, Page, in_utc, list_by_id
 from chalicelib.db.scope import FILE_IN_SCOPE, Owner, Scope, bound_scope
 
@@ -58,9 +58,14 @@ def revoke_share(session: Session, scope: Scope, share_id: UUID, now: datetime) 
 def use_share(session: Session, token_hash: str, now: datetime, *, counts: bool) -> OpenShare | None:
     """The share of a token, unless it is expired, used up or revoked. ``counts`` says whether this is a use.
 
+    A link of somebody who is disabled leads nowhere meanwhile, whether that is the file's owner or who made the link.
+
     One statement both checks and counts, so that only one of two visitors at the same time gets the last use.
     """
+    owner = select(File.owner_id).where(File.id == Share.file_id).correlate(Share).scalar_subquery()
+    whose = or_(User.id == Share.created_by, User.id == owner)
     valid = (
+        ~select(User.id).where(whose, User.disabled_at.is_not(None)).correlate(Share).exists(),
         Share.token_hash == token_hash,
         Share.expires_at > now,
         Share.revoked_at.is_(None),

@@ -1,6 +1,7 @@
 """The users table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -20,15 +21,26 @@ from chalicelib.db.session_members import claim_memberships
 LIMITS = """jsonb_build_object('max_file_bytes', null, 'media_types', null, 'max_bytes', null, 'max_files', null,
     'refuse_mismatch', null) || limits AS limits"""
 # As `chalicelib.api.schemas.users.UserOut` has it.
-_ITEM = (
-    f"""id, name, email, role, {LIMITS}, {in_utc("created_at")} AS created_at, {in_utc("updated_at")} AS updated_at"""
-)
+_ITEM = f"""id, name, email, role, {LIMITS}, {in_utc("created_at")} AS created_at, {in_utc("updated_at")} AS updated_at,
+    {in_utc("disabled_at")} AS disabled_at"""
 # A user owns itself.
 _IN_SCOPE = "(CAST(:owner_id AS uuid) IS NULL OR id = CAST(:owner_id AS uuid))"
+_KNOWN = "SELECT id, role, disabled_at IS NOT NULL AS is_disabled FROM users WHERE"
+_FIND_KNOWN = prepared_read(text(f"{_KNOWN} id = CAST(:id AS uuid)"))
+# In one order, so that two who lock the same users never wait for each other.
+_LOCK_KNOWN = text(f"{_KNOWN} id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE")
 
 
-_ROLE = prepared_read(text("SELECT role FROM users WHERE id = CAST(:id AS uuid)"))
 _LIMITS = prepared_read(text("SELECT limits FROM users WHERE id = CAST(:id AS uuid)"))
+
+
+@dataclass(frozen=True, slots=True)
+class KnownUser:
+    """A user and what it may do, which the user's row says, and never a token. Nobody may act as one that is disabled."""
+
+    user_id: UUID
+    role: Role
+    is_disabled: bool = False
 
 
 def list_users(session: Session, scope: Scope, limit: int, cursor: str | None) -> Page:
@@ -48,10 +60,16 @@ def find_user(session: Session, scope: Scope, user_id: UUID, *, lock: bool = Fal
     return session.get(User, user_id, with_for_update=lock or None)
 
 
-def find_role(session: Session, user_id: UUID) -> Role | None:
-    """A user's role; None if there is no such user."""
-    role: Role | None = session.scalar(_ROLE, {"id": user_id})
-    return role
+def find_known_user(session: Session, user_id: UUID) -> KnownUser | None:
+    """A user, and what it may do; None if there is no such user."""
+    row = session.execute(_FIND_KNOWN, {"id": user_id}).one_or_none()
+    return None if row is None else KnownUser(*row)
+
+
+def lock_known_users(session: Session, user_ids: Sequence[UUID]) -> dict[UUID, KnownUser]:
+    """Those of these users that there are, by their ids. Nobody changes them until the transaction ends."""
+    rows = session.execute(_LOCK_KNOWN, {"ids": list(user_ids)})
+    return {row.id: KnownUser(*row) for row in rows}
 
 
 def find_limits(session: Session, owner: Owner) -> dict[str, Any]:

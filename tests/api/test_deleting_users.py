@@ -6,9 +6,6 @@ import pytest
 from sqlalchemy import Engine, text
 
 from chalicelib.db.engine import transaction
-from chalicelib.runtime import now
-from chalicelib.services.accounts.signing_in import user_of
-from chalicelib.services.accounts.tokens import Identity
 from tests.support.api import UNKNOWN_ID, Api, assert_problem
 from tests.support.files import find_by_key, read, upload
 from tests.support.notifications import s3_record
@@ -98,15 +95,6 @@ def test_an_event_that_comes_after_its_user_was_deleted_falls_to_the_operators(
         deliver(engine, s3_record("ObjectCreated:Put", key, **fields))
         late = find_by_key(files_api, key)
         assert (late["state"], late["owner_id"]) == ("stored", None)
-
-
-def test_whoever_signs_in_again_is_a_new_user(files_api: Api, engine: Engine) -> None:
-    identity = Identity("https://issuer.example", "deleted-and-back", "Ada", None)
-    with transaction(engine) as session:
-        first = user_of(session, identity, now()).user_id
-    assert files_api("DELETE", f"/api/users/{first}").status == 204
-    with transaction(engine) as session:
-        assert user_of(session, identity, now()).user_id != first
 
 
 def test_only_operators_delete_users_and_never_themselves(files_api: Api, owner: Api) -> None:

@@ -78,6 +78,15 @@ def test_a_file_of_nobody_and_a_user_of_nowhere(files_api: Api, stranger: Api, o
     assert_problem(files_api("POST", unknown, {"user_id": stranger.user_id}), 404, "not-found")
 
 
+def test_nothing_is_given_to_a_disabled_user(files_api: Api, shared: Shared, stranger: Api) -> None:
+    """It may be about to be deleted, with all that it has."""
+    files_api("PATCH", f"/api/users/{stranger.user_id}", {"disabled": True})
+    assert_problem(give(files_api, shared.file, stranger), 422, "unprocessable")
+    path = f"{shared.path}/hand-over?owner_id={shared.owner.user_id}"
+    for receiver in (stranger.user_id, UNKNOWN_ID):
+        assert_problem(files_api("POST", path, {"user_id": receiver}), 422, "unprocessable")
+
+
 def test_of_two_receivers_at_once_one_has_the_file(files_api: Api, owner: Api) -> None:
     file = upload(owner, b"x", "x.txt")
     receivers = [new_member(files_api) for _ in range(4)]

@@ -9,6 +9,7 @@ from sqlalchemy import Engine, text
 
 from tests.support.api import Api, assert_problem
 from tests.support.files import act, upload
+from tests.support.users import new_member
 
 
 def shared(api: Api, url: str, method: str = "GET") -> Any:
@@ -65,3 +66,14 @@ def test_a_share_link_ends_when_it_is_revoked_expires_or_its_file_is_deleted(
     assert_problem(owner("POST", f"/api/files/{file['id']}/shares", {}), 404, "not-found")
     assert_problem(shared(owner, "/api/shared/no-such-token"), 404, "not-found")
     assert_problem(owner("DELETE", f"/api/shares/{uuid4()}"), 404, "not-found")
+
+
+def test_a_link_leads_nowhere_while_its_files_owner_or_its_maker_is_disabled(files_api: Api, owner: Api) -> None:
+    file = upload(owner, b"hello")
+    maker = new_member(files_api, role="operator")
+    by_owner, by_maker = (act(api, file, "shares", {}, 201)["url"] for api in (owner, maker))
+    for disabled, statuses in ((owner, (404, 404)), (maker, (302, 404))):
+        files_api("PATCH", f"/api/users/{disabled.user_id}", {"disabled": True})
+        assert tuple(shared(owner, url).status for url in (by_owner, by_maker)) == statuses
+        files_api("PATCH", f"/api/users/{disabled.user_id}", {"disabled": False})
+        assert tuple(shared(owner, url).status for url in (by_owner, by_maker)) == (302, 302)

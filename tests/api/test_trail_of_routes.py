@@ -15,6 +15,7 @@ LEFT = {
     "PUT /api/users/{user_id}": "change_user",
     "PATCH /api/users/{user_id}": "role",
     "DELETE /api/users/{user_id}": "delete_user",
+    "DELETE /api/barred-identities/{identity_id}": "admit_identity",
     "POST /api/keys": "make_key",
     "DELETE /api/keys/{key_id}": "revoke_key",
     "POST /api/credentials": "make_credentials",

@@ -22,7 +22,7 @@ def test_a_user_is_created_read_replaced_patched_and_deleted(api: Api) -> None:
     created = api("POST", "/api/users", {"name": " Ada ", "email": email, "role": "operator"})
     assert created.status == 201
     user = created.json
-    assert list(user) == ["id", "name", "email", "role", "limits", "created_at", "updated_at"]
+    assert list(user) == ["id", "name", "email", "role", "limits", "created_at", "updated_at", "disabled_at"]
     assert (user["name"], user["email"], user["role"]) == ("Ada", email, "operator")
     assert UUID(user["id"]).version == 7
     path = f"/api/users/{user['id']}"

@@ -63,7 +63,9 @@ WITHOUT_SCOPE = {
     "api_keys add": {"add_key", "lock_owner"},
     # They find out who is calling.
     "identities": {"add_known", "find_known"},
-    "users calling": {"find_role"},
+    "users calling": {"find_known_user", "lock_known_users"},
+    # Of deleted users, for operators.
+    "identities barred": {"admit_barred", "bar_identities", "list_barred"},
     "shares calling": {"use_share"},
     # The clock, for everybody.
     "api_keys calling": {"find_known", "note_use"},

@@ -19,6 +19,7 @@ INSERT INTO users (id, name, email, role, created_at, updated_at) VALUES
     ('{ADA}', 'Ada {SECRET}', '{SECRET}@example.org', 'member', now(), now()),
     ('{EVE}', 'Eve', NULL, 'member', now(), now());
 INSERT INTO identities VALUES ('https://issuer', '{SECRET}', '{ADA}', now());
+INSERT INTO barred_identities VALUES ('{SHARE}', '{SECRET}', '{MOVED}', now());
 INSERT INTO sessions (id, owner_id, session_id, name, created_at, updated_at)
     VALUES ('{SHARE}', '{ADA}', '{SECRET}', 'trip', now(), now());
 INSERT INTO files (id, bucket, key, name, state, owner_id, created_at, updated_at) VALUES

@@ -28,6 +28,10 @@ _AUDIT = """INSERT INTO audits (id, bucket, state, repairs, brake, grace_seconds
 VALUES (CAST(:id AS uuid), 'backend', :state, false, 0.5, 60, now(), now(), CASE WHEN :state = 'done' THEN now() END)"""
 
 
+_BARRED = """INSERT INTO barred_identities (id, identity_hash, user_id, created_at)
+VALUES (CAST(:id AS uuid), :id, gen_random_uuid(), now())"""
+
+
 class Things:
     """Makes them, as the owner does. What no route makes is written into the tables."""
 
@@ -124,6 +128,10 @@ class Things:
     def _rule(self, state: str) -> Names:
         names = {"rule_id": str(uuid4())}
         return names if state != "there" else names | _add(_RULE, names["rule_id"], owner=self._owner)
+
+    def _identity(self, state: str) -> Names:
+        names = {"identity_id": str(uuid4())}
+        return names if state != "there" else names | _add(_BARRED, names["identity_id"])
 
     def _member(self, state: str) -> Names:
         """A member of a session that is there."""

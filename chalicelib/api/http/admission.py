@@ -8,7 +8,7 @@ from chalicelib.api.http.exchange import Exchange
 from chalicelib.catalog.rates import Standing
 from chalicelib.catalog.roles import KeyScope
 from chalicelib.db.engine import Session
-from chalicelib.errors import HeadersTooLarge, TooManyRequests, Unauthenticated
+from chalicelib.errors import AccountDisabled, HeadersTooLarge, TooManyRequests, Unauthenticated
 from chalicelib.services.accounts.principals import ANYBODY, Principal
 
 # API Gateway lets 10,240 through. A token may have 16,384 where something else is in front.
@@ -21,7 +21,8 @@ def admit(exchange: Exchange, begin: Begin, needed: tuple[KeyScope, ...]) -> Pri
     """The caller. ``begin`` gives a session where somebody is to be looked up.
 
     Raises:
-        Unauthenticated: the request names nobody. TooManyRequests: the caller asks too often.
+        Unauthenticated: the request names nobody. AccountDisabled: nobody may act as whom it names.
+        TooManyRequests: the caller asks too often.
         MissingScope: the caller's API key has none of the scopes ``needed``. HeadersTooLarge. KeysUnavailable.
     """
     _require_small(exchange.headers)
@@ -59,7 +60,7 @@ def _identify(exchange: Exchange, begin: Begin) -> Principal:
     rates.refuse_early(credential, exchange.address)
     try:
         principal = runtime.callers().identify(exchange.headers, begin)
-    except Unauthenticated:
+    except (Unauthenticated, AccountDisabled):
         rates.note_failure(credential, exchange.address)
         raise
     is_second_try, exchange.principal = exchange.principal is not None, principal

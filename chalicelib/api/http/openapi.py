@@ -39,6 +39,7 @@ _ABOUT = {
 # Generators of clients name classes after tags, so these stay as they are.
 _TAG_OF = dict.fromkeys(("file_jobs", "bulk", "folders", "trash", "zips", "jobs"), "management") | {
     "uppy": "companion",
+    "barred_identities": "users",
     "api_keys": "keys",
     "credentials": "keys",
 }

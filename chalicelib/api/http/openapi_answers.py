@@ -82,7 +82,7 @@ def _errors_of(endpoint: Endpoint) -> list[type[errors.LandfallError]]:
     if endpoint.reads_body:
         found += [errors.UnsupportedMediaType, errors.MalformedBody, errors.TooLarge]
     if not endpoint.anonymous:
-        found += [errors.Unauthenticated, errors.MissingScope]
+        found += [errors.Unauthenticated, errors.AccountDisabled, errors.MissingScope]
     if endpoint.in_one_transaction or not endpoint.anonymous:
         found.append(errors.Unavailable)
     return list({kind_of(error): error for error in (*found, *endpoint.errors)}.values())

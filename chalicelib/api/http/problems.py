@@ -36,6 +36,7 @@ KINDS: dict[type[Exception], Kind] = {
     errors.TooBroad: Kind(400, "too-broad", "Finding this takes too long"),
     errors.Unauthenticated: Kind(401, "unauthenticated", "Nobody is known by this identity"),
     errors.Forbidden: Kind(403, "forbidden", "This caller may not do this"),
+    errors.AccountDisabled: Kind(403, "account-disabled", "This account is disabled"),
     errors.AgainstPolicy: Kind(403, "against-policy", "A policy does not allow this file"),
     errors.OverQuota: Kind(403, "over-quota", "A quota would be exceeded"),
     errors.NotFound: Kind(404, "not-found", "There is no such thing"),
@@ -66,9 +67,11 @@ def response_to(error: Exception, exchange: Exchange) -> Response:
     kind = kind_of(type(error))
     if kind.status >= 500:
         telemetry.log("error", "request failed", error=error, request_id=exchange.request_id, route=exchange.route)
-    if isinstance(error, errors.Unauthenticated | errors.MissingScope):
-        why, key_id = error.reason, error.key_id
-        telemetry.log("info", "caller refused", reason=why, key_id=key_id, request_id=exchange.request_id)
+    if isinstance(error, errors.Unauthenticated | errors.MissingScope | errors.AccountDisabled):
+        why, key_id, user_id = error.reason, error.key_id, getattr(error, "user_id", None)
+        telemetry.log(
+            "info", "caller refused", reason=why, key_id=key_id, user_id=user_id, request_id=exchange.request_id
+        )
     fields = [_field(problem) for problem in getattr(error, "problems", ())]
     detail = _OPAQUE if kind is INTERNAL else str(error)
     body = document(kind, detail, exchange.url_path, exchange.request_id, fields)

@@ -21,6 +21,10 @@ _TABLE: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("GET", "/api/users/{user_id}/usage", "get_user_usage"),
         ("DELETE", "/api/users/{user_id}", "delete_user"),
     ),
+    "barred_identities": (
+        ("GET", "/api/barred-identities", "list_barred_identities"),
+        ("DELETE", "/api/barred-identities/{identity_id}", "admit_identity"),
+    ),
     "api_keys": (
         ("GET", "/api/keys", "list_keys"),
         ("POST", "/api/keys", "create_key"),

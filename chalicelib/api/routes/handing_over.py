@@ -35,7 +35,7 @@ def hand_over(call: Call[FilePath, None, HandOverTo]) -> File:
     body=HandOverTo,
     response=JobOut,
     status=202,
-    errors=(NotFound, Forbidden),
+    errors=(NotFound, Forbidden, Unprocessable),
 )
 def hand_over_session(call: StepwiseCall[SessionPath, OwnerQuery, HandOverTo]) -> Reply:
     """Hand the files of a session over to another user.

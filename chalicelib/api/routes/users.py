@@ -51,7 +51,8 @@ def replace_user(call: Call[UserPath, None, UserReplace]) -> User:
     """Replace a user's fields.
 
     Fields that are left out get their defaults, except role and limits, which stay. Only operators may change role,
-    limits and email address. If the caller is a member, an address that is left out stays, too.
+    limits and email address. If the caller is a member, an address that is left out stays, too. Whether the user is disabled
+    stays.
     """
     changes: UserChanges = {"name": call.body.name}
     if "email" in call.body.model_fields_set or call.tx.principal.is_operator:
@@ -68,7 +69,9 @@ def patch_user(call: Call[UserPath, None, UserPatch]) -> User:
     """Change some fields of a user.
 
     Fields that are left out stay. `"email": null` removes the address. Only operators may change addresses, roles and
-    limits.
+    limits, and disable users, but not themselves. From the next request on, tokens and keys of a disabled user are
+    answered with 403 (`account-disabled`). Its share links lead nowhere, its sessions are shared with nobody, and its jobs
+    stop. Its files stay.
     """
     changes = UserChanges(**call.body.model_dump(exclude_unset=True))  # type: ignore[typeddict-item]
     if "limits" in changes:
@@ -96,7 +99,8 @@ def delete_user(call: StepwiseCall[UserPath, UserDeleteQuery, None]) -> Reply:
 
     Only for operators, who can't delete themselves. 409 if the user still owns files or sessions, or has something in the trash;
     `detail` says how much. With `files`, 202 with the job that removes the files permanently (`erase`) or gives them to the user
-    `to` (`hand-over`), then deletes the user with its sessions. Whoever signs in with its identity later is a new user.
+    `to` (`hand-over`), then deletes the user with its sessions. From this request on the user is disabled; to keep it, enable it
+    again. Whoever signs in with its identity later is refused: see `GET /api/barred-identities`.
     """
     user_id, query = call.path.user_id, call.query
     with call.ctx.transaction() as tx:

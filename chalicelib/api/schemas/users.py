@@ -73,6 +73,9 @@ class UserPatch(Input):
     email: Email | None = None
     role: Role = Field(default_factory=absent)
     limits: LimitsBody = Field(default_factory=absent, description="Replaced as a whole.")
+    disabled: bool = Field(
+        default_factory=absent, description="`true`: nobody may act as the user; `false`: it may again."
+    )
 
 
 class UserOut(Output):
@@ -85,3 +88,4 @@ class UserOut(Output):
     limits: LimitsBody
     created_at: datetime
     updated_at: datetime
+    disabled_at: datetime | None = Field(description="Since when nobody may act as the user; null: it may.")

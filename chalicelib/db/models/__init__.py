@@ -1,6 +1,7 @@
 """The tables. What each column means is in ``docs/data-dictionary.md``; why the heavy ones look so, in the ADRs."""
 
 from chalicelib.db.models.accounts import ApiKey as ApiKey
+from chalicelib.db.models.accounts import BarredIdentity as BarredIdentity
 from chalicelib.db.models.accounts import OwnerRule as OwnerRule
 from chalicelib.db.models.accounts import Session as Session
 from chalicelib.db.models.accounts import SessionMember as SessionMember

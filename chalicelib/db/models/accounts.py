@@ -41,6 +41,8 @@ class User(Base):
     limits: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
     created_at: Mapped[datetime] = mapped_column(Moment)
     updated_at: Mapped[datetime] = mapped_column(Moment)
+    # Since when nobody may act as this user; null: it may.
+    disabled_at: Mapped[datetime | None] = mapped_column(Moment)
 
 
 class UserIdentity(Base):
@@ -52,6 +54,21 @@ class UserIdentity(Base):
     issuer: Mapped[str] = mapped_column(Bytewise, primary_key=True)
     subject: Mapped[str] = mapped_column(Bytewise, primary_key=True)
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class BarredIdentity(Base):
+    """Somebody whose user was deleted, and who is not to become a new user by signing in again. Only a hash of the name is kept.
+
+    ``user_id`` is the deleted user, and refers to nothing any more.
+    """
+
+    __tablename__ = "barred_identities"
+    __table_args__ = (UniqueConstraint("identity_hash"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    identity_hash: Mapped[str] = mapped_column(Text)
+    user_id: Mapped[UUID]
     created_at: Mapped[datetime] = mapped_column(Moment)
 
 

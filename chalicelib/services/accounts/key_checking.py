@@ -12,7 +12,7 @@ from uuid import UUID
 from chalicelib.catalog.roles import KeyScope, Role
 from chalicelib.db import api_keys
 from chalicelib.db.engine import Session
-from chalicelib.errors import Unauthenticated
+from chalicelib.errors import AccountDisabled, Unauthenticated
 
 # No token of an identity provider begins so: it would be no JSON.
 MARK = "lf_"
@@ -47,7 +47,7 @@ def check_key(session: Session, given: str, now: datetime) -> CheckedKey:
 
     Raises:
         Unauthenticated: it isn't genuine, or has ended. The message says why, but repeats nothing of the key, and doesn't tell
-            a wrong secret from a key that isn't there.
+            a wrong secret from a key that isn't there. AccountDisabled: nobody may act as its owner.
     """
     form = _FORM.fullmatch(given)
     if form is None:
@@ -61,6 +61,8 @@ def check_key(session: Session, given: str, now: datetime) -> CheckedKey:
         raise Unauthenticated("The API key was revoked.", "revoked API key", key_id)
     if known.expires_at is not None and known.expires_at <= now:
         raise Unauthenticated("The API key has expired.", "expired API key", key_id)
+    if known.is_disabled:
+        raise AccountDisabled(user_id=known.owner_id, key_id=key_id)
     if known.last_used_on != now.date():
         api_keys.note_use(session, key_id, now.date())
     rights = KeyRights(key_id, frozenset(known.scopes), known.expires_at)

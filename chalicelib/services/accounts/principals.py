@@ -9,8 +9,8 @@ from uuid import UUID
 from chalicelib.catalog.roles import KeyScope, Membership, Right, Role
 from chalicelib.db.engine import Session
 from chalicelib.db.scope import EVERYONE, Owner, Scope
-from chalicelib.db.users import find_role
-from chalicelib.errors import Forbidden, MissingScope, Unauthenticated
+from chalicelib.db.users import find_known_user
+from chalicelib.errors import AccountDisabled, Forbidden, MissingScope, Unauthenticated
 from chalicelib.services.accounts.key_checking import MARK, KeyRights, check_key
 from chalicelib.services.accounts.signing_in import user_of
 from chalicelib.services.accounts.signing_keys import SigningKeys
@@ -137,7 +137,8 @@ class Callers:
             begin: gives a session where somebody is to be looked up.
 
         Raises:
-            Unauthenticated: the headers name nobody, or this deployment identifies no one. KeysUnavailable.
+            Unauthenticated: the headers name nobody, or this deployment identifies no one.
+            AccountDisabled: nobody may act as this user. KeysUnavailable.
         """
         if self.settings.identity == "none":
             raise Unauthenticated(
@@ -181,7 +182,9 @@ def _named_user(named: str, begin: Callable[[], AbstractContextManager[Session]]
     except ValueError:
         raise Unauthenticated(f"The header {USER_HEADER} does not hold a user id.") from None
     with begin() as session:
-        role = find_role(session, user_id)
-    if role is None:
+        known = find_known_user(session, user_id)
+    if known is None:
         raise Unauthenticated(f"The header {USER_HEADER} names nobody.")
-    return Principal(user_id, role)
+    if known.is_disabled:
+        raise AccountDisabled(user_id=user_id)
+    return Principal(user_id, known.role)

@@ -5,15 +5,16 @@ from datetime import UTC
 from typing import Any, TypedDict
 from uuid import UUID
 
+from chalicelib.catalog.acts import Act
 from chalicelib.catalog.roles import Role
-from chalicelib.db import handing_over, users
+from chalicelib.db import handing_over, identities, users
 from chalicelib.db.deadlines import within
 from chalicelib.db.engine import Session
 from chalicelib.db.models import User
 from chalicelib.db.pages import Page
 from chalicelib.db.scope import Owner
 from chalicelib.db.usage import UsageNow, read_usage
-from chalicelib.errors import Conflict, NotFound
+from chalicelib.errors import AccountDisabled, Conflict, Forbidden, NotFound
 from chalicelib.ids import moment_of, uuid7
 from chalicelib.services.accounts import trail
 from chalicelib.services.accounts.principals import DEMO_USER_ID
@@ -35,12 +36,13 @@ class NewUser:
 
 
 class UserChanges(TypedDict, total=False):
-    """The fields of a user to change; those left out stay."""
+    """The fields of a user to change; those left out stay. ``disabled``: whether nobody may act as the user."""
 
     name: str
     email: str | None
     role: Role
     limits: dict[str, Any]
+    disabled: bool
 
 
 def ensure_demo_user(session: Session) -> None:
@@ -93,9 +95,11 @@ def change_user(tx: Transaction, user_id: UUID, changes: UserChanges) -> User:
 
     Raises:
         NotFound: there is none, or the caller may not see it.
-        Forbidden: a member wants to change its role, limits or email address.
-        Conflict: the email address is taken.
+        Forbidden: a member wants to change its role, limits or email address, or to disable itself.
+        Conflict: the email address is taken, or an operator wants to disable itself.
     """
+    if tx.principal.is_operator and changes.keys() & {"role", "disabled"}:
+        _require_still_operator(tx, user_id)
     user = _visible(tx, user_id, lock=True)
     if changes.get("role", user.role) != user.role:
         tx.principal.require_operator("change roles")
@@ -103,11 +107,58 @@ def change_user(tx: Transaction, user_id: UUID, changes: UserChanges) -> User:
         tx.principal.require_operator("change limits")
     if changes.get("email", user.email) != user.email:  # a member who tries addresses would learn who else is here
         tx.principal.require_operator("change email addresses")
-    is_other_role = changes.get("role", user.role) != user.role
-    users.change_user(tx.session, user, {**changes, "updated_at": tx.now} if changes else {})
+    act = _act(user, changes)
+    if act in ("disable_user", "enable_user"):
+        _require_right_to_disable(tx, user_id)
+    columns: dict[str, Any] = {name: value for name, value in changes.items() if name != "disabled"}
+    if act == "disable_user":
+        columns["disabled_at"] = tx.now
+    elif act == "enable_user":
+        columns["disabled_at"] = None
+    users.change_user(tx.session, user, {**columns, "updated_at": tx.now} if changes else {})
     if changes:
-        trail.note_about(tx, "role" if is_other_role else "change_user", user_id, user_id)
+        trail.note_about(tx, act, user_id, user_id)
     return user
+
+
+def _act(user: User, changes: UserChanges) -> Act:
+    """What the trail calls these changes: by the one that matters most."""
+    is_disabled = user.disabled_at is not None
+    if changes.get("disabled", is_disabled) != is_disabled:
+        return "enable_user" if is_disabled else "disable_user"
+    return "role" if changes.get("role", user.role) != user.role else "change_user"
+
+
+def disable_user(tx: Transaction, user_id: UUID) -> None:
+    """Let nobody act as a user any more. Doing it again changes nothing.
+
+    Raises:
+        NotFound, Forbidden, Conflict: see `change_user`.
+    """
+    if _visible(tx, user_id).disabled_at is None:
+        change_user(tx, user_id, {"disabled": True})
+
+
+def _require_right_to_disable(tx: Transaction, user_id: UUID) -> None:
+    tx.principal.require_operator("disable and enable users")
+    if user_id == tx.principal.user_id:
+        raise Conflict("Nobody disables themselves: ask another operator.")
+    if user_id == DEMO_USER_ID and tx.settings.identity == "demo":
+        raise Conflict("Everybody is the demo operator here, without being asked.")
+
+
+def _require_still_operator(tx: Transaction, user_id: UUID) -> None:
+    """Refuse an operator whom another one is disabling or demoting at this moment, so that two can't do it to each other.
+
+    Both rows are locked in one order, before anything is decided.
+    """
+    known = users.lock_known_users(tx.session, [tx.principal.user_id, user_id]).get(tx.principal.user_id)
+    if known is None:
+        return
+    if known.is_disabled:
+        raise AccountDisabled(user_id=known.user_id)
+    if known.role != "operator":
+        raise Forbidden("The caller is no operator any more.")
 
 
 def usage_of(tx: Transaction, user_id: UUID) -> UsageNow:
@@ -141,14 +192,18 @@ def deletable_user(tx: Transaction, user_id: UUID) -> None:
     Raises:
         NotFound, Forbidden, Conflict: see `delete_user`.
     """
-    _visible(tx, user_id, lock=True)
+    _visible(tx, user_id)
     tx.principal.require_operator("delete users")
     if user_id == tx.principal.user_id:
         raise Conflict("Nobody deletes themselves: ask another operator.")
+    _require_still_operator(tx, user_id)
+    _visible(tx, user_id, lock=True)
 
 
 def remove_user(tx: Transaction, owner: Owner, with_sessions: bool) -> None:
     """Delete a user's row and, ``with_sessions``, its sessions, if it has no files any more.
+
+    Whoever signs in with its identity later is refused, until an operator lets it in: see `barred_identities`.
 
     Raises:
         Conflict: it still has some; the message says how many.
@@ -160,6 +215,7 @@ def remove_user(tx: Transaction, owner: Owner, with_sessions: bool) -> None:
             f"{left.sessions} sessions. Say files=erase or files=hand-over to delete it with them."
         )
     handing_over.delete_sessions(tx.session, owner)
+    identities.bar_identities(tx.session, owner.user_id, tx.now)
     users.delete_user(tx.session, owner.user_id)
     trail.note_about(tx, "delete_user", owner.user_id, owner.user_id)
 

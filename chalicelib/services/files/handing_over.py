@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from chalicelib.catalog.files import File
-from chalicelib.db import files, handing_over
+from chalicelib.db import files, handing_over, users
 from chalicelib.db.scope import EVERYONE, Owner
-from chalicelib.errors import Conflict
+from chalicelib.errors import Conflict, Unprocessable
 from chalicelib.services.accounts import trail
 from chalicelib.services.context import Transaction
 from chalicelib.services.files.reading import visible_file
@@ -17,7 +17,7 @@ def hand_over_file(tx: Transaction, file_id: UUID, to: UUID) -> File:
 
     Raises:
         NotFound: there is no such file for this caller. Forbidden: the caller is no operator.
-        Conflict: it is theirs already, or was changed meanwhile. Unprocessable: there is no user ``to``.
+        Conflict: it is theirs already, or was changed meanwhile. Unprocessable: see `give`.
     """
     file = visible_file(tx, file_id)
     require_right_to_give(tx)
@@ -42,7 +42,19 @@ def give(tx: Transaction, owner: Owner | None, file_ids: Sequence[UUID], to: UUI
     """Give those of these files that are still an owner's, in this session, to ``to``; returns how many there were.
 
     Raises:
-        Unprocessable: there is no user ``to``.
+        Unprocessable: there is no user ``to``, or it is disabled: it may be about to be deleted with all that it has.
     """
+    require_receiver(tx, to)
     trail.note(tx, "hand_over", file_ids, to)
     return handing_over.give_files(tx.session, owner, file_ids, to, tx.now)
+
+
+def require_receiver(tx: Transaction, to: UUID) -> None:
+    """Refuse to give files to nobody, or to somebody as whom nobody may act.
+
+    Raises:
+        Unprocessable: see `give`.
+    """
+    receiver = users.find_known_user(tx.session, to)
+    if receiver is None or receiver.is_disabled:
+        raise Unprocessable(f"There is no user {to}." if receiver is None else f"The user {to} is disabled.")

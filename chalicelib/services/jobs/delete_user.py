@@ -1,10 +1,13 @@
 """Deleting a user together with its files, or after they were handed over: in steps, each of which can be repeated.
 
+The user is disabled in the transaction that makes the job, so that nobody goes on uploading as it. Then:
+
 1. ``files``: what is not deleted goes to the trash; or all, deleted or not, goes to the new owner.
 2. ``trash``: what is in the trash is removed permanently.
 3. ``tombstones``: deleted files belong to nobody, and say nothing of the user any more. Then sessions and user go.
 
-What the user gets meanwhile is still there at the end. Then the job fails, and says what is left.
+What came meanwhile all the same, by a request that was there before or by a link that was, is still there at the end. Then the
+job begins ``again``; after some times it fails, and says what is left.
 """
 
 from collections.abc import Callable
@@ -14,18 +17,20 @@ from uuid import UUID
 from chalicelib.catalog.commands import DeleteUser, DeleteUserProgress, DeletionPhase
 from chalicelib.db import handing_over, users
 from chalicelib.db.models import Job
+from chalicelib.db.refusals import meaningful_refusals
 from chalicelib.db.scope import Owner
 from chalicelib.db.trash import files_in_trash
-from chalicelib.errors import Conflict, LandfallError, Unprocessable
-from chalicelib.services.accounts.users import deletable_user, remove_user
+from chalicelib.errors import Conflict, LandfallError
+from chalicelib.services.accounts.users import deletable_user, disable_user, remove_user
 from chalicelib.services.context import Transaction
-from chalicelib.services.files.handing_over import give
+from chalicelib.services.files.handing_over import give, require_receiver
 from chalicelib.services.jobs.queue import Work, create_job
 from chalicelib.services.removal.bulk import delete_files
 from chalicelib.services.removal.trash import purge
 
 _AT_ONCE = 500
 _PURGED_AT_ONCE = 100
+_TIMES = 3
 # Below every file. It is no default, which the table would not note over what it has of the phase before.
 _START = UUID(int=0)
 
@@ -35,15 +40,19 @@ DeletionWork = Work[DeleteUser, DeleteUserProgress]
 def begin_deletion(tx: Transaction, user_id: UUID, to: UUID | None) -> Job:
     """The job that deletes a user, after its files were handed over to ``to`` or, with None, permanently removed.
 
+    The user is disabled from this moment on.
+
     Raises:
         NotFound: there is no such user for this caller. Forbidden: the caller is no operator.
-        Conflict: the caller itself is meant, or the files would go to the user. Unprocessable: there is no user ``to``.
+        Conflict: the caller itself is meant, or the files would go to the user.
+        Unprocessable: there is no user ``to``, or nobody may act as it.
     """
     deletable_user(tx, user_id)
     if to == user_id:
         raise Conflict("The files belong to this user already.")
-    if to is not None and users.find_role(tx.session, to) is None:
-        raise Unprocessable(f"There is no user {to}.")
+    if to is not None:
+        require_receiver(tx, to)
+    disable_user(tx, user_id)
     return create_job(tx, DeleteUser(user_id, to))
 
 
@@ -51,12 +60,16 @@ def delete_user_step(work: DeletionWork) -> bool:
     """Do the next part of the phase that the deletion is in.
 
     Raises:
-        Forbidden: the job's owner is no operator (any more). Conflict: something is left that can't be removed.
+        Forbidden: the job's owner is no operator (any more).
+        Conflict: something is left that can't be removed, or the user was enabled again.
     """
     work.ctx.principal.require_operator("delete users")
     with work.ctx.transaction() as tx:
-        if users.find_role(tx.session, work.command.user_id) is None:
-            return True  # an earlier process came this far
+        user = users.find_known_user(tx.session, work.command.user_id)
+    if user is None:
+        return True  # an earlier process came this far
+    if not user.is_disabled:
+        raise Conflict("The user was enabled again, so it is not deleted. What was deleted until then stays so.")
     return _PHASES[work.progress.phase](work)
 
 
@@ -105,9 +118,21 @@ def _tombstones(work: DeletionWork) -> bool:
         handing_over.free_tombstones(tx.session, owner, found)
     if len(found) == _AT_ONCE:
         return _go_on(work, found[-1], "tombstones")
-    with work.ctx.transaction() as tx:
-        remove_user(tx, owner, with_sessions=True)
-    return True
+    return _remove(work)
+
+
+def _remove(work: DeletionWork) -> bool:
+    """Delete the user. If something has come meanwhile, begin again, unless nothing would become of that."""
+    try:
+        with meaningful_refusals(), work.ctx.transaction() as tx:
+            remove_user(tx, Owner(work.command.user_id), with_sessions=True)
+    except Conflict:
+        if work.progress.failed or work.progress.again >= _TIMES:
+            raise
+    else:
+        return True
+    work.progress.again += 1
+    return _go_on(work, None, "again")
 
 
 def _go_on(work: DeletionWork, after: UUID | None, then: DeletionPhase) -> bool:
@@ -120,6 +145,7 @@ def _go_on(work: DeletionWork, after: UUID | None, then: DeletionPhase) -> bool:
 
 _PHASES: dict[DeletionPhase, Callable[[DeletionWork], bool]] = {
     "files": _files,
+    "again": _files,
     "trash": _trash,
     "tombstones": _tombstones,
 }

@@ -9,7 +9,7 @@ from chalicelib.db.models import Job
 from chalicelib.db.scope import Owner
 from chalicelib.services.accounts.sessions import get_session
 from chalicelib.services.context import Transaction
-from chalicelib.services.files.handing_over import give, require_right_to_give
+from chalicelib.services.files.handing_over import give, require_receiver, require_right_to_give
 from chalicelib.services.jobs.queue import Work, create_job
 
 _AT_ONCE = 500
@@ -21,9 +21,11 @@ def begin_hand_over(tx: Transaction, session_id: str, to: UUID) -> Job:
 
     Raises:
         NotFound: there is no such session for this caller. Forbidden: the caller is no operator.
+        Unprocessable: there is no user ``to``, or it is disabled.
     """
     found = get_session(tx, session_id)
     require_right_to_give(tx)
+    require_receiver(tx, to)
     return create_job(tx, HandOver(found.owner_id, session_id, to))
 
 
@@ -31,7 +33,7 @@ def hand_over_step(work: Work[HandOver, SweepProgress]) -> bool:
     """Hand over some hundred files, the oldest first.
 
     Raises:
-        Forbidden: the job's owner is no operator any more.
+        Forbidden: the job's owner is no operator any more. Unprocessable: the receiver was disabled meanwhile, or deleted.
     """
     command, progress = work.command, work.progress
     owner = Owner(command.owner_id, session_id=command.session_id)

@@ -66,12 +66,12 @@ class Work(Generic[CommandT, ProgressT]):
         """Note the progress, and extend the claim on the job.
 
         Raises:
-            Cancelled: its owner wants it to stop, or another process has ended it.
+            Cancelled: its owner wants it to stop or is disabled, or another process has ended it.
         """
         with self.ctx.transaction() as tx, tx.as_landfall():
-            is_cancelled = jobs.save_progress(tx.session, self.job_id, self.progress, tx.now, tx.now + _LEASE)
-        if is_cancelled is None or (is_cancelled and self.may_stop):
-            raise Cancelled("The job was cancelled.")
+            standing = jobs.save_progress(tx.session, self.job_id, self.progress, tx.now, tx.now + _LEASE)
+        if standing == "ended" or (standing != "goes on" and self.may_stop):
+            raise Cancelled("Its owner is disabled." if standing == "disabled" else "The job was cancelled.")
 
     def save_with(self, tx: Transaction, progress: ProgressT) -> None:
         """Note ``progress`` in the transaction that makes it, for a step that must not be done twice.
@@ -80,8 +80,8 @@ class Work(Generic[CommandT, ProgressT]):
             Cancelled: another process has ended the job.
         """
         with tx.as_landfall():
-            is_cancelled = jobs.save_progress(tx.session, self.job_id, progress, tx.now)
-        if is_cancelled is None:
+            standing = jobs.save_progress(tx.session, self.job_id, progress, tx.now)
+        if standing == "ended":
             raise Cancelled("The job was cancelled.")
 
     def note_failure(self, what: UUID, error: LandfallError) -> None:

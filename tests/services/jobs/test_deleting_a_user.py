@@ -9,9 +9,10 @@ from sqlalchemy import text
 from chalicelib import runtime
 from chalicelib.catalog.commands import DeleteUser
 from chalicelib.db.models import User
-from chalicelib.errors import DatabaseUnavailable, StoreUnavailable
+from chalicelib.errors import DatabaseUnavailable, StoreUnavailable, Unprocessable
 from chalicelib.ids import uuid7
 from chalicelib.services.accounts.principals import Principal
+from chalicelib.services.accounts.users import change_user, disable_user
 from chalicelib.services.jobs import delete_user
 from chalicelib.services.jobs.delete_user import begin_deletion
 from chalicelib.services.jobs.queue import Work
@@ -113,17 +114,44 @@ def test_what_can_t_be_removed_is_told_and_the_user_stays(
     assert run(backend, begin(backend, user)).state == "done"
 
 
-def test_what_the_user_gets_meanwhile_keeps_it(backend: Backend, user: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("times", "ends"), [(1, "done"), (3, "done"), (4, "failed")])
+def test_what_comes_meanwhile_goes_too_unless_it_keeps_coming(
+    backend: Backend, user: UUID, monkeypatch: pytest.MonkeyPatch, times: int, ends: str
+) -> None:
+    """By a request that was there before the user was disabled, or by a link."""
     fill(backend, user, 1)
-    free = delete_user.handing_over.free_tombstones
+    free, left = delete_user.handing_over.free_tombstones, [times]
 
     def upload_then_free(*arguments: object) -> None:
-        fill(backend, user, 1)
+        if left[0]:
+            left[0] -= 1
+            fill(backend, user, 1)
         free(*arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
         patch.setattr(delete_user.handing_over, "free_tombstones", upload_then_free)
         ended = run(backend, begin(backend, user))
-    assert ended.state == "failed"
-    assert ended.problem.startswith("The user still has 1 files, 0 in the trash")
-    assert count("users WHERE id", user) == 1
+    assert ended.state == ends
+    if ends == "failed":
+        assert ended.problem.startswith("The user still has 1 files, 0 in the trash")
+        assert run(backend, begin(backend, user)).state == "done"
+    assert count("users WHERE id", user) == 0
+    assert count("files WHERE owner_id", user) == 0
+
+
+def test_a_user_who_is_enabled_again_meanwhile_stays(backend: Backend, user: UUID) -> None:
+    fill(backend, user, 1)
+    job_id = begin(backend, user)
+    with backend.context().transaction() as tx:
+        change_user(tx, user, {"disabled": False})
+    ended = run(backend, job_id)
+    assert (ended.state, ended.problem.partition(",")[0]) == ("failed", "The user was enabled again")
+    assert count("files WHERE state = 'stored' AND owner_id", user) == 1
+
+
+def test_nothing_is_handed_over_to_a_disabled_user(backend: Backend, user: UUID) -> None:
+    to = new_user()
+    with backend.context().transaction() as tx:
+        disable_user(tx, to)
+    with pytest.raises(Unprocessable, match="disabled"):
+        begin(backend, user, to)

@@ -12,6 +12,7 @@ from chalicelib.db.models import User
 from chalicelib.errors import NotFound
 from chalicelib.ids import uuid7
 from chalicelib.services.accounts.principals import Principal
+from chalicelib.services.accounts.users import disable_user
 from chalicelib.services.jobs.kinds import KINDS
 from chalicelib.services.jobs.queue import Steps, cancel_job, create_job, find_due_jobs, run_job
 from chalicelib.services.removal.deletion import delete_found
@@ -73,3 +74,22 @@ def test_every_kind_of_job_is_done_by_steps_of_its_own_types() -> None:
     for kind, steps in KINDS.items():
         work = get_type_hints(steps.step)["work"]
         assert get_args(work) == (COMMANDS[kind], PROGRESS[kind])
+
+
+def test_a_job_of_a_disabled_user_stops_before_its_next_step(backend: Backend) -> None:
+    user = uuid7(runtime.now())
+    with runtime.transaction() as session:
+        session.add(User(id=user, name="u", role="member", created_at=runtime.now(), updated_at=runtime.now()))
+    with backend.context(principal=Principal(user, "member")).transaction() as tx:
+        job = create_job(tx, EmptyTrash(tx.now, everyones=False))
+    steps: list[object] = []
+
+    def disable(work: object) -> bool:
+        steps.append(work)
+        with backend.context().transaction() as tx:
+            disable_user(tx, user)
+        return False
+
+    run_job(backend.context(), {"empty_trash": Steps(disable)}, job.id, 5.0)
+    ended = backend.run(job.id)
+    assert (len(steps), ended.state, ended.problem) == (1, "cancelled", "Its owner is disabled.")

@@ -1,0 +1,27 @@
+"""Users as whom nobody may act; the identities of deleted users.
+
+Revision ID: 0025
+"""
+
+from alembic import op
+
+from chalicelib.db.member_views import empty_schemas
+
+revision = "0025"
+down_revision = "0023"
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE users ADD COLUMN disabled_at timestamptz")
+    op.execute("""
+        CREATE TABLE barred_identities (
+            id uuid CONSTRAINT barred_identities_pkey PRIMARY KEY,
+            identity_hash text NOT NULL CONSTRAINT barred_identities_identity_hash_key UNIQUE,
+            user_id uuid NOT NULL,
+            created_at timestamptz NOT NULL)""")
+
+
+def downgrade() -> None:
+    empty_schemas(op.get_bind())
+    op.execute("DROP TABLE barred_identities")
+    op.execute("ALTER TABLE users DROP COLUMN disabled_at")
