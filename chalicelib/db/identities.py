@@ -20,7 +20,10 @@ from chalicelib.ids import uuid7
 # Every request with a token asks this.
 _FIND = prepared_read(
     text("""
-SELECT u.id, u.role, u.disabled_at IS NOT NULL AS is_disabled FROM identities AS i JOIN users AS u ON u.id = i.user_id
+SELECT u.id, u.role, u.disabled_at IS NOT NULL AS is_disabled,
+    CASE WHEN u.email IS NULL AND CAST(:email AS text) IS NOT NULL
+        THEN NOT EXISTS (SELECT FROM users AS o WHERE lower(o.email) = lower(CAST(:email AS text))) ELSE false END AS lacks_email
+FROM identities AS i JOIN users AS u ON u.id = i.user_id
 WHERE i.issuer = CAST(:issuer AS text) AND i.subject = CAST(:subject AS text)
 """)
 )
@@ -29,6 +32,9 @@ _LOCK = text(
     "SELECT pg_advisory_xact_lock(hashtextextended(CAST(:issuer AS text) || ' ' || CAST(:subject AS text), 0))"
 )
 # An address that another user has is not a reason to refuse somebody, nor a proof of being that user.
+_TAKE_EMAIL = text(
+    "UPDATE users SET email = :email, updated_at = :now WHERE id = :user_id AND email IS NULL RETURNING id"
+)
 _ADD_USER = text("""
 INSERT INTO users (id, name, email, role, created_at, updated_at)
 SELECT :id, :name, CASE WHEN NOT EXISTS (SELECT FROM users AS u WHERE lower(u.email) = lower(CAST(:email AS text)))
@@ -50,9 +56,9 @@ class NewKnownUser:
     now: datetime
 
 
-def find_known(session: Session, issuer: str, subject: str) -> KnownUser | None:
-    """Whom an identity provider calls by this name; None if nobody came with it before."""
-    row = session.execute(_FIND, {"issuer": issuer, "subject": subject}).one_or_none()
+def find_known(session: Session, issuer: str, subject: str, email: str | None) -> KnownUser | None:
+    """Whom an identity provider calls by this name; None if nobody came with it before. ``email``: what it comes with."""
+    row = session.execute(_FIND, {"issuer": issuer, "subject": subject, "email": email}).one_or_none()
     return None if row is None else KnownUser(*row)
 
 
@@ -63,7 +69,7 @@ def add_known(session: Session, issuer: str, subject: str, user: NewKnownUser) -
         AccountDisabled: it isn't the first time: the user was deleted.
     """
     session.execute(_LOCK, {"issuer": issuer, "subject": subject})
-    if known := find_known(session, issuer, subject):
+    if known := find_known(session, issuer, subject, user.email):
         return known
     # Asked after the user: whoever deletes one bars its identities in the same transaction.
     was = select(BarredIdentity.user_id).where(BarredIdentity.identity_hash == _hash(issuer, subject))
@@ -79,6 +85,21 @@ def add_known(session: Session, issuer: str, subject: str, user: NewKnownUser) -
     session.flush()
     claim_memberships(session, user.user_id)
     return KnownUser(user.user_id, "member")
+
+
+def take_email(session: Session, user_id: UUID, email: str, now: datetime) -> bool:
+    """Give a user without an address this one, and let it into what was shared with that; returns whether it has it now.
+
+    Another request, or another user, may have been faster.
+    """
+    try:
+        with savepoint(session):
+            taken = session.scalar(_TAKE_EMAIL, {"user_id": user_id, "email": email, "now": now})
+    except IntegrityError:
+        return False
+    if taken is not None:
+        claim_memberships(session, user_id)
+    return taken is not None
 
 
 def bar_identities(session: Session, user_id: UUID, now: datetime) -> None:

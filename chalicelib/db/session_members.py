@@ -1,6 +1,9 @@
 """Members of sessions: with whom an owner shares one, by user id or by e-mail address.
 
 A row that was made for an address keeps it, whether or not a user has it, so that neither the answer nor the list tells.
+
+Somebody may be named twice, by id and by address. These are one membership, and the last word on either holds: it ends the other
+row. That one stays in the list as it was, since to vanish from there would tell whose the address is. Named again, it counts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,12 +27,12 @@ _ITEM = f"""id, CASE WHEN email IS NULL OR user_id = CAST(:caller AS uuid) THEN 
     CASE WHEN CAST(:shows_emails AS boolean) OR user_id = CAST(:caller AS uuid) THEN email END AS email, role, {_MOMENTS}"""
 
 # What a disabled user shares isn't shared meanwhile.
-# Somebody may be a member twice, by id and by address. Then the greater right counts: 'editor' sorts before 'viewer'.
+# Of an address that was claimed later and an id, the greater right counts: 'editor' sorts before 'viewer'.
 _MEMBERSHIP = """
 SELECT s.owner_id, s.session_id, m.role {more}
 FROM session_members AS m JOIN sessions AS s ON s.id = m.session_row_id
 JOIN users AS o ON o.id = s.owner_id AND o.disabled_at IS NULL {join}
-WHERE m.user_id = CAST(:user_id AS uuid) AND s.owner_id <> m.user_id AND {which}
+WHERE m.user_id = CAST(:user_id AS uuid) AND m.ended_at IS NULL AND s.owner_id <> m.user_id AND {which}
 ORDER BY m.role {limit}
 """
 _OF_SESSION = prepared_read(
@@ -52,14 +55,20 @@ _ADD_BY_EMAIL = text("""
 INSERT INTO session_members AS m (id, session_row_id, user_id, email, role, created_at, updated_at)
 VALUES (:id, :session_row_id, (SELECT id FROM users WHERE lower(email) = lower(CAST(:email AS text))),
     lower(CAST(:email AS text)), :role, :now, :now)
-ON CONFLICT (session_row_id, email) WHERE email IS NOT NULL DO UPDATE SET role = excluded.role, updated_at = excluded.updated_at
+ON CONFLICT (session_row_id, email) WHERE email IS NOT NULL
+    DO UPDATE SET role = excluded.role, updated_at = excluded.updated_at, ended_at = NULL
 RETURNING m.id, old.id IS NULL AS is_new
 """)
 _ADD_BY_ID = text("""
 INSERT INTO session_members AS m (id, session_row_id, user_id, role, created_at, updated_at)
 VALUES (:id, :session_row_id, :user_id, :role, :now, :now)
-ON CONFLICT (session_row_id, user_id) WHERE email IS NULL DO UPDATE SET role = excluded.role, updated_at = excluded.updated_at
+ON CONFLICT (session_row_id, user_id) WHERE email IS NULL
+    DO UPDATE SET role = excluded.role, updated_at = excluded.updated_at, ended_at = NULL
 RETURNING m.id, old.id IS NULL AS is_new
+""")
+_END_OTHERS = text("""
+UPDATE session_members SET ended_at = :now
+WHERE session_row_id = :session_row_id AND user_id = :user_id AND id <> :id AND ended_at IS NULL
 """)
 _LOCK_ADDRESS_OF = text("""
 SELECT pg_advisory_xact_lock(hashtextextended('member ' || lower(email), 0)) FROM users WHERE id = :user_id AND email IS NOT NULL
@@ -129,7 +138,9 @@ def put_member(session: Session, session_row_id: UUID, new: NewMember, now: date
         row = session.execute(_ADD_BY_EMAIL, {**bound, "email": new.email}).one()
     else:
         row = session.execute(_ADD_BY_ID, {**bound, "user_id": new.user_id}).one()
-    return session.get_one(SessionMember, row.id, populate_existing=True), row.is_new
+    member = session.get_one(SessionMember, row.id, populate_existing=True)
+    _end_others(session, member, now)
+    return member, row.is_new
 
 
 def change_role(
@@ -137,14 +148,21 @@ def change_role(
 ) -> SessionMember | None:
     """Change a member's role; returns the member, or None if there is none."""
     which = SessionMember.id == member_id, SessionMember.session_row_id == session_row_id
-    changed = update(SessionMember).where(*which).values(role=role, updated_at=now).returning(SessionMember)
-    return session.scalar(changed.execution_options(populate_existing=True))
+    values = {"role": role, "updated_at": now, "ended_at": None}
+    changed = update(SessionMember).where(*which).values(**values).returning(SessionMember)
+    member = session.scalar(changed.execution_options(populate_existing=True))
+    if member is not None:
+        _end_others(session, member, now)
+    return member
 
 
-def remove_member(session: Session, session_row_id: UUID, member_id: UUID) -> bool:
-    """Remove a member; returns whether there was one."""
+def remove_member(session: Session, session_row_id: UUID, member_id: UUID, now: datetime) -> bool:
+    """Remove a member, under whatever other name it has been added, too; returns whether there was one."""
     which = SessionMember.id == member_id, SessionMember.session_row_id == session_row_id
-    return session.scalar(delete(SessionMember).where(*which).returning(SessionMember.id)) is not None
+    member = session.scalar(delete(SessionMember).where(*which).returning(SessionMember))
+    if member is not None:
+        _end_others(session, member, now)
+    return member is not None
 
 
 def remove_user(session: Session, session_row_id: UUID, user_id: UUID) -> bool:
@@ -157,6 +175,12 @@ def claim_memberships(session: Session, user_id: UUID) -> None:
     """Let a user who has just got an address into the sessions that were shared with that address before."""
     session.execute(_LOCK_ADDRESS_OF, {"user_id": user_id})
     session.execute(_CLAIM, {"user_id": user_id})
+
+
+def _end_others(session: Session, member: SessionMember, now: datetime) -> None:
+    """End what the same user has in the same session under another name."""
+    bound = {"session_row_id": member.session_row_id, "user_id": member.user_id, "id": member.id, "now": now}
+    session.execute(_END_OTHERS, bound)
 
 
 def _membership(row: Row[Any] | None) -> Membership | None:

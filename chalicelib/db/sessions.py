@@ -33,11 +33,11 @@ def list_sessions(session: DatabaseSession, scope: Scope, descending: bool, limi
     return list_by_id(session, order, item, f"sessions WHERE {IN_SCOPE}", bound, limit, cursor)
 
 
-# Somebody may be a member twice, by id and by address: 'editor' sorts before 'viewer'.
+# As `chalicelib.db.session_members` says which membership counts.
 _SHARED = """(
     SELECT s.*, m.role FROM sessions AS s JOIN users AS o ON o.id = s.owner_id AND o.disabled_at IS NULL JOIN (
         SELECT session_row_id, min(role) AS role FROM session_members
-        WHERE user_id = CAST(:user_id AS uuid) GROUP BY session_row_id) AS m ON m.session_row_id = s.id
+        WHERE user_id = CAST(:user_id AS uuid) AND ended_at IS NULL GROUP BY session_row_id) AS m ON m.session_row_id = s.id
     WHERE s.owner_id <> CAST(:user_id AS uuid)) AS shared WHERE true"""
 
 

@@ -36,11 +36,15 @@ _LIMITS = prepared_read(text("SELECT limits FROM users WHERE id = CAST(:id AS uu
 
 @dataclass(frozen=True, slots=True)
 class KnownUser:
-    """A user and what it may do, which the user's row says, and never a token. Nobody may act as one that is disabled."""
+    """A user and what it may do, which the user's row says, and never a token. Nobody may act as one that is disabled.
+
+    ``lacks_email``: it has no e-mail address, and nobody has the one that it came with.
+    """
 
     user_id: UUID
     role: Role
     is_disabled: bool = False
+    lacks_email: bool = False
 
 
 def list_users(session: Session, scope: Scope, limit: int, cursor: str | None) -> Page:

@@ -7,7 +7,6 @@ from uuid import uuid4
 import pytest
 
 from tests.support.api import UNKNOWN_ID, Answer, Api, assert_problem, moment
-from tests.support.files import detail
 from tests.support.sharing import Shared, new_shared
 from tests.support.users import new_member
 
@@ -148,19 +147,6 @@ def test_an_address_that_is_named_while_its_user_is_made_lets_the_user_in(files_
         assert {one.result().status for one in named} == {201}
         users = [one.result() for one in made]
     assert [can_see(user, shared) for user in users] == [True] * 8
-
-
-def test_of_two_memberships_the_greater_one_counts(files_api: Api, shared: Shared) -> None:
-    email = address()
-    ada = new_member(files_api, email=email)
-    shared.share(ada, "viewer")
-    by_mail = shared.put(email=email, role="editor").json
-    path = f"/api/files/{shared.file['id']}"
-    assert ada("PATCH", path, {"tags": ["x"]}).status == 200
-    assert [one["role"] for one in ada("GET", "/api/sessions?shared=true").json["items"]] == ["editor"]
-    shared.owner("DELETE", f"{shared.path}/members/{by_mail['id']}")
-    assert ada("PATCH", path, {"tags": ["y"]}).status == 403
-    assert detail(ada, shared.file)["tags"] == ["x"]
 
 
 def test_one_of_several_requests_at_once_adds_the_member(shared: Shared, stranger: Api) -> None:

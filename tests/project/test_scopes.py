@@ -62,7 +62,7 @@ WITHOUT_SCOPE = {
     "users add": {"add_user", "ensure_user"},
     "api_keys add": {"add_key", "lock_owner"},
     # They find out who is calling.
-    "identities": {"add_known", "find_known"},
+    "identities": {"add_known", "find_known", "take_email"},
     "users calling": {"find_known_user", "lock_known_users"},
     # Of deleted users, for operators.
     "identities barred": {"admit_barred", "bar_identities", "list_barred"},

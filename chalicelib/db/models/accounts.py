@@ -151,7 +151,8 @@ class Session(Base):
 class SessionMember(Base):
     """Somebody with whom a session's owner shares it. ``email`` is the address that was named, if no user was.
 
-    ``user_id`` is null as long as no user has that address.
+    ``user_id`` is null as long as no user has that address. With ``ended_at``, it counts no more, because the same user was named
+    or removed otherwise since: see `chalicelib.db.session_members`.
     """
 
     __tablename__ = "session_members"
@@ -180,6 +181,7 @@ class SessionMember(Base):
     role: Mapped[SessionRole] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(Moment)
     updated_at: Mapped[datetime] = mapped_column(Moment)
+    ended_at: Mapped[datetime | None] = mapped_column(Moment)
 
 
 class Usage(Base):

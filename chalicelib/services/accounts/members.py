@@ -58,7 +58,8 @@ def change_member(tx: Transaction, session_id: str, member_id: UUID, role: Sessi
 
 
 def remove_member(tx: Transaction, session_id: str, member_id: UUID | None) -> None:
-    """End the sharing with a member, or with None, of the caller itself. It counts with the next request.
+    """End the sharing with a member, or with None, of the caller itself. It counts with the next request, for whatever name the
+    member has been added under.
 
     Links to bytes that were handed out before end by themselves.
 
@@ -75,6 +76,6 @@ def remove_member(tx: Transaction, session_id: str, member_id: UUID | None) -> N
         raise Forbidden(
             f"This takes the role owner in the session; yours is {tx.principal.right}. To leave, remove me."
         )
-    if not session_members.remove_member(tx.session, found.id, member_id):
+    if not session_members.remove_member(tx.session, found.id, member_id, tx.now):
         raise NotFound(f"There is no member {member_id}.")
     trail.note_about(tx, "remove_member", member_id, found.owner_id)

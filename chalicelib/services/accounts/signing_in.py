@@ -1,8 +1,9 @@
 """People who come with a token: each is a user of its own from the first time on."""
 
 from datetime import datetime
+from uuid import UUID
 
-from chalicelib.catalog.acts import Actor, Cause
+from chalicelib.catalog.acts import Act, Actor, Cause
 from chalicelib.db import identities
 from chalicelib.db.engine import Session
 from chalicelib.db.identities import NewKnownUser
@@ -19,14 +20,18 @@ def user_of(session: Session, identity: Identity, now: datetime) -> KnownUser:
     """The user whom a token names, made now if it comes for the first time: a member.
 
     A name of an issuer is one user for ever, whatever else its tokens say later. Nobody gets another user's account because of
-    an e-mail address.
+    an e-mail address. A user without one gets that which a later token says, if nobody has it, and is let into what was shared
+    with it: many providers have an address verified only after the first time.
 
     Raises:
         AccountDisabled: nobody may act as this user, or it was deleted.
     """
-    known = identities.find_known(session, identity.issuer, identity.subject) or _add(session, identity, now)
+    found = identities.find_known(session, identity.issuer, identity.subject, identity.email)
+    known = found or _add(session, identity, now)
     if known.is_disabled:
         raise AccountDisabled(user_id=known.user_id)
+    if known.lacks_email and identity.email and identities.take_email(session, known.user_id, identity.email, now):
+        _note(session, "change_user", known.user_id, now)
     return known
 
 
@@ -35,6 +40,9 @@ def _add(session: Session, identity: Identity, now: datetime) -> KnownUser:
     new = NewKnownUser(uuid7(now), name, identity.email, now)
     added = identities.add_known(session, identity.issuer, identity.subject, new)
     if added.user_id == new.user_id:  # another first request of the same person may have been faster
-        actor = Actor(added.user_id, None, Cause("request"))
-        add_acts(session, actor, [("first_sight", None)], now, owner_id=added.user_id, subject_id=added.user_id)
+        _note(session, "first_sight", added.user_id, now)
     return added
+
+
+def _note(session: Session, act: Act, user_id: UUID, now: datetime) -> None:
+    add_acts(session, Actor(user_id, None, Cause("request")), [(act, None)], now, owner_id=user_id, subject_id=user_id)

@@ -1,4 +1,4 @@
-"""Users as whom nobody may act; the identities of deleted users.
+"""Users as whom nobody may act; the identities of deleted users; memberships that have ended under another name.
 
 Revision ID: 0025
 """
@@ -13,6 +13,7 @@ down_revision = "0023"
 
 def upgrade() -> None:
     op.execute("ALTER TABLE users ADD COLUMN disabled_at timestamptz")
+    op.execute("ALTER TABLE session_members ADD COLUMN ended_at timestamptz")
     op.execute("""
         CREATE TABLE barred_identities (
             id uuid CONSTRAINT barred_identities_pkey PRIMARY KEY,
@@ -24,4 +25,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     empty_schemas(op.get_bind())
     op.execute("DROP TABLE barred_identities")
+    op.execute("DELETE FROM session_members WHERE ended_at IS NOT NULL")
+    op.execute("ALTER TABLE session_members DROP COLUMN ended_at")
     op.execute("ALTER TABLE users DROP COLUMN disabled_at")
