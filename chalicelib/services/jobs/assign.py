@@ -34,6 +34,8 @@ def assign_step(work: Work[AssignOwners, AssignProgress]) -> bool:
     """
     command, progress = work.command, work.progress
     work.ctx.principal.require_operator("give files to others")
+    # Until the transaction has ended, only the table knows how far the job is: the answer to its commit may be lost.
+    work.progress = AssignProgress()
     with work.ctx.transaction() as tx:
         found = find_unowned(tx.session, command.bucket, command.prefix, progress.after_key or "", _AT_ONCE)
         if found:

@@ -89,6 +89,8 @@ def _files(work: DeletionWork) -> bool:
 
 def _hand_over(work: DeletionWork, to: UUID) -> bool:
     owner, progress = Owner(work.command.user_id), work.progress
+    # Until the transaction has ended, only the table knows how far the job is: the answer to its commit may be lost.
+    work.progress = DeleteUserProgress()
     with work.ctx.transaction() as tx:
         found = handing_over.files_of(tx.session, owner, progress.after, _AT_ONCE)
         if found:

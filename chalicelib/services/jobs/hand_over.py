@@ -37,6 +37,8 @@ def hand_over_step(work: Work[HandOver, SweepProgress]) -> bool:
     """
     command, progress = work.command, work.progress
     owner = Owner(command.owner_id, session_id=command.session_id)
+    # Until the transaction has ended, only the table knows how far the job is: the answer to its commit may be lost.
+    work.progress = SweepProgress()
     with work.ctx.transaction() as tx:
         require_right_to_give(tx)
         found = files_of(tx.session, owner, progress.after, _AT_ONCE, deleted=False)
