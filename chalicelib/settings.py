@@ -116,6 +116,16 @@ class Settings(BaseModel):
     oidc_email_claim: str = Field(
         "email", alias="LANDFALL_OIDC_EMAIL_CLAIM", description="The claim of a token that holds the e-mail address."
     )
+    oidc_client_id: str | None = Field(
+        None,
+        alias="LANDFALL_OIDC_CLIENT_ID",
+        description="The page's client id at the first of LANDFALL_OIDC_ISSUERS, as `GET /api/identity` tells it.",
+    )
+    oidc_scopes: Names = Field(
+        ("openid", "email", "profile"),
+        alias="LANDFALL_OIDC_SCOPES",
+        description="Comma-separated scopes that the page asks the provider for.",
+    )
     keys_bucket: str | None = Field(
         None,
         alias="LANDFALL_KEYS_BUCKET",
@@ -328,6 +338,15 @@ def _check_identity(values: Mapping[str, Any], is_local: bool) -> None:
         raise ConfigurationError(
             "LANDFALL_IDENTITY=demo makes everybody the operator, and is for the local stage alone. Set oidc or none."
         )
+
+
+def offers_demo_users() -> bool:
+    """Whether callers may say by a header who they are, for what is made while the application is imported.
+
+    It needs no environment to be whole, as `Settings.from_environment` does.
+    """
+    stage = os.environ.get("LANDFALL_STAGE") or "local"
+    return stage == "local" and os.environ.get("LANDFALL_IDENTITY", "demo") in ("", "demo")
 
 
 def served_function() -> str:

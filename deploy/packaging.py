@@ -194,6 +194,7 @@ def _run_chalice(stage: str, project: Path, folder: Path, architecture: str) -> 
         "PIP_FIND_LINKS": str(folder / "wheels"),
         "PIP_ONLY_BINARY": ":all:",
         "PIP_PLATFORM": " ".join(platforms(architecture)),
+        "LANDFALL_IDENTITY": "none",  # or preflights would offer the header of the local stage's users
         "AWS_DEFAULT_REGION": "us-east-1",  # Chalice wants one, and writes it nowhere
     }
     result = subprocess.run(command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)

@@ -141,7 +141,11 @@ class Configuration:
         """The environment of everything that runs Landfall's own code here: ``environ``, pointed at this stack."""
         kept = {name: value for name, value in environ.items() if not name.startswith(_FOREIGN_PREFIXES)}
         no_proxy = ",".join(filter(None, [environ.get("NO_PROXY") or environ.get("no_proxy"), HOST, "localhost"]))
-        provider = {"LANDFALL_OIDC_ISSUERS": self.provider_url, "LANDFALL_OIDC_AUDIENCES": "landfall"}
+        provider = {
+            "LANDFALL_OIDC_ISSUERS": self.provider_url,
+            "LANDFALL_OIDC_AUDIENCES": "landfall",
+            "LANDFALL_OIDC_CLIENT_ID": "page",
+        }
         return (
             kept
             | (provider if self.has_provider else {})

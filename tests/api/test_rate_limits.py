@@ -151,3 +151,16 @@ def test_the_log_says_that_somebody_asked_too_often_or_came_with_a_bad_token(
     assert told[-2:] == [(429, "too-many-requests"), (401, "unauthenticated")]
     assert [line["reason"] for line in lines if line["message"] == "caller refused"] == ["The token has expired."]
     assert bad not in str(lines)
+
+
+def test_no_flood_of_other_requests_makes_the_service_look_dead(service: Service) -> None:
+    """Those who ask how it is may share an address with everybody: that of a load balancer."""
+    address = "192.0.2.77"
+    answers = [service.ask(None, "/", address=address)["statusCode"] for _ in range(8)]
+    assert answers[-1] == 429
+    assert service.ask(None, "/ready", address=address)["statusCode"] != 429
+    for _ in range(8):
+        answer = service.ask(None, "/health", address=address)
+        assert (answer["statusCode"], "RateLimit" in answer["headers"]) == (200, False)
+    checks = [service.ask(None, "/ready", address=address)["statusCode"] for _ in range(8)]
+    assert checks[-1] == 429, "each of these asks the database"

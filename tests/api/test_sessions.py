@@ -143,6 +143,8 @@ def test_a_cursor_of_another_list_and_a_forged_one_are_refused(member: Api) -> N
         ({"session_id": "a" * 129}, "session_id"),
         ({"session_id": "a b"}, "session_id"),
         ({"session_id": "a/b"}, "session_id"),
+        ({"session_id": "."}, "session_id"),
+        ({"session_id": ".."}, "session_id"),
         ({"session_id": "a\n"}, "session_id"),
         ({"session_id": 5}, "session_id"),
         ({"name": ""}, "name"),
@@ -191,3 +193,11 @@ def test_null_removes_a_name_but_not_metadata(member: Api) -> None:
     member("POST", "/api/sessions", {"session_id": "n", "name": "x"})
     assert_problem(member("PATCH", "/api/sessions/n", {"metadata": None}), 400, "invalid-input", ("body", "metadata"))
     assert member("GET", "/api/sessions/n").json["name"] == "x"
+
+
+@pytest.mark.parametrize("session_id", ["...", ".a", "..a", "a.", "a..", "~", "@:-"])
+def test_whatever_id_is_taken_can_be_named_in_a_path(member: Api, session_id: str) -> None:
+    """Clients take `.` and `..` out of a path before they send it, and so does everything on the way."""
+    made = member("POST", "/api/sessions", {"session_id": session_id})
+    assert made.status == 201, made.body
+    assert member("GET", f"/api/sessions/{session_id}").json == made.json

@@ -47,6 +47,17 @@ def test_each_preflight_names_a_known_origin_only(native: Template) -> None:
             assert "responseOverride.header.Access-Control-Allow-Origin = $origin" in text
 
 
+def test_no_preflight_offers_the_header_of_the_local_stages_users(native: Template) -> None:
+    assert "If-None-Match" in str(_preflights(native))
+    assert "X-Landfall-User" not in str(native)
+
+
+def test_the_page_signs_in_with_the_user_pool_if_there_is_one(native: Template) -> None:
+    for function in of_type(native, "AWS::Lambda::Function").values():
+        client_id = function["Properties"]["Environment"]["Variables"]["LANDFALL_OIDC_CLIENT_ID"]
+        assert client_id == {"Fn::If": ["HasUserPool", {"Ref": "UserPoolClient"}, {"Ref": "OidcClientId"}]}
+
+
 def test_functions_know_the_same_origins(native: Template) -> None:
     for name, function in of_type(native, "AWS::Lambda::Function").items():
         variables = function["Properties"]["Environment"]["Variables"]

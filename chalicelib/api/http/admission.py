@@ -10,6 +10,7 @@ from chalicelib.catalog.roles import KeyScope
 from chalicelib.db.engine import Session
 from chalicelib.errors import AccountDisabled, HeadersTooLarge, TooManyRequests, Unauthenticated
 from chalicelib.services.accounts.principals import ANYBODY, Principal
+from chalicelib.services.accounts.rates import Counted
 
 # API Gateway lets 10,240 through. A token may have 16,384 where something else is in front.
 MAX_HEADER_BYTES = 32_768
@@ -32,15 +33,16 @@ def admit(exchange: Exchange, begin: Begin, needed: tuple[KeyScope, ...]) -> Pri
     return principal
 
 
-def admit_anybody(exchange: Exchange) -> Principal:
-    """A caller whom nobody asks who it is.
+def admit_anybody(exchange: Exchange, counted: Counted | None) -> Principal:
+    """A caller whom nobody asks who it is. ``counted``: what its requests are counted with; None: they are not.
 
     Raises:
         TooManyRequests: too many requests come from its address. HeadersTooLarge.
     """
     _require_small(exchange.headers)
-    with _telling(exchange):
-        exchange.standing = runtime.rates().admit_address(exchange.address)
+    if counted is not None:
+        with _telling(exchange):
+            exchange.standing = runtime.rates().admit_address(exchange.address, counted)
     return ANYBODY
 
 

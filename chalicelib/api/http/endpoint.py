@@ -34,6 +34,7 @@ from chalicelib.catalog.roles import KeyScope, Right
 from chalicelib.db.refusals import meaningful_refusals
 from chalicelib.errors import Contention, LandfallError, NotFound
 from chalicelib.services.accounts.principals import Principal
+from chalicelib.services.accounts.rates import Counted
 from chalicelib.services.context import Context, Transaction
 
 PathT = TypeVar("PathT", default=Any)
@@ -117,6 +118,7 @@ class Options(TypedDict, total=False):
         errors: what it may raise beyond what every route may: see `chalicelib.api.http.openapi`.
         content_types: media types that the body may have. A route that reads ``call.exchange.raw_body`` names its own.
         anonymous: answer everyone, identified or not.
+        counted: what an address's anonymous requests are counted with; None: not at all.
         needs: one of these scopes is needed of a caller with an API key. Left out: `read` for GET and HEAD, else `write`.
         right: what somebody must be allowed in a session of another user, to ask for it or for a file in it: see
             `chalicelib.api.http.membership`.
@@ -133,6 +135,7 @@ class Options(TypedDict, total=False):
     errors: tuple[type[LandfallError], ...]
     content_types: tuple[str, ...]
     anonymous: bool
+    counted: Counted | None
     needs: tuple[KeyScope, ...]
     right: Right
     media_type: str
@@ -156,6 +159,7 @@ class Endpoint:
     errors: tuple[type[LandfallError], ...] = ()
     content_types: tuple[str, ...] = JSON_TYPES
     anonymous: bool = False
+    counted: Counted | None = "asks"
     needs: tuple[KeyScope, ...] = ()
     right: Right = "owner"
     media_type: str = "application/json"
@@ -279,7 +283,7 @@ def _as_member_too(
 
 def _identify(spec: Endpoint, exchange: Exchange, begin: admission.Begin) -> Principal:
     if spec.anonymous:
-        return admission.admit_anybody(exchange)
+        return admission.admit_anybody(exchange, spec.counted)
     return admission.admit(exchange, begin, spec.needed_of(exchange.method))
 
 

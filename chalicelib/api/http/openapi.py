@@ -33,6 +33,7 @@ _ABOUT = {
     "companion": "Sending files with Uppy: its Companion's routes, and the one that `signRequest` calls.",
     "trail": "Who did what to which file.",
     "audits": "Whether the catalogue is what the buckets hold, and putting it right.",
+    "identity": "How to sign in.",
     "health": "Whether it works.",
     "docs": "This document.",
 }
@@ -50,8 +51,18 @@ put into the bucket appears about a second later. Soon after, inspection may ref
 refine `stored_at`."""
 
 
-def document(routes: Iterable[Route]) -> Schema:
-    """The document of these routes, without servers: those depend on how the client got here."""
+def document(routes: Iterable[Route], has_demo_users: bool = True) -> Schema:
+    """The document of these routes, without servers: those depend on how the client got here.
+
+    ``has_demo_users``: whether a header may say who calls.
+    """
+    made = _document(routes)
+    if not has_demo_users:
+        _drop_demo_users(made)
+    return made
+
+
+def _document(routes: Iterable[Route]) -> Schema:
     operations = list(_operations(routes))
     schemas, components = _schemas(operations)
     names = _operation_ids(operations)
@@ -84,6 +95,13 @@ def document(routes: Iterable[Route]) -> Schema:
             "securitySchemes": {"token": _TOKEN, "user": _user_scheme()},
         },
     }
+
+
+def _drop_demo_users(made: Schema) -> None:
+    del made["components"]["parameters"], made["components"]["securitySchemes"]["user"]
+    for operation in chain.from_iterable(path.values() for path in made["paths"].values()):
+        operation["parameters"] = [one for one in operation["parameters"] if "$ref" not in one]
+        operation["security"] = [{"token": []}] if operation["security"] else []
 
 
 def _operations(routes: Iterable[Route]) -> Iterator[Operation]:

@@ -15,9 +15,10 @@ from chalice.app import CORSConfig, Request, Response
 from chalicelib.api.http import problems
 from chalicelib.api.http.exchange import Exchange
 from chalicelib.errors import InvalidInput, LandfallError, MethodNotAllowed, NotFound, UnsupportedMediaType
+from chalicelib.settings import offers_demo_users
 
 CORS = CORSConfig(
-    allow_headers=["If-Match", "If-None-Match", "X-Landfall-User"],
+    allow_headers=["If-Match", "If-None-Match", *(["X-Landfall-User"] if offers_demo_users() else [])],
     expose_headers=[
         "ETag",
         "Link",

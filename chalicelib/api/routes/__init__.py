@@ -133,6 +133,7 @@ _TABLE: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("POST", "/api/dead-events/discard", "discard_dead_events"),
         ("GET", "/api/dead-events/{event_id}", "get_dead_event"),
     ),
+    "identity": (("GET", "/api/identity", "get_identity"),),
     "health": (
         ("GET", "/health", "health"),
         ("GET", "/ready", "ready"),

@@ -76,7 +76,8 @@ class ProblemKind(Output):
 @stepwise_endpoint(response=None, anonymous=True)
 def openapi_document(call: StepwiseCall[None, None, None]) -> Reply:
     """Read this document."""
-    return Reply(json.dumps(_document() | {"servers": [{"url": call.base_url}]}))
+    has_demo_users = call.ctx.settings.identity == "demo"
+    return Reply(json.dumps(_document(has_demo_users) | {"servers": [{"url": call.base_url}]}))
 
 
 @stepwise_endpoint(response=None, status=302, anonymous=True, media_type="text/plain")
@@ -145,7 +146,7 @@ def _asset(asset: str) -> str:
 
 
 @cache
-def _document() -> dict[str, Any]:
+def _document(has_demo_users: bool) -> dict[str, Any]:
     from chalicelib.api.http import openapi  # saves 4 ms
 
-    return openapi.document(ROUTES)
+    return openapi.document(ROUTES, has_demo_users)

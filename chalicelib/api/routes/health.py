@@ -7,7 +7,7 @@ from chalicelib.errors import DatabaseUnavailable, FieldProblem, NotFound, NotRe
 from chalicelib.services.upkeep.probing import CONSEQUENCES, probed_store
 
 
-@stepwise_endpoint(response=HealthOut, anonymous=True)
+@stepwise_endpoint(response=HealthOut, anonymous=True, counted=None)
 def health(call: StepwiseCall[None, None, None]) -> dict[str, str]:
     """Tell that the process runs.
 
@@ -16,7 +16,7 @@ def health(call: StepwiseCall[None, None, None]) -> dict[str, str]:
     return {"status": "ok"}
 
 
-@stepwise_endpoint(response=ReadyOut, anonymous=True, errors=(NotReady,))
+@stepwise_endpoint(response=ReadyOut, anonymous=True, counted="checks", errors=(NotReady,))
 def ready(call: StepwiseCall[None, None, None]) -> dict[str, object]:
     """Tell whether database and bucket are usable.
 

@@ -19,9 +19,11 @@ from chalicelib.api.schemas.common import (
 )
 from chalicelib.catalog.roles import Right
 
+# In a URL's path these letters stand for themselves, but `.` and `..` as a whole segment mean another path.
+_OF_ID = "[A-Za-z0-9._~:@-]"
 SessionId = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._~:@-]+$"),
+    StringConstraints(min_length=1, max_length=128, pattern=rf"^(\.{{0,2}}[A-Za-z0-9_~:@-]{_OF_ID}*|\.\.\.{_OF_ID}*)$"),
     Field(description="Chosen by the client, unique for its owner.", examples=["test_123"]),
 ]
 SessionName = Annotated[

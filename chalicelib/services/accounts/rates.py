@@ -13,7 +13,7 @@ from hashlib import sha256
 from math import ceil
 from threading import Lock
 from time import monotonic
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 from uuid import UUID
 
 from chalicelib import telemetry
@@ -26,6 +26,10 @@ from chalicelib.services.context import Context
 
 # How many callers, credentials and addresses a process remembers: some megabytes.
 _REMEMBERED = 10_000
+
+# Requests without an identity. Those that ask how the service is have a bucket of their own, so that no flood of others makes it
+# look dead.
+Counted = Literal["asks", "checks"]
 
 KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
@@ -127,15 +131,15 @@ class Rates:
                 self._known.pop(_hash(credential), None)
         self._count_at("fails", address)
 
-    def admit_address(self, address: str | None) -> Standing | None:
+    def admit_address(self, address: str | None, counted: Counted = "asks") -> Standing | None:
         """Count a request of somebody without an identity. Only this process knows of it.
 
         Raises:
             TooManyRequests: the address has asked too often.
         """
-        return self._count_at("asks", address)
+        return self._count_at(counted, address)
 
-    def _count_at(self, doing: str, address: str | None) -> Standing | None:
+    def _count_at(self, doing: Counted | Literal["fails"], address: str | None) -> Standing | None:
         if self.rate is None or not address:
             return None
         with self._lock:
