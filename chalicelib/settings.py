@@ -161,6 +161,13 @@ class Settings(BaseModel):
         alias="LANDFALL_REQUEST_BURST",
         description="How many requests of one may come at once.",
     )
+    cdn_secret_hash: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{64}$",
+        alias="LANDFALL_CDN_SECRET_HASH",
+        description="SHA-256 of what a CDN in front sends as `X-Landfall-Cdn`. With it `X-Landfall-Viewer` says where a request "
+        "comes from; else API Gateway does.",
+    )
     waits_per_user: int = Field(
         10,
         ge=0,

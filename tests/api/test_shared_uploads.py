@@ -78,6 +78,23 @@ def test_the_owners_quota_counts_and_not_the_editors(files_api: Api, shared: Sha
     assert_problem(editor("POST", "/api/files", {"name": "a", "size": 5, **meta(shared)}), 403, "over-quota")
 
 
+def test_what_an_editor_announces_is_bounded_by_the_sessions_limits(
+    files_api: Api, shared: Shared, editor: Api
+) -> None:
+    """It never has to send the bytes, and takes room in the owner's quota all the same."""
+    limit(files_api, shared.owner, max_bytes=100)
+    bounds = {"limits": {"max_bytes": 20, "max_files": 3}}
+    assert shared.owner("PATCH", shared.path, bounds).status == 200
+    assert_problem(editor("PATCH", f"{shared.path}?owner_id={shared.owner.user_id}", {"limits": {}}), 403, "forbidden")
+    announced = {"name": "a", "size": 15, **meta(shared)}
+    begun = editor("POST", "/api/files", announced)
+    assert begun.status == 201
+    assert_problem(editor("POST", "/api/files", announced | {"size": 1}), 403, "over-quota")
+    assert shared.owner("POST", "/api/files", {"name": "b", "size": 50}).status == 201, "there is room elsewhere"
+    assert shared.owner("DELETE", f"/api/files/{begun.json['id']}").status == 204
+    assert editor("POST", "/api/files", announced).status == 201
+
+
 def test_nobody_opens_a_session_for_another_user(files_api: Api, shared: Shared, editor: Api) -> None:
     shared.owner("DELETE", shared.path)
     for member in (editor, files_api):

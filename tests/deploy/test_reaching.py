@@ -58,6 +58,25 @@ def test_the_page_signs_in_with_the_user_pool_if_there_is_one(native: Template) 
         assert client_id == {"Fn::If": ["HasUserPool", {"Ref": "UserPoolClient"}, {"Ref": "OidcClientId"}]}
 
 
+def test_the_cdn_says_where_its_viewers_are_and_proves_that_it_is_the_cdn(native: Template) -> None:
+    config = native["Resources"]["Site"]["Properties"]["DistributionConfig"]
+    (origin,) = [one for one in config["Origins"] if one["Id"] == "api"]
+    condition, headers, nothing = origin["OriginCustomHeaders"]["Fn::If"]
+    assert (condition, nothing) == ("CdnProves", {"Ref": "AWS::NoValue"})
+    assert headers == [{"HeaderName": "X-Landfall-Cdn", "HeaderValue": {"Ref": "CdnSecret"}}]
+    assert native["Parameters"]["CdnSecret"]["NoEcho"] is True
+    (behavior,) = config["CacheBehaviors"]
+    _, (association,), _ = behavior["FunctionAssociations"]["Fn::If"]
+    assert association["EventType"] == "viewer-request"
+    viewer = native["Resources"]["SiteViewer"]
+    assert viewer["Condition"] == "CdnProves"
+    assert 'headers["x-landfall-viewer"] = { value: event.viewer.ip }' in viewer["Properties"]["FunctionCode"]
+    for name, function in of_type(native, "AWS::Lambda::Function").items():
+        variables = function["Properties"]["Environment"]["Variables"]
+        assert variables["LANDFALL_CDN_SECRET_HASH"] == {"Ref": "CdnSecretHash"}, name
+        assert "CdnSecret'" not in str(function), "no function knows the secret itself"
+
+
 def test_functions_know_the_same_origins(native: Template) -> None:
     for name, function in of_type(native, "AWS::Lambda::Function").items():
         variables = function["Properties"]["Environment"]["Variables"]
