@@ -93,7 +93,6 @@ class Stack:
         assert answer.status == status, answer.data
         return json.loads(answer.data)
 
-
     def act(self, path: str, action: str, document: Any) -> Any:
         """Do something to the file at ``path`` that a job may have to finish; says what the file is then."""
         answer = self.request("POST", f"{path}/{action}", json=document)

@@ -8,7 +8,7 @@ from alembic import op
 from chalicelib.db.member_views import empty_schemas
 
 revision = "0025"
-down_revision = "0023"
+down_revision = "0024"
 
 
 def upgrade() -> None:

@@ -11,7 +11,7 @@ from alembic import op
 from sqlalchemy import text
 
 revision = "0026"
-down_revision = "0023"
+down_revision = "0025"
 
 _STATEMENTS = (
     # What is there gets the default of this statement, and isn't rewritten. A later row with the other one comes from code that
