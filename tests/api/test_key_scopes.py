@@ -20,7 +20,9 @@ UNKNOWN = "01890000-0000-7000-8000-000000000000"
 ASKING = [route for route in ROUTES if not route.view.endpoint.anonymous]
 # GETs that make something, or sign a request that does.
 WRITING_GETS = {"/s3/params", "/s3/multipart/{upload_id}/batch", "/s3/multipart/{upload_id}/{part_number}"}
-ADMINISTERED = ("/api/keys", "/api/users", "/api/audits", "/api/truth", "/api/dead-events", "/api/owner-rules")
+ADMINISTERED = (
+    "/api/keys", "/api/users", "/api/barred-identities", "/api/audits", "/api/truth", "/api/dead-events", "/api/owner-rules",
+)  # fmt: skip
 
 
 def needed(method: str, path: str) -> set[str]:
