@@ -40,6 +40,7 @@ _ADAS = {
     "share_id": str(SHARE),
     "key_id": str(SHARE),
     "rule_id": str(SHARE),
+    "identity_id": str(SHARE),
     "member_id": str(JOB),
     "audit_id": str(AUDIT),
     "event_id": str(AUDIT),
