@@ -26,11 +26,13 @@ from bench.figures import Figure, Note, milliseconds
 from bench.peer_stack import BUCKET, NotThere, Side, find_peer, landfall, supabase
 
 OVER_HTTP = "The peer, side by side over HTTP"
+IN_A_ROW = "The peer, each asked in a row"
 PROCESSOR = "The peer: processor time of a request"
 HANDLER = "Over HTTP: the handler's share"
 ROWS, ROUNDS, DEPTH = 100_000, 300, 10_000
 # Of a question that one of the two takes a hundred times as long for.
 FEW_ROUNDS = 60
+BLOCKS = 4  # in which each is asked in a row, so that drift affects both
 # After an upload Landfall's delivery loop takes up its event: neither side is to be measured while it does.
 _REST_SECONDS = 0.15
 
@@ -113,6 +115,10 @@ def _notes(least: float, most: float) -> Iterator[Note]:
         "objects of the caller, and as many of others. Landfall's caller is a member with a token (ES256); the "
         "peer's is `authenticated` with a token (HS256) and a policy of own objects. For newest first, the peer "
         f"has no index. The machine's load meanwhile was {least:.0f} to {most:.0f} on {os.cpu_count()} cores.",
+    )
+    yield Note(
+        IN_A_ROW,
+        f"The same, each in {BLOCKS} blocks: a server that is asked again and again finds its data in the processor's caches.",
     )
     yield Note(
         PROCESSOR, "Of the process that answers, without Postgres and the emulator. The load matters less to it."
@@ -254,6 +260,20 @@ def _measure(question: Question, ours: Side, theirs: Side, version: str) -> Iter
         HANDLER, f"{question.name}: p50", milliseconds(handling),
         "the whole request", milliseconds(mine), median(handling) / median(mine),
     )  # fmt: skip
+    mine, its = _in_a_row(question)
+    yield Figure(IN_A_ROW, f"{question.name}: p50, p95", _two(mine), peer, _two(its), median(mine) / median(its), "< 1")
+
+
+def _in_a_row(question: Question) -> tuple[list[float], list[float]]:
+    """The same, each asked many times before the other is: what either needs stays in the processor's caches."""
+    mine: list[float] = []
+    its: list[float] = []
+    for _ in range(BLOCKS):
+        for ask, taken in ((question.ask_its, its), (question.ask_mine, mine)):
+            for _ in range(question.rounds // BLOCKS):
+                time.sleep(question.rest_seconds)
+                taken.append(_seconds(ask))
+    return mine, its
 
 
 def _processor_seconds(side: Side) -> float:
