@@ -16,6 +16,7 @@ import pytest
 from chalicelib.services.accounts.principals import DEMO_USER_ID
 from dev.emulator import Emulator
 from tests.support.api import Api
+from tests.support.worker import worker
 
 HERE = Path(__file__).parent
 
@@ -24,7 +25,10 @@ HERE = Path(__file__).parent
 def api_alone(serve: Any, api_database_copy: str, emulator: Emulator, s3: Any) -> Iterator[Api]:
     """A server whose bucket and database nobody else has, so that a seed says what happens."""
     s3.create_bucket(Bucket="schemathesis")
-    with serve(api_database_copy, AWS_ENDPOINT_URL=emulator.url, LANDFALL_BUCKET="schemathesis") as api:
+    with (
+        worker(api_database_copy, emulator.url),
+        serve(api_database_copy, AWS_ENDPOINT_URL=emulator.url, LANDFALL_BUCKET="schemathesis") as api,
+    ):
         yield api
 
 

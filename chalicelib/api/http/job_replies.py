@@ -43,7 +43,7 @@ def read_job(call: StepwiseCall, job_id: UUID) -> Job:
 
 def job_reply(call: StepwiseCall, job_id: UUID, size: int = 0, inline_bytes: int = INLINE_BYTES) -> Reply:
     """202 with the job, after some seconds of work on it unless it has more bytes than ``inline_bytes``."""
-    job = work_on(call, job_id) if size <= inline_bytes else read_job(call, job_id)
+    job = work_on(call, job_id) if size <= inline_bytes else _leave(call, job_id)
     return Reply(job, 202, {"Location": f"{call.base_url}/api/jobs/{job_id}"})
 
 
@@ -53,7 +53,7 @@ def file_reply(call: StepwiseCall, file_id: UUID, job_id: UUID, size: int, statu
     Raises:
         Conflict: the job has failed; says why.
     """
-    job = work_on(call, job_id) if size <= INLINE_BYTES else read_job(call, job_id)
+    job = work_on(call, job_id) if size <= INLINE_BYTES else _leave(call, job_id)
     if job.state == "failed":
         raise Conflict(job.problem or "It could not be done.")
     with call.ctx.transaction() as tx:
@@ -72,18 +72,27 @@ def undeleted(call: StepwiseCall, begun: Sequence[Outcome]) -> list[Outcome]:
         if outcome.job_id is not None:
             waiting.setdefault(outcome.job_id, []).append(outcome.file_id)
     by_now = {outcome.file_id: outcome for outcome in begun}
+    until = monotonic() + _WAITING_SECONDS
     for job_id in waiting:
         ring(call.ctx, job_id)
-    until = monotonic() + _WAITING_SECONDS
     for job_id, file_ids in waiting.items():
         _wait(call, job_id, until)
         by_now |= {outcome.file_id: outcome for outcome in outcomes_of(call.ctx, job_id, file_ids)}
     return [by_now[outcome.file_id] for outcome in begun]
 
 
+def _leave(call: StepwiseCall, job_id: UUID) -> Job:
+    """Leave a job to others, without waiting for it; returns how far it is."""
+    job = read_job(call, job_id)
+    if job.kind in LEFT_TO_WORK:
+        ring(call.ctx, job_id)
+    return job
+
+
 def _have_done(call: StepwiseCall, job_id: UUID) -> Job:
+    until = monotonic() + _WAITING_SECONDS  # ringing included, if S3 is slow to take it
     ring(call.ctx, job_id)
-    return _wait(call, job_id, monotonic() + _WAITING_SECONDS)
+    return _wait(call, job_id, until)
 
 
 def _wait(call: StepwiseCall, job_id: UUID, until: float) -> Job:
