@@ -29,6 +29,7 @@ def api_alone(serve: Any, api_database_copy: str, emulator: Emulator, s3: Any) -
         worker(api_database_copy, emulator.url),
         serve(api_database_copy, AWS_ENDPOINT_URL=emulator.url, LANDFALL_BUCKET="schemathesis") as api,
     ):
+        api("GET", "/openapi.json")  # built once; on a busy machine that takes longer than Schemathesis waits for it
         yield api
 
 

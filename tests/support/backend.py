@@ -23,6 +23,7 @@ from chalicelib.services.context import Context
 from chalicelib.services.ingest.inspection import inspect_due
 from chalicelib.services.jobs.kinds import run_job
 from chalicelib.services.jobs.move import begin_move
+from chalicelib.services.jobs.queue import find_due_jobs
 from chalicelib.services.upkeep import reaping
 from chalicelib.services.upkeep.judging import judge_uploads
 from chalicelib.services.upkeep.measuring import measure_unfinished
@@ -113,6 +114,13 @@ class Backend:
         run_job(self.context(hours=minutes / 60), job_id, 5.0)
         with runtime.transaction() as session:
             return session.get_one(Job, job_id)
+
+    def take_back(self) -> None:
+        """Take back the uploads that have failed half way."""
+        with self.context().transaction() as tx:
+            due = find_due_jobs(tx, 100, ["take_back"])
+        assert due
+        assert {self.run(job_id).state for job_id in due} == {"done"}
 
     # --- what is there
 

@@ -7,7 +7,6 @@ from sqlalchemy import text
 
 from chalicelib import runtime
 from chalicelib.errors import StoreUnavailable
-from chalicelib.services.jobs.queue import find_due_jobs
 from chalicelib.services.uploads.reservations import Description
 from chalicelib.services.uploads.through_api import IncomingFile, upload_files
 from tests.support.aws import make_bucket
@@ -30,9 +29,7 @@ def test_an_upload_that_fails_half_way_removes_what_s3_took(backend: Backend, mo
     with pytest.raises(StoreUnavailable):
         upload_files(backend.context(settings=settings), files, Description())
     assert len(backend.s3.list_object_versions(Bucket="half-way")["Versions"]) == 3
-    with backend.context().transaction() as tx:
-        (job_id,) = find_due_jobs(tx, 100, ["take_back"])
-    assert backend.run(job_id).state == "done"
+    backend.take_back()
 
     listed = backend.s3.list_object_versions(Bucket="half-way")
     assert "Versions" not in listed
