@@ -45,7 +45,7 @@ WHERE EXISTS (SELECT FROM file_search AS s WHERE {_IS_KNOWN} OFFSET 0)
 """)  # noqa: S608 - no values
 
 _STATE = text("""
-SELECT EXISTS (SELECT FROM search_queue WHERE is_untagged) AS is_incomplete,
+SELECT EXISTS (SELECT FROM search_queue AS q JOIN files AS f ON f.id = q.file_id WHERE q.is_untagged) AS is_incomplete,
     words_of_many_files(CAST(:words AS text[]), :most) AS common
 """)
 

@@ -1,11 +1,13 @@
 """Searching one owner's files reads nothing of anybody else's: pages are counted, since time is no proof."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, text
 
+from chalicelib.db import own_words
 from chalicelib.db.bounds import Bounds
 from chalicelib.db.engine import Session, act_for, create_catalog_engine, transaction
 from chalicelib.db.facets import count_files
@@ -141,3 +143,24 @@ def test_the_pages_of_others_would_be_counted(crowded: Engine) -> None:
     with transaction(crowded) as session:
         session.execute(text("DELETE FROM search_queue"))
     assert theirs > nobodys + 100
+
+
+def test_words_that_many_of_the_owners_files_have_are_looked_for_among_the_newest(
+    crowded: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_words, "_COMMON", 10_000)
+    zebras = FileFilters(terms=("zebra",))
+    with transaction(crowded) as session:
+        act_for(session, Owner(OTHER))
+        found = own_words.find_own_words(session, OTHER, None, ["zebra", "okapi"])
+        assert found is not None
+        assert found.common == (0,)
+        page = search_files(session, Owner(OTHER), zebras, BOUNDS, 10, None)
+        assert page.exact is False
+        assert all("zebra" in item["key"] for item in json.loads(page.items))
+        newest = list_files(session, Owner(OTHER), zebras, "-created", 2, None)
+        assert [item["key"] for item in json.loads(newest.items)] == [f"other/zebra/{MANY - n}" for n in (0, 1)]
+        assert f'"counted" : {MANY},' in count_files(session, Owner(OTHER), zebras, ["type"], None)
+        both = list_files(session, Owner(OTHER), FileFilters(terms=("zebra", "19999")), "-created", 2, None)
+        assert [item["key"] for item in json.loads(both.items)] == ["other/zebra/19999"]
+        assert list_files(session, Owner(OWNER), zebras, "-created", 2, None).items == "[]"
