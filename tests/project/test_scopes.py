@@ -52,6 +52,7 @@ WITHOUT_SCOPE = {
     "sessions shared": {"list_shared_sessions"},
     "own_words": {
         "find_own_words",
+        "with_ids",
         "with_known_errors",
     },  # they take the owner that `own_words_of` has found in the scope
     "trail": {"add_acts", "forget_acts", "list_file_trail"},
