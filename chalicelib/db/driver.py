@@ -1,12 +1,10 @@
 """A connection of pg8000 1.31 that asks the server in one message, and workarounds: https://codeberg.org/tlocke/pg8000.
 
 pg8000 sends a statement in three messages and waits for the answer to each; BEGIN is a fourth, and COMMIT three more.
-`Connection` sends all that belongs to a statement at once. The messages are those of
-https://www.postgresql.org/docs/18/protocol-message-formats.html.
+`Connection` sends all that belongs to a statement at once.
 """
 
 import socket
-import struct
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,40 +13,12 @@ from typing import Any, NamedTuple
 
 from pg8000 import converters, core, dbapi, legacy
 
+from chalicelib.db import wire
+
 # How many statements a connection keeps prepared. The server holds up to 100 kB for each.
 _KEPT = 64
 
-_NOTHING = b"\0"  # an empty name: the unnamed statement, the unnamed portal
-_NULL = struct.pack("!i", -1)
-
-
-def _message(code: bytes, content: bytes = b"") -> bytes:
-    return code + struct.pack("!i", len(content) + 4) + content
-
-
-_EXECUTE = _message(core.EXECUTE, _NOTHING + bytes(4))
-_DESCRIBE = _message(core.DESCRIBE, core.PORTAL + _NOTHING)
-_SYNC = _message(core.SYNC)
-
-
-def _parse(name: bytes, statement: str) -> bytes:
-    """The server finds out the types of the values by itself."""
-    return _message(core.PARSE, name + statement.encode() + b"\0" + bytes(2))
-
-
-def _bind(name: bytes, values: list[str | None]) -> bytes:
-    """All values as texts, and all columns of the answer as texts."""
-    parts = [_NOTHING, name, struct.pack("!HH", 0, len(values))]
-    for value in values:
-        if value is None:
-            parts.append(_NULL)
-        else:
-            encoded = value.encode()
-            parts += (struct.pack("!i", len(encoded)), encoded)
-    return _message(core.BIND, b"".join((*parts, bytes(2))))
-
-
-_BEGIN = _parse(_NOTHING, "begin") + _bind(_NOTHING, []) + _EXECUTE
+_BEGIN = wire.parse(wire.NOTHING, "begin") + wire.bind(wire.NOTHING, []) + wire.EXECUTE
 # What is planned while the first one holds gets a plan that serves all values, and that reads no table from end to end: a table
 # may be empty now, and have a million rows a minute later. If a statement between them fails, its transaction undoes the first
 # one. They send no rows, which would be taken for those of the statement between them.
@@ -137,7 +107,7 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
         super().__init__(**options)
         _send_at_once(self._usock)
         kept = _PLAN_MODES | {_ACT_FOR: _SET_ACTING}
-        self._ask(b"".join(_parse(name, statement) for name, statement in kept.items()), core.Context(None))
+        self._ask(b"".join(wire.parse(name, statement) for name, statement in kept.items()), core.Context(None))
 
     def execute_simple(self, statement: str) -> Any:
         """Run a statement without values. A BEGIN waits for the statement that follows it."""
@@ -164,7 +134,14 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
         if prepares:
             return self._run_prepared(before, statement, values, waits=waits)
         context = core.Context(statement, stream=stream)
-        self._ask(before + _parse(_NOTHING, statement) + _bind(_NOTHING, values) + _DESCRIBE + _EXECUTE, context)
+        self._ask(
+            before
+            + wire.parse(wire.NOTHING, statement)
+            + wire.bind(wire.NOTHING, values)
+            + wire.DESCRIBE
+            + wire.EXECUTE,
+            context,
+        )
         return context
 
     @property
@@ -191,12 +168,12 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
         if known is None:
             self._number += 1
             name, columns, decoders = b"landfall_%d\0" % self._number, None, None
-            parse, describe = _parse(name, statement), b"" if waits else _DESCRIBE
+            parse, describe = wire.parse(name, statement), b"" if waits else wire.DESCRIBE
         else:
             (name, columns, decoders), parse, describe = known, b"", b""
         context = core.Context(statement, columns=columns, input_funcs=decoders)
-        execute = _bind(_ONE_PLAN, []) + _EXECUTE + _bind(name, values) + describe + _EXECUTE
-        messages = before + parse + execute + _bind(_PLAN_AS_USUAL, []) + _EXECUTE
+        execute = wire.bind(_ONE_PLAN, []) + wire.EXECUTE + wire.bind(name, values) + describe + wire.EXECUTE
+        messages = before + parse + execute + wire.bind(_PLAN_AS_USUAL, []) + wire.EXECUTE
         if waits:
             self._waiting += messages
             self._unsure.append(key)
@@ -220,7 +197,7 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
         context.error.args[0].pop("D", None)
 
     def _drop(self, name: bytes) -> None:
-        self._dropped += _message(core.CLOSE, core.STATEMENT + name)
+        self._dropped += wire.message(core.CLOSE, core.STATEMENT + name)
 
     def commit(self) -> None:
         """End the transaction. If none has begun, there is nothing to do."""
@@ -240,7 +217,7 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
 
     def _ask(self, messages: bytes, context: Any) -> None:
         dropped, self._dropped = self._dropped, b""
-        core._write(self._sock, dropped + self._waiting + messages + _SYNC)
+        core._write(self._sock, dropped + self._waiting + messages + wire.SYNC)
         core._flush(self._sock)
         meanwhile, self.meanwhile = self.meanwhile, None
         if meanwhile is not None:
@@ -267,7 +244,7 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
 
 
 def _act_for(acting: Acting) -> bytes:
-    return _bind(_ACT_FOR, list(acting)) + _EXECUTE
+    return wire.bind(_ACT_FOR, list(acting)) + wire.EXECUTE
 
 
 def _send_at_once(link: socket.socket) -> None:

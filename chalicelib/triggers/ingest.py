@@ -1,7 +1,7 @@
 """Notifications from the queue or straight from their emitters: they become rows, then new objects are inspected."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -10,16 +10,14 @@ from chalicelib import runtime, telemetry
 from chalicelib.catalog.changes import InspectionRequest
 from chalicelib.catalog.dead_events import Letter
 from chalicelib.catalog.notifications import parse_document, parse_message
-from chalicelib.db.engine import LOCK_TIMEOUT_MS
-from chalicelib.db.locks import lock_free_keys
 from chalicelib.db.recording import Recorded
-from chalicelib.db.refusals import is_contention
 from chalicelib.errors import DatabaseUnavailable, MalformedNotification, NotFound, Refused, StoreUnavailable
 from chalicelib.services.ingest.dead_events import settle_letter
 from chalicelib.services.ingest.recording import record_events
 from chalicelib.services.ingest.telling import Message, Parsed, doubts, tell
 from chalicelib.services.truth.buckets import unrecorded_among
 from chalicelib.triggers.following import heal_unknown, index_some, inspect_some
+from chalicelib.triggers.recording import record_messages
 
 # How many new objects one invocation inspects itself; the schedule takes the rest.
 INSPECTED_INLINE = 100
@@ -29,8 +27,6 @@ INDEXED_INLINE = 2000
 # A larger batch is recorded in two transactions: first a quarter of it, while the rest is read, which takes about as long. More
 # parts would cost more transactions than they save.
 _UNDIVIDED = 256
-# A batch that waits for one key holds others back meanwhile, so it soon records what it can without that key.
-_PATIENCE_MS = 1500
 
 
 def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -54,7 +50,7 @@ def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
     try:
         while (piece := ahead.take()) is not None:
             messages, unchecked = _check(_recorded_only(piece.messages, request_id), request_id)
-            recorded, refused = _record(messages, request_id, ahead.look)
+            recorded, refused = record_messages(messages, request_id, ahead.look)
             done.recorded += recorded
             done.messages += messages
             done.failed += (*piece.poison, *unchecked, *refused)
@@ -232,95 +228,6 @@ def _readable_buckets(messages: Sequence[Parsed]) -> set[str]:
             return set()
         readable.add(bucket)
     return readable
-
-
-def _record(
-    messages: Sequence[Message], request_id: str, in_the_meantime: Callable[[], None] | None = None
-) -> tuple[list[Recorded], list[str]]:
-    """Record all messages in one transaction. If the database refuses something in them, record one half after the other.
-
-    Parsing has checked everything that the database is known to refuse. This is for what nobody has foreseen: one
-    message must not keep its neighbours out forever. If other transactions hold some of the keys, the messages without
-    those keys are recorded, and the others come again.
-    """
-    try:
-        return _record_together(messages, _PATIENCE_MS, in_the_meantime), []
-    except DatabaseUnavailable:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever it was, it must concern one message only
-        if is_contention(error):
-            return _record_what_can_be(messages, request_id)
-        return _record_halves(messages, error, request_id)
-
-
-def _record_halves(messages: Sequence[Message], error: Exception, request_id: str) -> tuple[list[Recorded], list[str]]:
-    """Record one half after the other, until the message that the database refuses is alone."""
-    if len(messages) <= 1:
-        return [], _refused(messages, error, request_id)
-    half = len(messages) // 2
-    (first, no_first), (rest, no_rest) = (_record(part, request_id) for part in (messages[:half], messages[half:]))
-    return first + rest, no_first + no_rest
-
-
-def _record_what_can_be(messages: Sequence[Message], request_id: str) -> tuple[list[Recorded], list[str]]:
-    """Record first the messages whose keys nobody holds, then the others, if their keys become free in time.
-
-    Raises:
-        DatabaseUnavailable: another transaction holds one of the files for too long, or the database is gone. All
-            messages come again.
-    """
-    try:
-        recorded, blocked = _record_free(messages)
-    except DatabaseUnavailable:
-        raise
-    except Exception as error:  # noqa: BLE001 - as in `_record`
-        return _record_halves(messages, error, request_id)
-    try:
-        return recorded + _record_together(blocked, LOCK_TIMEOUT_MS), []
-    except Exception as error:  # noqa: BLE001 - the first ones are recorded, whatever it was: these come again
-        reason = error
-    telemetry.log(
-        "warning",
-        "messages come again, since others hold their keys",
-        request_id=request_id,
-        messages=len(blocked),
-        error=reason,
-    )
-    return recorded, [identifier for identifier, _ in blocked]
-
-
-def _record_free(messages: Sequence[Message]) -> tuple[list[Recorded], list[Message]]:
-    """Record the messages whose keys nobody holds; also returns the other messages."""
-    names = {(event.bucket, event.key) for _, events in messages for event in events}
-    try:
-        with runtime.context().transaction() as tx:
-            free = lock_free_keys(tx.session, names)
-            now_free = [m for m in messages if all((event.bucket, event.key) in free for event in m[1])]
-            recorded = record_events(tx, [event for _, events in now_free for event in events])
-    except Exception as error:
-        if is_contention(error):
-            raise DatabaseUnavailable("Others were changing the same files for too long.") from error
-        raise
-    done = {identifier for identifier, _ in now_free}
-    return recorded, [message for message in messages if message[0] not in done]
-
-
-def _record_together(
-    messages: Sequence[Message], patience_ms: int, in_the_meantime: Callable[[], None] | None = None
-) -> list[Recorded]:
-    events = [event for _, events in messages for event in events]
-    if not events:
-        return []
-    with runtime.context().transaction() as tx:
-        return record_events(tx, events, patience_ms, in_the_meantime)
-
-
-def _refused(messages: Sequence[Message], error: Exception, request_id: str) -> list[str]:
-    for identifier, _ in messages:
-        telemetry.log(
-            "error", "message refused by the database", request_id=request_id, message_id=identifier, error=error
-        )
-    return [identifier for identifier, _ in messages]
 
 
 def _report(recorded: Sequence[Recorded], request_id: str, messages: int, failures: int) -> None:

@@ -23,7 +23,7 @@ from chalicelib.db.history import current_at
 from chalicelib.db.locks import lock_keys
 from chalicelib.db.recording import record_changes
 from chalicelib.store.client import ObjectStore
-from chalicelib.triggers import ingest
+from chalicelib.triggers import recording
 from tests.support.listings import listed_by_catalogue, listed_by_s3
 from tests.support.notifications import body, ceph_record, sqs_event
 from tests.support.object_stores import KINDS, Server, serving
@@ -276,7 +276,7 @@ def test_each_message_of_a_held_key_comes_again_with_what_it_says(
     plain: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If only the first of them brought what all say, what the others say would be lost with them."""
-    monkeypatch.setattr(ingest, "LOCK_TIMEOUT_MS", 300)
+    monkeypatch.setattr(recording, "LOCK_TIMEOUT_MS", 300)
     plain.put()
     put = plain.event(PUT, etag="e", size=1)
     plain.delete()

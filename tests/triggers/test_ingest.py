@@ -19,7 +19,7 @@ from chalicelib.db.locks import lock_keys
 from chalicelib.errors import DatabaseUnavailable, MalformedNotification
 from chalicelib.services.context import Transaction
 from chalicelib.services.truth.buckets import adopt_bucket
-from chalicelib.triggers import ingest
+from chalicelib.triggers import recording
 from tests.support.notifications import body, s3_record, sqs_event
 from tests.support.process import start_over
 
@@ -246,10 +246,10 @@ def test_a_vanished_client_that_holds_a_key_blocks_only_that_key(
 def test_a_held_key_and_a_refused_message_fail_alone(
     bucket: str, stuck: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest, "LOCK_TIMEOUT_MS", 500)  # the test above waits as long as the function does
+    monkeypatch.setattr(recording, "LOCK_TIMEOUT_MS", 500)  # the test above waits as long as the function does
     keys = [f"{number}.txt" for number in range(20)]
     stuck(bucket, keys[0])
-    record = ingest.record_events
+    record = recording.record_events
 
     def refuse_one(tx: Transaction, events: Any, *patience: int) -> Any:
         events = list(events)
@@ -257,7 +257,7 @@ def test_a_held_key_and_a_refused_message_fail_alone(
             tx.session.execute(text("SELECT 1 / 0"))
         return record(tx, events, *patience)
 
-    monkeypatch.setattr(ingest, "record_events", refuse_one)
+    monkeypatch.setattr(recording, "record_events", refuse_one)
     event = sqs_event(*(body(s3_record(PUT, key, bucket=bucket)) for key in keys))
     failed = {failure["itemIdentifier"] for failure in app.ingest(event, CONTEXT)["batchItemFailures"]}
 
@@ -280,7 +280,7 @@ def test_the_server_ends_the_transaction_of_a_vanished_client(database_url: str)
 
 def test_one_refused_message_of_many_costs_few_tries(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     tries: list[int] = []
-    record = ingest.record_events
+    record = recording.record_events
 
     def refuse_one(tx: Transaction, events: Any, *patience: int) -> Any:
         events = list(events)
@@ -289,7 +289,7 @@ def test_one_refused_message_of_many_costs_few_tries(bucket: str, monkeypatch: p
             tx.session.execute(text("SELECT 1 / 0"))
         return record(tx, events, *patience)
 
-    monkeypatch.setattr(ingest, "record_events", refuse_one)
+    monkeypatch.setattr(recording, "record_events", refuse_one)
     keys = [f"{number}" for number in range(255)] + ["bad"]
 
     event = sqs_event(*(body(s3_record(PUT, key, bucket=bucket)) for key in keys))

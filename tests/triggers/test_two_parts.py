@@ -14,7 +14,7 @@ from chalicelib import runtime
 from chalicelib.catalog.notifications import parse_message
 from chalicelib.errors import DatabaseUnavailable
 from chalicelib.services.context import Transaction
-from chalicelib.triggers import ingest
+from chalicelib.triggers import ingest, recording
 from tests.support.notifications import body, s3_record, sqs_event
 from tests.support.process import start_over
 
@@ -91,21 +91,21 @@ def test_the_later_of_two_puts_wins_in_whichever_part_it_is(bucket: str, first: 
 
 
 def test_the_second_part_is_read_while_the_first_is_recorded(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    recording, read_then = [False], []
-    record, read = ingest.record_events, parse_message
+    is_recording, read_then = [False], []
+    record, read = recording.record_events, parse_message
 
     def note_recording(*arguments: Any) -> Any:
-        recording[0] = True
+        is_recording[0] = True
         try:
             return record(*arguments)
         finally:
-            recording[0] = False
+            is_recording[0] = False
 
     def note_reading(text_: str) -> Any:
-        read_then.append(recording[0])
+        read_then.append(is_recording[0])
         return read(text_)
 
-    monkeypatch.setattr(ingest, "record_events", note_recording)
+    monkeypatch.setattr(recording, "record_events", note_recording)
     monkeypatch.setattr(ingest, "parse_message", note_reading)
     assert app.ingest(batch(bucket), CONTEXT) == {"batchItemFailures": []}
     assert read_then == [False] * len(FIRST) + [True] * len(REST)
@@ -114,7 +114,7 @@ def test_the_second_part_is_read_while_the_first_is_recorded(bucket: str, monkey
 def test_what_was_recorded_before_the_database_went_is_kept_and_told(
     bucket: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    record = ingest.record_events
+    record = recording.record_events
 
     def lose_the_second(tx: Transaction, events: Any, *more: Any) -> Any:
         events = list(events)
@@ -124,7 +124,7 @@ def test_what_was_recorded_before_the_database_went_is_kept_and_told(
 
     event = batch(bucket)
     with monkeypatch.context() as patch, pytest.raises(DatabaseUnavailable):
-        patch.setattr(ingest, "record_events", lose_the_second)
+        patch.setattr(recording, "record_events", lose_the_second)
         app.ingest(event, CONTEXT)
     assert set(sequencers_of(bucket)) == {str(number) for number in FIRST}
     assert lines(capsys) == ([{"created": len(FIRST)}], [(len(FIRST), 0, len(FIRST))])
@@ -137,7 +137,7 @@ def test_what_was_recorded_before_the_database_went_is_kept_and_told(
 def test_a_refused_message_of_the_first_part_does_not_keep_the_second_from_being_read(
     bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record = ingest.record_events
+    record = recording.record_events
 
     def refuse_one(tx: Transaction, events: Any, *more: Any) -> Any:
         events = list(events)
@@ -146,7 +146,7 @@ def test_a_refused_message_of_the_first_part_does_not_keep_the_second_from_being
             tx.session.execute(text("SELECT 1 / 0"))
         return recorded
 
-    monkeypatch.setattr(ingest, "record_events", refuse_one)
+    monkeypatch.setattr(recording, "record_events", refuse_one)
     event = batch(bucket)
     failed = [failure["itemIdentifier"] for failure in app.ingest(event, CONTEXT)["batchItemFailures"]]
     assert failed == [event["Records"][0]["messageId"]]
