@@ -15,6 +15,7 @@ OPERATORS = ("ne", *_OPERATORS, "exists")
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,30})(\.\d{1,30})?([eE][+-]?\d{1,3})?")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?([Zz]|[+-]\d\d:\d\d)?)?")
 _MAX_LEVELS = 8
+_ROOT = "lax $"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,14 @@ class MetadataFilter:
 
     path: str
     negated: bool = False
+
+    def below(self, member: str) -> str:
+        """The path in a document that has the metadata as a member of this name.
+
+        >>> MetadataFilter('lax $."iso" ? (@ == 400)').below("whose")
+        'lax $."whose"."iso" ? (@ == 400)'
+        """
+        return f"{_ROOT}.{json.dumps(member)}{self.path.removeprefix(_ROOT)}"
 
 
 def parse_filter(name: str, value: str) -> MetadataFilter:
@@ -38,7 +47,7 @@ def parse_filter(name: str, value: str) -> MetadataFilter:
     members = where.split(".")
     if not all(members) or len(members) > _MAX_LEVELS:
         raise ValueError(f"Name one to {_MAX_LEVELS} members, as in metadata.camera.make.")
-    path = "lax $" + "".join(f".{json.dumps(member, ensure_ascii=False)}" for member in members)
+    path = _ROOT + "".join(f".{json.dumps(member, ensure_ascii=False)}" for member in members)
     if operator == "exists":
         if value not in ("true", "false"):
             raise ValueError("Must be true or false.")

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from chalicelib.catalog.files import ListedState
 from chalicelib.catalog.metadata_filters import MetadataFilter
-from chalicelib.db.own_words import OwnWords, bound_own_words, find_own_words, has_own_words, with_ids
+from chalicelib.db.own_words import OwnWords, bound_own_words, find_own_words, has_own_words, tag_of, with_ids
 from chalicelib.db.scope import Owner, Scope
 from chalicelib.db.search import allow_typos, any_words, bound_terms
 from chalicelib.ids import first_uuid7
@@ -92,6 +92,10 @@ _CONDITIONS = {
     "is_mismatch": "is_mismatch = CAST(:is_mismatch AS boolean)",
     "folder": "key ^@ :folder AND strpos(substr(key, length(:folder) + 1), '/') = 0",
     "tags": "tags @> CAST(:tags AS text[])",
+    # Among the files of one owner, tags and metadata are asked of indexes in which each stands behind a tag of the owner or its
+    # session, as words do: how many of others' files have them can't be told from the time that it takes. What is compared
+    # begins with that tag, so the comparison itself is as strict. `<> '{}'` says that the index has all such files.
+    "own_tags": "own_tags(owner_id, session_id, tags) @> CAST(:own_tags AS text[]) AND tags <> '{}'",
     # Literals, so that the planner can use the partial index on rare states, whatever the driver does with parameters.
     "state pending": "state = 'pending'",
     "state stored": "state = 'stored'",
@@ -143,14 +147,16 @@ def bound_filters(filters: ScopedFilters, own: OwnWords | None) -> dict[str, Any
     if filters.media_type is not None:
         is_family = filters.media_type.endswith("/*")
         bound["media_family" if is_family else "media_type"] = filters.media_type.removesuffix("*")
+    whose = None if filters.owner_id is None else tag_of(filters.owner_id, filters.session_id)
     if filters.tags:
-        bound["tags"] = list(filters.tags)
+        bound |= {"tags": list(filters.tags)} if whose is None else {"own_tags": [whose + tag for tag in filters.tags]}
     for number, wanted in enumerate(filters.metadata):
         # No index serves the comparison of times and of what isn't equal. Asked for the latter, the index would be
         # read from end to end, and can't be stopped at it.
         how = "times" if "timestamp_tz" in wanted.path else "equals" if " == " in wanted.path else "others"
-        bound[f"metadata {'not ' if wanted.negated else ''}{how} {number}"] = None
-        bound[f"metadata_{number}"] = wanted.path
+        is_own = how == "equals" and whose is not None and not wanted.negated
+        bound[f"metadata {'not ' if wanted.negated else ''}{'own' if is_own else how} {number}"] = None
+        bound[f"metadata_{number}"] = wanted.below(whose) if is_own and whose else wanted.path
     if filters.terms:
         kind = "terms" if own is None else "own"
         bound[" ".join([kind, str(len(filters.terms)), *map(str, own.common if own else ())])] = None
@@ -196,6 +202,8 @@ def condition(name: str) -> str:
     if kind == "metadata":
         *negated, how, number = rest.split(" ")
         path = f"CAST(:metadata_{number} AS jsonpath)"
+        if how == "own":
+            return f"own_metadata(owner_id, session_id, metadata) @? {path} AND metadata <> '{{}}'"
         exists = "jsonb_path_exists_tz" if how == "times" else "jsonb_path_exists"
         found = f"metadata @? {path}" if how == "equals" else f"{exists}(metadata, {path}, '{{}}', true)"
         return f"NOT ({found})" if negated else found

@@ -15,12 +15,14 @@ _BY_INDEX = {
         "files_owner_id_id_idx",
     ),
     "tag": (
-        "SELECT id FROM files WHERE owner_id = CAST(:me AS uuid) AND tags @> CAST('{rare}' AS text[])",
-        "files_tags_idx",
+        """SELECT id FROM files WHERE owner_id = CAST(:me AS uuid)
+            AND own_tags(owner_id, session_id, tags) @> CAST('{rare}' AS text[]) AND tags <> '{}'""",
+        "files_own_tags_idx",
     ),
     "metadata": (
-        """SELECT id FROM files WHERE owner_id = CAST(:me AS uuid) AND metadata @? '$.a ? (@ == "rare")'""",
-        "files_metadata_idx",
+        """SELECT id FROM files WHERE owner_id = CAST(:me AS uuid)
+            AND own_metadata(owner_id, session_id, metadata) @? '$.me.a ? (@ == "rare")' AND metadata <> '{}'""",
+        "files_own_metadata_idx",
     ),
     "key": ("SELECT id FROM files WHERE key = 'k5000' AND bucket = 'b'", "files_key_bucket_key"),
 }

@@ -1,7 +1,7 @@
 """Searching one owner's files reads nothing of anybody else's: pages are counted, since time is no proof."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from uuid import UUID
 
 import pytest
@@ -15,6 +15,7 @@ from chalicelib.db.file_filters import FileFilters
 from chalicelib.db.file_lists import is_any_stored, list_files, search_files
 from chalicelib.db.scope import Owner, Scope
 from tests.support.bounded import OTHER, OWNER, file_id
+from tests.support.pages_read import hold_still, pages_read
 
 MANY, OWN = 20_000, 300
 BOUNDS = Bounds(ranked=100, counted=1000, seconds=60)
@@ -31,11 +32,6 @@ SELECT CAST('01900000-0000-7000-8000-' || lpad(to_hex(CAST(:first AS int) + n), 
 _WORDS = text("""
 INSERT INTO file_search (file_id, words, document)
 SELECT id, words, to_tsvector('simple', words) FROM files, lower(replace(key, '/', ' ')) AS words
-""")
-_STILL = "ALTER TABLE {} SET (autovacuum_enabled = false)"
-_PAGES = text("""
-SELECT (SELECT sum(heap_blks_hit + heap_blks_read + coalesce(idx_blks_hit, 0) + coalesce(idx_blks_read, 0))
-    FROM pg_statio_user_tables WHERE relname IN ('files', 'file_search', 'search_queue'))
 """)
 
 
@@ -61,10 +57,7 @@ def crowded(new_migrated_database: Callable[[], str]) -> Iterator[Engine]:
             session.execute(_FILES, values)
         session.execute(_WORDS)
         session.execute(text("DELETE FROM search_queue"))
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        for table in ("files", "file_search", "search_queue"):
-            connection.execute(text(_STILL.format(table)))
-            connection.execute(text(f"VACUUM ANALYZE {table}"))
+    hold_still(engine, "files", "file_search", "search_queue")
     yield engine
     engine.dispose()
 
@@ -108,38 +101,17 @@ def test_a_search_reads_as_much_for_what_others_have_as_for_what_nobody_has(
     crowded: Engine, way: Callable[[Session, Scope, FileFilters], None], scope: Owner
 ) -> None:
     for words in WORDS:
-        theirs, nobodys = (_pages(crowded, scope, (word,), way) for word in words)
+        theirs, nobodys = (pages_read(crowded, scope, FileFilters(terms=(word,)), way) for word in words)
         assert abs(theirs - nobodys) <= 2, (words, theirs, nobodys)
         assert theirs < 1000
-    two = [_pages(crowded, scope, ("mine", word), way) for word in WORDS[0]]
+    two = [pages_read(crowded, scope, FileFilters(terms=("mine", word)), way) for word in WORDS[0]]
     assert abs(two[0] - two[1]) <= 2, two
-
-
-def _pages(
-    engine: Engine, scope: Scope, terms: Sequence[str], way: Callable[[Session, Scope, FileFilters], None]
-) -> int:
-    """How many pages of tables and indexes a search reads; once it has been asked, so that nothing is read for the first time."""
-    counts = []
-    for _ in range(2):
-        before = _read_so_far(engine)
-        with transaction(engine) as session:
-            act_for(session, scope)
-            way(session, scope, FileFilters(terms=tuple(terms)))
-            session.execute(text("SELECT pg_stat_force_next_flush()"))
-        counts.append(_read_so_far(engine) - before)
-    return counts[-1]
-
-
-def _read_so_far(engine: Engine) -> int:
-    with transaction(engine) as session:
-        session.execute(text("SELECT pg_stat_clear_snapshot()"))
-        return int(session.execute(_PAGES).scalar_one())
 
 
 def test_the_pages_of_others_would_be_counted(crowded: Engine) -> None:
     with transaction(crowded) as session:
         session.execute(text("INSERT INTO search_queue VALUES (CAST(:id AS uuid), true)"), {"id": file_id(1)})
-    theirs, nobodys = (_pages(crowded, Owner(OWNER), (word,), _exactly) for word in WORDS[0])
+    theirs, nobodys = (pages_read(crowded, Owner(OWNER), FileFilters(terms=(word,)), _exactly) for word in WORDS[0])
     with transaction(crowded) as session:
         session.execute(text("DELETE FROM search_queue"))
     assert theirs > nobodys + 100

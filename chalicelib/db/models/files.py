@@ -12,6 +12,7 @@ from sqlalchemy import (
     Index,
     Text,
     UniqueConstraint,
+    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
@@ -82,6 +83,20 @@ class File(Base):
         Index(None, "moved_to", postgresql_where=text("moved_to IS NOT NULL")),
         Index("files_tags_idx", "tags", postgresql_using="gin"),
         Index("files_metadata_idx", "metadata", postgresql_using="gin", postgresql_ops={"metadata": "jsonb_path_ops"}),
+        # What members ask: see `chalicelib.db.file_filters`.
+        Index(
+            "files_own_tags_idx",
+            text("own_tags(owner_id, session_id, tags)"),
+            postgresql_using="gin",
+            postgresql_where=text("owner_id IS NOT NULL AND tags <> '{}'"),
+        ),
+        Index(
+            "files_own_metadata_idx",
+            literal_column("own_metadata(owner_id, session_id, metadata)").label("own_metadata"),
+            postgresql_using="gin",
+            postgresql_ops={"own_metadata": "jsonb_path_ops"},
+            postgresql_where=text("owner_id IS NOT NULL AND metadata <> '{}'"),
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)

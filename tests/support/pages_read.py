@@ -1,0 +1,44 @@
+"""How many pages of tables and indexes something reads: what time can't prove, this can."""
+
+from collections.abc import Callable
+
+from sqlalchemy import Engine, text
+
+from chalicelib.db.engine import Session, act_for, transaction
+from chalicelib.db.file_filters import FileFilters
+from chalicelib.db.scope import Scope
+
+Way = Callable[[Session, Scope, FileFilters], None]
+
+_PAGES = text("""
+SELECT (SELECT sum(heap_blks_hit + heap_blks_read + coalesce(idx_blks_hit, 0) + coalesce(idx_blks_read, 0))
+    FROM pg_statio_user_tables WHERE relname IN ('files', 'file_search', 'search_queue'))
+""")
+_STILL = "ALTER TABLE {} SET (autovacuum_enabled = false)"
+
+
+def hold_still(engine: Engine, *tables: str) -> None:
+    """Have nobody read or change these tables but the test."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for table in tables:
+            connection.execute(text(_STILL.format(table)))
+            connection.execute(text(f"VACUUM ANALYZE {table}"))
+
+
+def pages_read(engine: Engine, scope: Scope, filters: FileFilters, way: Way) -> int:
+    """How many pages ``way`` reads; once it has been asked, so that nothing is read for the first time."""
+    counts = []
+    for _ in range(2):
+        before = _read_so_far(engine)
+        with transaction(engine) as session:
+            act_for(session, scope)
+            way(session, scope, filters)
+            session.execute(text("SELECT pg_stat_force_next_flush()"))
+        counts.append(_read_so_far(engine) - before)
+    return counts[-1]
+
+
+def _read_so_far(engine: Engine) -> int:
+    with transaction(engine) as session:
+        session.execute(text("SELECT pg_stat_clear_snapshot()"))
+        return int(session.execute(_PAGES).scalar_one())
