@@ -102,13 +102,19 @@ def take_email(session: Session, user_id: UUID, email: str, now: datetime) -> bo
     return taken is not None
 
 
+# It may be barred already: a release that doesn't look made a new user of it.
+_BAR = text("""
+INSERT INTO barred_identities (id, identity_hash, user_id, created_at) VALUES (:id, :identity_hash, :user_id, :now)
+ON CONFLICT (identity_hash) DO UPDATE SET user_id = excluded.user_id, created_at = excluded.created_at
+""")
+
+
 def bar_identities(session: Session, user_id: UUID, now: datetime) -> None:
     """See to it that whoever signs in as this user doesn't become a new one once the user is deleted."""
     found = session.scalars(select(UserIdentity).where(UserIdentity.user_id == user_id)).all()
     for one in found:
-        hashed = _hash(one.issuer, one.subject)
-        session.add(BarredIdentity(id=uuid7(now), identity_hash=hashed, user_id=user_id, created_at=now))
-    session.flush()
+        row = {"id": uuid7(now), "identity_hash": _hash(one.issuer, one.subject), "user_id": user_id, "now": now}
+        session.execute(_BAR, row)
 
 
 def list_barred(session: Session, limit: int, cursor: str | None) -> Page:

@@ -3,7 +3,7 @@
 Commands, progress and results are kept as JSON documents of the types in `chalicelib.catalog.commands`.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypedDict
@@ -149,9 +149,9 @@ def read_command(job: ClaimedJob) -> Command:
     """What a job is asked to do.
 
     Raises:
-        ValueError: the document is not of its kind.
+        ValueError: the document is not of its kind, or of a kind that only a later release knows.
     """
-    command: Command = _adapter(COMMANDS[job.kind]).validate_python(_with_source(job.command))
+    command: Command = _adapter(_known(COMMANDS, job.kind)).validate_python(_with_source(job.command))
     return command
 
 
@@ -159,10 +159,16 @@ def read_progress(job: ClaimedJob | Job) -> Progress:
     """How far a job has come.
 
     Raises:
-        ValueError: the document is not of its kind.
+        ValueError: the document is not of its kind, or of a kind that only a later release knows.
     """
-    progress: Progress = _adapter(PROGRESS[job.kind]).validate_python(_with_source(job.progress))
+    progress: Progress = _adapter(_known(PROGRESS, job.kind)).validate_python(_with_source(job.progress))
     return progress
+
+
+def _known(types: Mapping[JobKind, Any], kind: JobKind) -> Any:
+    if kind not in types:
+        raise ValueError(f"This release knows no jobs of the kind {kind}.")
+    return types[kind]
 
 
 def _with_source(document: dict[str, Any]) -> dict[str, Any]:

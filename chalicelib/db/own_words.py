@@ -107,7 +107,7 @@ def with_known_errors(
 
 
 def with_ids(session: Session, own: OwnWords, terms: Sequence[str]) -> OwnWords:
-    """``own`` with its errors and its ids, however many files that reads."""
+    """``own`` with its errors and its ids. If these are too many, all terms are common."""
     rare = [number for number in range(len(terms)) if number not in own.common]
     if not rare:
         return own
@@ -116,11 +116,16 @@ def with_ids(session: Session, own: OwnWords, terms: Sequence[str]) -> OwnWords:
     bound = bound_own_words(known, len(terms)) | {f"prefix_{number}": f"{terms[number]}:*" for number in rare}
     # In the table itself: the view would look up each file, and by another index if it believes that the owner has few.
     with acting_for(session, EVERYONE):
-        ids = session.scalar(text(_IDS.format(begin_own_words(rare, ()))), bound)
-    return replace(known, ids=ids)
+        found = session.execute(text(_IDS.format(begin_own_words(rare, ()))), bound | {"most": _COMMON}).one()
+    if found.files > _COMMON:  # as with "IMG" before IMG0001, IMG0002 and so on, none of which is common
+        return replace(own, common=tuple(range(len(terms))))
+    return replace(known, ids=found.ids)
 
 
-_IDS = "SELECT coalesce(array_agg(s.file_id), '{{}}')::text FROM file_search AS s WHERE {}"
+_IDS = """
+SELECT count(*) AS files, coalesce(array_agg(file_id), '{{}}')::text AS ids
+FROM (SELECT s.file_id FROM file_search AS s WHERE {} LIMIT CAST(:most AS bigint) + 1) AS found
+"""
 
 
 def bound_own_words(own: OwnWords, terms: int) -> dict[str, str]:

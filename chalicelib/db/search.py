@@ -9,6 +9,7 @@ exactly equal and a cursor can continue after one. Which files are scored: see `
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from unicodedata import category, normalize
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -26,24 +27,27 @@ FOR UPDATE OF q SKIP LOCKED FOR KEY SHARE OF f SKIP LOCKED
 """)
 _FORGET_GONE = text("DELETE FROM search_queue AS q WHERE NOT EXISTS (SELECT FROM files AS f WHERE f.id = q.file_id)")
 # Names and keys are cut at everything that isn't a letter or a digit, and between the two cases of camelCase, so that each part
-# is a word.
+# is a word. What is cut between cases is a word as a whole, too: "powerpoint" finds PowerPoint. Letters are composed, as
+# `terms_of` has them: a Mac writes é as e with an accent behind.
 _INDEX = text(r"""
 WITH due AS MATERIALIZED (
     DELETE FROM search_queue WHERE file_id = ANY(CAST(:ids AS uuid[])) RETURNING file_id
 ), texts AS (
     -- The columns' own collation knows ASCII letters only.
-    SELECT f.id, f.owner_id, f.session_id, concat_ws(' ', f.name, f.key, array_to_string(f.tags, ' '), (
-        SELECT string_agg(v #>> '{}', ' ')
-        FROM jsonb_path_query(f.metadata, 'strict $.** ? (@.type() == "string" || @.type() == "number")') AS v)
-    ) COLLATE pg_c_utf8 AS all_of_it
+    SELECT f.id, f.owner_id, f.session_id, left(regexp_replace(normalize(concat_ws(' ', f.name, f.key,
+        array_to_string(f.tags, ' '), (
+            SELECT string_agg(v #>> '{}', ' ')
+            FROM jsonb_path_query(f.metadata, 'strict $.** ? (@.type() == "string" || @.type() == "number")') AS v)), NFC)
+        COLLATE pg_c_utf8, '[^[:alnum:]]+', ' ', 'g'), 20000) AS whole
     FROM due JOIN files AS f ON f.id = due.file_id
 ), cut AS (
-    SELECT id, owner_id, session_id, left(regexp_replace(regexp_replace(all_of_it, '([[:lower:]])([[:upper:]])', '\1 \2', 'g'),
-        '[^[:alnum:]]+', ' ', 'g'), 20000) AS words
+    SELECT id, owner_id, session_id, lower(whole) AS whole,
+        lower(regexp_replace(whole, '([[:lower:]])([[:upper:]])', '\1 \2', 'g')) AS words
     FROM texts
 )
 INSERT INTO file_search AS s (file_id, words, document, owner_tag, session_tag)
-SELECT id, lower(words), to_tsvector('simple', words), coalesce(search_tag(CAST(owner_id AS text)), ''),
+SELECT id, words, to_tsvector('simple', CASE words WHEN whole THEN words ELSE words || ' ' || whole END),
+    coalesce(search_tag(CAST(owner_id AS text)), ''),
     coalesce(search_tag(owner_id || '/' || session_id), '')
 FROM cut
 ON CONFLICT (file_id) DO UPDATE SET words = excluded.words, document = excluded.document, owner_tag = excluded.owner_tag,
@@ -76,8 +80,16 @@ def allow_typos(session: Session, terms: Sequence[str]) -> None:
 
 
 def terms_of(query: str) -> list[str]:
-    """The words that a search asks for, in lower case, each once; at most eight."""
-    return list(dict.fromkeys(_TERM.findall(query.lower())))[:MAX_TERMS]
+    """The words that a search asks for, in lower case, each once; at most eight.
+
+    As Postgres has them: small numbers (CO₂) are no letters, and the capital İ is an i.
+
+    >>> terms_of("Re\u0301sume\u0301 CO₂ İzmir")
+    ['résumé', 'co', 'izmir']
+    """
+    composed = normalize("NFC", query).replace("İ", "i").lower()
+    letters = "".join(" " if category(letter) == "No" else letter for letter in composed)
+    return list(dict.fromkeys(_TERM.findall(letters)))[:MAX_TERMS]
 
 
 def bound_terms(terms: Sequence[str]) -> dict[str, str]:

@@ -79,7 +79,7 @@ def test_a_file_that_is_not_there_fails_the_audit(files_api: Api, maker: Invento
 
 @pytest.mark.parametrize(
     ("inventory", "field"),
-    [({"bucket": "b"}, "inventory.key"), ({"bucket": "", "key": "k"}, "inventory.bucket"), ("s3://b/k", "inventory")],
+    [({"bucket": "bbb"}, "inventory.key"), ({"bucket": "", "key": "k"}, "inventory.bucket"), ("s3://b/k", "inventory")],
 )
 def test_what_names_no_manifest_is_refused(files_api: Api, inventory: Any, field: str) -> None:
     assert_problem(files_api("POST", "/api/audits", {"inventory": inventory}), 400, "invalid-input", ("body", field))

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, text
 
-from chalicelib.db import migrate
+from chalicelib.db import migrate, own_words
 from chalicelib.db.bounds import Bounds
 from chalicelib.db.engine import Session, act_for, create_catalog_engine, transaction
 from chalicelib.db.file_filters import FileFilters
@@ -17,7 +17,7 @@ from chalicelib.db.file_lists import list_files, search_files
 from chalicelib.db.handing_over import give_files
 from chalicelib.db.own_words import beginnings_with_an_error, tag_of
 from chalicelib.db.scope import Owner
-from chalicelib.db.search import index_files
+from chalicelib.db.search import index_files, terms_of
 from tests.support.bounded import OTHER, OWNER, file_id, fill
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -194,3 +194,48 @@ def test_what_was_indexed_before_is_found_until_it_has_its_tags_and_then(empty_e
     with transaction(empty_engine) as session:
         assert session.scalars(queued).all() == []
     assert found(empty_engine, Owner(OWNER), "hoilday") == ["holiday.txt"]
+
+
+@pytest.mark.parametrize(
+    ("name", "query"),
+    [
+        ("PowerPoint.pptx", "powerpoint"),
+        ("PowerPoint.pptx", "PowerPoint"),
+        ("PowerPoint.pptx", "point"),
+        ("invoiceMarch2026.pdf", "invoiceMarch2026"),
+        ("CO\u2082 and m\u00b2.txt", "CO\u2082"),
+        ("re\u0301sume\u0301.doc", "r\u00e9sum\u00e9"),
+        ("r\u00e9sum\u00e9.doc", "re\u0301sume\u0301"),
+        ("\u0130zmir.jpg", "\u0130zmir"),
+        ("\u0130zmir.jpg", "izmir"),
+        ("\u00dcBERSICHT.txt", "\u00fcbersicht"),
+    ],
+)
+def test_a_file_is_found_by_the_name_that_it_has(engine: Engine, name: str, query: str) -> None:
+    rename(engine, file_id(2), name)
+    assert found(engine, Owner(OWNER), *terms_of(query)) == ["reports/4711.txt"]
+
+
+@pytest.mark.parametrize("letters", [2038, 2039, 2046, 2047, 5000])
+def test_a_word_that_is_too_long_to_be_found_holds_nothing_up(engine: Engine, letters: int) -> None:
+    rename(engine, file_id(2), f"short {'a' * letters}")
+    assert found(engine, Owner(OWNER), "short") == ["reports/4711.txt"]
+
+
+def test_a_beginning_of_very_many_words_is_looked_for_while_walking(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_words, "_COMMON", 1)
+    for number in (1, 2):
+        rename(engine, file_id(number), f"IMG000{number}")
+    with transaction(engine) as session:
+        act_for(session, Owner(OWNER))
+        images = FileFilters(terms=("img",))
+        listed = json.loads(list_files(session, Owner(OWNER), images, "name", 10, None).items)
+        assert [item["name"] for item in listed] == ["IMG0001", "IMG0002"]
+
+
+def rename(engine: Engine, file: UUID, name: str) -> None:
+    with transaction(engine) as session:
+        session.execute(text("UPDATE files SET name = :name WHERE id = CAST(:id AS uuid)"), {"name": name, "id": file})
+    index(engine)

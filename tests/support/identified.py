@@ -15,6 +15,7 @@ from tests.support.backend import BUCKET, emulated_store
 from tests.support.gateway import app, event
 from tests.support.process import start_over
 from tests.support.provider import Provider
+from tests.support.worker import worker
 
 URL = "https://login.example.com/"
 KEYS = "keys"
@@ -82,6 +83,6 @@ def published_service(database_url: str, home: Path, **environment: str) -> Iter
     """The same with an emulator of its own, and the provider's keys in their bucket."""
     with emulated_store(home) as (s3, _):
         s3.create_bucket(Bucket=KEYS)
-        with identified_service(database_url, s3, **environment) as service:
+        with worker(database_url, s3.meta.endpoint_url), identified_service(database_url, s3, **environment) as service:
             service.publish()
             yield service

@@ -15,10 +15,16 @@ class AuditPath(Input):
     audit_id: UUID
 
 
+# What any bucket may be called, the oldest ones, too: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html.
+_BUCKET = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+
 class InventoryIn(Input):
     """Where the manifest of an S3 Inventory is."""
 
-    bucket: str = Field(min_length=1, max_length=255, description="The bucket that S3 writes inventories to.")
+    bucket: str = Field(
+        min_length=3, max_length=255, pattern=_BUCKET, description="The bucket that S3 writes inventories to."
+    )
     key: str = Field(min_length=1, max_length=1024, description="The key of a `manifest.json`.")
 
 
@@ -28,7 +34,11 @@ class AuditCreate(Input):
     model_config = example(prefix="reports/")
 
     bucket: str | None = Field(
-        None, min_length=1, max_length=255, description="The bucket; if left out, the one that uploads go to."
+        None,
+        min_length=3,
+        max_length=255,
+        pattern=_BUCKET,
+        description="The bucket; if left out, the one that uploads go to.",
     )
     prefix: str = Field("", max_length=1024, description="Only keys that begin so.")
     repairs: bool = Field(False, description="Record what differs in the catalogue. Nothing is ever deleted from S3.")

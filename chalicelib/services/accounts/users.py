@@ -107,7 +107,8 @@ def change_user(tx: Transaction, user_id: UUID, changes: UserChanges) -> User:
         tx.principal.require_operator("change limits")
     if changes.get("email", user.email) != user.email:  # a member who tries addresses would learn who else is here
         tx.principal.require_operator("change email addresses")
-    act = _act(user, changes)
+    acts = _acts(user, changes)
+    act = acts[0] if acts else None
     if act in ("disable_user", "enable_user"):
         _require_right_to_disable(tx, user_id)
     columns: dict[str, Any] = {name: value for name, value in changes.items() if name != "disabled"}
@@ -116,17 +117,20 @@ def change_user(tx: Transaction, user_id: UUID, changes: UserChanges) -> User:
     elif act == "enable_user":
         columns["disabled_at"] = None
     users.change_user(tx.session, user, {**columns, "updated_at": tx.now} if changes else {})
-    if changes:
+    for act in acts:
         trail.note_about(tx, act, user_id, user_id)
     return user
 
 
-def _act(user: User, changes: UserChanges) -> Act:
-    """What the trail calls these changes: by the one that matters most."""
+def _acts(user: User, changes: UserChanges) -> list[Act]:
+    """What the trail calls these changes: whether the user may act, then its role, else that something was changed."""
     is_disabled = user.disabled_at is not None
+    acts: list[Act] = []
     if changes.get("disabled", is_disabled) != is_disabled:
-        return "enable_user" if is_disabled else "disable_user"
-    return "role" if changes.get("role", user.role) != user.role else "change_user"
+        acts.append("enable_user" if is_disabled else "disable_user")
+    if changes.get("role", user.role) != user.role:
+        acts.append("role")
+    return acts or (["change_user"] if changes else [])
 
 
 def disable_user(tx: Transaction, user_id: UUID) -> None:

@@ -14,7 +14,7 @@ from chalicelib.catalog.changes import ObjectChange
 from chalicelib.catalog.commands import JobResult, Left, Move, MoveProgress
 from chalicelib.catalog.files import File
 from chalicelib.catalog.keys import check_key, display_name
-from chalicelib.catalog.objects import Copied, Location, ObjectHead
+from chalicelib.catalog.objects import Copied, Deletion, Location, ObjectHead
 from chalicelib.catalog.observations import observe_deletion, observe_head, observe_removal
 from chalicelib.db import moves
 from chalicelib.db.files import find_file
@@ -29,6 +29,7 @@ from chalicelib.errors import (
     MalformedNotification,
     NotFound,
     PreconditionFailed,
+    Refused,
     StoreUnavailable,
     Unprocessable,
 )
@@ -156,23 +157,28 @@ def _delete_left(work: MoveWork, left: Left) -> ObjectChange | None:
 def undo_move(work: MoveWork) -> None:
     """Give the new key up: delete the copies that were made there, and the placeholder if nothing else has come to the key.
 
-    If S3 doesn't answer, a copy stays, and belongs to nobody.
+    If S3 doesn't answer, a copy stays, and belongs to nobody. If S3 keeps it (Object Lock), a delete marker hides it.
     """
     with work.ctx.transaction() as tx, tx.as_landfall():
         held = find_file(tx.session, EVERYONE, work.command.placeholder)
     if held is None:
         return
     removed: list[ObjectChange] = []
+    hidden: list[Deletion] = []
     for copied in [*work.progress.copies, *_unnoted_copies(work, held.location)]:
         with suppress(NotFound, PreconditionFailed, StoreUnavailable):
             if copied.version_id:
-                deletion = work.ctx.store.deleter.delete(*held.location, copied.version_id)
-                removed.append(observe_removal(*held.location, copied.version_id, "", deletion))
-            else:
-                work.ctx.store.deleter.delete_if(*held.location, copied.etag)
+                with suppress(Refused):
+                    deletion = work.ctx.store.deleter.delete(*held.location, copied.version_id)
+                    removed.append(observe_removal(*held.location, copied.version_id, "", deletion))
+                    continue
+            hidden.append(work.ctx.store.deleter.delete_if(*held.location, copied.etag))
     with work.ctx.transaction() as tx, tx.as_landfall():
         lock_keys(tx.session, [held.location])
         moves.drop_placeholder(tx.session, held.id)
+        # Where nothing is known of the key yet, the events of the copy and of its marker tell it all.
+        before = current_at(tx.session, *held.location)
+        removed += [observe_deletion(*held.location, before, one) for one in hidden if before and one.is_marker]
         record_changes(tx.session, removed, tx.now)
 
 

@@ -2,7 +2,9 @@
 
 Revision ID: 0024
 
-The previous release makes none of them, and while it runs beside this one it leaves them to the clock of this one.
+The previous release makes none of them. Its clock claims those that this release makes, fails at them with a KeyError, and
+comes again after three minutes: until it is replaced, others wait behind them. Whoever goes back to it ends them first: see
+docs/operations.md.
 """
 
 from alembic import op

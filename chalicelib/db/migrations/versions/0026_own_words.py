@@ -26,6 +26,10 @@ LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 1000 AS
 $$ DECLARE
     words text := ' ' || CAST(strip(document) AS text);
 BEGIN
+    IF octet_length(words) > 2038 THEN -- a word may have 2,046 bytes, tag and all: one that is longer by itself is left out
+        words := ' ' || CAST(strip(ts_delete(document, ARRAY(
+            SELECT word FROM unnest(tsvector_to_array(document)) AS word WHERE octet_length(word) > 2038))) AS text);
+    END IF;
     RETURN CAST(replace(words, ' ''', ' ''' || owner_tag)
         || CASE WHEN session_tag = '' THEN '' ELSE replace(words, ' ''', ' ''' || session_tag) END AS tsvector);
 END $$
