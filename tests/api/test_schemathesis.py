@@ -54,6 +54,6 @@ def test_the_server_does_what_its_document_says(api_alone: Api) -> None:
         cwd=HERE.parents[1],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert ended.returncode == 0, ended.stdout[-20_000:] + ended.stderr[-2000:]
