@@ -273,8 +273,8 @@ def test_policies_for_chalice_deploy_allow_what_the_templates_roles_do(native: T
             if name == role
             for action in as_list(statement["Action"])
         }
-        # Logging in, giving credentials and locking are managed policies of their own. The template gives invocations that nobody waits
-        # for a queue to fail into, has X-Ray, and makes the log groups itself.
+        # Logging in, giving credentials and locking are managed policies of their own. The template gives invocations that nobody
+        # waits for a queue to fail into, has X-Ray, and makes the log groups itself.
         extra = {"sqs:SendMessage", "xray:PutTraceSegments", "xray:PutTelemetryRecords"}
         managed = {
             "rds-db:connect",
