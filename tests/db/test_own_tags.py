@@ -8,17 +8,15 @@ import pytest
 from sqlalchemy import Engine, text
 
 from chalicelib.catalog.metadata_filters import parse_filter
-from chalicelib.db.bounds import Bounds
 from chalicelib.db.engine import Session, act_for, create_catalog_engine, transaction
 from chalicelib.db.facets import count_files
 from chalicelib.db.file_filters import FileFilters
-from chalicelib.db.file_lists import is_any_stored, list_files
+from chalicelib.db.file_lists import list_files
 from chalicelib.db.scope import EVERYONE, Owner, Scope
 from tests.support.bounded import OTHER, OWNER
-from tests.support.pages_read import hold_still, pages_read
+from tests.support.pages_read import by_name, every_facet, facets, hold_still, is_there, newest, pages_read
 
 MANY, OWN = 20_000, 300
-BOUNDS = Bounds(ranked=100, counted=1000, seconds=60)
 SHARED = Owner(OTHER, session_id="shared")
 
 _USERS = text(
@@ -55,26 +53,6 @@ def crowded(new_migrated_database: Callable[[], str]) -> Iterator[Engine]:
     engine.dispose()
 
 
-def _newest(session: Session, scope: Scope, filters: FileFilters) -> None:
-    assert list_files(session, scope, filters, "-created", 10, None).items == "[]"
-
-
-def _by_name(session: Session, scope: Scope, filters: FileFilters) -> None:
-    assert list_files(session, scope, filters, "name", 10, None).items == "[]"
-
-
-def _facets(session: Session, scope: Scope, filters: FileFilters) -> None:
-    assert '"exact" : true, "counted" : 0' in count_files(session, scope, filters, ["type"], BOUNDS)
-
-
-def _every_facet(session: Session, scope: Scope, filters: FileFilters) -> None:
-    assert '"counted" : 0' in count_files(session, scope, filters, ["type"], None)
-
-
-def _is_there(session: Session, scope: Scope, filters: FileFilters) -> None:
-    assert not is_any_stored(session, scope, filters)
-
-
 def _tagged(animal: str) -> FileFilters:
     return FileFilters(tags=(animal,))
 
@@ -85,7 +63,7 @@ def _described(animal: str) -> FileFilters:
 
 @pytest.mark.parametrize("scope", [Owner(OWNER), SHARED], ids=["a stranger", "a member of a session"])
 @pytest.mark.parametrize("asked", [_tagged, _described])
-@pytest.mark.parametrize("way", [_newest, _by_name, _facets, _every_facet, _is_there])
+@pytest.mark.parametrize("way", [newest, by_name, facets, every_facet, is_there])
 def test_a_filter_reads_as_much_for_what_others_have_as_for_what_nobody_has(
     crowded: Engine,
     way: Callable[[Session, Scope, FileFilters], None],
@@ -102,7 +80,7 @@ def test_the_pages_of_others_would_be_counted(crowded: Engine) -> None:
         assert f'"counted" : {MANY}' in count_files(session, scope, filters, ["type"], None)
 
     theirs = pages_read(crowded, EVERYONE, _tagged("zebra"), every_zebra)
-    assert theirs > pages_read(crowded, Owner(OWNER), _tagged("zebra"), _every_facet) + 100
+    assert theirs > pages_read(crowded, Owner(OWNER), _tagged("zebra"), every_facet) + 100
 
 
 @pytest.mark.parametrize("asked", [_tagged, _described])

@@ -8,17 +8,15 @@ import pytest
 from sqlalchemy import Engine, text
 
 from chalicelib.db import own_words
-from chalicelib.db.bounds import Bounds
 from chalicelib.db.engine import Session, act_for, create_catalog_engine, transaction
 from chalicelib.db.facets import count_files
 from chalicelib.db.file_filters import FileFilters
-from chalicelib.db.file_lists import is_any_stored, list_files, search_files
+from chalicelib.db.file_lists import list_files, search_files
 from chalicelib.db.scope import Owner, Scope
 from tests.support.bounded import OTHER, OWNER, file_id
-from tests.support.pages_read import hold_still, pages_read
+from tests.support.pages_read import BOUNDS, by_name, every_facet, facets, hold_still, is_there, newest, pages_read
 
 MANY, OWN = 20_000, 300
-BOUNDS = Bounds(ranked=100, counted=1000, seconds=60)
 SHARED = Owner(OTHER, session_id="shared")
 
 _USERS = text(
@@ -70,27 +68,7 @@ def _exactly(session: Session, scope: Scope, filters: FileFilters) -> None:
     assert search_files(session, scope, filters, None, 10, None).items == "[]"
 
 
-def _in_order(session: Session, scope: Scope, filters: FileFilters) -> None:
-    assert list_files(session, scope, filters, "-created", 10, None).items == "[]"
-
-
-def _by_name(session: Session, scope: Scope, filters: FileFilters) -> None:
-    assert list_files(session, scope, filters, "name", 10, None).items == "[]"
-
-
-def _facets(session: Session, scope: Scope, filters: FileFilters) -> None:
-    assert '"exact" : true, "counted" : 0' in count_files(session, scope, filters, ["type"], BOUNDS)
-
-
-def _every_facet(session: Session, scope: Scope, filters: FileFilters) -> None:
-    assert '"counted" : 0' in count_files(session, scope, filters, ["type"], None)
-
-
-def _is_there(session: Session, scope: Scope, filters: FileFilters) -> None:
-    assert not is_any_stored(session, scope, filters)
-
-
-WAYS = (_by_relevance, _exactly, _in_order, _by_name, _facets, _every_facet, _is_there)
+WAYS = (_by_relevance, _exactly, newest, by_name, facets, every_facet, is_there)
 # What another has in each file, beginnings of it and with an error; and what nobody has.
 WORDS = (("zebra", "okapi"), ("zeb", "oka"), ("zebru", "okapu"), ("zbera", "oakpi"))
 

@@ -4,11 +4,15 @@ from collections.abc import Callable
 
 from sqlalchemy import Engine, text
 
+from chalicelib.db.bounds import Bounds
 from chalicelib.db.engine import Session, act_for, transaction
+from chalicelib.db.facets import count_files
 from chalicelib.db.file_filters import FileFilters
+from chalicelib.db.file_lists import is_any_stored, list_files
 from chalicelib.db.scope import Scope
 
 Way = Callable[[Session, Scope, FileFilters], None]
+BOUNDS = Bounds(ranked=100, counted=1000, seconds=60)
 
 _PAGES = text("""
 SELECT (SELECT sum(heap_blks_hit + heap_blks_read + coalesce(idx_blks_hit, 0) + coalesce(idx_blks_read, 0))
@@ -42,3 +46,24 @@ def _read_so_far(engine: Engine) -> int:
     with transaction(engine) as session:
         session.execute(text("SELECT pg_stat_clear_snapshot()"))
         return int(session.execute(_PAGES).scalar_one())
+
+
+def newest(session: Session, scope: Scope, filters: FileFilters) -> None:
+    """Finds nothing in the list, and so do the others below."""
+    assert list_files(session, scope, filters, "-created", 10, None).items == "[]"
+
+
+def by_name(session: Session, scope: Scope, filters: FileFilters) -> None:
+    assert list_files(session, scope, filters, "name", 10, None).items == "[]"
+
+
+def facets(session: Session, scope: Scope, filters: FileFilters) -> None:
+    assert '"exact" : true, "counted" : 0' in count_files(session, scope, filters, ["type"], BOUNDS)
+
+
+def every_facet(session: Session, scope: Scope, filters: FileFilters) -> None:
+    assert '"counted" : 0' in count_files(session, scope, filters, ["type"], None)
+
+
+def is_there(session: Session, scope: Scope, filters: FileFilters) -> None:
+    assert not is_any_stored(session, scope, filters)
