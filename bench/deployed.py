@@ -32,8 +32,8 @@ def run() -> Iterator[Figure]:
             name = deployment.stack.physical_id("APIHandler") or ""
             configuration = functions.get_function_configuration(FunctionName=name)
             _make_empty(functions, configuration)
-            yield _cold_starts(functions, name)
-            pool = urllib3.PoolManager()
+            yield _cold_starts(functions, name, stack.headers)
+            pool = urllib3.PoolManager(headers=stack.headers)
             url = f"{stack.api_url}/api/files"
             assert pool.request("GET", url).status == 200
             warm = [seconds(lambda: pool.request("GET", url)) for _ in range(_WARM_ROUNDS)]
@@ -45,8 +45,8 @@ def run() -> Iterator[Figure]:
 _GROUP = "Deployed on the emulator"
 
 
-def _cold_starts(functions: Any, name: str) -> Figure:
-    ours, empty = _invoking(functions, name, _request()), _invoking(functions, "empty", {})
+def _cold_starts(functions: Any, name: str, headers: dict[str, str]) -> Figure:
+    ours, empty = _invoking(functions, name, _request(headers)), _invoking(functions, "empty", {})
     mine: list[float] = []
     theirs: list[float] = []
     for _ in range(_COLD_ROUNDS):
@@ -94,9 +94,9 @@ def _make_empty(functions: Any, like: dict[str, Any]) -> None:
     )  # fmt: skip
 
 
-def _request() -> dict[str, Any]:
+def _request(headers: dict[str, str]) -> dict[str, Any]:
     return {
-        "resource": "/api/files", "path": "/api/files", "httpMethod": "GET", "headers": {"Host": "api"},
+        "resource": "/api/files", "path": "/api/files", "httpMethod": "GET", "headers": {"Host": "api", **headers},
         "multiValueQueryStringParameters": None, "pathParameters": None, "stageVariables": None, "body": None,
         "isBase64Encoded": False,
         "requestContext": {"resourcePath": "/api/files", "httpMethod": "GET", "path": "/v1/api/files", "stage": "v1"},

@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 _PAGE = 1000
-MODIFIED = "2026-11-23T12:00:00.000Z"
 
 
 def key_of(number: int) -> str:
@@ -31,8 +30,8 @@ def page(marker: str, limit: int, total: int) -> bytes:
     last = min(first + limit, total)
     entries = "".join(
         f"<Version><Key>bench/{number // 1000:06}/file+{number:09}.bin</Key><VersionId>{number:032x}</VersionId>"
-        f"<IsLatest>true</IsLatest><LastModified>{MODIFIED}</LastModified><ETag>&quot;{number:032x}&quot;</ETag>"
-        f"<Size>{number}</Size><StorageClass>STANDARD</StorageClass></Version>"
+        f"<IsLatest>true</IsLatest><LastModified>2026-11-23T12:{number // 60 % 60:02}:{number % 60:02}.000Z</LastModified>"
+        f"<ETag>&quot;{number:032x}&quot;</ETag><Size>{number}</Size><StorageClass>STANDARD</StorageClass></Version>"
         for number in range(first, last)
     )
     more = f"<NextKeyMarker>{quote(key_of(last - 1))}</NextKeyMarker>" if last < total else ""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Literal, TypeVar, dataclass_transform
 
 # Sorts below every digit, so it ends a sequencer: see `rank`.
@@ -112,7 +113,7 @@ def rank(sequencer: str, event_time: datetime | None, kind: Kind, etag: str = ""
     send a constant sequencer (LocalStack) or none (moto). Their changes are ordered by the event time, then by the kind
     (removal before put), then by the payload. So the order is total, and merging stays deterministic.
     """
-    return f"{sequencer.upper().rstrip('0')}{_END}{_instant(event_time)}{kind}{etag}.{'' if size is None else size}"
+    return f"{sequencer.upper().rstrip('0')}{_END}{instant(event_time)}{kind}{etag}.{'' if size is None else size}"
 
 
 def rank_after(earlier: str) -> str:
@@ -134,6 +135,13 @@ def rank_of_removal(version_id: str, put_rank: str) -> str:
     return _AFTER if version_id else rank_after(put_rank)
 
 
-def _instant(event_time: datetime | None) -> str:
-    """The time in UTC, to the microsecond, without its offset. All have one width, so they compare as text like times."""
-    return "" if event_time is None else event_time.isoformat(timespec="microseconds")[:26]
+def instant(moment: datetime | None) -> str:
+    """A time in UTC, to the microsecond, without its offset; empty if there is none. All have one width, so they compare as text
+    like times."""
+    return "" if moment is None else _as_text(moment)
+
+
+# Of each event it is needed twice. Writing a time takes longer than any other part of recording an event in Python.
+@lru_cache(maxsize=2048)
+def _as_text(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds")[:26]

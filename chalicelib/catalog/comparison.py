@@ -75,7 +75,8 @@ def compare(
     ``is_later``: the listing was asked for after all that is known had been recorded. So it is right whatever times say (S3's are
     whole seconds, and that of a multipart upload is of its beginning) unless it is stale: see `contradicts`.
     """
-    changes, revived = list[ObjectChange](), list[KnownVersion]()
+    changes: list[ObjectChange] = []
+    revived: list[KnownVersion] = []
     earlier: Current | None = None  # the version before
     for listed in history:
         row = known.get(listed.version_id)

@@ -54,8 +54,7 @@ class Deletion:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class ListedVersion:
+class ListedVersion(NamedTuple):
     """A version or delete marker as ``ListObjectVersions`` shows it."""
 
     key: str

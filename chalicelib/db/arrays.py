@@ -29,7 +29,7 @@ def texts(values: Sequence[str]) -> str:
 
 def rare_texts(values: Sequence[str | None]) -> str:
     """A literal of ``text[]`` in which most are NULL; an empty one if all are: ``unnest`` fills up with NULL."""
-    if not any(value is not None for value in values):
+    if values.count(None) == len(values):
         return "{}"
     return "{" + ",".join("NULL" if value is None else texts([value])[1:-1] for value in values) + "}"
 

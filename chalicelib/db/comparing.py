@@ -10,8 +10,10 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from chalicelib.catalog.changes import instant
 from chalicelib.catalog.comparison import KnownVersion
 from chalicelib.catalog.objects import ListedVersion
+from chalicelib.db.engine import prepared_write
 
 
 class Snapshot(NamedTuple):
@@ -47,7 +49,9 @@ _SNAPSHOT = text("SELECT CAST(pg_current_snapshot() AS text)")
 # that its payload is compared only to find what was recorded wrongly. Without one, another object may have come with the same
 # bytes: then it was stored later than the catalogue knows. Listed times are rounded down.
 # An emitter may leave size or ETag out, so that null says nothing.
-_DIFFERING = text("""
+# The answer is JSON, because the driver reads an array letter by letter.
+_DIFFERING = prepared_write(
+    text("""
 WITH listed AS MATERIALIZED (
     SELECT key, coalesce(version_id, '') AS version_id, coalesce(etag, '') AS etag, size, is_marker, modified, place
     FROM unnest(
@@ -61,22 +65,27 @@ WITH listed AS MATERIALIZED (
     WHERE bucket = :bucket AND alive AND key > :after AND (CAST(:until AS text) IS NULL OR key <= :until)
         AND key >= :prefix AND (CAST(:beyond AS text) IS NULL OR key < :beyond)
 )
-SELECT array_agg(DISTINCT coalesce(l.key, k.key))
+SELECT to_json(array_agg(DISTINCT coalesce(l.key, k.key)))
 FROM listed AS l FULL JOIN known AS k ON k.key = l.key AND k.place = l.place
 WHERE (l.version_id = k.version_id AND l.is_marker = k.is_delete_marker
     AND coalesce(l.size = k.size, true) AND coalesce(l.etag = nullif(k.etag, ''), true)
     AND (l.version_id <> '' OR k.stored_at IS NULL OR k.stored_at >= l.modified)) IS NOT TRUE
 """)
+)
 
 # A row's xmin is the transaction that has written it last. Numbers start again after 2^32, so that they are compared in a
 # circle: a row from before half a round counts as new. That costs one more look at its key.
-_KNOWN = text("""
+# `OFFSET 0` has each key looked up by itself: a join may read the whole bucket, if the planner takes it to be small.
+_KNOWN = prepared_write(
+    text("""
 SELECT v.key, v.version_id, v.put_rank, v.removal_rank, v.alive, v.is_delete_marker, v.size, v.etag, v.stored_at,
-    ((x.number - :next) & 4294967295) < 2147483648 OR x.number = ANY(CAST(:running AS bigint[])) AS is_new
+    ((v.number - :next) & 4294967295) < 2147483648 OR v.number = ANY(CAST(:running AS bigint[])) AS is_new
 FROM unnest(string_to_array(:keys, :end)) AS t (key)
-JOIN object_versions AS v ON v.bucket = :bucket AND v.key = t.key
-CROSS JOIN LATERAL (SELECT CAST(CAST(v.xmin AS text) AS bigint) AS number) AS x
+CROSS JOIN LATERAL (
+    SELECT *, CAST(CAST(xmin AS text) AS bigint) AS number FROM object_versions WHERE bucket = :bucket AND key = t.key OFFSET 0
+) AS v
 """)
+)
 
 # What ends a text in a list of texts, if no text has it. Postgres splits such a list many times faster than it reads JSON.
 _ENDS = ("\x1f", "\x1e", "\x01", "\x02", "\ue000", "\ue001", "\uf8ff")
@@ -95,7 +104,7 @@ def find_differing(session: Session, keys: Keys, listed: Sequence[tuple[ListedVe
         **_texts(keys=names, version_ids=[v.version_id for v, _ in listed], etags=[v.etag or "" for v, _ in listed]),
         "sizes": _array("NULL" if version.size is None else str(version.size) for version, _ in listed),
         "markers": _array("t" if version.is_marker else "f" for version, _ in listed),
-        "modified": _array(version.modified.isoformat() for version, _ in listed),
+        "modified": _array(f"{instant(version.modified)}Z" for version, _ in listed),
         "places": _array(str(place) for _, place in listed),
         **keys._asdict(),
         "beyond": beyond(keys.prefix),

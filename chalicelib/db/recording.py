@@ -14,14 +14,13 @@ would not see what step 2 writes.
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from chalicelib.catalog.changes import Kind, ObjectChange
+from chalicelib.catalog.changes import Kind, ObjectChange, instant
 from chalicelib.catalog.keys import display_name
 from chalicelib.catalog.merge import fold
 from chalicelib.db.arrays import exceptions, plain, rare_texts, texts, unusual
@@ -38,8 +37,7 @@ Outcome = Literal["created", "updated", "deleted", "stale", "duplicate"]
 _CHANGE_NAMES = {kind: kind.name.lower() for kind in Kind}
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(NamedTuple):
     """What became of one change.
 
     Attributes:
@@ -141,13 +139,8 @@ def _columns(
     changes: Sequence[ObjectChange], names: Sequence[tuple[str, str]], ids: Sequence[str]
 ) -> dict[str, str | int]:
     """The changes as step 2 reads them, column by column."""
-    states, counts, first = fold(changes), Counter(names), changes[0]
-    folded = [states[change.bucket, change.key, change.version_id] for change in changes]
-    are_alone = [
-        change.kind is Kind.PUT and change.follows is None and counts[name] == 1
-        for change, name in zip(changes, names, strict=True)
-    ]
-    leads = [change is (state.put or state.removal) for change, state in zip(changes, folded, strict=True)]
+    first = changes[0]
+    are_events = [not change.is_observation for change in changes]
     metadata = [None if change.metadata is None else json.dumps(change.metadata) for change in changes]
     return {
         "bucket": first.bucket,
@@ -158,21 +151,39 @@ def _columns(
         "changes": unusual([_CHANGE_NAMES[change.kind] for change in changes], "put"),
         "event_name": first.event_name,
         "event_names": unusual([change.event_name for change in changes], first.event_name),
-        "event_times": plain([change.event_time and change.event_time.isoformat() for change in changes]),
+        "event_times": plain([change.event_time and f"{instant(change.event_time)}Z" for change in changes]),
         "sequencers": texts([change.sequencer for change in changes]),
         "sizes": plain([change.size for change in changes]),
         "etags": texts([change.etag for change in changes]),
         "media_types": rare_texts([change.media_type for change in changes]),
         "metadata": rare_texts(metadata),
         "sha256s": rare_texts([change.sha256 for change in changes]),
-        "are_events": exceptions([not change.is_observation for change in changes]),
-        "leads": exceptions(leads),
-        "removal_ranks": unusual([state.removal.rank if state.removal else "" for state in folded], ""),
-        "held_objects": exceptions([state.held_object for state in folded]),
+        "are_events": exceptions(are_events),
+        "events": sum(are_events),
         "follows": rare_texts([change.follows for change in changes]),
-        "are_alone": exceptions(are_alone),
+        **_folded(changes, names),
         "ids": plain(ids),
         "names": texts([display_name(key) for _, key in names]),
         "default_owners": rare_texts([default_owner(key) for _, key in names]),
         "count": len(changes),
+    }
+
+
+def _folded(changes: Sequence[ObjectChange], names: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """The columns that tell what a change is among those of its version, and of its key. With puts of one for each key, all of it
+    is the usual."""
+    are_puts = all(change.kind is Kind.PUT and change.follows is None for change in changes)
+    if are_puts and len(set(names)) == len(names):
+        return dict.fromkeys(("leads", "removal_ranks", "held_objects", "are_alone"), exceptions(()))
+    states, counts = fold(changes), Counter(names)
+    folded = [states[change.bucket, change.key, change.version_id] for change in changes]
+    are_alone = [
+        change.kind is Kind.PUT and change.follows is None and counts[name] == 1
+        for change, name in zip(changes, names, strict=True)
+    ]
+    return {
+        "leads": exceptions([change is (one.put or one.removal) for change, one in zip(changes, folded, strict=True)]),
+        "removal_ranks": unusual([state.removal.rank if state.removal else "" for state in folded], ""),
+        "held_objects": exceptions([state.held_object for state in folded]),
+        "are_alone": exceptions(are_alone),
     }

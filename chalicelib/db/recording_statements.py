@@ -133,7 +133,7 @@ WITH incoming AS MATERIALIZED (
 {on_known_file}
 )
 SELECT CASE WHEN NOT (
-        (SELECT count(*) FROM recorded) = :count
+        (SELECT count(*) FROM recorded) = :events
         AND (SELECT count(*) FROM merged WHERE is_new AND removal_rank = '') = :count) THEN (
         SELECT json_build_array(json_agg(i.place), json_agg(i.place) FILTER (WHERE i.rank IN (m.put_rank, m.removal_rank)))
         FROM incoming AS i

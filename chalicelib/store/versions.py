@@ -7,7 +7,7 @@ from typing import Any
 from chalicelib.catalog.objects import ListedVersion, VersioningStatus
 from chalicelib.errors import NotFound
 from chalicelib.store.failures import translating
-from chalicelib.store.listing import listed_pages
+from chalicelib.store.listing import keep_bodies, listed_pages
 
 # The versions of one key, the oldest first.
 History = list[ListedVersion]
@@ -21,6 +21,7 @@ class Versions:
     """Lists versions. In a bucket without versioning, each object is the only version of its key, with an empty id."""
 
     def __init__(self, client: Any) -> None:
+        keep_bodies(client)
         self._client = client
 
     def status(self, bucket: str) -> VersioningStatus:

@@ -22,6 +22,7 @@ from chalicelib.services.truth.inventories import compare_inventory
 from chalicelib.services.truth.loading import ReadParquet, load_some, remove_loaded, waits_for_parquet
 from chalicelib.services.truth.ranges import compare_range
 from chalicelib.services.truth.second_looks import look_again
+from chalicelib.store.listing import rarely_collecting
 
 # A worker with nothing to do takes a part of another's range, if the catalogue knows so many versions ahead of it.
 _SPLIT_AHEAD = 20_000
@@ -102,6 +103,7 @@ def work_on_audits(ctx: Context, seconds: float, requests: float) -> int:
     return len(waiting)
 
 
+@rarely_collecting()
 def work_on_audit(
     ctx: Context, audit_id: UUID, allowance: Allowance | None = None, read_parquet: ReadParquet | None = None
 ) -> bool:

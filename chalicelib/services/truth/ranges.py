@@ -145,14 +145,13 @@ def _judge(found: _Found, location: Location, history: History, row: KnownKey | 
     """Decide what differs in one key, or that it is to be looked at again."""
     versions: dict[str, KnownVersion] = {} if row is None else row.versions
     comparison: Comparison = compare(location, history, versions, is_later=True)
-    unsure = Finding(location.key, "", "unsure")
     is_doubtful = any(contradicts(change, versions) for change in comparison.changes)
     if (row is not None and row.is_new) or comparison.revived or is_doubtful:
-        found.findings.append(unsure)
+        found.findings.append(Finding(location.key, "", "unsure"))
         return
     young = [change for change in comparison.changes if change.event_time and change.event_time > found.young]
     if young and not found.repairs:
-        found.findings.append(unsure)
+        found.findings.append(Finding(location.key, "", "unsure"))
         return
     for change in comparison.changes:
         is_missing = change.version_id not in versions or not versions[change.version_id].put_rank
