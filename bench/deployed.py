@@ -32,7 +32,7 @@ def run() -> Iterator[Figure]:
             name = deployment.stack.physical_id("APIHandler") or ""
             configuration = functions.get_function_configuration(FunctionName=name)
             _make_empty(functions, configuration)
-            yield _cold_starts(functions, name, stack.headers)
+            yield from _cold_starts(functions, name, stack.headers)
             pool = urllib3.PoolManager(headers=stack.headers)
             url = f"{stack.api_url}/api/files"
             assert pool.request("GET", url).status == 200
@@ -45,22 +45,29 @@ def run() -> Iterator[Figure]:
 _GROUP = "Deployed on the emulator"
 
 
-def _cold_starts(functions: Any, name: str, headers: dict[str, str]) -> Figure:
-    ours, empty = _invoking(functions, name, _request(headers)), _invoking(functions, "empty", {})
-    mine: list[float] = []
-    theirs: list[float] = []
+# The emulator unpacks a function's layers anew at each cold start, which no cloud does.
+_EMPTY_ONES = {"empty": "a function that does nothing", "layered": "a function that does nothing, with the same layer"}
+
+
+def _cold_starts(functions: Any, name: str, headers: dict[str, str]) -> Iterator[Figure]:
+    calls = {name: _invoking(functions, name, _request(headers))}
+    calls |= {empty: _invoking(functions, empty, {}) for empty in _EMPTY_ONES}
+    times: dict[str, list[float]] = {function: [] for function in calls}
     for _ in range(_COLD_ROUNDS):
-        for function, call, times in ((name, ours, mine), ("empty", empty, theirs)):
+        for function, call in calls.items():
             _cool(functions, function)
-            times.append(call())
-    return Figure(
-        _GROUP,
-        "cold invocation of GET /api/files",
-        milliseconds(mine),
-        "a function that does nothing",
-        milliseconds(theirs),
-        median(mine) / median(theirs),
-    )
+            times[function].append(call())
+    for empty, words in _EMPTY_ONES.items():
+        mine, theirs = times[name], times[empty]
+        yield Figure(
+            _GROUP,
+            "cold invocation of GET /api/files, with a token",
+            milliseconds(mine),
+            words,
+            milliseconds(theirs),
+            median(mine) / median(theirs),
+            "≤ 3" if empty == "empty" else "",
+        )
 
 
 def _invoking(functions: Any, name: str, event: dict[str, Any]) -> Callable[[], float]:
@@ -88,10 +95,12 @@ def _make_empty(functions: Any, like: dict[str, Any]) -> None:
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
         archive.writestr("empty.py", _EMPTY)
-    functions.create_function(
-        FunctionName="empty", Runtime=like["Runtime"], Role=like["Role"], Handler="empty.handler",
-        Code={"ZipFile": code.getvalue()}, MemorySize=1024, Timeout=29,
-    )  # fmt: skip
+    layers = {"empty": [], "layered": [layer["Arn"] for layer in like["Layers"]]}
+    for name, attached in layers.items():
+        functions.create_function(
+            FunctionName=name, Runtime=like["Runtime"], Role=like["Role"], Handler="empty.handler", Layers=attached,
+            Code={"ZipFile": code.getvalue()}, MemorySize=1024, Timeout=29,
+        )  # fmt: skip
 
 
 def _request(headers: dict[str, str]) -> dict[str, Any]:

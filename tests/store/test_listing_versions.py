@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from chalicelib.errors import NotFound
-from tests.support.aws import set_versioning
+from chalicelib.store.versions import Versions
+from tests.support.aws import s3_client, set_versioning
 from tests.support.object_stores import Place
 
 HOSTILE = [
@@ -176,3 +177,15 @@ def test_where_versioning_is_suspended_the_marker_has_no_id(suspended: Place) ->
 
     assert suspended.store.hiding_marker(suspended.bucket, key) == ""
     assert suspended.store.versions.is_there(suspended.bucket, key, "")
+
+
+def test_an_error_in_an_answer_that_says_200_is_still_found_by_botocore() -> None:
+    client = s3_client("http://127.0.0.1:1")
+    for _ in range(2):
+        Versions(client)
+    answer = {"status_code": 200, "body": b"<Error><Code>InternalError</Code></Error>"}
+    operation = client.meta.service_model.operation_model("CopyObject")
+    client.meta.events.emit(
+        "before-parse.s3.CopyObject", operation_model=operation, response_dict=answer, customized_response_dict={}
+    )
+    assert answer["status_code"] == 500

@@ -66,6 +66,7 @@ def stored(engine: Engine) -> list[str]:
         b"<html><body>Sign in to the hotel's network</body></html>",
         listing(*KEYS)[:-40],
         b"<ListVersionsResult></ListVersionsResult>",
+        b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>",
         listing(*KEYS).replace(b"<IsLatest>true</IsLatest>", b"", 1),
         listing(*KEYS).replace(b"<Size>1</Size>", b"<Size>much</Size>", 1),
         b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>",
