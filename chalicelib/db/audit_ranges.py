@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from chalicelib.catalog.audits import Audit
 from chalicelib.db import models
 from chalicelib.db.comparing import beyond
+from chalicelib.db.engine import prepared_write
 
 LEASE_SECONDS = 60
 
@@ -46,18 +47,22 @@ RETURNING id, position, until
 """)
 
 # The audit's row is locked against its being cancelled or braked, which ends all work on it.
-_KEEP = text("""
+_KEEP = prepared_write(
+    text("""
 SELECT r.id, r.position, r.until FROM audits AS a JOIN audit_ranges AS r ON r.audit_id = a.id
 WHERE r.id = :range AND r.worker = :worker AND NOT r.is_done AND a.state = 'listing'
 FOR KEY SHARE OF a FOR UPDATE OF r
 """)
+)
 
-_ADVANCE = text("""
+_ADVANCE = prepared_write(
+    text("""
 UPDATE audit_ranges SET position = coalesce(:position, position), is_done = :is_done,
     leased_until = clock_timestamp() + make_interval(secs => :seconds), compared = compared + :compared,
     missing = missing + :missing, different = different + :different, recorded = recorded + :recorded
 WHERE id = :range
 """)
+)
 
 _RENEW = text(
     "UPDATE audit_ranges SET leased_until = clock_timestamp() + make_interval(secs => :seconds) WHERE id = :range"
