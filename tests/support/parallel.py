@@ -8,7 +8,9 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 # What takes long begins first, so that no process is left with it alone at the end.
-_LONGEST = ("e2e", "clients", "first_use", "browser", "chaos", "dev", "crash")
+_LONGEST = ("e2e", "clients", "first_use", "browser", "chaos", "deploy", "dev", "crash")
+# Their tests share what one process makes once: the packaged template, or the usual ports.
+_TOGETHER = ("deploy", "first_use")
 _BYTES_OF_A_PROCESS = 2 * 1024**3  # with its PostgreSQL, emulator and API
 _STACK = re.compile(r"[\[-](local|localstack|minio|ceph)[]-]")
 
@@ -38,7 +40,7 @@ class Sharing(LoadScopeScheduling):
 
 
 def group(nodeid: str) -> str:
-    """Tests belong together by their module; end-to-end tests by the stack they need; the stranger's, who has the usual ports.
+    """Tests belong together by their module; end-to-end tests by the stack they need; those of some rooms all.
 
     Example:
         >>> group("tests/e2e/test_landing.py::test_it_lands[minio]")
@@ -48,7 +50,7 @@ def group(nodeid: str) -> str:
     if room == "e2e":
         found = _STACK.search(nodeid)
         return f"e2e {found[1] if found else 'deployed'}"
-    return room if room == "first_use" else nodeid.partition("::")[0]
+    return room if room in _TOGETHER else nodeid.partition("::")[0]
 
 
 def _room(nodeid: str) -> str:
