@@ -25,6 +25,7 @@ def test_one_that_prints_a_secret():
         ("tests/e2e/test_uploads.py::test_a_form[deployed]", "e2e deployed"),
         ("tests/e2e/test_deployment.py::test_the_stage_is_deleted", "e2e deployed"),
         ("tests/first_use/test_stranger.py::test_the_start", "first_use"),
+        ("tests/deploy/test_cli.py::test_it", "deploy"),
         ("tests/browser/test_uppy.py::test_it[ceph-uppy 5]", "tests/browser/test_uppy.py"),
         ("tests/api/test_users.py::test_it[a::b]", "tests/api/test_users.py"),
     ],
