@@ -24,8 +24,8 @@ def claim_files(
     return set(session.scalars(claim))
 
 
-def hold_files(session: Session, file_ids: Collection[UUID], until: datetime | None) -> None:
-    """Keep everybody from claiming files until ``until``; None releases them."""
+def release_files(session: Session, file_ids: Collection[UUID]) -> None:
+    """Release claimed files."""
     if len(file_ids) > 1:  # with one row alone, no circle of waiting can come about
         lock_files(session, file_ids)
-    session.execute(update(File).where(File.id.in_(file_ids)).values(busy_until=until))
+    session.execute(update(File).where(File.id.in_(file_ids)).values(busy_until=None))

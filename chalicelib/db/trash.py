@@ -32,14 +32,17 @@ def files_in_trash(session: Session, scope: Scope, until: datetime, after: UUID 
 
 
 def old_trash(session: Session, until: datetime, now: datetime, limit: int) -> Sequence[UUID]:
-    """Files that have been in the trash since before ``until`` and that nobody has claimed, the oldest first."""
-    old = select(File.id).where(*_TRASHED, File.updated_at < until, _is_free(now)).order_by(File.updated_at)
-    return session.scalars(old.limit(limit)).all()
+    """Files that have been in the trash since before ``until``, the oldest first.
+
+    Those are left out that somebody has claimed, or that the clock has put off.
+    """
+    old = select(File.id).where(*_TRASHED, File.updated_at < until, _is_free(now), _is_due(now))
+    return session.scalars(old.order_by(File.updated_at).limit(limit)).all()
 
 
 def expired_files(session: Session, now: datetime, limit: int) -> Sequence[UUID]:
-    """Files whose time is over (``expires_at``) and that nobody has claimed, the longest expired first."""
-    expired = select(File.id).where(File.expires_at < now, File.state != "deleted", _is_free(now))
+    """Files whose time is over (``expires_at``), the longest expired first. Left out are those that `old_trash` leaves out."""
+    expired = select(File.id).where(File.expires_at < now, File.state != "deleted", _is_free(now), _is_due(now))
     return session.scalars(expired.order_by(File.expires_at).limit(limit)).all()
 
 
@@ -55,6 +58,11 @@ def dead_restores(session: Session, now: datetime) -> Sequence[UUID]:
     return session.scalars(dead.order_by(File.id).with_for_update(key_share=True, skip_locked=True)).all()
 
 
+def put_off(session: Session, file_id: UUID, until: datetime) -> None:
+    """Leave a file out of `old_trash` and `expired_files` until ``until``. Nobody is kept from it by this."""
+    session.execute(update(File).where(File.id == file_id).values(retry_after=until))
+
+
 def mark_purged(session: Session, file_id: UUID, now: datetime) -> None:
     """Note that S3 holds no version of a deleted file any more."""
     session.execute(update(File).where(File.id == file_id).values(purged_at=now, updated_at=File.updated_at))
@@ -62,3 +70,7 @@ def mark_purged(session: Session, file_id: UUID, now: datetime) -> None:
 
 def _is_free(now: datetime) -> ColumnElement[bool]:
     return or_(File.busy_until.is_(None), File.busy_until <= now)
+
+
+def _is_due(now: datetime) -> ColumnElement[bool]:
+    return or_(File.retry_after.is_(None), File.retry_after <= now)

@@ -19,7 +19,7 @@ WITHOUT_OWNERS = {
 
 WITHOUT_SCOPE = {
     # They change what the same request, or its job, has found in its scope.
-    "claims": {"claim_files", "hold_files"},
+    "claims": {"claim_files", "release_files"},
     "files": {
         "change_file",
         "end_restores",
@@ -36,7 +36,8 @@ WITHOUT_SCOPE = {
     "users": {"change_user", "delete_user"},
     "api_keys": {"revoke_key"},
     "jobs": {"end_job", "find_moving", "merge_progress", "request_cancellation", "save_progress"},
-    "trash": {"mark_purged", "dead_restores", "expired_files", "old_trash"},  # by the clock, except the first
+    # By the clock, except the first.
+    "trash": {"mark_purged", "dead_restores", "expired_files", "old_trash", "put_off"},
     # What they read is at a key that the caller's file has, or is about to have.
     "history": {"current_at", "hidden_objects"},
     # What they are about, a session, a membership or files, was found in the caller's scope, or they find out who may act.

@@ -128,6 +128,8 @@ class File(Base):
     expires_at: Mapped[datetime | None] = mapped_column(Moment)
     # Until when the file is claimed: to restore it or to purge it, never both.
     busy_until: Mapped[datetime | None] = mapped_column(Moment)
+    # Before when the clock doesn't try again what has failed: to delete the file, or to purge it. Anybody else may.
+    retry_after: Mapped[datetime | None] = mapped_column(Moment)
     # Only on the tombstone that a moved file leaves behind: the id of that file.
     moved_to: Mapped[UUID | None] = mapped_column(ForeignKey("files.id", ondelete="SET NULL"))
     created_at: Mapped[datetime] = mapped_column(Moment)

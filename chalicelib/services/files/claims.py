@@ -22,9 +22,4 @@ def claim_files(tx: Transaction, file_ids: Collection[UUID], mine: datetime | No
 
 def release_files(tx: Transaction, file_ids: Collection[UUID]) -> None:
     """Release claimed files."""
-    claims.hold_files(tx.session, file_ids, None)
-
-
-def hold_files(tx: Transaction, file_ids: Collection[UUID], until: datetime) -> None:
-    """Keep everybody from claiming files until ``until``. What has just failed then doesn't keep other files waiting."""
-    claims.hold_files(tx.session, file_ids, until)
+    claims.release_files(tx.session, file_ids)

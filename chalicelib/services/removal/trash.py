@@ -16,7 +16,7 @@ from chalicelib.errors import Conflict, LandfallError, Locked, NotFound, StoreUn
 from chalicelib.services.accounts.policies import end_restores
 from chalicelib.services.accounts.trail import note
 from chalicelib.services.context import Context
-from chalicelib.services.files.claims import claim_files, hold_files, release_files
+from chalicelib.services.files.claims import claim_files, release_files
 from chalicelib.services.removal.deletion import delete_found
 
 _MAX_VERSIONS = 1000
@@ -74,7 +74,8 @@ def forget_restores(ctx: Context) -> int:
 def _count_done(ctx: Context, file_ids: Sequence[UUID], action: Callable[[Context, UUID], None]) -> int:
     """Do ``action`` with each file; returns for how many it worked.
 
-    A file for which it failed rests for an hour, so that it doesn't keep others waiting.
+    The clock tries a file for which it failed again after an hour, so that it doesn't keep others waiting. Whoever restores the
+    file meanwhile, or purges it, may.
     """
     done = 0
     for file_id in file_ids:
@@ -83,7 +84,7 @@ def _count_done(ctx: Context, file_ids: Sequence[UUID], action: Callable[[Contex
             done += 1
         except LandfallError:
             with ctx.transaction() as tx:
-                hold_files(tx, [file_id], tx.now + _RETRY)
+                trash.put_off(tx.session, file_id, tx.now + _RETRY)
     return done
 
 

@@ -8,9 +8,9 @@ from chalicelib.catalog.notifications import parse_message
 from chalicelib.errors import StoreUnavailable
 from chalicelib.services.ingest.recording import record_events
 from chalicelib.services.jobs.undelete import begin_undelete
-from chalicelib.services.removal import bulk
+from chalicelib.services.removal import bulk, trash
 from chalicelib.services.removal.deletion import delete_file
-from tests.support.backend import BUCKET, Backend, store_away
+from tests.support.backend import BUCKET, OPTIONS, Backend, store_away
 from tests.support.notifications import body, s3_record
 
 
@@ -65,3 +65,19 @@ def test_a_file_is_not_called_gone_while_s3_does_not_answer(backend: Backend) ->
         delete_file(backend.context(), file_id)
     (outcome,) = bulk.delete_files(backend.context(), [file_id])
     assert isinstance(outcome.error, StoreUnavailable)
+
+
+def test_a_restore_keeps_its_claim_when_the_clock_wants_to_purge_the_file(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock fails, and tries again in an hour. The restore goes on meanwhile."""
+    file_id, hours = backend.store_file(), 24 * 2
+    delete_file(backend.context(), file_id)
+    late = backend.context(hours=hours, settings=OPTIONS.model_copy(update={"trash_days": 1}))
+    (outcome,) = begin_undelete(late, [file_id])
+    assert outcome.job_id is not None
+    assert trash.purge_old(late, 100) == 0
+    monkeypatch.setattr(trash.trash, "old_trash", lambda *_: [file_id])  # as found just before it was claimed
+    assert trash.purge_old(late, 100) == 0
+    assert backend.run(outcome.job_id, minutes=hours * 60).state == "done"
+    assert backend.file(file_id).state == "stored"
