@@ -5,13 +5,22 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 
+from chalicelib import runtime
 from chalicelib.api.routes import ROUTES
 from tests.support.callers import Caller
 from tests.support.identified import Service, published_service
 from tests.support.things import promote
+
+_AS_AN_OLDER_RELEASE = (
+    "INSERT INTO users (id, name, created_at, updated_at) VALUES (CAST(:id AS uuid), 'Ada', now(), now())",
+    """INSERT INTO identities (issuer, subject, user_id, created_at)
+    VALUES (:issuer, :subject, CAST(:id AS uuid), now())""",
+)
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
 
@@ -45,6 +54,17 @@ def test_a_disabled_user_and_its_keys_are_refused_until_it_is_enabled(ada: Calle
     assert machine("GET", "/api/me").status == 200
     acts = [item["act"] for item in ada("GET", "/api/trail").json["items"]]
     assert acts[:3] == ["enable_user", "change_user", "disable_user"]
+
+
+def test_a_role_that_changes_with_that_is_in_the_trail_as_well(ada: Caller) -> None:
+    for disabled, role in ((True, "operator"), (False, "member")):
+        changes = {"role": role, "disabled": disabled}
+        changed = Caller()("PATCH", "/api/users/{user_id}", changes, user_id=ada.user_id)
+        assert (changed.status, changed.json["role"]) == (200, role)
+    items = ada("GET", "/api/trail").json["items"]
+    acts = [{item["act"] for item in items[start : start + 2]} for start in (0, 2)]
+    assert acts == [{"enable_user", "role"}, {"disable_user", "role"}]
+    assert {item["subject_id"] for item in items[:4]} == {ada.user_id}
 
 
 def test_every_route_that_asks_who_calls_refuses(ada: Caller) -> None:
@@ -151,6 +171,30 @@ def test_a_good_token_makes_no_new_user_of_a_deleted_one_until_an_operator_lets_
     assert asked(service, operator, "/api/barred-identities/{identity_id}", "DELETE", **path)[0] == 404
     status, again = asked(service, ada)
     assert (status, again["id"] != me) == (200, True)
+
+
+def test_who_is_barred_twice_is_so_once_and_about_the_last_user(service: Service) -> None:
+    """A release that looks for no barred identities makes a new user of it, which is deleted as well."""
+    ada, operator = service.token("ada"), service.token("operator")
+    first, op = (asked(service, token)[1]["id"] for token in (ada, operator))
+    promote(op)
+    with runtime.transaction() as session:
+        names = session.execute(text("SELECT issuer, subject FROM identities WHERE user_id = :id"), {"id": first}).one()
+    assert change(service, operator, "DELETE", first)[0] == 204
+    (barred,) = asked(service, operator, "/api/barred-identities")[1]["items"]
+
+    second = str(uuid4())
+    with runtime.transaction() as session:
+        for statement in _AS_AN_OLDER_RELEASE:
+            session.execute(text(statement), {"id": second, **names._mapping})
+    assert asked(service, ada)[1]["id"] == second
+    assert change(service, operator, "DELETE", second)[0] == 204
+    (again,) = asked(service, operator, "/api/barred-identities")[1]["items"]
+    assert (again["id"], again["user_id"]) == (barred["id"], second)
+    assert asked(service, ada)[0] == 403
+    path = {"pathParameters": {"identity_id": barred["id"]}}
+    assert asked(service, operator, "/api/barred-identities/{identity_id}", "DELETE", **path)[0] == 204
+    assert asked(service, ada)[0] == 200
 
 
 def test_a_user_who_goes_on_calling_doesn_t_win_against_its_deletion(service: Service) -> None:
