@@ -185,6 +185,24 @@ def checksums(but_of: str = "") -> dict[str, str]:
         return {row[0]: row[1] for row in found}
 
 
+def stored(s3: Any, but_of: str = "") -> dict[str, list[tuple[str, ...]]]:
+    """What S3 holds: versions, delete markers and unfinished uploads. ``but_of``: without those below this user's prefix."""
+    pages = {
+        "list_object_versions": {"Versions": "VersionId", "DeleteMarkers": "VersionId"},
+        "list_multipart_uploads": {"Uploads": "UploadId"},
+    }
+    return {
+        kind: [
+            (one["Key"], one[identifier])
+            for page in s3.get_paginator(operation).paginate(Bucket=BUCKET)
+            for one in page.get(kind, [])
+            if not but_of or not one["Key"].startswith(f"{but_of}/")
+        ]
+        for operation, kinds in pages.items()
+        for kind, identifier in kinds.items()
+    }
+
+
 @cache
 def _tables(but_of: str) -> list[str]:
     with runtime.transaction() as session:
