@@ -1,6 +1,7 @@
 """Uploads by an editor of another user's session, in parts and by Uppy; and what else is confined to the session."""
 
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -93,6 +94,41 @@ def test_what_an_editor_announces_is_bounded_by_the_sessions_limits(
     assert shared.owner("POST", "/api/files", {"name": "b", "size": 50}).status == 201, "there is room elsewhere"
     assert shared.owner("DELETE", f"/api/files/{begun.json['id']}").status == 204
     assert editor("POST", "/api/files", announced).status == 201
+
+
+def test_the_owner_sees_what_is_announced_by_whom_and_calls_it_off(shared: Shared, editor: Api) -> None:
+    before = shared.owner("GET", f"{shared.path}/usage").json
+    parts = {"name": "a", "size": 7, "method": "multipart", **meta(shared)}
+    begun = [editor("POST", "/api/files", parts | more).json["id"] for more in ({}, {"size": None})]
+
+    pending = shared.owner("GET", f"/api/files?state=pending&session_id={shared.session_id}").json["items"]
+    assert {(file["id"], file["owner_id"]) for file in pending} == {(one, shared.owner.user_id) for one in begun}
+    after = shared.owner("GET", f"{shared.path}/usage").json
+    assert (after["files"] - before["files"], after["bytes"] - before["bytes"]) == (2, 7)
+    acts = shared.owner("GET", f"/api/trail?act=upload&actor_id={editor.user_id}").json["items"]
+    assert {act["file_id"] for act in acts} == set(begun)
+
+    shared.owner("POST", "/api/files/bulk-delete", {"file_ids": begun})
+    assert shared.owner("GET", f"{shared.path}/usage").json["bytes"] == before["bytes"]
+    assert [editor("POST", f"/api/files/{one}/parts", {"part_numbers": [1]}).status for one in begun] == [404, 404]
+
+
+def test_two_editors_who_announce_at_once_stay_within_the_sessions_limits(
+    files_api: Api, shared: Shared, editor: Api
+) -> None:
+    """Whether they say the size or not."""
+    shared.owner("PATCH", shared.path, {"limits": {"max_files": 4, "max_bytes": 100}})
+    other = shared.member(files_api, "editor")
+    announced = [
+        (one, {"name": "a", "size": size, **meta(shared)}) for one in (editor, other) for size in (40, 40, None)
+    ]
+
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda one: one[0]("POST", "/api/files", one[1]).status, announced))
+    assert set(answers) == {201, 403}
+    usage = shared.owner("GET", f"{shared.path}/usage").json
+    assert usage["files"] == 1 + answers.count(201) <= 4
+    assert usage["bytes"] <= 100
 
 
 def test_nobody_opens_a_session_for_another_user(files_api: Api, shared: Shared, editor: Api) -> None:
