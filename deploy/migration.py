@@ -57,7 +57,7 @@ class Migrator:
         If either fails, the function gets its old code back. What was migrated stays: the old code can work with it.
 
         Raises:
-            DeployProblem: the migration failed, and changed nothing.
+            DeployProblem: a migration failed, and changed nothing. Those before it stay.
         """
         old = Artifacts.of(self._stack.template())
         before = self._lambda.get_function_configuration(FunctionName=self._name)
@@ -89,14 +89,14 @@ class Migrator:
         """Bring the schema to ``revision``, which must be that of the function's code, with its roles if need be.
 
         Raises:
-            DeployProblem: it failed; one transaction held all of it, so nothing was changed.
+            DeployProblem: a migration failed, and changed nothing. Those before it stay: the old code can work with them.
         """
         self._ensure_roles()
         try:
             reached = self.invoke({"action": "upgrade", "expected": revision})
         except DeployProblem as problem:
             raise DeployProblem(
-                f"The migration failed, and the database is as it was. {problem} Mend the cause and deploy again."
+                f"A migration failed, and changed nothing; those before it stay. {problem} Mend the cause and deploy again."
             ) from None
         self._report(f"The schema is at revision {reached['database']}.")
 

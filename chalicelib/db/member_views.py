@@ -130,6 +130,11 @@ def have_schemas(connection: Connection) -> bool:
     return bool(connection.execute(_ARE_WANTED, {"schema": MEMBER_SCHEMA}).scalar_one())
 
 
+def lack_views(connection: Connection) -> bool:
+    """Whether the views are yet to be made: their schemas were made, or emptied, and have none."""
+    return have_schemas(connection) and connection.execute(_COMMENT, {"schema": MEMBER_SCHEMA}).scalar_one() is None
+
+
 def make_member_views(connection: Connection, revision: str | None) -> None:
     """Make the views anew and let members use them, unless that was done already for this revision and these roles.
 

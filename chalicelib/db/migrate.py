@@ -1,6 +1,7 @@
 """Migrations: the only way to the schema. Alembic's configuration is built here; there is no ini file to find."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -14,7 +15,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from chalicelib.db.engine import sqlstate
-from chalicelib.db.member_views import empty_schemas, have_schemas, make_member_views
+from chalicelib.db.member_views import empty_schemas, have_schemas, lack_views, make_member_views
 from chalicelib.db.partitions import ensure_event_partitions
 from chalicelib.db.roles import ensure_member_role, share_tables
 from chalicelib.errors import Conflict, SchemaMismatch
@@ -47,25 +48,27 @@ class SchemaStatus:
 def upgrade(engine: Engine, revision: str = "head") -> None:
     """Bring the schema to ``revision`` (``head``: the newest that this code knows), and make the partitions that are due.
 
-    All in one transaction: a migration that fails leaves the schema as it was.
+    Each migration is a transaction of its own, so that its locks end with it: an index that takes long doesn't hold up what an
+    earlier migration has locked. A migration that fails leaves the schema as those before it made it, and upgrading again goes
+    on from there.
 
     Raises:
         SchemaMismatch: newer code has migrated this database already.
         Conflict: another migration, or a long transaction, held a lock for too long.
     """
-    _run(engine, lambda config: command.upgrade(config, revision))
+    is_there = False
+    while not is_there:
+        with _migrating(engine) as connection:
+            is_there = _upgrade_by_one(connection, revision)
 
 
 def downgrade(engine: Engine, revision: str) -> None:
-    """Take the schema back to ``revision`` (``base``: nothing). Drops what later revisions added."""
-
-    def go_back(config: Config) -> None:
-        connection = config.attributes["connection"]
+    """Take the schema back to ``revision`` (``base``: nothing), in one transaction. Drops what later revisions added."""
+    with _migrating(engine) as connection:
         if have_schemas(connection):
             empty_schemas(connection)  # a view would keep the columns that it shows
-        command.downgrade(config, revision)
-
-    _run(engine, go_back)
+        command.downgrade(_config(connection), revision)
+        _finish(connection)
 
 
 def schema_status(connection: Connection) -> SchemaStatus:
@@ -102,7 +105,42 @@ def _config(connection: Connection | None) -> Config:
     return config
 
 
-def _run(engine: Engine, action: Callable[[Config], None]) -> None:
+def _upgrade_by_one(connection: Connection, revision: str) -> bool:
+    """Carry out the next migration on the way to ``revision``; returns whether it is reached.
+
+    If that drops the views of members, those after it belong to the same transaction: views can be made only of the newest
+    tables, and until then nobody may see that there are none.
+    """
+    left = _revisions_left(connection, revision)
+    while left:
+        command.upgrade(_config(connection), left.pop(0))
+        if not lack_views(connection):
+            break
+    if not left:
+        _finish(connection)
+    return not left
+
+
+def _revisions_left(connection: Connection, revision: str) -> list[str]:
+    """Which migrations lead from the schema as it is to ``revision``, the next one first. None if it is reached or passed."""
+    current = current_revision(connection)
+    wanted = [script.revision for script in _scripts().walk_revisions("base", revision)]
+    if current is not None:
+        wanted = wanted[: wanted.index(current)] if current in wanted else []
+    return wanted[::-1]
+
+
+def _finish(connection: Connection) -> None:
+    """Make what is made of the tables as they are: the views of members, and partitions for the events of these months."""
+    if have_schemas(connection):
+        make_member_views(connection, current_revision(connection))
+    if connection.execute(text("SELECT to_regclass('file_events') IS NOT NULL")).scalar_one():
+        ensure_event_partitions(connection, datetime.now(UTC))
+
+
+@contextmanager
+def _migrating(engine: Engine) -> Iterator[Connection]:
+    """A transaction that may change the schema, while no other one does."""
     try:
         with engine.begin() as connection:
             connection.execute(text(f"SET LOCAL lock_timeout = {_LOCK_TIMEOUT_MS}"))
@@ -115,15 +153,12 @@ def _run(engine: Engine, action: Callable[[Config], None]) -> None:
                 )
             ensure_member_role(connection)
             share_tables(connection)
-            action(_config(connection))
-            if have_schemas(connection):
-                make_member_views(connection, current_revision(connection))
-            if connection.execute(text("SELECT to_regclass('file_events') IS NOT NULL")).scalar_one():
-                ensure_event_partitions(connection, datetime.now(UTC))
+            yield connection
     except DBAPIError as error:
         if sqlstate(error.orig) == _LOCK_NOT_AVAILABLE:
             seconds = _LOCK_TIMEOUT_MS // 1000
             raise Conflict(
-                f"Another migration or a long transaction held a lock for {seconds} s; nothing was changed. Try again."
+                f"Another migration or a long transaction held a lock for {seconds} s. The migration that waited for it has "
+                "changed nothing; those before it stay. Try again."
             ) from error
         raise

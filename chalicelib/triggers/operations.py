@@ -49,7 +49,7 @@ def migrate(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
     Raises:
         InvalidInput: no such action. NotFound: no such user.
-        SchemaMismatch, Conflict: see `chalicelib.services.upkeep.schema.migrate`. Nothing was changed then.
+        SchemaMismatch, Conflict: see `chalicelib.services.upkeep.schema.migrate`. Migrations before the one that failed stay.
     """
     action = event.get("action")
     run = _ACTIONS.get(str(action))

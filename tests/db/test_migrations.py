@@ -1,15 +1,20 @@
 """Migrations are the only way to the schema: up, down and up again, and the models agree with the result."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, inspect, text
+from sqlalchemy.exc import ProgrammingError
 
 from chalicelib.db import migrate
 from chalicelib.db.engine import transaction
 from chalicelib.db.models import Base
 from chalicelib.db.partitions import ensure_event_partitions
+from dev.configuration import PROJECT
 
 
 def _is_ours(name: str | None, kind: str, parents: object) -> bool:
@@ -32,6 +37,62 @@ def test_migrations_run_up_down_and_up_again_and_agree_with_the_models(empty_eng
 def test_a_second_migration_changes_nothing(empty_engine: Engine) -> None:
     migrate.upgrade(empty_engine)
     migrate.upgrade(empty_engine)
+
+
+def test_a_migration_that_fails_leaves_those_before_it(empty_engine: Engine) -> None:
+    migrate.upgrade(empty_engine, "0025")
+    _obstruct(empty_engine)
+    with pytest.raises(ProgrammingError, match="already exists"):
+        migrate.upgrade(empty_engine)
+    assert _revision(empty_engine) == "0026"
+    with transaction(empty_engine) as session:  # the release that is at work needs them
+        assert session.execute(text("SELECT * FROM landfall_member.files")).all() == []
+
+    _make_way(empty_engine)
+    migrate.upgrade(empty_engine)
+    assert _revision(empty_engine) == migrate.newest_revision()
+
+
+def test_nobody_sees_a_schema_without_the_views_of_members(empty_engine: Engine) -> None:
+    """A migration that drops them ends with those after it, when they are made again."""
+    _obstruct(empty_engine)
+    with pytest.raises(ProgrammingError, match="already exists"):
+        migrate.upgrade(empty_engine)
+    assert _revision(empty_engine) == "0022"
+    _make_way(empty_engine)
+    migrate.upgrade(empty_engine)
+    assert _revision(empty_engine) == migrate.newest_revision()
+
+
+def test_two_that_migrate_at_once_take_turns(empty_engine: Engine) -> None:
+    """In processes of their own, since Alembic knows one migration at a time in each."""
+    code = "from chalicelib.db import engine, migrate; import sys; migrate.upgrade(engine.create_catalog_engine(sys.argv[1]))"
+    url = empty_engine.url.render_as_string(hide_password=False)
+    both = [subprocess.Popen([sys.executable, "-c", code, url], cwd=PROJECT) for _ in range(2)]
+    assert [one.wait(300) for one in both] == [0, 0]
+    assert _revision(empty_engine) == migrate.newest_revision()
+
+
+def test_upgrading_to_what_is_passed_already_changes_nothing(empty_engine: Engine) -> None:
+    migrate.upgrade(empty_engine)
+    migrate.upgrade(empty_engine, "0025")
+    assert _revision(empty_engine) == migrate.newest_revision()
+
+
+def _obstruct(engine: Engine) -> None:
+    """Make something that has the name of an index of revision 0027."""
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE files_own_tags_idx ()"))
+
+
+def _make_way(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE files_own_tags_idx"))
+
+
+def _revision(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        return migrate.current_revision(connection)
 
 
 def test_constraints_and_checks_are_the_same_in_models_and_database(empty_engine: Engine) -> None:

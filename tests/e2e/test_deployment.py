@@ -200,7 +200,7 @@ def test_a_missing_database_is_noticed_before_anything_is_changed(stack: Stack, 
     before = deployment.status().rows
 
     nowhere = {**deployment.parameters, "DatabaseUrl": f"postgresql+pg8000://x@127.0.0.1:{free_port()}/x"}
-    with pytest.raises(DeployProblem, match="The migration failed, and the database is as it was"):
+    with pytest.raises(DeployProblem, match="A migration failed, and changed nothing"):
         replace(deployment, parameters={**nowhere, "TrashDays": "5"}).up()
     assert deployment.status().rows == before
     assert stack.get("/api/files").keys() == {"items", "next_cursor", "exact"}
@@ -242,7 +242,7 @@ def test_a_migration_that_fails_leaves_database_and_stack_as_they_were(
     }
     before = _code_of_functions(deployment)
 
-    with pytest.raises(DeployProblem, match=r"the database is as it was.*division by zero"):
+    with pytest.raises(DeployProblem, match=r"A migration failed, and changed nothing.*division by zero"):
         release(_editing_title("Never"), **files).up()
     assert _code_of_functions(deployment) == before
     assert _title(deployment) == "With notes"
@@ -302,7 +302,7 @@ def test_a_wrong_database_parameter_is_corrected_without_a_migration(
 ) -> None:
     """However it came about: a deployment itself refuses it, as it refuses a database that is not there."""
     mended = release(_editing_title("With notes, mended"), **{"9998_notes": _ADDS_COLUMN})
-    with pytest.raises(DeployProblem, match="The migration failed, and the database is as it was"):
+    with pytest.raises(DeployProblem, match="A migration failed, and changed nothing"):
         replace(mended, parameters={"DatabaseTls": "verify"}).up()
     assert _title(deployment) == "The next one"
 
