@@ -28,7 +28,8 @@ def test_an_upload_that_fails_half_way_removes_what_s3_took(backend: Backend, mo
 
     with pytest.raises(StoreUnavailable):
         upload_files(backend.context(settings=settings), files, Description())
-    assert len(backend.s3.list_object_versions(Bucket="half-way")["Versions"]) == 3
+    # Several are put at once, so that the last one may have been taken before the other failed.
+    assert len(backend.s3.list_object_versions(Bucket="half-way")["Versions"]) in (3, 4)
     backend.take_back()
 
     listed = backend.s3.list_object_versions(Bucket="half-way")
