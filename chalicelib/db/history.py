@@ -15,19 +15,14 @@ from chalicelib.db.pages import Page, PageReader, in_utc, page_statement
 from chalicelib.db.scope import FILE_IN_SCOPE, Scope, bound_scope
 from chalicelib.errors import InvalidCursor
 
-# Which versions at one of a file's locations belong to it. At its present location, all do. At an earlier one, these
-# do: the version that the file left there, and the versions that rank below it and were stored no later. Both are
-# compared, because an observation ranks low. The rank is looked up anew each time, because the event of the version may
-# have raised it. Without version ids, the row may hold another object by now, so its ETag is compared. If it isn't
-# known what the file left, only the time decides.
-_BELONGS = """(
-    CAST(:until AS timestamptz) IS NULL
-    OR CASE WHEN CAST(:left_version AS text) IS NULL THEN coalesce(v.stored_at <= CAST(:until AS timestamptz), true)
-        WHEN v.version_id = CAST(:left_version AS text)
-        THEN v.version_id <> '' OR v.etag IS NOT DISTINCT FROM CAST(:left_etag AS text)
-        ELSE coalesce(v.stored_at <= CAST(:left_stored_at AS timestamptz), true) AND v.put_rank < coalesce((
-            SELECT l.put_rank FROM object_versions AS l
-            WHERE l.bucket = v.bucket AND l.key = v.key AND l.version_id = CAST(:left_version AS text)), '') END)"""
+# Which versions, and which events, at one of a file's locations belong to it: see `file_of_version` and `file_of_event` in the
+# migration 0029. Hardly any key has a file that has left it; where none has, all belong to the file that is there.
+_IS_ALONE = """(CAST(:until AS timestamptz) IS NULL AND NOT EXISTS (
+    SELECT FROM file_places AS p WHERE p.key = {row}.key AND p.bucket = {row}.bucket))"""
+_BELONGS = f"""({_IS_ALONE.format(row="v")}
+    OR file_of_version(v.bucket, v.key, v.version_id) = CAST(:file_id AS uuid))"""
+_EVENT_BELONGS = f"""({_IS_ALONE.format(row="e")}
+    OR file_of_event(e.bucket, e.key, e.version_id, e.event_time) = CAST(:file_id AS uuid))"""
 
 _CURRENT_VERSION = f"(SELECT now.version_id FROM ({current_version(':bucket', ':key')}) AS now)"  # noqa: S608 - no values
 
@@ -63,17 +58,16 @@ _EVENTS = prepared_read(
         ("rank", "version_id"),
         """
     SELECT e.* FROM file_events AS e
-    WHERE e.bucket = :bucket AND e.key = :key
-        AND (CAST(:until AS timestamptz) IS NULL OR e.event_time <= CAST(:until AS timestamptz))
+    WHERE e.bucket = :bucket AND e.key = :key AND {belongs}
         AND (CAST(:after_rank AS text) IS NULL OR (e.rank, e.version_id) > (:after_rank, :after_version))
     ORDER BY e.rank, e.version_id
     LIMIT :limit
-""",
+""".replace("{belongs}", _EVENT_BELONGS),
     )
 )
 
-# The newest object of each key, and the markers above it, all of them alive. Removing the markers makes the object
-# current again.
+# The newest object of the file at each key, and the markers above it, all of them alive. Removing the markers makes the object
+# current again. What another file has left there is no object of this one.
 _UNINSPECTED = "(v.inspect_after IS NOT NULL OR v.inspect_problem IS NOT NULL)"
 _MISMATCH = "coalesce(CAST(v.inspection -> 'is_mismatch' AS boolean), false)"
 _HIDDEN = text(
@@ -86,6 +80,9 @@ FROM unnest(CAST(:buckets AS text[]), CAST(:keys AS text[])) WITH ORDINALITY AS 
 CROSS JOIN LATERAL (
     SELECT v.*, {uninspected} AS is_uninspected, {mismatch} AS is_mismatch FROM object_versions AS v
     WHERE v.bucket = t.bucket AND v.key = t.key AND v.alive AND NOT v.is_delete_marker
+        AND (NOT EXISTS (SELECT FROM file_places AS p WHERE p.key = t.key AND p.bucket = t.bucket)
+            OR file_of_version(v.bucket, v.key, v.version_id) = (
+                SELECT f.id FROM files AS f WHERE f.key = t.key AND f.bucket = t.bucket))
     ORDER BY v.put_rank DESC, v.version_id DESC LIMIT 1) AS o
 """.replace("{uninspected}", _UNINSPECTED).replace("{mismatch}", _MISMATCH)
 )
@@ -130,17 +127,27 @@ def current_at(session: Session, bucket: str, key: str) -> Current | None:
     return None if row.rank is None else Current(row.version_id, row.rank)
 
 
+# Of two files that have been at a key, one may be in the trash, and the other one's versions must stay. So a delete marker stays
+# where it may be all that hides an object of another file's: without it, that would come to light as this file's.
+_HIDES_ANOTHERS = """(v.is_delete_marker AND EXISTS (
+    SELECT FROM file_places AS p WHERE p.key = v.key AND p.bucket = v.bucket) AND EXISTS (
+    SELECT FROM object_versions AS o
+    WHERE o.bucket = v.bucket AND o.key = v.key AND o.alive AND NOT o.is_delete_marker
+        AND file_of_version(o.bucket, o.key, o.version_id) IS DISTINCT FROM CAST(:file_id AS uuid)))"""
 _VERSIONS_THERE = text(
     """
 SELECT v.bucket, v.key, v.version_id, v.put_rank, v.is_delete_marker AS is_marker FROM object_versions AS v
-WHERE v.bucket = :bucket AND v.key = :key AND v.alive AND v.version_id <> '*' AND {belongs}
+WHERE v.bucket = :bucket AND v.key = :key AND v.alive AND v.version_id <> '*' AND {belongs} AND NOT {hides_anothers}
 ORDER BY v.is_delete_marker, v.put_rank LIMIT :limit
-""".replace("{belongs}", _BELONGS)
+""".replace("{belongs}", _BELONGS).replace("{hides_anothers}", _HIDES_ANOTHERS)
 )
 
 
 def versions_of(session: Session, scope: Scope, file_id: UUID, limit: int) -> list[ObjectVersion]:
-    """Up to ``limit`` versions of a file that S3 holds, also at locations that it had before; objects before delete markers."""
+    """Up to ``limit`` versions of a file that S3 holds, also at locations that it had before; objects before delete markers.
+
+    Delete markers are left out where they may hide what belongs to another file: these versions are to be removed.
+    """
     found: list[ObjectVersion] = []
     for location in _locations(session, scope, file_id):
         rows = session.execute(_VERSIONS_THERE, {**location, "limit": limit - len(found)})
@@ -148,23 +155,17 @@ def versions_of(session: Session, scope: Scope, file_id: UUID, limit: int) -> li
     return found
 
 
-# The file's present location and its earlier ones, each once: a file may have come back. ``left_…`` is what it last
-# left there.
+# The file's present location and its earlier ones, each once: a file may have come back.
 _LOCATIONS_OF = prepared_read(
     text(f"""
 WITH mine AS (SELECT * FROM files WHERE id = CAST(:file_id AS uuid) AND {FILE_IN_SCOPE})
-SELECT DISTINCT ON (a.until, a.bucket, a.key) a.bucket, a.key, nullif(a.until, 'infinity') AS until,
-    a.left_version, a.left_etag, a.left_stored_at
+SELECT a.bucket, a.key, nullif(max(a.until), 'infinity') AS until
 FROM (
-    SELECT a.*, max(a.until) OVER (PARTITION BY a.bucket, a.key) AS latest FROM (
-        SELECT f.bucket, f.key, CAST('infinity' AS timestamptz) AS until,
-            CAST(NULL AS text) AS left_version, CAST(NULL AS text) AS left_etag, CAST(NULL AS timestamptz) AS left_stored_at
-        FROM mine AS f
-        UNION ALL
-        SELECT p.bucket, p.key, p.moved_at, p.version_id, p.etag, p.stored_at
-        FROM file_places AS p JOIN mine ON mine.id = p.file_id) AS a) AS a
-WHERE a.until = a.latest
-ORDER BY a.until DESC, a.bucket, a.key
+    SELECT f.bucket, f.key, CAST('infinity' AS timestamptz) AS until FROM mine AS f
+    UNION ALL
+    SELECT p.bucket, p.key, p.moved_at FROM file_places AS p JOIN mine ON mine.id = p.file_id) AS a
+GROUP BY a.bucket, a.key
+ORDER BY max(a.until) DESC, a.bucket, a.key
 """)  # noqa: S608 - no values
 )
 _VERSION = prepared_read(
@@ -216,7 +217,7 @@ _Bound = Mapping[str, Any]
 
 def _locations(session: Session, scope: Scope, file_id: UUID) -> list[_Bound]:
     bound = {"file_id": file_id} | bound_scope(scope)
-    return [dict(row) for row in session.execute(_LOCATIONS_OF, bound).mappings()]
+    return [{**row, "file_id": file_id} for row in session.execute(_LOCATIONS_OF, bound).mappings()]
 
 
 def _page(

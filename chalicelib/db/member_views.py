@@ -49,9 +49,10 @@ _OF_SESSION = "t.session_row_id IN (SELECT s.id FROM {sessions} AS s)"
 _NOBODYS = "false"
 _OF_PART = f"coalesce(t.prefix, '') = {_PREFIX} AND coalesce(t.session_id, '') = {_SESSION}"
 _COUNTED = f"{_PREFIX} = '' AND t.session_id = {_SESSION}"
-# At its present location everything belongs to a file. At an earlier one only what came before it moved, and what it left.
-_AT_FILE = """(EXISTS (SELECT FROM {{files}} AS f WHERE f.key = t.key AND f.bucket = t.bucket)
-    OR EXISTS (SELECT FROM {{places}} AS p WHERE p.key = t.key AND p.bucket = t.bucket AND {then}))"""
+# At a key that no file has left, everything belongs to the file there. Elsewhere it is looked up: see the migration 0029.
+_AT_FILE = """(CASE WHEN EXISTS (SELECT FROM file_places AS p WHERE p.key = t.key AND p.bucket = t.bucket)
+    THEN EXISTS (SELECT FROM {{files}} AS f WHERE f.id = {whose})
+    ELSE EXISTS (SELECT FROM {{files}} AS f WHERE f.key = t.key AND f.bucket = t.bucket) END)"""
 # Views that others are made of come before them.
 _VIEWS = {
     "files": _View(
@@ -61,10 +62,8 @@ _VIEWS = {
     ),
     "file_places": _View(_OF_FILE),
     "file_search": _View(_OF_FILE),
-    "object_versions": _View(
-        _AT_FILE.format(then="(t.version_id = p.version_id OR coalesce(t.stored_at <= p.moved_at, true))")
-    ),
-    "file_events": _View(_AT_FILE.format(then="t.event_time <= p.moved_at")),
+    "object_versions": _View(_AT_FILE.format(whose="file_of_version(t.bucket, t.key, t.version_id)")),
+    "file_events": _View(_AT_FILE.format(whose="file_of_event(t.bucket, t.key, t.version_id, t.event_time)")),
     "uploads": _View(_OWN, _OF_FILE, writes="INSERT, UPDATE, DELETE"),
     "shares": _View(_OF_FILE, writes="INSERT, UPDATE, DELETE"),
     "sessions": _View(_OWN, f"t.session_id = {_SESSION}", writes="INSERT, UPDATE, DELETE"),
@@ -157,7 +156,7 @@ def make_member_views(connection: Connection, revision: str | None) -> None:
 def _definition(schema: str, table: str) -> str:
     view = _VIEWS[table]
     rows = view.rows if schema == MEMBER_SCHEMA else f"{view.rows} AND {view.part}"
-    rows = rows.format(files=f"{schema}.files", places=f"{schema}.file_places", sessions=f"{schema}.sessions")
+    rows = rows.format(files=f"{schema}.files", sessions=f"{schema}.sessions")
     checked = " WITH CASCADED CHECK OPTION" if view.writes else ""
     return f"CREATE VIEW {schema}.{table} AS SELECT {view.columns} FROM {table} AS t WHERE {rows}{checked}"  # noqa: S608
 

@@ -14,13 +14,16 @@ WITH mine AS (
     SELECT f.id, f.bucket, f.key, f.version_id FROM files AS f
     WHERE f.owner_id = CAST(:owner_id AS uuid) AND {of_session}
 ), places AS (
-    SELECT bucket, key, version_id FROM mine
+    SELECT id, bucket, key, version_id, true AS is_present FROM mine
     UNION ALL
-    SELECT t.bucket, t.key, t.version_id FROM mine JOIN files AS t ON t.moved_to = mine.id
+    SELECT DISTINCT p.file_id, p.bucket, p.key, CAST(NULL AS text), false FROM mine JOIN file_places AS p ON p.file_id = mine.id
+    WHERE (p.bucket, p.key) <> (mine.bucket, mine.key)
 )
 SELECT count(*) AS versions, coalesce(sum(v.size), 0) AS bytes
 FROM places AS p JOIN object_versions AS v ON v.bucket = p.bucket AND v.key = p.key
 WHERE v.alive AND NOT v.is_delete_marker AND v.version_id IS DISTINCT FROM p.version_id
+    AND (p.is_present AND NOT EXISTS (SELECT FROM file_places AS l WHERE l.key = v.key AND l.bucket = v.bucket)
+        OR file_of_version(v.bucket, v.key, v.version_id) = p.id)
 """
 _COUNTED = text("""
 SELECT session_id, files, bytes FROM usage_now

@@ -1,0 +1,93 @@
+"""Whose a version is, or an event, at a key that a file has left.
+
+Until now everything at a key belonged to the file there, also what an earlier file had left.
+
+Revision ID: 0029
+"""
+
+from alembic import op
+
+revision = "0029"
+down_revision = "0027"
+
+# A version belongs to the file that was the first to leave the key after it, else to the file that is there. A file leaves one
+# version (`file_places`), and takes along what ranks below that and was stored no later. Both are compared, as an observation
+# ranks low. The rank is looked up anew, because the event of the version may have raised it. Where objects have no version ids,
+# the row may hold another object by now: that has another ETag, or was stored in a later second. If it isn't known what a file
+# has left, as of moves before revision 0006, only the time decides.
+# A delete marker belongs to whom the object belongs that it hides: a move leaves one that is younger than what it has left.
+_OF_VERSION = """
+CREATE FUNCTION file_of_version(of_bucket text, of_key text, of_version text) RETURNS uuid
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$
+    SELECT coalesce((
+        SELECT p.file_id FROM (
+            SELECT o.* FROM object_versions AS v
+            JOIN object_versions AS o ON o.bucket = v.bucket AND o.key = v.key AND (
+                o.version_id = v.version_id OR v.is_delete_marker AND NOT o.is_delete_marker AND o.put_rank <> ''
+                AND (o.put_rank < v.put_rank OR o.version_id = v.follows))
+            WHERE v.bucket = of_bucket AND v.key = of_key AND v.version_id = of_version
+            ORDER BY o.is_delete_marker, coalesce(o.version_id = v.follows, false) DESC, o.put_rank DESC LIMIT 1) AS o
+        JOIN file_places AS p ON p.bucket = o.bucket AND p.key = o.key
+        LEFT JOIN object_versions AS l ON l.bucket = p.bucket AND l.key = p.key AND l.version_id = p.version_id
+        WHERE CASE WHEN p.version_id IS NULL THEN coalesce(o.stored_at <= p.moved_at, true)
+            WHEN o.version_id = p.version_id THEN o.version_id <> '' OR (
+                o.etag IS NOT DISTINCT FROM p.etag AND coalesce(date_trunc('second', o.stored_at) <= p.stored_at, true))
+            ELSE coalesce(o.stored_at <= p.stored_at, true) AND o.put_rank < coalesce(l.put_rank, '') END
+        ORDER BY p.moved_at LIMIT 1), (
+        SELECT f.id FROM files AS f WHERE f.key = of_key AND f.bucket = of_bucket))
+$$
+"""
+# An event belongs to whom its version belongs. If it names none, its time decides.
+_OF_EVENT = """
+CREATE FUNCTION file_of_event(of_bucket text, of_key text, of_version text, at timestamptz) RETURNS uuid
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$
+    SELECT CASE WHEN of_version NOT IN ('', '*') THEN file_of_version(of_bucket, of_key, of_version) ELSE coalesce((
+        SELECT p.file_id FROM file_places AS p
+        WHERE p.bucket = of_bucket AND p.key = of_key AND at <= p.moved_at
+        ORDER BY p.moved_at LIMIT 1), (
+        SELECT f.id FROM files AS f WHERE f.key = of_key AND f.bucket = of_bucket)) END
+$$
+"""
+_TRAIL = """
+CREATE OR REPLACE VIEW trail AS
+SELECT a.at, CAST(a.id AS text) COLLATE "C" AS id, a.actor_id, a.key_id, a.via, a.act, a.file_id, a.owner_id,
+    a.subject_id, a.request_id
+FROM acts AS a
+UNION ALL
+SELECT coalesce(nullif(e.event_time, 'epoch'), e.recorded_at), CAST(e.id AS text) COLLATE "C", NULL, NULL, 'event',
+    e.change, l.file_id, l.owner_id, NULL, NULL
+"""
+# The tombstone that a moved file has left has no events of its own.
+_TRAIL_NOW = f"""{_TRAIL}
+FROM (
+    SELECT f.id AS file_id, f.owner_id, f.bucket, f.key, true AS is_present FROM files AS f WHERE f.moved_to IS NULL
+    UNION ALL
+    SELECT p.file_id, f.owner_id, p.bucket, p.key, false
+    FROM (SELECT DISTINCT file_id, bucket, key FROM file_places) AS p JOIN files AS f ON f.id = p.file_id
+    WHERE (f.bucket, f.key) <> (p.bucket, p.key)) AS l
+JOIN file_events AS e ON e.bucket = l.bucket AND e.key = l.key AND (
+    l.is_present AND NOT EXISTS (SELECT FROM file_places AS p WHERE p.key = e.key AND p.bucket = e.bucket)
+    OR file_of_event(e.bucket, e.key, e.version_id, e.event_time) = l.file_id)
+"""  # noqa: S608 - no values
+_TRAIL_BEFORE = f"""{_TRAIL}
+FROM (
+    SELECT f.id AS file_id, f.owner_id, f.bucket, f.key, CAST('infinity' AS timestamptz) AS until
+    FROM files AS f WHERE f.moved_to IS NULL
+    UNION ALL
+    SELECT p.file_id, f.owner_id, p.bucket, p.key, p.moved_at
+    FROM file_places AS p JOIN files AS f ON f.id = p.file_id) AS l
+JOIN file_events AS e ON e.bucket = l.bucket AND e.key = l.key AND e.event_time <= l.until
+"""  # noqa: S608 - no values
+
+
+def upgrade() -> None:
+    schema = op.get_bind().exec_driver_sql("SELECT quote_ident(current_schema())").scalar_one()
+    for statement in (_OF_VERSION, _OF_EVENT):
+        op.execute(statement.replace("{schema}", schema))
+    op.execute(_TRAIL_NOW)
+
+
+def downgrade() -> None:
+    op.execute(_TRAIL_BEFORE)
+    op.execute("DROP FUNCTION file_of_event(text, text, text, timestamptz)")
+    op.execute("DROP FUNCTION file_of_version(text, text, text)")
