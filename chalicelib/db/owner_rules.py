@@ -34,13 +34,18 @@ RULES_OWNER = """
 """
 _USER_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/")
 
+# What a moved file has left is that file's, and what is pending holds the new key of a move. Of a file that was permanently
+# removed nothing is left to give but its history.
+_IS_NOBODYS = """f.owner_id IS NULL AND f.moved_to IS NULL AND f.state <> 'pending'
+    AND (f.state = 'deleted' AND f.purged_at >= f.updated_at) IS NOT true"""
 # By keys, because an index hands out a prefix's keys in order.
-_UNOWNED = text("""
-SELECT id, key FROM files
-WHERE bucket = :bucket AND key ^@ :prefix AND key > :after AND owner_id IS NULL
-ORDER BY key LIMIT :limit
-""")
-# A deleted file keeps `updated_at`, which says since when it is deleted.
+_UNOWNED = text(f"""
+SELECT f.id, f.key FROM files AS f
+WHERE f.bucket = :bucket AND f.key ^@ :prefix AND f.key > :after AND {_IS_NOBODYS}
+ORDER BY f.key LIMIT :limit
+""")  # noqa: S608 - no values
+# A deleted file keeps `updated_at`, which says since when it is deleted. A file whose bytes a move has just copied to its new key
+# is at that key soon.
 _ASSIGN = text(f"""
 UPDATE files AS f SET owner_id = a.owner_id, updated_at = CASE WHEN f.state = 'deleted' THEN f.updated_at ELSE :now END
 FROM (
@@ -48,7 +53,8 @@ FROM (
         SELECT w.id, w.bucket, w.key, d.default_owner
         FROM unnest(CAST(:ids AS uuid[]), CAST(:default_owners AS uuid[])) AS d (id, default_owner)
         JOIN files AS w ON w.id = d.id) AS t) AS a
-WHERE f.id = a.id AND f.owner_id IS NULL AND a.owner_id IS NOT NULL
+WHERE f.id = a.id AND a.owner_id IS NOT NULL AND {_IS_NOBODYS} AND CAST(f.id AS text) NOT IN (
+    SELECT j.command ->> 'placeholder' FROM jobs AS j WHERE j.kind = 'move' AND j.state IN ('queued', 'running'))
 RETURNING f.id
 """)  # noqa: S608 - no values
 
@@ -99,7 +105,7 @@ def delete_rule(session: Session, rule_id: UUID) -> bool:
 
 
 def find_unowned(session: Session, bucket: str, prefix: str, after_key: str, limit: int) -> Sequence[Unowned]:
-    """Files below a prefix that belong to nobody, in whatever state, in the order of their keys, after ``after_key``."""
+    """Files below a prefix that belong to nobody, stored or in the trash, in the order of their keys, after ``after_key``."""
     bound = {"bucket": bucket, "prefix": prefix, "after": after_key, "limit": limit}
     return [Unowned(row.id, row.key) for row in session.execute(_UNOWNED, bound)]
 

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from chalicelib.runtime import now
 from tests.support.api import Api, assert_problem
-from tests.support.files import act, detail, find_by_key, key_of, read, unique, versions
+from tests.support.files import act, detail, ended, find_by_key, key_of, read, unique, versions
 from tests.support.notifications import s3_record
 from tests.support.recording import deliver
 
@@ -80,6 +80,12 @@ def two(owner: Api, stranger: Api, land: Land, leave: Any, scanner: Any) -> tupl
     scanner(stranger)
     land(key, b"of the stranger")
     return mine, find_by_key(stranger, key)
+
+
+def apply_rule(operator: Api, prefix: str) -> Any:
+    """Apply the rule of this prefix; says the job."""
+    (rule,) = [rule for rule in operator.items("/api/owner-rules") if rule["prefix"] == prefix]
+    return ended(operator, operator("POST", f"/api/owner-rules/{rule['id']}/apply").json)
 
 
 def sizes(api: Api, file: dict[str, Any]) -> list[tuple[int | None, bool]]:
@@ -219,3 +225,21 @@ def test_a_file_that_left_and_came_back_has_all_of_its_own(owner: Api, land: Lan
     assert owner("DELETE", f"/api/files/{file['id']}").status == 204
     assert owner("DELETE", "/api/trash").json["done"] == 1
     assert sizes(owner, back) == [(6, True), (5, True), (5, True), (5, True)]
+
+
+def test_a_rule_gives_nobody_what_a_moved_file_has_left(
+    owner: Api, stranger: Api, files_api: Api, land: Land, leave: Any, scanner: Any
+) -> None:
+    prefix = scanner(owner)
+    land(f"{prefix}salary.txt", b"the owner's")
+    land(f"{prefix}kept.txt", b"kept")
+    leave(owner, find_by_key(owner, f"{prefix}salary.txt"), key_of(owner, "salary.txt"))
+    scanner(stranger)
+
+    assert apply_rule(files_api, prefix)["done"] == 0
+    assert stranger.items(f"/api/files?state=any&prefix={prefix}") == []
+    left = find_by_key(files_api, f"{prefix}salary.txt")
+    assert_problem(stranger("POST", f"/api/files/{left['id']}/restore", {}), 404, "not-found")
+    # Nor does an operator bring it back where it was: it is at its new key.
+    problem = assert_problem(files_api("POST", f"/api/files/{left['id']}/restore", {}), 409, "conflict")
+    assert "Nothing is left" in problem["detail"]

@@ -20,6 +20,7 @@ from chalicelib.runtime import now
 from tests.support.notifications import body, s3_record
 
 PUT, DELETE = "ObjectCreated:Put", "ObjectRemoved:Delete"
+GONE = "state = 'deleted', version_id = NULL, size = NULL"
 _buckets = count()
 
 
@@ -166,6 +167,31 @@ def test_files_of_nobody_are_given_to_their_owners_in_pages(engine: Engine, buck
         assert assign_owners(session, rest, now()) == 2
         assert assign_owners(session, [*first, *rest], now()) == 0, "once is enough"
     assert owners(engine, bucket) == {"a/1": ada, "a/2": ada, "a/b/3": bea, "c": None, f"{ada}/x": ada}
+
+
+def test_what_moves_have_left_or_hold_is_not_given_away_nor_what_is_gone(engine: Engine, bucket: str) -> None:
+    ada, held = new_user(engine), uuid4()
+    drop(engine, bucket, "a/1", "a/left", "a/pending", "a/held", "a/gone", "a/trash")
+    states = {
+        "a/left": f"{GONE}, moved_to = (SELECT id FROM files WHERE key = 'a/1' LIMIT 1)",
+        "a/pending": "state = 'pending', version_id = NULL, size = NULL",
+        "a/held": f"id = '{held}'",
+        "a/gone": f"{GONE}, purged_at = updated_at",
+        "a/trash": GONE,
+    }
+    job = """INSERT INTO jobs (id, owner_id, kind, state, command, run_after, created_at, updated_at)
+        SELECT gen_random_uuid(), :ada, 'move', 'running', CAST(:command AS jsonb), now(), now(), now()"""
+    with transaction(engine) as session:
+        for key, state in states.items():
+            where = {"bucket": bucket, "key": key}
+            session.execute(text(f"UPDATE files SET {state} WHERE bucket = :bucket AND key = :key"), where)
+        session.execute(text(job), {"command": f'{{"placeholder": "{held}"}}', "ada": ada})
+    rule(engine, bucket, "a/", ada)
+    with transaction(engine) as session:
+        found = find_unowned(session, bucket, "a/", "", 10)
+        assert [file.key for file in found] == ["a/1", "a/held", "a/trash"]
+        assert assign_owners(session, found, now()) == 2
+    assert owners(engine, bucket) == dict.fromkeys(states) | {"a/1": ada, "a/trash": ada}
 
 
 def _wait_for_a_lock(engine: Engine) -> None:

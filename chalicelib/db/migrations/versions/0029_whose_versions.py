@@ -1,6 +1,7 @@
 """Whose a version is, or an event, at a key that a file has left.
 
-Until now everything at a key belonged to the file there, also what an earlier file had left.
+Until now everything at a key belonged to the file there, also what an earlier file had left. And owner rules gave away the
+tombstones of moved files: these are nobody's again.
 
 Revision ID: 0029
 """
@@ -78,6 +79,10 @@ FROM (
     FROM file_places AS p JOIN files AS f ON f.id = p.file_id) AS l
 JOIN file_events AS e ON e.bucket = l.bucket AND e.key = l.key AND e.event_time <= l.until
 """  # noqa: S608 - no values
+_TAKE_BACK = """
+UPDATE files SET owner_id = NULL, session_id = NULL
+WHERE moved_to IS NOT NULL AND owner_id IS NOT NULL AND state = 'deleted'
+"""
 
 
 def upgrade() -> None:
@@ -85,6 +90,7 @@ def upgrade() -> None:
     for statement in (_OF_VERSION, _OF_EVENT):
         op.execute(statement.replace("{schema}", schema))
     op.execute(_TRAIL_NOW)
+    op.execute(_TAKE_BACK)
 
 
 def downgrade() -> None:
