@@ -15,34 +15,47 @@ from chalicelib.catalog.keys import display_name
 from chalicelib.catalog.objects import Location
 from chalicelib.db import models
 from chalicelib.db.files import find_file
-from chalicelib.db.history import hidden_objects
 from chalicelib.db.locks import lock_keys
 from chalicelib.db.recording import record_changes
-from chalicelib.db.scope import EVERYONE
+from chalicelib.db.retiring import holds_object, retire
+from chalicelib.db.scope import EVERYONE, Owner, Scope
 from chalicelib.errors import Conflict, NotFound
 from chalicelib.ids import uuid7
 
 
-def hold_key(session: Session, file: File, key: str, name: str, now: datetime) -> UUID:
-    """Hold a key for a file with a placeholder; returns the placeholder's id.
+def hold_key(session: Session, scope: Scope, file: File, key: str, name: str, now: datetime) -> UUID:
+    """Hold a key for a file with a placeholder; returns the placeholder's id. ``scope``: what the caller may see.
 
-    A tombstone gives way if nothing of it can be restored, or if this file left it there.
+    A tombstone gives way if this file left it there, or if nothing of it can be restored. If it is neither the caller's nor
+    nobody's, it stays, whatever has become of it: else the caller would learn that.
 
     Raises:
-        Conflict: there is something at the key.
+        Conflict: there is something at the key. Only of what is the caller's it says that it is in the trash.
     """
     at_key = select(models.File).where(models.File.key == key, models.File.bucket == file.bucket)
     there = session.execute(at_key).scalar_one_or_none()
-    if there is not None:
-        if there.state != "deleted":
-            raise Conflict(f"There is something at {key} already.")
-        if there.moved_to != file.id and hidden_objects(session, [Location(there.bucket, there.key)]):
-            raise Conflict(f"There is something at {key} already, in the trash.")
+    if there is not None and there.state == "deleted" and there.moved_to == file.id:
         session.execute(delete(models.File).where(models.File.id == there.id))
+    elif there is not None:
+        # What a file has left when it moved is that file's.
+        whose = there if there.moved_to is None else session.get(models.File, there.moved_to)
+        is_own, is_nobodys = whose is not None and _is_in(scope, whose), whose is None or whose.owner_id is None
+        if there.state != "deleted" or not (is_own or is_nobodys):
+            raise Conflict(f"There is something at {key} already.")
+        if holds_object(session, Location(there.bucket, there.key)):
+            raise Conflict(f"There is something at {key} already{', in the trash' if is_own else ''}.")
+        retire(session, [there.id])
     placeholder = uuid7(now)
     values = {"bucket": file.bucket, "key": key, "name": name, "state": "pending", "created_at": now, "updated_at": now}
     session.execute(insert(models.File).values(id=placeholder, **values))
     return placeholder
+
+
+def _is_in(scope: Scope, file: models.File) -> bool:
+    if not isinstance(scope, Owner):
+        return True
+    is_theirs = file.owner_id == scope.user_id and file.key.startswith(scope.prefix or "")
+    return is_theirs and scope.session_id in (None, file.session_id)
 
 
 def exchange(

@@ -130,8 +130,8 @@ class File(Base):
     busy_until: Mapped[datetime | None] = mapped_column(Moment)
     # Before when the clock doesn't try again what has failed: to delete the file, or to purge it. Anybody else may.
     retry_after: Mapped[datetime | None] = mapped_column(Moment)
-    # Only on the tombstone that a moved file leaves behind: the id of that file.
-    moved_to: Mapped[UUID | None] = mapped_column(ForeignKey("files.id", ondelete="SET NULL"))
+    # Only on the tombstone that a moved file leaves behind: the id of that file, which may be gone.
+    moved_to: Mapped[UUID | None]
     created_at: Mapped[datetime] = mapped_column(Moment)
     updated_at: Mapped[datetime] = mapped_column(Moment)
 
@@ -175,12 +175,15 @@ class Upload(Base):
 
 
 class FileLocation(Base):
-    """A location that a moved file had until ``moved_at``, and the version that it left. Later ones belong to other files."""
+    """A location that a moved file had until ``moved_at``, and the version that it left. Later ones belong to other files.
+
+    The file may be gone: see `chalicelib.db.retiring`. Then nobody else gets what was its own.
+    """
 
     __tablename__ = "file_places"
     __table_args__ = (Index(None, "key", "bucket"),)
 
-    file_id: Mapped[UUID] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"), primary_key=True)
+    file_id: Mapped[UUID] = mapped_column(primary_key=True)
     moved_at: Mapped[datetime] = mapped_column(Moment, primary_key=True)
     bucket: Mapped[str] = mapped_column(Bytewise)
     key: Mapped[str] = mapped_column(Bytewise)

@@ -61,9 +61,10 @@ def begin_move(tx: Transaction, file_id: UUID, key: str, name: str | None) -> tu
         raise Conflict("The file is being moved already.")
     if key == file.key:
         raise Conflict("The file is there already.")
+    scope = tx.scope
     with tx.as_landfall():  # anybody's file may be at the new key, and the placeholder belongs to nobody
         lock_keys(tx.session, [file.location, (file.bucket, key)])
-        placeholder = moves.hold_key(tx.session, file, key, name or display_name(key), tx.now)
+        placeholder = moves.hold_key(tx.session, scope, file, key, name or display_name(key), tx.now)
     return create_job(tx, Move(file_id, key, name, placeholder), [file_id]), file
 
 

@@ -3,6 +3,8 @@
 Until now everything at a key belonged to the file there, also what an earlier file had left. And owner rules gave away the
 tombstones of moved files: these are nobody's again.
 
+Places, and the tombstones at them, stay when their file goes: what it has left must not become another's.
+
 Revision ID: 0029
 """
 
@@ -91,9 +93,21 @@ def upgrade() -> None:
         op.execute(statement.replace("{schema}", schema))
     op.execute(_TRAIL_NOW)
     op.execute(_TAKE_BACK)
+    op.execute("ALTER TABLE file_places DROP CONSTRAINT file_places_file_id_fkey")
+    op.execute("ALTER TABLE files DROP CONSTRAINT files_moved_to_fkey")
 
 
 def downgrade() -> None:
+    op.execute("DELETE FROM file_places AS p WHERE NOT EXISTS (SELECT FROM files AS f WHERE f.id = p.file_id)")
+    op.execute("""
+        UPDATE files AS t SET moved_to = NULL
+        WHERE moved_to IS NOT NULL AND NOT EXISTS (SELECT FROM files AS f WHERE f.id = t.moved_to)""")
+    op.execute("""
+        ALTER TABLE file_places ADD CONSTRAINT file_places_file_id_fkey FOREIGN KEY (file_id) REFERENCES files (id)
+        ON DELETE CASCADE""")
+    op.execute("""
+        ALTER TABLE files ADD CONSTRAINT files_moved_to_fkey FOREIGN KEY (moved_to) REFERENCES files (id)
+        ON DELETE SET NULL""")
     op.execute(_TRAIL_BEFORE)
     op.execute("DROP FUNCTION file_of_event(text, text, text, timestamptz)")
     op.execute("DROP FUNCTION file_of_version(text, text, text)")
