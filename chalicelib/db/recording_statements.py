@@ -5,6 +5,7 @@ from sqlalchemy import text
 from chalicelib.db.current_version import current_version
 from chalicelib.db.engine import prepared_write
 from chalicelib.db.owner_rules import HAS_RULES, RULES_OWNER
+from chalicelib.db.retiring import LEFT_FOR_GOOD
 
 _FILE_COLUMNS = """
         id, bucket, key, name, owner_id, state, version_id, rank, size, etag, media_type, detected_media_type, is_mismatch,
@@ -12,6 +13,11 @@ _FILE_COLUMNS = """
 # Only a new file gets an owner here, or one that comes where another was moved away. Nothing is looked up unless there are rules,
 # or the key begins with what looks like a user's id: asking for each key would cost a batch a tenth of its time.
 _OWNER = f"CASE WHEN t.default_owner IS NOT NULL OR {HAS_RULES} THEN ({RULES_OWNER}) END"
+# An object that comes to a key whose file was removed permanently is a new file, if it belongs to somebody else than that one
+# did: see `RETIRE_PURGED`. An audit may find that S3 still holds what was removed: that is older, and the file's own. The minute
+# is for clocks that disagree.
+_IS_ANOTHERS = """(f.state = 'deleted' AND f.purged_at >= f.updated_at AND f.owner_id IS DISTINCT FROM {new}.owner_id
+    AND coalesce({new}.stored_at > f.purged_at - interval '1 minute', true))"""
 # Events carry no media type: a new upload has the announced one until its object is inspected.
 _ON_KNOWN_FILE = """
     ON CONFLICT (key, bucket) DO UPDATE SET
@@ -29,8 +35,11 @@ _ON_KNOWN_FILE = """
         moved_to = CASE WHEN excluded.state <> 'stored' OR (f.version_id, f.etag) IS NOT DISTINCT FROM
             (excluded.version_id, excluded.etag) THEN f.moved_to END
     WHERE (f.state, f.version_id, f.rank) IS DISTINCT FROM (excluded.state, excluded.version_id, excluded.rank)
+        AND (excluded.state = 'stored' AND {is_anothers}) IS NOT true
     RETURNING new.id, new.bucket, new.key, old.state AS before, new.state AS after
-"""
+""".replace("{is_anothers}", _IS_ANOTHERS.replace("{new}", "excluded"))
+# Whether a row that was left as it is may be such a file.
+_IS_PURGED = "w.id IS NULL AND f.state = 'deleted' AND f.purged_at >= f.updated_at"
 
 # The guarded upsert: the maximum by rank, once for puts and once for removals. Greatest-rank-wins is commutative,
 # associative and idempotent, so neither order nor repetition of batches matters. A put's payload travels with its rank.
@@ -143,7 +152,7 @@ SELECT CASE WHEN NOT (
     CASE WHEN (SELECT count(*) FROM written WHERE before IS NULL) < (
         SELECT count(*) FROM incoming WHERE is_first AND (SELECT is_short FROM way)) THEN (
         SELECT json_agg(json_build_array(
-            t.place, coalesce(w.id, f.id), coalesce(w.before, f.state), coalesce(w.after, f.state)))
+            t.place, coalesce(w.id, f.id), coalesce(w.before, f.state), coalesce(w.after, f.state), {is_purged}))
         FROM incoming AS t
         LEFT JOIN written AS w ON w.key = t.key AND w.bucket = t.bucket
         LEFT JOIN LATERAL (
@@ -152,6 +161,7 @@ SELECT CASE WHEN NOT (
 """.replace("{file_columns}", _FILE_COLUMNS)
         .replace("{owner}", _OWNER)
         .replace("{on_known_file}", _ON_KNOWN_FILE)
+        .replace("{is_purged}", _IS_PURGED)
     )
 )
 
@@ -193,7 +203,7 @@ WITH touched AS MATERIALIZED (
 {on_known_file}
 )
 SELECT json_agg(json_build_array(
-    t.place, coalesce(w.id, f.id), coalesce(w.before, f.state), coalesce(w.after, f.state)))
+    t.place, coalesce(w.id, f.id), coalesce(w.before, f.state), coalesce(w.after, f.state), {is_purged}))
 FROM touched AS t
 LEFT JOIN written AS w ON w.key = t.key AND w.bucket = t.bucket
 LEFT JOIN LATERAL (
@@ -202,6 +212,30 @@ WHERE (w.before IS NULL AND w.after = 'stored') IS NOT true
 """.replace("{file_columns}", _FILE_COLUMNS)
         .replace("{owner}", _OWNER)
         .replace("{on_known_file}", _ON_KNOWN_FILE)
+        .replace("{is_purged}", _IS_PURGED)
         .replace("{current}", current_version("t.bucket", "t.key"))
     )
+)
+
+# The purged files at these keys whose keys have got an object that belongs to somebody else. They go, so that the object's file
+# is a new one: with the row, the object would go to the former owner, into its session, and to whoever has its links.
+RETIRE_PURGED = text(
+    """
+WITH gone AS (
+    DELETE FROM files AS f USING (
+        SELECT t.bucket, t.key, v.stored_at, {owner} AS owner_id
+        FROM ROWS FROM (
+            unnest(CAST(:buckets AS text[])), unnest(CAST(:keys AS text[])), unnest(CAST(:default_owners AS uuid[]))
+        ) AS t (bucket, key, default_owner)
+        CROSS JOIN LATERAL ({current}) AS v
+        WHERE NOT v.is_delete_marker) AS n
+    WHERE f.key = n.key AND f.bucket = n.bucket AND {is_anothers}
+    RETURNING f.id, f.bucket, f.key, f.updated_at, f.purged_at
+)
+{left_for_good}
+RETURNING key
+""".replace("{owner}", _OWNER)
+    .replace("{current}", current_version("t.bucket", "t.key"))
+    .replace("{is_anothers}", _IS_ANOTHERS.replace("{new}", "n"))
+    .replace("{left_for_good}", LEFT_FOR_GOOD)
 )

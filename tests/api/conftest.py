@@ -23,6 +23,7 @@ from tests.support.backend import BUCKET
 from tests.support.clockwork import Clockwork
 from tests.support.iam import allows
 from tests.support.identified import KEYS, identified_service
+from tests.support.landing import Scanner
 from tests.support.matrix import World
 from tests.support.notifications import s3_record
 from tests.support.process import start_over
@@ -186,6 +187,12 @@ def owner(files_api: Api) -> Api:
 def stranger(files_api: Api) -> Api:
     """Another member with nothing of its own, who must not learn of the owner's files."""
     return new_member(files_api, "Eve")
+
+
+@pytest.fixture
+def scanner(engine: Engine, s3: Any, files_api: Api) -> Scanner:
+    """A machine that puts objects straight into the bucket of `files_api`."""
+    return Scanner(engine, s3, files_api)
 
 
 @pytest.fixture

@@ -1,91 +1,24 @@
 """A key that one file has left and at which another one is now: each has what is its own, and nothing of the other's."""
 
-from collections.abc import Callable
-from itertools import count
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
 
-from chalicelib.runtime import now
 from tests.support.api import Api, assert_problem
 from tests.support.files import act, detail, ended, find_by_key, key_of, read, unique, versions
-from tests.support.notifications import s3_record
-from tests.support.recording import deliver
-
-BUCKET = "versioned"
-Land = Callable[..., None]
-_sequencers = count(1)
+from tests.support.landing import BUCKET, Scanner
 
 
 @pytest.fixture
-def tell(engine: Engine) -> Land:
-    """Tells of what has become of a key."""
-
-    def tell(event: str, key: str, **fields: Any) -> None:
-        deliver(
-            engine, s3_record(event, key, bucket=BUCKET, sequencer=f"{next(_sequencers):08X}", time=now(), **fields)
-        )
-
-    return tell
-
-
-@pytest.fixture
-def land(s3: Any, tell: Land) -> Land:
-    """Puts an object straight into the bucket, and tells of it."""
-
-    def land(key: str, content: bytes) -> None:
-        put = s3.put_object(Bucket=BUCKET, Key=key, Body=content)
-        fields = {"version_id": put["VersionId"], "etag": put["ETag"].strip('"'), "size": len(content)}
-        tell("ObjectCreated:Put", key, **fields)
-
-    return land
-
-
-@pytest.fixture
-def leave(s3: Any, tell: Land) -> Callable[[Api, dict[str, Any], str], Any]:
-    """Moves a file, and tells of the delete marker at its old key."""
-
-    def leave(owner: Api, file: dict[str, Any], key: str) -> Any:
-        moved = act(owner, file, "move", {"key": key})
-        listed = s3.list_object_versions(Bucket=BUCKET, Prefix=file["key"])
-        tell("ObjectRemoved:DeleteMarkerCreated", file["key"], version_id=listed["DeleteMarkers"][0]["VersionId"])
-        return moved
-
-    return leave
-
-
-@pytest.fixture
-def scanner(files_api: Api) -> Callable[[Api], tuple[str, dict[str, Any]]]:
-    """Says a prefix whose new objects are a member's from now on."""
-    prefix, rules = f"{unique('scanner')}/", list[str]()
-
-    def give(owner: Api) -> str:
-        for rule in rules:
-            assert files_api("DELETE", f"/api/owner-rules/{rule}").status == 204
-        made = files_api("POST", "/api/owner-rules", {"prefix": prefix, "user_id": owner.user_id, "bucket": BUCKET})
-        assert made.status == 201, made.body
-        rules[:] = [made.json["id"]]
-        return prefix
-
-    return give
-
-
-@pytest.fixture
-def two(owner: Api, stranger: Api, land: Land, leave: Any, scanner: Any) -> tuple[Any, Any]:
+def two(owner: Api, stranger: Api, scanner: Scanner) -> tuple[Any, Any]:
     """The owner's scan, which it has moved into its own folder, and a scan of the stranger's that has landed at its old key."""
-    key = f"{scanner(owner)}out.pdf"
-    land(key, b"the owner's")
-    mine = leave(owner, find_by_key(owner, key), key_of(owner, "mine.pdf"))
-    scanner(stranger)
-    land(key, b"of the stranger")
+    scanner.belong_to(owner)
+    key = f"{scanner.prefix}out.pdf"
+    scanner.land(key, b"the owner's")
+    mine = scanner.move(owner, find_by_key(owner, key), key_of(owner, "mine.pdf"))
+    scanner.belong_to(stranger)
+    scanner.land(key, b"of the stranger")
     return mine, find_by_key(stranger, key)
-
-
-def apply_rule(operator: Api, prefix: str) -> Any:
-    """Apply the rule of this prefix; says the job."""
-    (rule,) = [rule for rule in operator.items("/api/owner-rules") if rule["prefix"] == prefix]
-    return ended(operator, operator("POST", f"/api/owner-rules/{rule['id']}/apply").json)
 
 
 def sizes(api: Api, file: dict[str, Any]) -> list[tuple[int | None, bool]]:
@@ -108,12 +41,12 @@ def assert_nothing_of(left: str, api: Api, file: dict[str, Any]) -> None:
 
 
 def test_who_shares_a_new_file_shares_nothing_of_the_one_that_left_its_key(
-    owner: Api, stranger: Api, land: Land, leave: Any
+    owner: Api, stranger: Api, scanner: Scanner
 ) -> None:
     key, session = key_of(owner, "report.pdf"), unique("public")
-    land(key, b"private report")
-    private = leave(owner, find_by_key(owner, key), key_of(owner, "archive/report.pdf"))
-    land(key, b"public one")
+    scanner.land(key, b"private report")
+    private = scanner.move(owner, find_by_key(owner, key), key_of(owner, "archive/report.pdf"))
+    scanner.land(key, b"public one")
     public = find_by_key(owner, key)
     assert public["id"] != private["id"]
     assert owner("POST", "/api/sessions", {"session_id": session}).status == 201
@@ -160,13 +93,14 @@ def test_a_purge_leaves_what_another_file_has_left_and_keeps_it_hidden(
 
 
 def test_a_purge_keeps_what_is_left_hidden_without_a_marker_of_the_move(
-    owner: Api, stranger: Api, land: Land, scanner: Any, s3: Any
+    owner: Api, stranger: Api, scanner: Scanner, s3: Any
 ) -> None:
-    key = f"{scanner(owner)}out.pdf"
-    land(key, b"the owner's")
+    scanner.belong_to(owner)
+    key = f"{scanner.prefix}out.pdf"
+    scanner.land(key, b"the owner's")
     mine = act(owner, find_by_key(owner, key), "move", {"key": key_of(owner, "mine.pdf")})
-    scanner(stranger)
-    land(key, b"of the stranger")
+    scanner.belong_to(stranger)
+    scanner.land(key, b"of the stranger")
     theirs = find_by_key(stranger, key)
     # As if the object had come before the move could delete what it left.
     marker = s3.list_object_versions(Bucket=BUCKET, Prefix=key)["DeleteMarkers"][0]["VersionId"]
@@ -181,10 +115,10 @@ def test_a_purge_keeps_what_is_left_hidden_without_a_marker_of_the_move(
 
 
 def test_a_purge_of_a_moved_file_leaves_what_has_come_to_its_old_key(
-    owner: Api, stranger: Api, two: tuple[Any, Any], land: Land
+    owner: Api, stranger: Api, two: tuple[Any, Any], scanner: Scanner
 ) -> None:
     mine, theirs = two
-    land(theirs["key"], b"its second one")
+    scanner.land(theirs["key"], b"its second one")
     assert stranger("DELETE", f"/api/files/{theirs['id']}").status == 204
     assert owner("DELETE", f"/api/files/{mine['id']}").status == 204
     assert owner("DELETE", "/api/trash").json["done"] == 1
@@ -209,13 +143,13 @@ def test_what_a_moved_file_has_left_counts_for_its_owner_alone(owner: Api, stran
     assert (trash(owner), trash(stranger)) == ((1, 11), (0, 0))
 
 
-def test_a_file_that_left_and_came_back_has_all_of_its_own(owner: Api, land: Land, leave: Any) -> None:
+def test_a_file_that_left_and_came_back_has_all_of_its_own(owner: Api, scanner: Scanner) -> None:
     key = key_of(owner, "a.txt")
-    land(key, b"first")
+    scanner.land(key, b"first")
     file = find_by_key(owner, key)
-    away = leave(owner, file, key_of(owner, "b.txt"))
-    back = leave(owner, away, key)
-    land(key, b"second")
+    away = scanner.move(owner, file, key_of(owner, "b.txt"))
+    back = scanner.move(owner, away, key)
+    scanner.land(key, b"second")
 
     assert detail(owner, back)["id"] == file["id"]
     assert sizes(owner, back) == [(6, False), (5, False), (5, False), (5, False)]
@@ -228,15 +162,17 @@ def test_a_file_that_left_and_came_back_has_all_of_its_own(owner: Api, land: Lan
 
 
 def test_a_rule_gives_nobody_what_a_moved_file_has_left(
-    owner: Api, stranger: Api, files_api: Api, land: Land, leave: Any, scanner: Any
+    owner: Api, stranger: Api, files_api: Api, scanner: Scanner
 ) -> None:
-    prefix = scanner(owner)
-    land(f"{prefix}salary.txt", b"the owner's")
-    land(f"{prefix}kept.txt", b"kept")
-    leave(owner, find_by_key(owner, f"{prefix}salary.txt"), key_of(owner, "salary.txt"))
-    scanner(stranger)
+    scanner.belong_to(owner)
+    prefix = scanner.prefix
+    scanner.land(f"{prefix}salary.txt", b"the owner's")
+    scanner.land(f"{prefix}kept.txt", b"kept")
+    scanner.move(owner, find_by_key(owner, f"{prefix}salary.txt"), key_of(owner, "salary.txt"))
+    scanner.belong_to(stranger)
 
-    assert apply_rule(files_api, prefix)["done"] == 0
+    applied = ended(files_api, files_api("POST", f"/api/owner-rules/{scanner.rule}/apply").json)
+    assert applied["done"] == 0
     assert stranger.items(f"/api/files?state=any&prefix={prefix}") == []
     left = find_by_key(files_api, f"{prefix}salary.txt")
     assert_problem(stranger("POST", f"/api/files/{left['id']}/restore", {}), 404, "not-found")

@@ -17,7 +17,7 @@ from chalicelib.db.scope import Owner
 from chalicelib.db.usage import counted_usage
 from chalicelib.db.users import delete_user
 from chalicelib.runtime import now
-from tests.support.notifications import body, s3_record
+from tests.support.notifications import NOON, body, s3_record
 
 PUT, DELETE = "ObjectCreated:Put", "ObjectRemoved:Delete"
 GONE = "state = 'deleted', version_id = NULL, size = NULL"
@@ -192,6 +192,55 @@ def test_what_moves_have_left_or_hold_is_not_given_away_nor_what_is_gone(engine:
         assert [file.key for file in found] == ["a/1", "a/held", "a/trash"]
         assert assign_owners(session, found, now()) == 2
     assert owners(engine, bucket) == dict.fromkeys(states) | {"a/1": ada, "a/trash": ada}
+
+
+def test_what_lands_where_a_file_was_purged_is_a_new_one_for_whom_the_rule_says(engine: Engine, bucket: str) -> None:
+    ada, bea = new_user(engine), new_user(engine)
+    rule(engine, bucket, "", ada)
+    keys = ["trash", "purged 1", "purged 2", "restored since", "Ada's"]
+    drop(engine, bucket, *keys)
+    drop(engine, bucket, *keys, event=DELETE, sequencer="02")
+    purged = """UPDATE files SET purged_at = :noon, updated_at = CAST(:noon AS timestamptz)
+        + CASE WHEN key = 'restored since' THEN interval '1 hour' ELSE interval '0' END
+        WHERE bucket = :bucket AND key <> 'trash'"""
+    with transaction(engine) as session:
+        session.execute(text(purged), {"noon": NOON, "bucket": bucket})
+        session.execute(
+            text("UPDATE owner_rules SET user_id = :bea WHERE bucket = :bucket"), {"bea": bea, "bucket": bucket}
+        )
+    rule(engine, bucket, "Ada's", ada)
+    before = _ids(engine, bucket)
+
+    drop(engine, bucket, *keys, "new", sequencer="03")
+    drop(engine, bucket, *keys, "new", sequencer="03")  # the message comes again
+    expected = dict.fromkeys(keys, ada) | {"purged 1": bea, "purged 2": bea, "new": bea}
+    assert owners(engine, bucket) == expected
+    after = _ids(engine, bucket)
+    assert {key for key in keys if after[key] != before[key]} == {"purged 1", "purged 2"}
+    with transaction(engine) as session:
+        assert counted_usage(session, Owner(bea), [""]) == {"": (3, 15)}
+
+
+def test_what_was_removed_and_is_found_again_is_its_owners(engine: Engine, bucket: str) -> None:
+    """An audit may find that a store has kept what it said it had removed."""
+    ada, bea = new_user(engine), new_user(engine)
+    rule(engine, bucket, "", ada)
+    drop(engine, bucket, "a")
+    drop(engine, bucket, "a", event=DELETE, sequencer="02")
+    with transaction(engine) as session:
+        later = "UPDATE files SET purged_at = updated_at WHERE bucket = :bucket"
+        session.execute(text(later), {"bucket": bucket})
+        session.execute(
+            text("UPDATE owner_rules SET user_id = :bea WHERE bucket = :bucket"), {"bea": bea, "bucket": bucket}
+        )
+    drop(engine, bucket, "a", sequencer="03")  # stored before it was purged
+    assert owners(engine, bucket) == {"a": ada}
+
+
+def _ids(engine: Engine, bucket: str) -> dict[str, UUID]:
+    with transaction(engine) as session:
+        rows = session.execute(text("SELECT key, id FROM files WHERE bucket = :bucket"), {"bucket": bucket})
+        return {row.key: row.id for row in rows}
 
 
 def _wait_for_a_lock(engine: Engine) -> None:
