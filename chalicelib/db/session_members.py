@@ -56,7 +56,7 @@ INSERT INTO session_members AS m (id, session_row_id, user_id, email, role, crea
 VALUES (:id, :session_row_id, (SELECT id FROM users WHERE lower(email) = lower(CAST(:email AS text))),
     lower(CAST(:email AS text)), :role, :now, :now)
 ON CONFLICT (session_row_id, email) WHERE email IS NOT NULL
-    DO UPDATE SET role = excluded.role, updated_at = excluded.updated_at, ended_at = NULL
+    DO UPDATE SET user_id = excluded.user_id, role = excluded.role, updated_at = excluded.updated_at, ended_at = NULL
 RETURNING m.id, old.id IS NULL AS is_new
 """)
 _ADD_BY_ID = text("""
@@ -73,9 +73,15 @@ WHERE session_row_id = :session_row_id AND user_id = :user_id AND id <> :id AND 
 _LOCK_ADDRESS_OF = text("""
 SELECT pg_advisory_xact_lock(hashtextextended('member ' || lower(email), 0)) FROM users WHERE id = :user_id AND email IS NOT NULL
 """)
+# One user at most has an address, so whoever has it now is meant, and nobody who had it before.
 _CLAIM = text("""
 UPDATE session_members AS m SET user_id = u.id FROM users AS u
-WHERE u.id = :user_id AND m.email = lower(u.email) AND m.user_id IS NULL
+WHERE u.id = :user_id AND m.email = lower(u.email) AND m.user_id IS DISTINCT FROM u.id
+""")
+# What has ended stays so: whoever gets the address next was not meant by it either.
+_LEAVE = text("""
+UPDATE session_members AS m SET user_id = NULL FROM users AS u
+WHERE u.id = :user_id AND m.user_id = u.id AND m.email IS DISTINCT FROM lower(u.email) AND m.email IS NOT NULL
 """)
 
 
@@ -175,6 +181,17 @@ def claim_memberships(session: Session, user_id: UUID) -> None:
     """Let a user who has just got an address into the sessions that were shared with that address before."""
     session.execute(_LOCK_ADDRESS_OF, {"user_id": user_id})
     session.execute(_CLAIM, {"user_id": user_id})
+
+
+def move_memberships(session: Session, user_id: UUID, email_before: str | None) -> None:
+    """Let a user whose address has just changed out of what was shared with the former one, and into what was with the new one.
+
+    Whoever gets the former address next is let in there. A session that is shared with the user by its id stays so.
+    """
+    if email_before is not None:
+        session.execute(_LOCK_ADDRESS, {"email": email_before})
+        session.execute(_LEAVE, {"user_id": user_id})
+    claim_memberships(session, user_id)
 
 
 def _end_others(session: Session, member: SessionMember, now: datetime) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import delete, text
@@ -15,7 +15,7 @@ from chalicelib.db.engine import prepared_read
 from chalicelib.db.models import User
 from chalicelib.db.pages import Order, Page, in_utc, list_by_id
 from chalicelib.db.scope import Owner, Scope, bound_owner
-from chalicelib.db.session_members import claim_memberships
+from chalicelib.db.session_members import claim_memberships, move_memberships
 
 # A user's or a session's limits as `chalicelib.api.schemas.common.LimitsBody` has them.
 LIMITS = """jsonb_build_object('max_file_bytes', null, 'media_types', null, 'max_bytes', null, 'max_files', null,
@@ -32,6 +32,11 @@ _LOCK_KNOWN = text(f"{_KNOWN} id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO 
 
 
 _LIMITS = prepared_read(text("SELECT limits FROM users WHERE id = CAST(:id AS uuid)"))
+
+
+# With "delete", nobody can give the user anything meanwhile. With "change", others may: whoever names its address holds that
+# already, and would wait for the user, and the change of the address for that.
+Lock = Literal["change", "delete"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +62,11 @@ def list_users(session: Session, scope: Scope, limit: int, cursor: str | None) -
     return list_by_id(session, Order("users"), _ITEM, f"users WHERE {_IN_SCOPE}", bound, limit, cursor)
 
 
-def find_user(session: Session, scope: Scope, user_id: UUID, *, lock: bool = False) -> User | None:
+def find_user(session: Session, scope: Scope, user_id: UUID, *, lock: Lock | None = None) -> User | None:
     """One user; None if there is none in this scope. ``lock``: keep others from changing it until the transaction ends."""
     if isinstance(scope, Owner) and scope.user_id != user_id:
         return None
-    return session.get(User, user_id, with_for_update=lock or None)
+    return session.get(User, user_id, with_for_update=None if lock is None else {"key_share": lock == "change"})
 
 
 def find_known_user(session: Session, user_id: UUID) -> KnownUser | None:
@@ -100,11 +105,12 @@ def ensure_user(session: Session, user_id: UUID, name: str, role: Role, born: da
 
 def change_user(session: Session, user: User, changes: Mapping[str, Any]) -> None:
     """Change columns of a user."""
+    email_before = user.email
     for name, value in changes.items():
         setattr(user, name, value)
     session.flush()
-    if "email" in changes:
-        claim_memberships(session, user.id)
+    if user.email != email_before:
+        move_memberships(session, user.id, email_before)
 
 
 def delete_user(session: Session, user_id: UUID) -> None:

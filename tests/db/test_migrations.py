@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from datetime import UTC, datetime
+from importlib import import_module
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -134,3 +135,39 @@ def test_events_of_a_month_without_a_partition_are_kept_until_it_is_made(empty_e
 
         indexes = "SELECT count(*) FROM pg_indexes WHERE tablename = 'file_events_2031_05'"
         assert session.execute(text(indexes)).scalar_one() == 1
+
+
+_SHARED_WITH_ADDRESSES = """
+INSERT INTO users (id, name, email, role, created_at, updated_at)
+SELECT CAST(id AS uuid), 'x', email, 'member', now(), now() FROM (VALUES
+    ('00000000-0000-7000-8000-00000000000a', NULL), ('00000000-0000-7000-8000-00000000000b', 'was@x'),
+    ('00000000-0000-7000-8000-00000000000c', 'Is@x')) AS u (id, email);
+INSERT INTO sessions (id, owner_id, session_id, created_at, updated_at)
+VALUES ('00000000-0000-7000-8000-0000000000ff', '00000000-0000-7000-8000-00000000000a', 's', now(), now());
+INSERT INTO session_members (id, session_row_id, user_id, email, role, created_at, updated_at)
+SELECT CAST('00000000-0000-7000-8000-0000000000f' || n AS uuid), '00000000-0000-7000-8000-0000000000ff',
+    CAST('00000000-0000-7000-8000-00000000000' || who AS uuid), email, 'viewer', now(), now()
+FROM (VALUES (1, 'a', 'was@x'), (2, 'b', 'left@x'), (3, 'c', 'is@x'), (4, 'c', NULL), (5, NULL, 'nobody@x')) AS m (n, who, email)
+"""
+
+
+def test_what_is_shared_with_an_address_belongs_to_who_has_it_since_addresses_are_followed(
+    empty_engine: Engine,
+) -> None:
+    followed = import_module("chalicelib.db.migrations.versions.0030_addresses_that_left")
+    migrate.upgrade(empty_engine, followed.down_revision)
+    with empty_engine.begin() as connection:
+        for statement in _SHARED_WITH_ADDRESSES.split(";"):
+            connection.execute(text(statement))
+    migrate.upgrade(empty_engine)
+    with empty_engine.begin() as connection:
+        rows = connection.execute(
+            text("SELECT email, right(CAST(user_id AS text), 1) FROM session_members ORDER BY id")
+        )
+        assert [tuple(row) for row in rows] == [
+            ("was@x", "b"),
+            ("left@x", None),
+            ("is@x", "c"),
+            (None, "c"),
+            ("nobody@x", None),
+        ]

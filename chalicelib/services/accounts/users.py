@@ -100,7 +100,7 @@ def change_user(tx: Transaction, user_id: UUID, changes: UserChanges) -> User:
     """
     if tx.principal.is_operator and changes.keys() & {"role", "disabled"}:
         _require_still_operator(tx, user_id)
-    user = _visible(tx, user_id, lock=True)
+    user = _visible(tx, user_id, lock="change")
     if changes.get("role", user.role) != user.role:
         tx.principal.require_operator("change roles")
     if changes.get("limits", user.limits) != user.limits:
@@ -201,7 +201,7 @@ def deletable_user(tx: Transaction, user_id: UUID) -> None:
     if user_id == tx.principal.user_id:
         raise Conflict("Nobody deletes themselves: ask another operator.")
     _require_still_operator(tx, user_id)
-    _visible(tx, user_id, lock=True)
+    _visible(tx, user_id, lock="delete")
 
 
 def remove_user(tx: Transaction, owner: Owner, with_sessions: bool) -> None:
@@ -224,7 +224,7 @@ def remove_user(tx: Transaction, owner: Owner, with_sessions: bool) -> None:
     trail.note_about(tx, "delete_user", owner.user_id, owner.user_id)
 
 
-def _visible(tx: Transaction, user_id: UUID, lock: bool = False) -> User:
+def _visible(tx: Transaction, user_id: UUID, lock: users.Lock | None = None) -> User:
     user = users.find_user(tx.session, tx.scope, user_id, lock=lock)
     if user is None:
         raise NotFound(f"There is no user {user_id}.")
