@@ -57,13 +57,22 @@ def check_file(policies: Iterable[tuple[str, Limits]], size: int | None, media_t
             raise AgainstPolicy(f"{holder} takes files of {', '.join(allowed) or 'no type'} only, not {named}.")
 
 
-def check_quota(holder: str, limits: Limits, files: int, used: int) -> None:
+def check_quota(holder: str, limits: Limits, files: int, used: int, *, tells_use: bool) -> None:
     """Refuse new files that would exceed a quota. ``files`` and ``used`` bytes include the new ones.
 
     Raises:
-        OverQuota: there would be too many files or bytes.
+        OverQuota: there would be too many files or bytes; with ``tells_use``, the message says how many.
     """
-    if limits.max_files is not None and files > limits.max_files:
-        raise OverQuota(f"{holder} may have {limits.max_files} files; this would make {files}.")
-    if limits.max_bytes is not None and used > limits.max_bytes:
-        raise OverQuota(f"{holder} may have {limits.max_bytes} bytes; this would make {used}.")
+    for most, would_be, things in (limits.max_files, files, "files"), (limits.max_bytes, used, "bytes"):
+        if most is not None and would_be > most:
+            figures = f"{holder} may have {most} {things}; this would make {would_be}."
+            raise OverQuota(figures if tells_use else f"{holder} has no room for so many {things}.")
+
+
+def rounded_down(size: int) -> int:
+    """The greatest power of two that is no more than a number of bytes; 0 if there is none.
+
+    >>> rounded_down(876_544)
+    524288
+    """
+    return 1 << (size.bit_length() - 1) if size > 0 else 0

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from chalicelib.catalog.files import File
-from chalicelib.catalog.limits import Limits, check_file, check_quota
+from chalicelib.catalog.limits import Limits, check_file, check_quota, rounded_down
 from chalicelib.catalog.objects import ObjectVersion
 from chalicelib.db import files, sessions, users
 from chalicelib.db.scope import Owner
@@ -23,6 +23,17 @@ class Policy:
     holder: str
     session_id: str
     limits: Limits
+
+    def check_quota(self, files: int, used: int) -> None:
+        """Refuse new files, if with them there are too many files or bytes.
+
+        How full a user's account is, is told to nobody here: who reads a refusal, now or when it was noted at the file, may be a
+        member of one of the user's sessions. Who sees a session sees what is in it.
+
+        Raises:
+            OverQuota: there would be too many.
+        """
+        check_quota(self.holder, self.limits, files, used, tells_use=bool(self.session_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +77,22 @@ class Policies:
         limited = [policy for policy in self.policies if policy.limits.are_quotas]
         used = self._used(tx, limited)
         for policy in limited:
-            check_quota(policy.holder, policy.limits, *used.get(policy.session_id, (0, 0)))
+            policy.check_quota(*used.get(policy.session_id, (0, 0)))
 
     def bytes_left(self, tx: Transaction, limit: int) -> int:
-        """How many bytes the next file may have, after what is used already: at most ``limit``, at least 0."""
+        """How many bytes the next file may have, after what is used already: at most ``limit``, at least 0.
+
+        It is the caller who reads this. If it sees only a part of the owner's files, what the owner has left is rounded down.
+        """
         lefts = [limit]
+        sees_all = not isinstance(tx.scope, Owner) or tx.scope == Owner(self.owner.user_id)
         used = self._used(tx, [policy for policy in self.policies if policy.limits.max_bytes is not None])
         for policy in self.policies:
             if policy.limits.max_file_bytes is not None:
                 lefts.append(policy.limits.max_file_bytes)
             if policy.limits.max_bytes is not None:
-                lefts.append(policy.limits.max_bytes - used.get(policy.session_id, (0, 0))[1])
+                left = policy.limits.max_bytes - used.get(policy.session_id, (0, 0))[1]
+                lefts.append(left if sees_all or policy.session_id else rounded_down(left))
         return max(0, min(lefts))
 
     def _used(self, tx: Transaction, policies: Sequence[Policy]) -> dict[str, tuple[int, int]]:

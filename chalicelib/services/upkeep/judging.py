@@ -12,7 +12,6 @@ from uuid import UUID
 
 from chalicelib import telemetry
 from chalicelib.catalog.files import File
-from chalicelib.catalog.limits import check_quota
 from chalicelib.db import due_uploads, uploads
 from chalicelib.db.files import find_file
 from chalicelib.db.locks import lock_files
@@ -95,4 +94,4 @@ def _check_with_older(tx: Transaction, file: File, policies: Policies) -> None:
     except OverQuota:
         for policy in policies.policies:
             count, size = due_uploads.sum_older(tx.session, file.id, policy.session_id)
-            check_quota(policy.holder, policy.limits, count, size)
+            policy.check_quota(count, size)
