@@ -43,3 +43,28 @@ def test_a_session_keys_files_and_zips_go_into_its_session(owner: Api) -> None:
     made = machine("POST", "/api/zips", {"file_ids": [file["id"]]})
     assert made.json["state"] == "done", made.body
     assert machine("GET", f"/api/files/{made.json['result']['file_id']}").json["session_id"] == "s"
+
+
+def test_a_session_key_is_bound_by_its_sessions_limits_and_leaves_them(owner: Api) -> None:
+    owner("POST", "/api/sessions", {"session_id": "s", "limits": {"max_files": 1}})
+    machine = with_key(owner, "read", "write", session_id="s")
+    assert machine("POST", "/api/files", {"name": "a", "size": 1}).status == 201
+    for method, document in (("PATCH", {"limits": {}}), ("PATCH", {"limits": {"max_files": 2}}), ("PUT", {})):
+        assert_problem(machine(method, "/api/sessions/s", document), 403, "forbidden")
+    assert_problem(machine("POST", "/api/files", {"name": "b", "size": 1}), 403, "over-quota")
+
+    same = {"max_files": 1, "max_bytes": None}
+    for method, document in (("PATCH", {"name": "A"}), ("PATCH", {"limits": same}), ("PUT", {"limits": same})):
+        assert machine(method, "/api/sessions/s", document).status == 200
+    assert owner("PATCH", "/api/sessions/s", {"limits": {}}).status == 200
+    assert machine("POST", "/api/files", {"name": "b", "size": 1}).status == 201
+
+
+def test_a_session_key_does_not_end_its_session(owner: Api, stranger: Api) -> None:
+    file = upload(owner, b"hello", "a.txt", session_id="s")
+    owner("POST", "/api/sessions/s/members", {"user_id": stranger.user_id, "role": "viewer"})
+    machine = with_key(owner, "read", "write", session_id="s")
+    assert_problem(machine("DELETE", "/api/sessions/s"), 403, "forbidden")
+    assert stranger("GET", f"/api/files/{file['id']}").status == 200
+    assert owner("DELETE", "/api/sessions/s").status == 204
+    assert_problem(machine("GET", "/api/files"), 401, "unauthenticated")

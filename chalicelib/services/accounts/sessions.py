@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
+from chalicelib.catalog.limits import Limits
 from chalicelib.db import sessions
 from chalicelib.db.deadlines import within
 from chalicelib.db.models import Session
@@ -87,9 +88,11 @@ def change_session(tx: Transaction, session_id: str, changes: SessionChanges) ->
     """The caller's session with ``changes`` made to it; its metadata is replaced as a whole.
 
     Raises:
-        NotFound: the caller has none of this id.
+        NotFound: the caller has none of this id. Forbidden: an API key that is for the session wants to change its limits.
     """
     found = _own(tx, session_id, lock=True)
+    if Limits.of(changes.get("limits", found.limits)) != Limits.of(found.limits):
+        _require_not_bound_to_it(tx, "change its limits")
     sessions.change_session(tx.session, found, {**changes, "updated_at": tx.now} if changes else {})
     if changes:
         trail.note_about(tx, "change_session", found.id, found.owner_id)
@@ -111,11 +114,18 @@ def delete_session(tx: Transaction, session_id: str) -> None:
     """Delete the caller's session. Its files stay, and belong to no session then.
 
     Raises:
-        NotFound: the caller has none of this id.
+        NotFound: the caller has none of this id. Forbidden: the caller's API key is for it alone.
     """
     found = _own(tx, session_id, lock=True)
+    _require_not_bound_to_it(tx, "delete it")
     trail.note_about(tx, "delete_session", found.id, found.owner_id)
     sessions.delete_session(tx.session, found)
+
+
+def _require_not_bound_to_it(tx: Transaction, doing: str) -> None:
+    """Refuse an API key that is for the session: the limits hold for such a key, and its files stay in there."""
+    if tx.principal.session_id is not None:
+        raise Forbidden(f"This API key is for the session {tx.principal.session_id} alone, and doesn't {doing}.")
 
 
 def _own(tx: Transaction, session_id: str, lock: bool = False) -> Session:
