@@ -228,8 +228,9 @@ def transaction(engine: Engine) -> Iterator[Session]:
     """
     session = _CatalogSession(engine, expire_on_commit=False, info={_ACTOR: Actor(ITSELF)})
     try:
-        with session, session.begin():
+        with session:  # which rolls back what isn't committed
             yield session
+            session.commit()
     except DBAPIError as error:
         if reason := _why_unavailable(error):
             raise DatabaseUnavailable(reason) from error
@@ -239,6 +240,14 @@ def transaction(engine: Engine) -> Iterator[Session]:
         ConnectionLost,
     ) as error:  # pg8000 lets some of the socket's own errors through, at commit above all
         raise DatabaseUnavailable("The database does not answer.") from error
+
+
+def commit_so_far(session: Session) -> None:
+    """Commit what a session has done until now, whatever becomes of the rest, which is a transaction of its own.
+
+    It takes no second connection beside the one that the session has: a function of Lambda's has no other.
+    """
+    session.commit()
 
 
 def act_for(session: Session, scope: Scope) -> None:

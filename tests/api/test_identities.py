@@ -4,10 +4,13 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from chalicelib import runtime
+from tests.support.api import UNKNOWN_ID
 from tests.support.backend import emulated_store
 from tests.support.identified import KEYS, Service, identified_service
 
@@ -78,3 +81,40 @@ def test_the_first_time_that_somebody_comes_is_in_the_trail_once(service: Servic
     me = json.loads(service.ask(ada)["body"])
     assert (item["act"], item["actor_id"], item["subject_id"]) == ("first_sight", me["id"], me["id"])
     assert "ada@" not in str(item)
+
+
+def test_who_comes_with_a_request_that_fails_is_known_all_the_same(service: Service) -> None:
+    service.publish()
+    ada = service.token("ada", name="Ada")
+    nothing = {"pathParameters": {"file_id": UNKNOWN_ID}}
+    assert [service.ask(ada, "/api/files/{file_id}/versions", **nothing)["statusCode"] for _ in range(2)] == [404, 404]
+    ((user_id,),) = users_named("Ada")
+    assert json.loads(service.ask(ada)["body"])["id"] == user_id
+    verified = service.token("ada", email="ada@example.com")
+    assert service.ask(verified, "/api/files/{file_id}/versions", **nothing)["statusCode"] == 404
+    assert json.loads(service.ask(ada)["body"])["email"] == "ada@example.com"
+    (address, made) = json.loads(service.ask(ada, "/api/trail")["body"])["items"]
+    assert (made["act"], address["act"]) == ("first_sight", "change_user")
+
+
+def users_named(name: str) -> list[tuple[str]]:
+    with runtime.engine().connect() as connection:
+        return [(str(row.id),) for row in connection.execute(text("SELECT id FROM users WHERE name = :n"), {"n": name})]
+
+
+def test_the_first_request_of_all_finds_what_was_shared_with_its_address(service: Service) -> None:
+    service.publish()
+    ada, headers = service.token("ada"), {"Content-Type": "application/json"}
+
+    def post(resource: str, document: dict[str, object], **parts: str) -> Any:
+        answer = service.ask(
+            ada, resource, "POST", body=json.dumps(document), headers=headers, pathParameters=parts or None
+        )
+        assert answer["statusCode"] == 201, answer
+        return json.loads(answer["body"])
+
+    file = post("/api/files", {"name": "a", "size": 1, "session_id": "s"})
+    post("/api/sessions/{session_id}/members", {"email": "bob@example.com", "role": "viewer"}, session_id="s")
+    bob = service.token("bob", email="bob@example.com")
+    found = service.ask(bob, "/api/files/{file_id}/versions", pathParameters={"file_id": file["id"]})
+    assert found["statusCode"] == 200

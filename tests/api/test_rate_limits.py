@@ -14,6 +14,7 @@ import app
 from chalicelib import runtime
 from chalicelib.catalog.rates import Rate
 from chalicelib.services.accounts.rates import Rates
+from tests.support.api import UNKNOWN_ID
 from tests.support.backend import BUCKET
 from tests.support.callers import made_up_secret
 from tests.support.identified import Service, published_service
@@ -82,6 +83,14 @@ def test_a_failed_request_counts_and_says_where_the_caller_stands(service: Servi
     ada = service.token("fails")
     answer = service.ask(ada, "/api/files", multiValueQueryStringParameters={"colour": ["red"]})
     assert (answer["statusCode"], answer["headers"]["RateLimit"].split(";")[1]) == (400, "r=4")
+
+
+def test_who_never_asked_for_anything_that_is_there_has_a_rate_too(service: Service) -> None:
+    nobody = service.token("never seen")
+    answers = [
+        service.ask(nobody, "/api/files/{file_id}/versions", pathParameters={"file_id": UNKNOWN_ID}) for _ in range(8)
+    ]
+    assert [answer["statusCode"] for answer in answers] == [404] * 5 + [429] * 3
 
 
 def test_who_asks_too_often_does_not_reach_the_database(service: Service, statements: list[str]) -> None:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from chalicelib.catalog.acts import Act, Actor, Cause
 from chalicelib.db import identities
-from chalicelib.db.engine import Session
+from chalicelib.db.engine import Session, commit_so_far
 from chalicelib.db.identities import NewKnownUser
 from chalicelib.db.trail import add_acts
 from chalicelib.db.users import KnownUser
@@ -23,15 +23,21 @@ def user_of(session: Session, identity: Identity, now: datetime) -> KnownUser:
     an e-mail address. A user without one gets that which a later token says, if nobody has it, and is let into what was shared
     with it: many providers have an address verified only after the first time.
 
+    Both are committed at once, whatever becomes of the request that came with the token. Else nobody would remember who it was
+    that failed, and what is counted for a user, or shared with an address, would be so for nobody.
+
     Raises:
         AccountDisabled: nobody may act as this user, or it was deleted.
     """
     found = identities.find_known(session, identity.issuer, identity.subject, identity.email)
     known = found or _add(session, identity, now)
+    if found is None:
+        commit_so_far(session)
     if known.is_disabled:
         raise AccountDisabled(user_id=known.user_id)
     if known.lacks_email and identity.email and identities.take_email(session, known.user_id, identity.email, now):
         _note(session, "change_user", known.user_id, now)
+        commit_so_far(session)
     return known
 
 
