@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
-from tests.support.api import Answer, Api
+from tests.support.api import Answer, Api, assert_problem
 from tests.support.uploads import begin
 from tests.support.users import new_member
 
@@ -145,3 +145,24 @@ def test_who_loses_its_right_while_it_waits_is_not_answered(few_api: Api, waitin
     assert ada("DELETE", f"/api/keys/{key['id']}").status == 204
     assert ada("DELETE", f"/api/sessions/shared/members/{member['id']}").status == 204
     assert [answer.status for answer in waiting.end()] == [401, 404]
+
+
+def test_an_operator_who_becomes_a_member_while_it_waits_is_not_answered(few_api: Api, waiting: Waiting) -> None:
+    boss, ada = new_member(few_api, "Boss", role="operator"), new_member(few_api, "Ada")
+    file = begin(ada, size=5)
+    for path in (f"/api/files/{file['id']}?wait={_LONG}", f"/api/files?key={file['key']}&wait={_LONG}"):
+        waiting.answers.append(waiting.pool.submit(boss, "GET", path))
+    while waiting.count() < 2:
+        time.sleep(0.02)
+    assert few_api("PATCH", f"/api/users/{boss.user_id}", {"role": "member"}).status == 200
+    for answer in waiting.end():
+        assert_problem(answer, 403, "forbidden")
+
+
+def test_a_member_who_becomes_an_operator_while_it_waits_is_answered_what_it_asked_for(
+    few_api: Api, waiting: Waiting
+) -> None:
+    ada = new_member(few_api, "Ada")
+    waiting.add(ada)
+    assert few_api("PATCH", f"/api/users/{ada.user_id}", {"role": "operator"}).status == 200
+    assert [answer.status for answer in waiting.end()] == [200]

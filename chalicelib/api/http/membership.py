@@ -15,6 +15,7 @@ from chalicelib.catalog.objects import Location
 from chalicelib.catalog.roles import Right
 from chalicelib.db.engine import Session
 from chalicelib.db.refusals import meaningful_refusals
+from chalicelib.errors import Forbidden
 from chalicelib.services.accounts import memberships
 from chalicelib.services.accounts.memberships import NamedSession
 from chalicelib.services.accounts.principals import Principal
@@ -53,13 +54,15 @@ def acting_for_named(session: Session, principal: Principal, parts: Parts, needs
 
 
 def require_still_there(exchange: Exchange, principal: Principal) -> None:
-    """Check that a caller who has waited is still who it was, and still has its right in the session that it acts in.
+    """Check that a caller who has waited is still who it was, with its role, or its right in the session that it acts in.
 
     Raises:
-        Unauthenticated: its token or key has ended. NotFound, Forbidden: its membership has.
+        Unauthenticated: its token or key has ended. NotFound: its membership has. Forbidden: it is no operator any more.
     """
     with meaningful_refusals(), runtime.transaction() as session:
         now = runtime.callers().identify(exchange.headers, lambda: nullcontext(session))
+        if principal.is_operator and not now.is_operator:
+            raise Forbidden("The caller is no operator any more.")
         if principal.acting is not None:
             named = NamedSession(principal.acting.owner_id, principal.acting.session_id)
             memberships.acting_in(session, now, named, "viewer")

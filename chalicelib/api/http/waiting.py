@@ -18,7 +18,7 @@ def until(call: StepwiseCall, has_come: Callable[[FoundT], bool], look: Callable
     If too many requests wait already, this one doesn't, and its answer says so in a header.
 
     Raises:
-        Unauthenticated, NotFound: the caller's token, key or membership has ended while it waited.
+        Unauthenticated, NotFound, Forbidden: the caller's token, key, membership or role has ended while it waited.
     """
     deadline = monotonic() + seconds
     found = look()

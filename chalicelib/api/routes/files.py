@@ -62,7 +62,9 @@ from chalicelib.services.removal import deletion
 _FILTERS = {field.name for field in fields(FileFilters)}
 
 
-@stepwise_endpoint(query=FileQuery, right="viewer", response=FilesOut, errors=(NotFound, InvalidCursor, TooBroad))
+@stepwise_endpoint(
+    query=FileQuery, right="viewer", response=FilesOut, errors=(NotFound, Forbidden, InvalidCursor, TooBroad)
+)
 def list_files(call: StepwiseCall[None, FileQuery, None]) -> Reply:
     """List files.
 
@@ -119,7 +121,7 @@ def list_session_files(call: Call[SessionFilesPath, SessionFilesQuery, None]) ->
     right="viewer",
     response=FileDetail,
     also=(304,),
-    errors=(NotFound,),
+    errors=(NotFound, Forbidden),
 )
 def get_file(call: StepwiseCall[FilePath, WaitQuery, None]) -> Reply:
     """Read a file.
