@@ -3,6 +3,7 @@
 import binascii
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import UTC, datetime
 from typing import Any
 
 from chalicelib.errors import InvalidCursor
@@ -34,3 +35,18 @@ def decode_values(cursor: str, list_name: str | int, count: int) -> list[Any]:
     except (ValueError, RecursionError, binascii.Error):
         raise InvalidCursor from None
     return found[1:]
+
+
+def moment_in(value: object) -> datetime:
+    """A moment that a cursor holds, in UTC.
+
+    Raises:
+        InvalidCursor: it is none, says no time zone, or lies outside of the years 1 to 9999.
+    """
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+        if moment is None or moment.tzinfo is None:
+            raise InvalidCursor
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidCursor from None

@@ -7,7 +7,7 @@ Postgres writes a page as the JSON text that goes out, and nothing decodes it on
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 from zlib import crc32
@@ -15,7 +15,7 @@ from zlib import crc32
 from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
-from chalicelib.db.cursors import decode_values, encode_values
+from chalicelib.db.cursors import decode_values, encode_values, moment_in
 from chalicelib.errors import InvalidCursor
 
 _INT64 = 1 << 63
@@ -141,7 +141,7 @@ class Order:
         value, identifier = decode_values(cursor, self._fingerprint, 2)
         try:
             return [_parse(value, self.kind, self.nullable), _parse(identifier, UUID, False)]
-        except (ValueError, OverflowError):
+        except ValueError:
             raise InvalidCursor from None
 
     @property
@@ -180,10 +180,7 @@ def _parse(value: Any, kind: type, nullable: bool) -> Any:
     if not isinstance(value, str):
         raise InvalidCursor
     if kind is datetime:
-        moment = datetime.fromisoformat(value)
-        if moment.tzinfo is None:
-            raise InvalidCursor
-        return moment.astimezone(UTC)
+        return moment_in(value)
     if kind is UUID:
         return UUID(value)
     if kind is str:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from chalicelib.catalog.acts import Act, ActFilters, Actor
 from chalicelib.db.arrays import plain, texts
-from chalicelib.db.cursors import decode_values, encode_values
+from chalicelib.db.cursors import decode_values, encode_values, moment_in
 from chalicelib.db.engine import acting_for, prepared_write
 from chalicelib.db.pages import Order, Page, PageReader, in_utc, list_by_id, page_statement
 from chalicelib.db.scope import EVERYONE, IN_SCOPE, Scope, bound_owner
@@ -118,12 +118,9 @@ def list_file_trail(session: Session, file_id: UUID, limit: int, cursor: str | N
 
 def _place_in(cursor: str, name: str) -> tuple[datetime, str]:
     at, identifier = decode_values(cursor, name, 2)
-    if not isinstance(at, str) or not isinstance(identifier, str):
+    if not isinstance(identifier, str):
         raise InvalidCursor
-    try:
-        return datetime.fromisoformat(at), identifier
-    except ValueError:
-        raise InvalidCursor from None
+    return moment_in(at), identifier
 
 
 def forget_acts(session: Session, before: datetime, limit: int) -> int:

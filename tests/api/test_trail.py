@@ -1,5 +1,7 @@
 """The trail: who did what to which file, and who may know it."""
 
+import json
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -100,6 +102,27 @@ def test_a_made_up_cursor_is_refused(owner: Api, cursor: str) -> None:
     file = upload(owner)
     for path in (f"/api/files/{file['id']}/trail", "/api/trail"):
         assert_problem(owner("GET", f"{path}?cursor={cursor}"), 400, "invalid-cursor", ("query", "cursor"))
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        "0001-01-01T00:00:00+23:59",
+        "9999-12-31T23:59:59-23:59",
+        "2026-11-30T00:00:00",
+        "infinity",
+        "",
+        None,
+        1,
+        True,
+        [],
+    ],
+)
+def test_a_cursor_of_no_moment_is_refused(owner: Api, at: Any) -> None:
+    file = upload(owner)
+    made_up = urlsafe_b64encode(json.dumps([f"trail {file['id']}", at, "x"]).encode()).decode().rstrip("=")
+    answer = owner("GET", f"/api/files/{file['id']}/trail?cursor={made_up}")
+    assert_problem(answer, 400, "invalid-cursor", ("query", "cursor"))
 
 
 def test_nobody_but_owner_and_operator_sees_a_trail(owner: Api, stranger: Api, files_api: Api) -> None:
