@@ -83,9 +83,10 @@ def uploads_to_measure(session: Session, stored_after: datetime, limit: int) -> 
 
 
 def overdue_uploads(session: Session, now: datetime, limit: int) -> Sequence[UUID]:
-    """Open uploads whose time is up, the oldest first."""
+    """Open uploads whose time is up: each owner's in turn, the oldest first."""
     due = select(Upload.file_id).where(Upload.expires_at < now, Upload.closed_at.is_(None))
-    return session.scalars(due.order_by(Upload.expires_at).limit(limit)).all()
+    turn = func.row_number().over(partition_by=Upload.owner_id, order_by=Upload.expires_at)
+    return session.scalars(due.order_by(turn, Upload.expires_at).limit(limit)).all()
 
 
 def forget_stored(session: Session, now: datetime) -> None:

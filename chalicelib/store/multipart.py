@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 from chalicelib.catalog.objects import Guarantees, Part
@@ -9,6 +10,11 @@ from chalicelib.errors import NotFound, PreconditionFailed
 from chalicelib.store.failures import translating
 
 _NOTHING_THERE: Mapping[str, str] = {"IfNoneMatch": "*"}
+# How many uploads to one key are looked at. Clients begin one or two. But a link to begin one can be used any number of times
+# until it ends, so there may be thousands.
+MAX_UPLOADS = 20
+# Each page has up to 1,000 uploads. S3 lists those of the key itself before those of longer keys that begin with it.
+_MAX_PAGES = 10
 
 
 class Multipart:
@@ -30,11 +36,12 @@ class Multipart:
             return list(self._parts(bucket, key, upload_id))
 
     def list_ids(self, bucket: str, key: str) -> list[str]:
-        """The ids of all uploads to ``key`` that are neither complete nor aborted."""
+        """The ids of uploads to ``key`` that are neither complete nor aborted: all, or `MAX_UPLOADS` and one more."""
         pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=key)
         with translating(f"list the uploads to {bucket}"):
-            uploads = [upload for page in pages for upload in page.get("Uploads", ())]
-        return [upload["UploadId"] for upload in uploads if upload["Key"] == key]
+            uploads = (upload for page in islice(pages, _MAX_PAGES) for upload in page.get("Uploads", ()))
+            here = (str(upload["UploadId"]) for upload in uploads if upload["Key"] == key)
+            return list(islice(here, MAX_UPLOADS + 1))
 
     def complete(
         self,
@@ -82,11 +89,13 @@ class Multipart:
         with translating(f"abort an upload to {bucket}"):
             self._client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id)
 
-    def abort_all(self, bucket: str, key: str) -> None:
-        """Throw away all parts of all uploads to ``key``."""
-        for upload_id in self.list_ids(bucket, key):
+    def abort_all(self, bucket: str, key: str) -> bool:
+        """Throw away all parts of all uploads to ``key``, but of no more than `MAX_UPLOADS`; says whether these were all."""
+        found = self.list_ids(bucket, key)
+        for upload_id in found[:MAX_UPLOADS]:
             with suppress(NotFound):
                 self.abort(bucket, key, upload_id)
+        return len(found) <= MAX_UPLOADS
 
     def put_part(self, bucket: str, key: str, upload_id: str, number: int, body: bytes) -> Part:
         """Store a part whose bytes are here."""

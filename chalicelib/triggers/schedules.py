@@ -25,7 +25,7 @@ _BATCH = 200
 _MAX_BATCHES = 20
 _INDEXED_AT_ONCE = 2000
 _MAX_UPLOADS = 200
-_MAX_JUDGED = 2000  # in a minute or two, one after the other
+_MAX_JUDGED = 2000  # or as many as there is time for: see `Context.for_a_while`
 _MAX_FILES = 500
 _MAX_JOBS = 50
 # A job gives way to the next one after `_JOB_SECONDS`. None is begun if less time is left than its longest step may

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from chalicelib.catalog.files import File
@@ -80,7 +81,7 @@ def _why_absent(file_id: UUID, file: File | None) -> LandfallError | None:
     return None
 
 
-def _try(action: partial[None]) -> LandfallError | None:
+def _try(action: partial[Any]) -> LandfallError | None:
     try:
         action()
     except LandfallError as error:

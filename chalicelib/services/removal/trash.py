@@ -72,13 +72,13 @@ def forget_restores(ctx: Context) -> int:
 
 
 def _count_done(ctx: Context, file_ids: Sequence[UUID], action: Callable[[Context, UUID], None]) -> int:
-    """Do ``action`` with each file; returns for how many it worked.
+    """Do ``action`` with each file, as long as there is time; returns for how many it worked.
 
     The clock tries a file for which it failed again after an hour, so that it doesn't keep others waiting. Whoever restores the
     file meanwhile, or purges it, may.
     """
     done = 0
-    for file_id in file_ids:
+    for file_id in ctx.for_a_while(file_ids):
         try:
             action(ctx, file_id)
             done += 1

@@ -33,7 +33,7 @@ def judge_uploads(ctx: Context, limit: int) -> list[tuple[UUID, str]]:
     with ctx.transaction() as tx:
         due_uploads.pass_harmless(tx.session, types_are_limited=bool(tx.settings.media_types))
         due = due_uploads.uploads_to_judge(tx.session, limit)
-    for file_id in due:
+    for file_id in ctx.for_a_while(due):
         with ctx.transaction() as tx:
             reason, rank = _judge(tx, file_id)
         try:

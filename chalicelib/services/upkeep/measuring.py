@@ -19,8 +19,8 @@ from chalicelib.services.uploads.reservations import abort_parts
 def measure_unfinished(ctx: Context, limit: int) -> list[tuple[UUID, str]]:
     """Measure up to ``limit`` uploads whose parts may be larger than was announced, each owner's in turn.
 
-    An upload that is too large by now is aborted, and its file given up. If the file is stored already, all uploads to
-    its key are aborted.
+    An upload that is too large by now is aborted, and its file given up; so is a file to whose key too many were begun. If the
+    file is stored already, all uploads to its key are aborted. What there is no time for has its turn the next time.
 
     Returns:
         The ids of the files that were given up, with the reasons.
@@ -29,7 +29,7 @@ def measure_unfinished(ctx: Context, limit: int) -> list[tuple[UUID, str]]:
     with ctx.transaction() as tx:
         stored_after = tx.now - timedelta(seconds=2 * tx.settings.link_seconds)
         due = due_uploads.uploads_to_measure(tx.session, stored_after, limit)
-    for file_id in due:
+    for file_id in ctx.for_a_while(due):
         with ctx.transaction() as tx:
             file, upload = find_file(tx.session, EVERYONE, file_id), find_upload(tx.session, EVERYONE, file_id)
         if file is None or upload is None or file.owner_id is None:
@@ -51,9 +51,9 @@ def _measure(ctx: Context, file: File, upload: UploadRow) -> str | None:
     try:
         reserve_parts(ctx, file, upload)
     except (AgainstPolicy, OverQuota) as error:
-        abort_parts(ctx, file)
+        are_gone = abort_parts(ctx, file)
         # S3 is asked only now. An upload that a client completes at this moment is either seen, or it comes too late.
         if record_if_there(ctx, file.id, file.location) is None:
-            give_up(ctx, file.id, str(error))
+            give_up(ctx, file.id, str(error), are_gone=are_gone)
             return str(error)
     return None

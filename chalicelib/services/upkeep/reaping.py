@@ -12,11 +12,12 @@ from chalicelib.db.scope import EVERYONE
 from chalicelib.db.uploads import UploadRow
 from chalicelib.errors import LandfallError, NotFound
 from chalicelib.services.accounts.trail import note
-from chalicelib.services.context import Context
+from chalicelib.services.context import Context, Transaction
 from chalicelib.services.uploads.completion import record_if_there
 from chalicelib.services.uploads.reservations import abort_parts
 
 _RETRY = timedelta(minutes=15)
+_ABORT_MORE = timedelta(minutes=1)
 
 _Outcome = Literal["abandoned", "found", "going_on", "failed"]
 
@@ -32,7 +33,7 @@ class Reaped:
 
 
 def reap_uploads(ctx: Context, limit: int) -> Reaped:
-    """Judge up to ``limit`` uploads whose time is up, the oldest first.
+    """Judge up to ``limit`` uploads whose time is up, each owner's in turn, the oldest first.
 
     The time of a multipart upload counts from its latest part, so an upload that still gets parts goes on. Otherwise
     its parts are thrown away. S3 is asked for the object only after that: a client that completes the upload at this
@@ -41,16 +42,27 @@ def reap_uploads(ctx: Context, limit: int) -> Reaped:
     with ctx.transaction() as tx:
         due_uploads.forget_stored(tx.session, tx.now)
         due = due_uploads.overdue_uploads(tx.session, tx.now, limit)
-    counts = Counter(_reap(ctx, file_id) for file_id in due)
+    counts = Counter(_reap(ctx, file_id) for file_id in ctx.for_a_while(due))
     return Reaped(counts["abandoned"], counts["found"], counts["going_on"], counts["failed"])
 
 
-def give_up(ctx: Context, file_id: UUID, problem: str) -> None:
-    """Make a pending file a tombstone that says why. If an event comes after all, the file is stored under the same id."""
+def give_up(ctx: Context, file_id: UUID, problem: str, *, are_gone: bool) -> None:
+    """Make a pending file a tombstone that says why. If an event comes after all, the file is stored under the same id.
+
+    ``are_gone``: no multipart upload to its key is left. Otherwise the upload stays open, so that `reap_uploads` aborts more.
+    """
     with ctx.transaction() as tx:
         files.mark_deleted(tx.session, [file_id], tx.now)
         note(tx, "abandon", [file_id])
-        uploads.change_upload(tx.session, file_id, closed_at=tx.now, size=None, problem=problem)
+        uploads.change_upload(tx.session, file_id, size=None, problem=problem)
+        _close_or_abort_more(tx, file_id, are_gone)
+
+
+def _close_or_abort_more(tx: Transaction, file_id: UUID, are_gone: bool) -> None:
+    if are_gone:
+        uploads.change_upload(tx.session, file_id, closed_at=tx.now)
+    else:
+        uploads.change_upload(tx.session, file_id, expires_at=tx.now + _ABORT_MORE)
 
 
 def _reap(ctx: Context, file_id: UUID) -> _Outcome:
@@ -73,13 +85,19 @@ def _judge(ctx: Context, file_id: UUID) -> _Outcome:
         if file.state == "stored":  # its event came; the upload is kept to be judged
             uploads.close_uploads(tx.session, [file_id], tx.now)
             return "found"
-    if _goes_on(ctx, file, upload):
+    is_pending = file.state == "pending"
+    if is_pending and _goes_on(ctx, file, upload):
         return "going_on"
-    abort_parts(ctx, file)
-    if file.state == "pending" and record_if_there(ctx, file_id, file.location):
+    are_gone = abort_parts(ctx, file)
+    if is_pending and record_if_there(ctx, file_id, file.location):
         return "found"
-    problem = upload.problem or "No bytes came."
-    give_up(ctx, file_id, f"The upload was abandoned at {upload.expires_at.isoformat()}: {problem}")
+    if is_pending:
+        problem = upload.problem or "No bytes came."
+        problem = f"The upload was abandoned at {upload.expires_at.isoformat()}: {problem}"
+        give_up(ctx, file_id, problem, are_gone=are_gone)
+    else:  # deleted or given up before
+        with ctx.transaction() as tx:
+            _close_or_abort_more(tx, file_id, are_gone)
     return "abandoned"
 
 

@@ -11,10 +11,11 @@ from chalicelib.catalog.files import File, UploadState
 from chalicelib.catalog.objects import Location
 from chalicelib.catalog.parts import bytes_of_part, part_count
 from chalicelib.db.files import reserved_for
-from chalicelib.errors import InvalidInput, NotFound
+from chalicelib.errors import AgainstPolicy, InvalidInput, NotFound
 from chalicelib.services.accounts.policies import policies_for
 from chalicelib.services.context import Context
 from chalicelib.services.uploads.reservations import owner_of, settle_size
+from chalicelib.store.multipart import MAX_UPLOADS
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +62,10 @@ def reserve_parts(
     before any part has come. That is found out when the parts are measured later.
 
     Raises:
-        AgainstPolicy, OverQuota: it is too much by now.
+        AgainstPolicy, OverQuota: it is too much by now, or there are too many multipart uploads to add it up.
     """
-    with ctx.transaction() as tx:
-        if not policies_for(tx, owner_of(file), file.session_id).limit_bytes:
-            return
+    if not _are_bytes_limited(ctx, file):
+        return
     size = _held(ctx, file.location, without=numbers) + len(numbers) * bytes_each
     with ctx.transaction() as tx:
         # A reservation never shrinks: parts that were counted a moment ago may be an object by now.
@@ -73,10 +73,45 @@ def reserve_parts(
             settle_size(tx, file, size, upload.media_type)
 
 
+def check_further_upload(ctx: Context, file: File) -> None:
+    """Refuse to sign parts of a further multipart upload to a key, if there are too many to be measured.
+
+    Otherwise somebody could send the announced size to each of thousands, before the clock measures them.
+
+    Raises:
+        AgainstPolicy: there are more than `MAX_UPLOADS`, and a policy limits bytes.
+    """
+    if _are_bytes_limited(ctx, file):
+        _unfinished(ctx, file.location)
+
+
+def _are_bytes_limited(ctx: Context, file: File) -> bool:
+    with ctx.transaction() as tx:
+        return policies_for(tx, owner_of(file), file.session_id).limit_bytes
+
+
+def _unfinished(ctx: Context, location: Location) -> list[str]:
+    """The ids of the multipart uploads to a key.
+
+    Raises:
+        AgainstPolicy: there are too many. Nobody needs them, and to look at each would take S3 and the clock too long.
+    """
+    found = ctx.store.multipart.list_ids(*location)
+    if len(found) > MAX_UPLOADS:
+        raise AgainstPolicy(
+            f"More than {MAX_UPLOADS} multipart uploads to this file's key were begun and not finished."
+        )
+    return found
+
+
 def _held(ctx: Context, location: Location, without: Collection[int]) -> int:
-    """Bytes of all parts of all multipart uploads to a key. Parts ``without`` don't count, because they are sent again."""
+    """Bytes of all parts of all multipart uploads to a key. Parts ``without`` don't count, because they are sent again.
+
+    Raises:
+        AgainstPolicy: see `_unfinished`.
+    """
     held = 0
-    for upload_id in ctx.store.multipart.list_ids(*location):
+    for upload_id in _unfinished(ctx, location):
         try:
             parts = ctx.store.multipart.list_parts(*location, upload_id)
         except NotFound:

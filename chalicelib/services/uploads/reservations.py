@@ -177,7 +177,12 @@ def owner_of(file: File) -> Owner:
     return Owner(file.owner_id)
 
 
-def abort_parts(ctx: Context, file: File) -> None:
-    """Throw away the parts of a pending file's multipart uploads. A client that begins them itself may have begun several."""
+def abort_parts(ctx: Context, file: File) -> bool:
+    """Throw away the parts of a pending file's multipart uploads; says whether none is left.
+
+    A client that begins them itself may have begun several. Of very many only some are aborted at once: the rest is left to the
+    clock (see `chalicelib/services/upkeep/reaping.py`), and after a week to the bucket's rule.
+    """
     if file.upload and file.upload.method == "multipart":
-        ctx.store.multipart.abort_all(*file.location)
+        return ctx.store.multipart.abort_all(*file.location)
+    return True

@@ -15,7 +15,7 @@ from chalicelib.catalog.files import File, UploadState
 from chalicelib.catalog.objects import Location, Part, SignedRequest
 from chalicelib.catalog.parts import MAX_PARTS, MAX_SINGLE_BYTES, uppys_part_size
 from chalicelib.db import uploads
-from chalicelib.db.files import find_file_at, forget_pending
+from chalicelib.db.files import find_file_at, forget_pending, mark_deleted
 from chalicelib.errors import InvalidInput, NotFound
 from chalicelib.services.accounts.policies import policies_for
 from chalicelib.services.accounts.trail import note
@@ -135,11 +135,15 @@ def abort(ctx: Context, upload: UploadKey) -> None:
         if file.state != "pending":
             return
         note(tx, "abort", [file.id])
-    abort_parts(ctx, file)
+    are_gone = abort_parts(ctx, file)
     # S3 may have made the object without telling us.
     if completion.record_if_there(ctx, file.id, file.location) is None:
         with ctx.transaction() as tx:
-            forget_pending(tx.session, [file.id])
+            if are_gone:
+                forget_pending(tx.session, [file.id])
+            else:  # the tombstone, whose time is up, has the clock abort the rest
+                mark_deleted(tx.session, [file.id], tx.now)
+                uploads.change_upload(tx.session, file.id, size=None, expires_at=tx.now)
 
 
 def sign(ctx: Context, to_sign: RequestToSign) -> SignedForKey:
@@ -245,10 +249,13 @@ def _upload_of(tx: Transaction, file: File) -> UploadState | None:
     return file.upload or uploads.find_upload(tx.session, tx.scope, file.id)
 
 
-def _note_upload(ctx: Context, upload: UploadKey) -> tuple[File, UploadState]:
+def _note_upload(ctx: Context, upload: UploadKey, *, is_checked: bool = False) -> tuple[File, UploadState]:
     """Note the id of the multipart upload that the client began. S3 itself refuses the id of an upload to another key.
 
     Once the file is stored, requests are signed only for the upload that made it: another one would overwrite the file.
+
+    ``is_checked``: `check_further_upload` has let it pass, if the client has begun another one before. S3 is asked for that, so
+    no transaction is open meanwhile.
     """
     with ctx.transaction() as tx:
         file = _own_file(tx, upload.key)
@@ -256,7 +263,10 @@ def _note_upload(ctx: Context, upload: UploadKey) -> tuple[File, UploadState]:
         is_same = row is not None and row.multipart_id == upload.upload_id
         if row is None or (file.state != "pending" and not (file.state == "stored" and is_same)):
             raise NotFound("There is no such upload.")
-        if row.method == "multipart" and not is_same:
+        if row.method != "multipart" or is_same:
+            return file, row
+        if is_checked or row.multipart_id is None:
             uploads.change_upload(tx.session, file.id, multipart_id=upload.upload_id)
-            row = replace(row, multipart_id=upload.upload_id)
-        return file, row
+            return file, replace(row, multipart_id=upload.upload_id)
+    parts.check_further_upload(ctx, file)
+    return _note_upload(ctx, upload, is_checked=True)
