@@ -1,6 +1,10 @@
 """What requests leave to others, because the role of the API removes no version: answers that wait, and answers that can't."""
 
 import threading
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine, text
 
 from tests.support.api import Api, assert_problem
 from tests.support.files import act, detail, ended, read, upload
@@ -46,6 +50,42 @@ def test_a_restore_of_many_names_the_job_that_is_still_at_work(owner: Api, job_w
     assert owner("POST", f"/api/jobs/{first}/cancel").json["state"] == "cancelled"
     assert used(owner) == (1, 5)
     assert act(owner, files[0], "restore")["state"] == "stored"
+
+
+@pytest.fixture
+def full(owner: Api, engine: Engine) -> Iterator[None]:
+    """As many requests of the owner's wait as may."""
+    fill = text("""
+        INSERT INTO waits
+        SELECT gen_random_uuid(), CAST(:user AS uuid), now() + interval '1 hour' FROM generate_series(1, 10)""")
+    with engine.begin() as connection:
+        connection.execute(fill, {"user": owner.user_id})
+    yield
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM waits WHERE user_id = CAST(:user AS uuid)"), {"user": owner.user_id})
+
+
+def test_one_request_too_many_leaves_its_job_to_others_at_once_and_says_so(
+    owner: Api, full: None, job_worker: Worker
+) -> None:
+    files = [_deleted(owner), _deleted(owner)]
+    with job_worker.away():
+        emptied = owner("DELETE", "/api/trash")
+        many = owner("POST", "/api/files/bulk-restore", {"file_ids": [files[0]["id"]]})
+        one = owner("POST", f"/api/files/{files[1]['id']}/restore", {})
+        cancelled = owner("POST", f"/api/jobs/{one.json['job']['id']}/cancel")
+    answers = [emptied, many, one, cancelled]
+    assert [answer.status for answer in answers] == [202, 202, 202, 200]
+    assert [answer.headers["X-Landfall-Wait"] for answer in answers] == ["refused"] * 4
+    for job in owner.items("/api/jobs"):
+        ended(owner, job)
+
+
+def test_who_has_waited_for_a_job_leaves_its_place(owner: Api, engine: Engine) -> None:
+    assert act(owner, _deleted(owner), "restore")["state"] == "stored"
+    with engine.connect() as connection:
+        count = text("SELECT count(*) FROM waits WHERE user_id = CAST(:user AS uuid)")
+        assert connection.execute(count, {"user": owner.user_id}).scalar_one() == 0
 
 
 def test_of_restores_at_once_one_is_done_and_none_is_lost(owner: Api, job_worker: Worker) -> None:

@@ -10,6 +10,7 @@ from chalicelib.catalog.commands import LEFT_TO_WORK
 from chalicelib.db.jobs import OPEN
 from chalicelib.db.models import Job
 from chalicelib.errors import Conflict
+from chalicelib.services.accounts.waits import place_to_wait
 from chalicelib.services.files.reading import visible_file
 from chalicelib.services.jobs.kinds import run_job
 from chalicelib.services.jobs.queue import get_job, ring
@@ -96,12 +97,23 @@ def _have_done(call: StepwiseCall, job_id: UUID) -> Job:
 
 
 def _wait(call: StepwiseCall, job_id: UUID, until: float) -> Job:
-    """Look at a job until it has ended, rests after a failure, or the time is up. No connection is held in between."""
-    pause = _FIRST_LOOK_SECONDS
-    while True:
-        job = read_job(call, job_id)
-        rests = job.state == "queued" and job.run_after > call.ctx.now
-        if rests or job.state not in OPEN or monotonic() >= until:
-            return job
-        sleep(min(pause, max(0.0, until - monotonic())))
-        pause = min(2 * pause, _LAST_LOOK_SECONDS)
+    """Look at a job until it has ended, rests after a failure, or the time is up. No connection is held in between.
+
+    If too many requests wait already, this one looks once, and its answer says so in a header.
+    """
+    job, pause = read_job(call, job_id), _FIRST_LOOK_SECONDS
+    left = until - monotonic()
+    if left <= 0 or not _may_end_soon(call, job):
+        return job
+    with place_to_wait(call.ctx, left) as is_free:
+        call.exchange.may_not_wait = not is_free
+        while is_free and _may_end_soon(call, job) and (left := until - monotonic()) > 0:
+            sleep(min(pause, left))
+            pause = min(2 * pause, _LAST_LOOK_SECONDS)
+            job = read_job(call, job_id)
+    return job
+
+
+def _may_end_soon(call: StepwiseCall, job: Job) -> bool:
+    rests = job.state == "queued" and job.run_after > call.ctx.now
+    return job.state in OPEN and not rests

@@ -96,7 +96,7 @@ def _success(status: int, endpoint: Endpoint, schemas: dict[Any, Schema]) -> Sch
         headers |= _HEADERS_OF_STATUS[201]
     if status in (200, 304) and {header.name for header in endpoint.headers} & {IF_MATCH.name, IF_NONE_MATCH.name}:
         headers |= _ETAG
-    if endpoint.query is not None and "wait" in endpoint.query.model_fields:
+    if status == 202 or (endpoint.query is not None and "wait" in endpoint.query.model_fields):
         headers |= _WAIT
     answer: Schema = {"description": HTTPStatus(status).phrase, "headers": headers}
     if status < 300 and (links := _links(endpoint.response)):
