@@ -14,6 +14,7 @@
     │   └── InvalidInventory        an S3 Inventory that can't be read, or is one of another bucket
     ├── Unauthenticated             nobody is known by the given identity
     ├── TooManyRequests             the caller asks more often than it may; carries when it may again
+    │   └── TooManyJobs             the caller has as many open jobs as it may
     ├── Forbidden                   known, but not allowed
     │   ├── AccountDisabled         nobody may act as this user, or it was deleted
     │   ├── MissingScope            the caller's API key is not for this
@@ -115,6 +116,17 @@ class TooManyRequests(LandfallError):
 
     def __init__(self, retry_seconds: int) -> None:
         super().__init__(f"Too many requests. Try again in {retry_seconds} s.")
+        self.retry_seconds = retry_seconds
+
+
+class TooManyJobs(TooManyRequests):
+    """The caller has as many jobs as it may that have not ended. ``retry_seconds``: when it may try again."""
+
+    def __init__(self, most: int, retry_seconds: int) -> None:
+        LandfallError.__init__(
+            self,
+            f"This caller has as many open jobs as it may have ({most}). Wait until one has ended, or cancel one.",
+        )
         self.retry_seconds = retry_seconds
 
 

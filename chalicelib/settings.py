@@ -176,6 +176,13 @@ class Settings(BaseModel):
         description="How many requests of a user may `wait` at once.",
     )
     waits: int = Field(50, ge=0, le=10_000, alias="LANDFALL_WAITS", description="How many requests may `wait` at once.")
+    jobs_per_user: int = Field(
+        50,
+        ge=1,
+        le=100_000,
+        alias="LANDFALL_JOBS_PER_USER",
+        description="How many jobs of a member may be open at once.",
+    )
     link_seconds: int = Field(
         900, ge=1, le=604_800, alias="LANDFALL_LINK_SECONDS", description="Lifetime of presigned links, in seconds."
     )

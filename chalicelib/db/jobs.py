@@ -10,7 +10,7 @@ from typing import Any, Literal, TypedDict
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import select, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 from typing_extensions import Unpack
 
@@ -22,6 +22,16 @@ from chalicelib.db.scope import IN_SCOPE, Owner, Scope, bound_owner
 from chalicelib.ids import uuid7
 
 OPEN: tuple[JobState, ...] = ("queued", "running")
+
+# Who comes at the same time for the same owner is counted one after the other. The lock is let go with the transaction.
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('landfall jobs ' || CAST(:owner_id AS text), 0))")
+# No more are counted than may be. The index of open jobs finds them: an owner may have had any number that have ended.
+_HAS_SO_MANY = text("""
+SELECT count(*) >= CAST(:most AS int)
+FROM (
+    SELECT FROM jobs WHERE owner_id = CAST(:owner_id AS uuid) AND state IN ('queued', 'running') LIMIT CAST(:most AS int)
+) AS counted
+""")
 
 # As `chalicelib.api.schemas.jobs.JobOut` has it.
 _ITEM = f"""id, kind, state, coalesce(CAST(progress ->> 'done' AS bigint), 0) AS done,
@@ -74,6 +84,12 @@ def add_job(session: Session, owner: Owner, role: Role, command: Command, now: d
     return job
 
 
+def has_open_jobs(session: Session, owner_id: UUID, most: int) -> bool:
+    """Whether an owner has ``most`` open jobs, or more. Nobody else adds one for the same owner until the transaction ends."""
+    session.execute(_LOCK, {"owner_id": str(owner_id)})
+    return bool(session.scalar(_HAS_SO_MANY, {"owner_id": owner_id, "most": most}))
+
+
 def list_jobs(session: Session, scope: Scope, limit: int, cursor: str | None) -> Page:
     """A page of the jobs in a scope, the newest first.
 
@@ -115,11 +131,16 @@ def request_cancellation(session: Session, job: Job, now: datetime) -> None:
 def find_due_jobs(
     session: Session, now: datetime, limit: int, kinds: Collection[JobKind] | None = None
 ) -> Sequence[UUID]:
-    """Jobs that wait, or whose process has died, the oldest first: of these ``kinds``, or with None of all."""
+    """Jobs that wait, or whose process has died: of these ``kinds``, or with None of all.
+
+    One of each owner comes first, then a second one of each, and so on. Of one owner's, the first is that which was worked on
+    longest ago. Owners come in random order: if there is no time for all of them, each has its turn in some run.
+    """
     due = select(Job.id).where(Job.state.in_(OPEN), Job.run_after <= now)
     if kinds is not None:
         due = due.where(Job.kind.in_(kinds))
-    return session.scalars(due.order_by(Job.id).limit(limit)).all()
+    turn = func.row_number().over(partition_by=Job.owner_id, order_by=(Job.updated_at, Job.id))
+    return session.scalars(due.order_by(turn, func.random()).limit(limit)).all()
 
 
 def claim_job(session: Session, job_id: UUID, now: datetime, until: datetime) -> ClaimedJob | None:

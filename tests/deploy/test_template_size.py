@@ -27,6 +27,7 @@ def test_every_user_has_a_rate_unless_the_deployment_says_otherwise(native: Temp
         "LANDFALL_REQUEST_BURST": "RequestBurst",
         "LANDFALL_WAITS_PER_USER": "WaitsPerUser",
         "LANDFALL_WAITS": "Waits",
+        "LANDFALL_JOBS_PER_USER": "JobsPerUser",
         "LANDFALL_TRAIL_DAYS": "TrailDays",
     }
     variables = native["Resources"]["APIHandler"]["Properties"]["Environment"]["Variables"]

@@ -73,6 +73,7 @@ WITHOUT_SCOPE = {
     # The clock, for everybody.
     "api_keys calling": {"find_known", "note_use"},
     "jobs clock": {"claim_job", "find_due_jobs"},
+    "jobs limits": {"has_open_jobs"},  # it takes the caller itself
     "search": {"allow_typos", "index_files"},
     "usage": {"add_up_changes"},
     # The condition is in `matching`, which is written with a scope.

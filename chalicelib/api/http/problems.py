@@ -49,6 +49,7 @@ KINDS: dict[type[Exception], Kind] = {
     errors.UnsupportedMediaType: Kind(415, "unsupported-media-type", "The body is of a type not read here"),
     errors.Unprocessable: Kind(422, "unprocessable", "It refers to something that is not there"),
     errors.TooManyRequests: Kind(429, "too-many-requests", "This caller asks too often"),
+    errors.TooManyJobs: Kind(429, "too-many-jobs", "This caller has too many jobs"),
     errors.HeadersTooLarge: Kind(431, "headers-too-large", "The headers are too large"),
     errors.Unavailable: Kind(503, "unavailable", "Something needed does not answer"),
 }

@@ -7,6 +7,7 @@ from chalicelib.api.http import problems
 from chalicelib.api.http.endpoint import Reply, StepwiseCall, stepwise_endpoint
 from chalicelib.api.http.job_replies import undeleted
 from chalicelib.api.schemas.bulk import BulkFiles, BulkOut
+from chalicelib.errors import TooManyJobs
 from chalicelib.services.accounts.memberships import act_on_each
 from chalicelib.services.jobs.undelete import begin_undelete
 from chalicelib.services.removal import bulk
@@ -22,7 +23,7 @@ def bulk_delete(call: StepwiseCall[None, None, BulkFiles]) -> dict[str, Any]:
     return _results(call, act_on_each(call.ctx, call.body.distinct_ids(), "editor", bulk.delete_files, Outcome))
 
 
-@stepwise_endpoint(body=BulkFiles, response=BulkOut, also=(202,))
+@stepwise_endpoint(body=BulkFiles, response=BulkOut, also=(202,), errors=(TooManyJobs,))
 def bulk_restore(call: StepwiseCall[None, None, BulkFiles]) -> Reply:
     """Restore up to 1,000 deleted files.
 

@@ -13,6 +13,7 @@ from chalicelib.errors import (
     NotFound,
     OverQuota,
     StoreUnavailable,
+    TooManyJobs,
     Unprocessable,
 )
 from chalicelib.services.files.reading import visible_file
@@ -29,7 +30,7 @@ from chalicelib.services.jobs.undelete import begin_undelete
     response=FileInWork,
     status=201,
     also=(202,),
-    errors=(NotFound, Conflict, AgainstPolicy, OverQuota, Unprocessable),
+    errors=(NotFound, Conflict, AgainstPolicy, OverQuota, Unprocessable, TooManyJobs),
 )
 def copy_file(call: StepwiseCall[FilePath, None, FileCopy]) -> Reply:
     """Copy a file within S3.
@@ -46,7 +47,7 @@ def copy_file(call: StepwiseCall[FilePath, None, FileCopy]) -> Reply:
     body=FileMove,
     response=FileInWork,
     also=(202,),
-    errors=(NotFound, Conflict, Forbidden, Unprocessable),
+    errors=(NotFound, Conflict, Forbidden, Unprocessable, TooManyJobs),
 )
 def move_file(call: StepwiseCall[FilePath, None, FileMove]) -> Reply:
     """Give a file another key.
@@ -65,7 +66,7 @@ def move_file(call: StepwiseCall[FilePath, None, FileMove]) -> Reply:
     right="editor",
     response=FileInWork,
     also=(202,),
-    errors=(NotFound, Forbidden, Conflict, AgainstPolicy, OverQuota, StoreUnavailable),
+    errors=(NotFound, Forbidden, Conflict, AgainstPolicy, OverQuota, TooManyJobs, StoreUnavailable),
 )
 def restore_file(call: StepwiseCall[FilePath, None, FileRestore]) -> Reply:
     """Restore a deleted file, or an earlier version of a file.

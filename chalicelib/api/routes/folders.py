@@ -6,7 +6,7 @@ from chalicelib.api.http.pages import page_reply
 from chalicelib.api.schemas.folders import FolderQuery, FoldersOut, FoldersQuery
 from chalicelib.api.schemas.jobs import JobOut
 from chalicelib.catalog.commands import DeleteFolder
-from chalicelib.errors import InvalidCursor, NotFound, TooBroad
+from chalicelib.errors import InvalidCursor, NotFound, TooBroad, TooManyJobs
 from chalicelib.services.files import folders
 from chalicelib.services.files.folders import FolderListing
 from chalicelib.services.jobs.queue import create_job
@@ -25,7 +25,7 @@ def list_folders(call: Call[None, FoldersQuery, None]) -> Reply:
     return page_reply(call, page, files=total.files, bytes=total.bytes, exact=total.exact)
 
 
-@stepwise_endpoint(query=FolderQuery, response=JobOut, status=202)
+@stepwise_endpoint(query=FolderQuery, response=JobOut, status=202, errors=(TooManyJobs,))
 def delete_folder(call: StepwiseCall[None, FolderQuery, None]) -> Reply:
     """Delete all files whose key starts with `prefix`, at any depth.
 

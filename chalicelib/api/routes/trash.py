@@ -5,11 +5,11 @@ from chalicelib.api.http.job_replies import job_reply
 from chalicelib.api.schemas.jobs import JobOut
 from chalicelib.api.schemas.trash import TrashQuery
 from chalicelib.catalog.commands import EmptyTrash
-from chalicelib.errors import Forbidden
+from chalicelib.errors import Forbidden, TooManyJobs
 from chalicelib.services.jobs.queue import create_job
 
 
-@stepwise_endpoint(query=TrashQuery, response=JobOut, status=202, errors=(Forbidden,))
+@stepwise_endpoint(query=TrashQuery, response=JobOut, status=202, errors=(Forbidden, TooManyJobs))
 def empty_trash(call: StepwiseCall[None, TrashQuery, None]) -> Reply:
     """Permanently remove the caller's deleted files.
 

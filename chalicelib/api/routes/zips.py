@@ -4,7 +4,7 @@ from chalicelib.api.http.endpoint import Reply, StepwiseCall, stepwise_endpoint
 from chalicelib.api.http.job_replies import job_reply
 from chalicelib.api.schemas.jobs import JobOut
 from chalicelib.api.schemas.zips import ZipCreate
-from chalicelib.errors import NotFound, TooLarge
+from chalicelib.errors import NotFound, TooLarge, TooManyJobs
 from chalicelib.services.jobs.zip import begin_zip
 
 # Lower than for copies, because the bytes of a zip come through this process.
@@ -13,7 +13,7 @@ _INLINE_BYTES = 64 * 1024**2
 _INLINE_FILES = 100
 
 
-@stepwise_endpoint(body=ZipCreate, response=JobOut, status=202, errors=(NotFound, TooLarge))
+@stepwise_endpoint(body=ZipCreate, response=JobOut, status=202, errors=(NotFound, TooLarge, TooManyJobs))
 def create_zip(call: StepwiseCall[None, None, ZipCreate]) -> Reply:
     """Zip up to 1,000 files, 2 GiB in all.
 

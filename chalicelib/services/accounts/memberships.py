@@ -15,7 +15,7 @@ from chalicelib.catalog.objects import Location
 from chalicelib.catalog.roles import Membership, Right
 from chalicelib.db import session_members
 from chalicelib.db.engine import Session
-from chalicelib.errors import Forbidden, LandfallError, NotFound
+from chalicelib.errors import Forbidden, LandfallError, NotFound, TooManyJobs
 from chalicelib.services.accounts.principals import Principal
 from chalicelib.services.context import Context
 
@@ -103,17 +103,19 @@ def act_on_each(
 ) -> list[_OutcomeT]:
     """Act on the caller's files, and on those of sessions that are shared with it; returns what became of each, in their order.
 
-    ``failed`` makes the outcome of a file in whose session the caller has no such right.
+    ``failed`` makes the outcome of a file in whose session the caller has no such right, or for which it has too many jobs.
+
+    Raises:
+        TooManyJobs: the caller has too many for its own files; nothing was done.
     """
     outcomes = {outcome.file_id: outcome for outcome in act(ctx, file_ids)}
     missing = [file_id for file_id, outcome in outcomes.items() if isinstance(outcome.error, NotFound)]
     for membership, shared in _by_membership(ctx, missing).items():
         try:
             acting = ctx.acting(ctx.principal.acting_as(_allowed(membership, needs)))
-        except Forbidden as error:
+            outcomes |= {outcome.file_id: outcome for outcome in act(acting, shared)}
+        except (Forbidden, TooManyJobs) as error:  # what was begun in other sessions goes on
             outcomes |= {file_id: failed(file_id, error) for file_id in shared}
-            continue
-        outcomes |= {outcome.file_id: outcome for outcome in act(acting, shared)}
     return [outcomes[file_id] for file_id in file_ids]
 
 

@@ -17,7 +17,7 @@ from typing_extensions import Unpack
 from chalicelib import telemetry
 from chalicelib.catalog.acts import Cause
 from chalicelib.catalog.bells import bell_key
-from chalicelib.catalog.commands import Command, Failure, JobKind, JobResult, JobState, Progress, act_of
+from chalicelib.catalog.commands import Command, Failure, JobKind, JobResult, JobState, Progress, TakeBack, act_of
 from chalicelib.db import jobs
 from chalicelib.db.jobs import ClaimedJob, Ending
 from chalicelib.db.models import Job
@@ -31,6 +31,7 @@ from chalicelib.errors import (
     NotFound,
     Refused,
     StoreUnavailable,
+    TooManyJobs,
     Unavailable,
 )
 from chalicelib.services.accounts import trail
@@ -41,6 +42,7 @@ _LEASE = timedelta(minutes=3)
 _FIRST_RETRY_SECONDS = 30
 _MAX_TRIES = 5
 _MAX_FAILURES = 100
+_RETRY_SECONDS = 60  # the clock works on jobs each minute
 
 CommandT = TypeVar("CommandT", bound=Command)
 ProgressT = TypeVar("ProgressT", bound=Progress)
@@ -107,7 +109,18 @@ class Steps(Generic[CommandT, ProgressT]):
 
 
 def create_job(tx: Transaction, command: Command, file_ids: Collection[UUID] = ()) -> Job:
-    """A new job that belongs to the caller, and may do what the caller may. ``file_ids``: the files that it is about."""
+    """A new job that belongs to the caller, and may do what the caller may. ``file_ids``: the files that it is about.
+
+    Nobody asks for `TakeBack`, so it isn't refused.
+
+    Raises:
+        TooManyJobs: the caller is a member with as many open jobs as it may have.
+    """
+    if not tx.principal.is_operator and not isinstance(command, TakeBack):
+        most = tx.settings.jobs_per_user
+        with tx.as_landfall():  # those that the caller's other API keys have made count, too
+            if jobs.has_open_jobs(tx.session, tx.principal.user_id, most):
+                raise TooManyJobs(most, _RETRY_SECONDS)
     with tx.as_landfall():  # the job is the caller's, also if it acts in a session of another user
         job = jobs.add_job(tx.session, tx.principal.own, tx.principal.role, command, tx.now)
     if file_ids:
@@ -168,7 +181,7 @@ def failures_of(job: Job) -> dict[str, str]:
 
 
 def find_due_jobs(tx: Transaction, limit: int, kinds: Collection[JobKind] | None = None) -> Sequence[UUID]:
-    """Jobs that wait, or whose process has died, the oldest first: of these ``kinds``, or with None of all."""
+    """Jobs that wait, or whose process has died, each owner's in turn: of these ``kinds``, or with None of all."""
     return jobs.find_due_jobs(tx.session, tx.now, limit, kinds)
 
 
