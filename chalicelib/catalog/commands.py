@@ -30,10 +30,15 @@ LEFT_TO_WORK: frozenset[JobKind] = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """Copy an object to the pending file ``file_id``."""
+    """Copy an object to the pending file ``file_id``.
+
+    ``original``: the file whose object it is, which the job's owner must still be allowed to see. None: nobody asks, because the
+    release before has made the job.
+    """
 
     source: Source
     file_id: UUID
+    original: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ TAKEN = {"file_id": str(ID), "location": ["b", "k"], "version_id": "v1", "etag":
 # As release 0.1.0 of 2026-11-24 wrote them; its times have an offset of +00:00.
 COMMANDS: list[tuple[JobKind, dict[str, Any], Command]] = [
     ("copy", {"source": SOURCE_DOCUMENT, "file_id": str(ID)}, Copy(SOURCE, ID)),
+    ("copy", {"source": SOURCE_DOCUMENT, "file_id": str(ID), "original": str(OTHER)}, Copy(SOURCE, ID, OTHER)),
     ("move", {"file_id": str(ID), "key": "k2", "name": None, "placeholder": str(OTHER)}, Move(ID, "k2", None, OTHER)),
     ("restore", {"file_id": str(ID), "source": SOURCE_DOCUMENT, "over": "e2"}, Restore(ID, SOURCE, "e2")),
     ("delete_folder", {"bucket": "b", "prefix": "p/", "until": MOMENT.isoformat()}, DeleteFolder("b", "p/", MOMENT)),

@@ -12,8 +12,9 @@ from chalicelib.db.file_filters import FileFilters
 from chalicelib.db.pages import Page
 from chalicelib.db.scope import Scope
 from chalicelib.errors import Conflict, NotFound, PreconditionFailed
+from chalicelib.services.accounts.memberships import contexts_for
 from chalicelib.services.accounts.sessions import get_session
-from chalicelib.services.context import Transaction
+from chalicelib.services.context import Context, Transaction
 from chalicelib.services.files.bounds import bounds_of
 
 
@@ -124,6 +125,16 @@ def visible_file(tx: Transaction, file_id: UUID, lock: bool = False) -> File:
     if file is None:
         raise NotFound(f"There is no file {file_id}.")
     return file
+
+
+def find_visible(ctx: Context, file_ids: Sequence[UUID]) -> dict[UUID, File]:
+    """Those of these files that the caller may see at this moment: its own, and those in sessions that are shared with it."""
+    with ctx.transaction() as tx:
+        found = files.find_files(tx.session, tx.scope, file_ids)
+    for acting, shared in contexts_for(ctx, [file_id for file_id in file_ids if file_id not in found]):
+        with acting.transaction() as tx:
+            found |= files.find_files(tx.session, tx.scope, shared)
+    return found
 
 
 def present_file(file: File) -> File:

@@ -11,7 +11,7 @@ from chalicelib.db.scope import EVERYONE
 from chalicelib.errors import NotFound, StoreUnavailable
 from chalicelib.services.context import Context
 from chalicelib.services.files.editing import FileChanges
-from chalicelib.services.files.reading import get_stored_file
+from chalicelib.services.files.reading import find_visible, get_stored_file
 from chalicelib.services.jobs.copying import head
 from chalicelib.services.jobs.queue import Work, create_job
 from chalicelib.services.uploads.completion import record_if_there
@@ -42,7 +42,7 @@ def begin_copy(ctx: Context, file_id: UUID, changes: FileChanges) -> tuple[Job, 
     # The copy is no part of the session that the caller may be acting in.
     with ctx.by_itself().transaction() as tx:
         (reservation,) = reserve(tx, [request])
-        command = Copy(file.source, reservation.file_id)
+        command = Copy(file.source, reservation.file_id, file.id)
         return create_job(tx, command, [file.id, reservation.file_id]), command
 
 
@@ -50,7 +50,8 @@ def copy_step(work: Work[Copy, CopyProgress]) -> bool:
     """Have S3 copy the object, and record it.
 
     Raises:
-        NotFound: the source or the new file is gone. PreconditionFailed: the source is another object by now.
+        NotFound: the source or the new file is gone, or the job's owner may not see the original any more.
+        PreconditionFailed: the source is another object by now.
     """
     ctx, command = work.ctx, work.command
     with ctx.transaction() as tx:
@@ -59,10 +60,28 @@ def copy_step(work: Work[Copy, CopyProgress]) -> bool:
         raise NotFound("The new file was deleted meanwhile.")
     if file.state == "pending":
         if head(ctx, file.location) is None:  # only an earlier process of this job puts anything there
-            ctx.store.copier.copy(command.source, *file.location, on_part=work.save, over=Over())
+            _check_right(work)
+            ctx.store.copier.copy(command.source, *file.location, on_part=lambda: _go_on(work), over=Over())
         record_if_there(ctx, file.id, file.location)
     work.result = JobResult(file.id)
     return True
+
+
+def _go_on(work: Work[Copy, CopyProgress]) -> None:
+    """Note that the work goes on, after each part of a large copy. What took so long may have been forbidden meanwhile."""
+    work.save()
+    _check_right(work)
+
+
+def _check_right(work: Work[Copy, CopyProgress]) -> None:
+    """Refuse to copy what the job's owner may not see any more: a job may wait, and the right may have ended.
+
+    Raises:
+        NotFound: the job's owner doesn't own the original, and no session that it is in is shared with the owner.
+    """
+    original = work.command.original
+    if original is not None and original not in find_visible(work.ctx, [original]):
+        raise NotFound(f"There is no file {original}.")
 
 
 def undo_copy(work: Work[Copy, CopyProgress]) -> None:

@@ -12,13 +12,13 @@ from chalicelib.catalog.files import File
 from chalicelib.catalog.objects import Location, Part
 from chalicelib.catalog.parts import MIB
 from chalicelib.db import uploads
-from chalicelib.db.files import change_file, find_file, find_files, forget_pending
+from chalicelib.db.files import change_file, find_file, forget_pending
 from chalicelib.db.models import Job
 from chalicelib.db.scope import EVERYONE
 from chalicelib.errors import NotFound, StoreUncertain, TooLarge
-from chalicelib.services.accounts.memberships import contexts_for
 from chalicelib.services.accounts.trail import note
 from chalicelib.services.context import Context
+from chalicelib.services.files.reading import find_visible
 from chalicelib.services.jobs.queue import Work, create_job
 from chalicelib.services.removal.deletion import delete_found
 from chalicelib.services.uploads.completion import record_if_there
@@ -114,12 +114,12 @@ def _discard(work: ZipWork) -> None:
 
 
 def _find_stored(ctx: Context, file_ids: Sequence[UUID]) -> list[File]:
-    """Files of the caller, and of sessions that are shared with it."""
-    with ctx.transaction() as tx:
-        found = find_files(tx.session, tx.scope, file_ids)
-    for acting, shared in contexts_for(ctx, [file_id for file_id in file_ids if file_id not in found]):
-        with acting.transaction() as tx:
-            found |= find_files(tx.session, tx.scope, shared)
+    """Files of the caller, and of sessions that are shared with it.
+
+    Raises:
+        NotFound: one of them isn't there for the caller, or holds no bytes.
+    """
+    found = find_visible(ctx, file_ids)
     for file_id in file_ids:
         if file_id not in found or found[file_id].state != "stored":
             raise NotFound(f"There is no stored file {file_id}.")
