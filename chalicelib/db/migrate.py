@@ -131,8 +131,11 @@ def _revisions_left(connection: Connection, revision: str) -> list[str]:
 
 
 def _finish(connection: Connection) -> None:
-    """Make what is made of the tables as they are: the views of members, and partitions for the events of these months."""
-    if have_schemas(connection):
+    """Make what is made of the tables as they are: the views of members, and partitions for the events of these months.
+
+    Views can be made of the newest tables only. At an earlier revision members see nothing, and no code of that time runs.
+    """
+    if have_schemas(connection) and current_revision(connection) == newest_revision():
         make_member_views(connection, current_revision(connection))
     if connection.execute(text("SELECT to_regclass('file_events') IS NOT NULL")).scalar_one():
         ensure_event_partitions(connection, datetime.now(UTC))

@@ -42,6 +42,7 @@ def test_a_second_migration_changes_nothing(empty_engine: Engine) -> None:
 
 def test_a_migration_that_fails_leaves_those_before_it(empty_engine: Engine) -> None:
     migrate.upgrade(empty_engine, "0025")
+    _make_views_as_the_release_of_that_time(empty_engine)
     _obstruct(empty_engine)
     with pytest.raises(ProgrammingError, match="already exists"):
         migrate.upgrade(empty_engine)
@@ -78,6 +79,12 @@ def test_upgrading_to_what_is_passed_already_changes_nothing(empty_engine: Engin
     migrate.upgrade(empty_engine)
     migrate.upgrade(empty_engine, "0025")
     assert _revision(empty_engine) == migrate.newest_revision()
+
+
+def _make_views_as_the_release_of_that_time(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("CREATE VIEW landfall_member.files AS SELECT * FROM files"))
+        connection.execute(text("COMMENT ON SCHEMA landfall_member IS 'those of revision 0025'"))
 
 
 def _obstruct(engine: Engine) -> None:

@@ -11,7 +11,7 @@ Revision ID: 0029
 from alembic import op
 
 revision = "0029"
-down_revision = "0027"
+down_revision = "0028"
 
 # A version belongs to the file that was the first to leave the key after it, else to the file that is there. A file leaves one
 # version (`file_places`), and takes along what ranks below that and was stored no later. Both are compared, as an observation
