@@ -17,7 +17,7 @@ from chalicelib.db import models
 from chalicelib.db.files import find_file
 from chalicelib.db.locks import lock_keys
 from chalicelib.db.recording import record_changes
-from chalicelib.db.retiring import holds_object, retire
+from chalicelib.db.retiring import holds_anothers, retire
 from chalicelib.db.scope import EVERYONE, Owner, Scope
 from chalicelib.errors import Conflict, NotFound
 from chalicelib.ids import uuid7
@@ -42,7 +42,7 @@ def hold_key(session: Session, scope: Scope, file: File, key: str, name: str, no
         is_own, is_nobodys = whose is not None and _is_in(scope, whose), whose is None or whose.owner_id is None
         if there.state != "deleted" or not (is_own or is_nobodys):
             raise Conflict(f"There is something at {key} already.")
-        if holds_object(session, Location(there.bucket, there.key)):
+        if holds_anothers(session, Location(there.bucket, there.key), file.id):
             raise Conflict(f"There is something at {key} already{', in the trash' if is_own else ''}.")
         retire(session, [there.id])
     placeholder = uuid7(now)

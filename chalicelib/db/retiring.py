@@ -31,7 +31,9 @@ WITH gone AS (
 {LEFT_FOR_GOOD}
 """)  # noqa: S608 - no values
 _HOLDS = text("""
-SELECT EXISTS (SELECT FROM object_versions WHERE bucket = :bucket AND key = :key AND alive AND NOT is_delete_marker)
+SELECT EXISTS (
+    SELECT FROM object_versions WHERE bucket = :bucket AND key = :key AND alive AND NOT is_delete_marker
+        AND file_of_version(bucket, key, version_id) IS DISTINCT FROM CAST(:file_id AS uuid))
 """)
 
 
@@ -40,6 +42,7 @@ def retire(session: Session, file_ids: Collection[UUID]) -> None:
     session.execute(_RETIRE, {"ids": plain(file_ids)})
 
 
-def holds_object(session: Session, location: Location) -> bool:
-    """Whether S3 holds an object at a location, whosever it is, if only behind a delete marker."""
-    return bool(session.execute(_HOLDS, {"bucket": location.bucket, "key": location.key}).scalar_one())
+def holds_anothers(session: Session, location: Location, file_id: UUID) -> bool:
+    """Whether S3 holds an object of any file but this one at a location, if only behind a delete marker."""
+    bound = {"bucket": location.bucket, "key": location.key, "file_id": file_id}
+    return bool(session.execute(_HOLDS, bound).scalar_one())

@@ -161,6 +161,22 @@ def test_a_file_that_left_and_came_back_has_all_of_its_own(owner: Api, scanner: 
     assert sizes(owner, back) == [(6, True), (5, True), (5, True), (5, True)]
 
 
+def test_a_file_returns_to_its_key_once_the_later_one_is_gone(owner: Api, scanner: Scanner) -> None:
+    key = key_of(owner, "a.txt")
+    scanner.land(key, b"first")
+    away = scanner.move(owner, find_by_key(owner, key), key_of(owner, "b.txt"))
+    scanner.land(key, b"a later one")
+    later = find_by_key(owner, key)
+    assert owner("DELETE", f"/api/files/{later['id']}").status == 204
+    assert_problem(owner("POST", f"/api/files/{away['id']}/move", {"key": key}), 409, "conflict")
+    assert owner("DELETE", "/api/trash").json["done"] == 1
+
+    back = act(owner, away, "move", {"key": key})
+    assert (back["id"], read(owner, back)) == (away["id"], b"first")
+    assert sizes(owner, back) == [(5, False)] * 3  # the copy, the one that was left, and the one at the other key
+    assert detail(owner, back)["key"] == key
+
+
 def test_a_rule_gives_nobody_what_a_moved_file_has_left(
     owner: Api, stranger: Api, files_api: Api, scanner: Scanner
 ) -> None:

@@ -40,7 +40,7 @@ WITHOUT_SCOPE = {
     "trash": {"mark_purged", "dead_restores", "expired_files", "old_trash", "put_off"},
     # What they read is at a key that the caller's file has, or is about to have.
     "history": {"current_at", "hidden_objects"},
-    "retiring": {"holds_object", "retire"},
+    "retiring": {"holds_anothers", "retire"},
     # What they are about, a session, a membership or files, was found in the caller's scope, or they find out who may act.
     "handing_over": {"give_files"},
     "session_members": {
