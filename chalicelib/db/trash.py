@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Text, cast, func, or_, select, union_all, 
 from sqlalchemy.orm import Session
 
 from chalicelib.db.jobs import OPEN
-from chalicelib.db.models import File, Job
+from chalicelib.db.models import File, Job, Share
 from chalicelib.db.scope import Owner, Scope
 
 # The tombstone at the old key of a moved file is not in the trash: versions there may be the file's history.
@@ -64,8 +64,10 @@ def put_off(session: Session, file_id: UUID, until: datetime) -> None:
 
 
 def mark_purged(session: Session, file_id: UUID, now: datetime) -> None:
-    """Note that S3 holds no version of a deleted file any more."""
+    """Note that S3 holds no version of a deleted file any more. Its links end: they must not lead to what comes to its key."""
     session.execute(update(File).where(File.id == file_id).values(purged_at=now, updated_at=File.updated_at))
+    open_shares = update(Share).where(Share.file_id == file_id, Share.revoked_at.is_(None))
+    session.execute(open_shares.values(revoked_at=now).execution_options(synchronize_session=False))
 
 
 def _is_free(now: datetime) -> ColumnElement[bool]:

@@ -68,6 +68,8 @@ def test_without_a_rule_it_is_nobodys(owner: Api, files_api: Api, scanner: Scann
 def test_where_the_owner_is_the_same_so_is_the_file(owner: Api, scanner: Scanner, gone: Any) -> None:
     file = _land(owner, scanner, b"another one of the owner's")
     assert (file["id"], file["owner_id"], file["tags"]) == (gone["id"], owner.user_id, ["mine"])
+    # But who had a link to what was removed has none to what has come in its place.
+    assert owner.as_nobody().follow(gone["link"]).status in (404, 410)
 
 
 def test_what_can_still_be_restored_keeps_its_key(owner: Api, stranger: Api, scanner: Scanner) -> None:
