@@ -25,11 +25,17 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$
     SELECT coalesce((
         SELECT p.file_id FROM (
             SELECT o.* FROM object_versions AS v
-            JOIN object_versions AS o ON o.bucket = v.bucket AND o.key = v.key AND (
-                o.version_id = v.version_id OR v.is_delete_marker AND NOT o.is_delete_marker AND o.put_rank <> ''
-                AND (o.put_rank < v.put_rank OR o.version_id = v.follows))
-            WHERE v.bucket = of_bucket AND v.key = of_key AND v.version_id = of_version
-            ORDER BY o.is_delete_marker, coalesce(o.version_id = v.follows, false) DESC, o.put_rank DESC LIMIT 1) AS o
+            CROSS JOIN LATERAL (
+                SELECT v.* WHERE NOT v.is_delete_marker
+                UNION ALL
+                SELECT * FROM (
+                    SELECT b.* FROM object_versions AS b
+                    WHERE v.is_delete_marker AND b.bucket = of_bucket AND b.key = of_key AND (
+                        b.version_id = v.version_id OR NOT b.is_delete_marker AND b.put_rank <> ''
+                        AND (b.put_rank < v.put_rank OR b.version_id = v.follows))
+                    ORDER BY b.is_delete_marker, coalesce(b.version_id = v.follows, false) DESC, b.put_rank DESC
+                    LIMIT 1) AS beneath) AS o
+            WHERE v.bucket = of_bucket AND v.key = of_key AND v.version_id = of_version) AS o
         JOIN file_places AS p ON p.bucket = o.bucket AND p.key = o.key
         LEFT JOIN object_versions AS l ON l.bucket = p.bucket AND l.key = p.key AND l.version_id = p.version_id
         WHERE CASE WHEN p.version_id IS NULL THEN coalesce(o.stored_at <= p.moved_at, true)
