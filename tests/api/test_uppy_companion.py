@@ -161,5 +161,5 @@ def test_a_multipart_upload_over_the_quota_is_not_completed(files_api: Api) -> N
 
     answer = api("POST", at(upload, "/complete"), {"parts": [{"PartNumber": 1, "ETag": etag}]})
     assert answer.status == 403
-    assert "10 bytes" in answer.json["message"]
+    assert "no room for so many bytes" in answer.json["message"]
     assert find_by_key(api, upload["key"])["state"] == "pending"

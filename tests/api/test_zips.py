@@ -51,7 +51,7 @@ def test_a_zip_without_room_fails_and_leaves_nothing(owner: Api, files_api: Api)
 
     job = owner("POST", "/api/zips", {"file_ids": [file["id"]]}).json
     assert job["state"] == "failed"
-    assert "9 bytes" in job["problem"]
+    assert "no room for so many bytes" in job["problem"]
     assert [item["id"] for item in owner("GET", "/api/files?state=any").json["items"]] == [file["id"]]
 
 
