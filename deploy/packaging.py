@@ -26,7 +26,7 @@ from deploy.problem import DeployProblem
 from deploy.template import PROJECT, write_merged
 
 LOCK = PROJECT / "requirements.lock"
-CODE_LIMIT, LAYER_LIMIT = 1_750_000, 23_000_000  # bytes, zipped: what a cold start has to fetch
+CODE_LIMIT, LAYER_LIMIT = 2_000_000, 23_000_000  # bytes, zipped: what a cold start has to fetch
 _LAYERS = PROJECT / "build" / "layers"
 _OURS = ("chalicelib/", "chalice/", "__pycache__/app.")
 _PARTS = ("app.py", "chalicelib", "vendor", "requirements.txt", ".chalice")

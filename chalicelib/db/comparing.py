@@ -43,12 +43,17 @@ class KnownKey:
     is_new: bool
 
 
+# Above all keys, which have 1,024 bytes at most.
+HIGHEST = "\U0010ffff" * 257
+
 _SNAPSHOT = text("SELECT CAST(pg_current_snapshot() AS text)")
 
 # Both sides have a key's versions in their order, the oldest first, with their place in it. A version id names a version, so
 # that its payload is compared only to find what was recorded wrongly. Without one, another object may have come with the same
 # bytes: then it was stored later than the catalogue knows. Listed times are rounded down.
 # An emitter may leave size or ETag out, so that null says nothing.
+# Bounds are always bound: a plan that serves all values takes `:until IS NULL OR key <= :until` for no bound of an index, and
+# reads to the end of the bucket.
 # The answer is JSON, because the driver reads an array letter by letter.
 _DIFFERING = prepared_write(
     text("""
@@ -62,8 +67,8 @@ WITH listed AS MATERIALIZED (
     SELECT key, version_id, etag, size, is_delete_marker, stored_at,
         row_number() OVER (PARTITION BY key ORDER BY put_rank, version_id) AS place
     FROM object_versions
-    WHERE bucket = :bucket AND alive AND key > :after AND (CAST(:until AS text) IS NULL OR key <= :until)
-        AND key >= :prefix AND (CAST(:beyond AS text) IS NULL OR key < :beyond)
+    WHERE bucket = :bucket AND alive AND key > :after AND key <= coalesce(CAST(:until AS text), :highest)
+        AND key >= :prefix AND key < coalesce(CAST(:beyond AS text), :highest)
 )
 SELECT to_json(array_agg(DISTINCT coalesce(l.key, k.key)))
 FROM listed AS l FULL JOIN known AS k ON k.key = l.key AND k.place = l.place
@@ -108,6 +113,7 @@ def find_differing(session: Session, keys: Keys, listed: Sequence[tuple[ListedVe
         "places": _array(str(place) for _, place in listed),
         **keys._asdict(),
         "beyond": beyond(keys.prefix),
+        "highest": HIGHEST,
     }
     return session.execute(_DIFFERING, values).scalar_one() or []
 

@@ -132,7 +132,7 @@ def current_at(session: Session, bucket: str, key: str) -> Current | None:
 _HIDES_ANOTHERS = """(v.is_delete_marker AND EXISTS (
     SELECT FROM file_places AS p WHERE p.key = v.key AND p.bucket = v.bucket) AND EXISTS (
     SELECT FROM object_versions AS o
-    WHERE o.bucket = v.bucket AND o.key = v.key AND o.alive AND NOT o.is_delete_marker
+    WHERE o.bucket = :bucket AND o.key = :key AND o.alive AND NOT o.is_delete_marker
         AND file_of_version(o.bucket, o.key, o.version_id) IS DISTINCT FROM CAST(:file_id AS uuid)))"""
 _VERSIONS_THERE = text(
     """

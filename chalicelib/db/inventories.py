@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from chalicelib.catalog.audits import Audit
 from chalicelib.catalog.inventories import Inventory, InventoryFormat
 from chalicelib.db import models
-from chalicelib.db.comparing import Keys, beyond
+from chalicelib.db.comparing import HIGHEST, Keys, beyond
 
 _DELETED_AT_ONCE = 50_000
 _SAMPLED_BYTES = 4 * 1024 * 1024
@@ -149,9 +149,6 @@ DELETE FROM inventory_versions WHERE ctid = ANY (ARRAY(
 """)
 _REMOVED = text("UPDATE audit_inventories SET is_removed = true WHERE id = ANY (CAST(:ids AS int[]))")
 
-# Above all keys, which have at most 1,024 bytes.
-_HIGHEST = "\U0010ffff" * 257
-
 
 def add_inventory(session: Session, audit_id: UUID, inventory: Inventory) -> None:
     """Note what an audit compares with, and what is to be loaded."""
@@ -222,7 +219,7 @@ def find_differences(session: Session, audit: Audit, inventory_id: int, keys: Ke
     session.execute(_PLAN)
     if (end := session.scalar(_KNOWN_AHEAD, values)) is not None:
         values["until"] = end
-    values |= {"id": inventory_id, "horizon": audit.trusted_until, "most": limits.differences, "highest": _HIGHEST}
+    values |= {"id": inventory_id, "horizon": audit.trusted_until, "most": limits.differences, "highest": HIGHEST}
     rows = session.execute(_DIFFERING, values).all()
     differences = [Difference(*row[2:]) for row in rows if row[2] is not None]
     return Batch(rows[0].until, rows[0].listed, differences)

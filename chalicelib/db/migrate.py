@@ -24,7 +24,7 @@ from chalicelib.errors import Conflict, SchemaMismatch
 _LOCK = 0x1A4DFA11_0000
 # A migration that waits for a table makes everybody else wait behind it, so it gives up soon and can be tried again.
 _LOCK_TIMEOUT_MS = 10_000
-_LOCK_NOT_AVAILABLE = "55P03"
+_MUST_WAIT = ("55P03", "40P01")  # a lock is not available, or others wait for this one's in a circle
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ def _migrating(engine: Engine) -> Iterator[Connection]:
             share_tables(connection)
             yield connection
     except DBAPIError as error:
-        if sqlstate(error.orig) == _LOCK_NOT_AVAILABLE:
+        if sqlstate(error.orig) in _MUST_WAIT:
             seconds = _LOCK_TIMEOUT_MS // 1000
             raise Conflict(
                 f"Another migration or a long transaction held a lock for {seconds} s. The migration that waited for it has "

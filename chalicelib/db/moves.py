@@ -34,7 +34,9 @@ def hold_key(session: Session, scope: Scope, file: File, key: str, name: str, no
     """
     at_key = select(models.File).where(models.File.key == key, models.File.bucket == file.bucket)
     there = session.execute(at_key).scalar_one_or_none()
-    if there is not None and there.state == "deleted" and there.moved_to == file.id:
+    location = Location(file.bucket, key)
+    is_left = there is not None and there.state == "deleted" and there.moved_to == file.id
+    if there is not None and is_left and not holds_anothers(session, location, file.id):
         session.execute(delete(models.File).where(models.File.id == there.id))
     elif there is not None:
         # What a file has left when it moved is that file's.
@@ -42,7 +44,7 @@ def hold_key(session: Session, scope: Scope, file: File, key: str, name: str, no
         is_own, is_nobodys = whose is not None and _is_in(scope, whose), whose is None or whose.owner_id is None
         if there.state != "deleted" or not (is_own or is_nobodys):
             raise Conflict(f"There is something at {key} already.")
-        if holds_anothers(session, Location(there.bucket, there.key), file.id):
+        if holds_anothers(session, location, file.id):
             raise Conflict(f"There is something at {key} already{', in the trash' if is_own else ''}.")
         retire(session, [there.id])
     placeholder = uuid7(now)

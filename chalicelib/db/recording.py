@@ -4,7 +4,8 @@
 2. `MERGE`: versions and events, and the files of keys that are new. One statement, because no part reads what another writes.
 3. `PURGE`: only if the batch purges whole keys.
 4. `CURRENT`: the current version of the other keys, from what is now in the table.
-5. `RETIRE_PURGED`, and step 4 again: only for keys whose file was removed permanently, which may have got a new one.
+5. `RETIRE_PURGED`, `REVIVE_PURGED`, and step 4 again: only for keys whose file was removed permanently, which may have got a new
+   one.
 
 Each step must be a statement of its own, because a statement sees only what was committed, or written by earlier steps,
 when it began. If step 2 waited for the locks itself, it could take a key for new that another batch has just recorded. If
@@ -28,7 +29,7 @@ from chalicelib.db.arrays import exceptions, plain, rare_texts, texts, unusual
 from chalicelib.db.engine import meanwhile, waiting_write
 from chalicelib.db.locks import lock_keys
 from chalicelib.db.owner_rules import default_owner
-from chalicelib.db.recording_statements import CURRENT, MERGE, PURGE, RETIRE_PURGED
+from chalicelib.db.recording_statements import CURRENT, MERGE, PURGE, RETIRE_PURGED, REVIVE_PURGED
 from chalicelib.ids import uuid7_texts
 
 # A file's id, its state before the batch, and after; None where there is no file.
@@ -110,9 +111,9 @@ def record_changes(
 
 
 def _update_files(
-    session: Session, offered: Mapping[tuple[str, str], str], now: datetime
+    session: Session, offered: Mapping[tuple[str, str], str], now: datetime, *, settles: bool = True
 ) -> dict[tuple[str, str], _FileStates]:
-    """Step 4, with an id for each key that gets a file."""
+    """Step 4, with an id for each key that gets a file; if it ``settles``, also step 5."""
     names = list(offered)
     columns = {
         "buckets": texts([bucket for bucket, _ in names]),
@@ -126,20 +127,22 @@ def _update_files(
     files: dict[tuple[str, str], _FileStates] = {name: (offered[name], None, "stored") for name in names}
     files.update((names[place - 1], (identifier, before, after)) for place, identifier, before, after, _ in others)
     purged = [names[place - 1] for place, *_, is_purged in others if is_purged]
-    if purged and _retire_purged(session, purged):
-        # A file that has just been retired isn't there any more, so this ends.
-        files |= _update_files(session, {name: offered[name] for name in purged}, now)
+    if purged and settles:
+        _settle_purged(session, purged, now)
+        # Also if nothing has changed: by now other rules may hold than a moment ago.
+        files |= _update_files(session, {name: offered[name] for name in purged}, now, settles=False)
     return files
 
 
-def _retire_purged(session: Session, names: Sequence[tuple[str, str]]) -> bool:
-    """Let purged files go whose keys have got somebody else's object; returns whether there was one."""
+def _settle_purged(session: Session, names: Sequence[tuple[str, str]], now: datetime) -> None:
+    """Let purged files go whose keys have got somebody else's object, and bring back those that have got their own."""
     columns = {
         "buckets": texts([bucket for bucket, _ in names]),
         "keys": texts([key for _, key in names]),
         "default_owners": rare_texts([default_owner(key) for _, key in names]),
     }
-    return bool(session.execute(RETIRE_PURGED, columns).all())
+    session.execute(RETIRE_PURGED, columns)
+    session.execute(REVIVE_PURGED, {"buckets": columns["buckets"], "keys": columns["keys"], "now": now})
 
 
 def _outcome(change: ObjectChange, is_fresh: bool, is_effective: bool, file: _FileStates) -> Outcome:

@@ -16,7 +16,8 @@ _OWNER = f"CASE WHEN t.default_owner IS NOT NULL OR {HAS_RULES} THEN ({RULES_OWN
 # An object that comes to a key whose file was removed permanently is a new file, if it belongs to somebody else than that one
 # did: see `RETIRE_PURGED`. An audit may find that S3 still holds what was removed: that is older, and the file's own. The minute
 # is for clocks that disagree.
-_IS_ANOTHERS = """(f.state = 'deleted' AND f.purged_at >= f.updated_at AND f.owner_id IS DISTINCT FROM {new}.owner_id
+_WAS_PURGED = "(f.state = 'deleted' AND f.purged_at >= f.updated_at)"
+_IS_ANOTHERS = """(f.owner_id IS DISTINCT FROM {new}.owner_id
     AND coalesce({new}.stored_at > f.purged_at - interval '1 minute', true))"""
 # Events carry no media type: a new upload has the announced one until its object is inspected.
 _ON_KNOWN_FILE = """
@@ -35,11 +36,12 @@ _ON_KNOWN_FILE = """
         moved_to = CASE WHEN excluded.state <> 'stored' OR (f.version_id, f.etag) IS NOT DISTINCT FROM
             (excluded.version_id, excluded.etag) THEN f.moved_to END
     WHERE (f.state, f.version_id, f.rank) IS DISTINCT FROM (excluded.state, excluded.version_id, excluded.rank)
-        AND (excluded.state = 'stored' AND {is_anothers}) IS NOT true
+        -- A delete marker alone brings nothing back that was removed permanently.
+        AND ({was_purged} AND (excluded.state <> 'stored' OR {is_anothers})) IS NOT true
     RETURNING new.id, new.bucket, new.key, old.state AS before, new.state AS after
-""".replace("{is_anothers}", _IS_ANOTHERS.replace("{new}", "excluded"))
+""".replace("{was_purged}", _WAS_PURGED).replace("{is_anothers}", _IS_ANOTHERS.replace("{new}", "excluded"))
 # Whether a row that was left as it is may be such a file.
-_IS_PURGED = "w.id IS NULL AND f.state = 'deleted' AND f.purged_at >= f.updated_at"
+_IS_PURGED = f"w.id IS NULL AND {_WAS_PURGED}"
 
 # The guarded upsert: the maximum by rank, once for puts and once for removals. Greatest-rank-wins is commutative,
 # associative and idempotent, so neither order nor repetition of batches matters. A put's payload travels with its rank.
@@ -217,6 +219,12 @@ WHERE (w.before IS NULL AND w.after = 'stored') IS NOT true
     )
 )
 
+# There may be a delete marker above it.
+_NEWEST_OBJECT = """
+    SELECT o.version_id, o.stored_at FROM object_versions AS o
+    WHERE o.bucket = t.bucket AND o.key = t.key AND o.alive AND NOT o.is_delete_marker
+    ORDER BY o.put_rank DESC LIMIT 1
+"""
 # The purged files at these keys whose keys have got an object that belongs to somebody else. They go, so that the object's file
 # is a new one: with the row, the object would go to the former owner, into its session, and to whoever has its links.
 RETIRE_PURGED = text(
@@ -227,15 +235,25 @@ WITH gone AS (
         FROM ROWS FROM (
             unnest(CAST(:buckets AS text[])), unnest(CAST(:keys AS text[])), unnest(CAST(:default_owners AS uuid[]))
         ) AS t (bucket, key, default_owner)
-        CROSS JOIN LATERAL ({current}) AS v
-        WHERE NOT v.is_delete_marker) AS n
-    WHERE f.key = n.key AND f.bucket = n.bucket AND {is_anothers}
+        CROSS JOIN LATERAL ({newest}) AS v) AS n
+    WHERE f.key = n.key AND f.bucket = n.bucket AND {was_purged} AND {is_anothers}
     RETURNING f.id, f.bucket, f.key, f.updated_at, f.purged_at
 )
 {left_for_good}
 RETURNING key
 """.replace("{owner}", _OWNER)
-    .replace("{current}", current_version("t.bucket", "t.key"))
+    .replace("{newest}", _NEWEST_OBJECT)
+    .replace("{was_purged}", _WAS_PURGED)
     .replace("{is_anothers}", _IS_ANOTHERS.replace("{new}", "n"))
     .replace("{left_for_good}", LEFT_FOR_GOOD)
+)
+
+# The others that have an object of their own again: they are in the trash, if not stored.
+REVIVE_PURGED = text(
+    """
+UPDATE files AS f SET updated_at = :now
+FROM unnest(CAST(:buckets AS text[]), CAST(:keys AS text[])) AS t (bucket, key)
+CROSS JOIN LATERAL ({newest}) AS v
+WHERE f.key = t.key AND f.bucket = t.bucket AND {was_purged} AND file_of_version(t.bucket, t.key, v.version_id) = f.id
+""".replace("{newest}", _NEWEST_OBJECT).replace("{was_purged}", _WAS_PURGED)
 )

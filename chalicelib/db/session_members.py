@@ -83,6 +83,7 @@ _LEAVE = text("""
 UPDATE session_members AS m SET user_id = NULL FROM users AS u
 WHERE u.id = :user_id AND m.user_id = u.id AND m.email IS DISTINCT FROM lower(u.email) AND m.email IS NOT NULL
 """)
+_LEAVE_ALL = text("UPDATE session_members SET user_id = NULL WHERE user_id = :user_id AND email IS NOT NULL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +193,14 @@ def move_memberships(session: Session, user_id: UUID, email_before: str | None) 
         session.execute(_LOCK_ADDRESS, {"email": email_before})
         session.execute(_LEAVE, {"user_id": user_id})
     claim_memberships(session, user_id)
+
+
+def leave_address(session: Session, user_id: UUID) -> None:
+    """Let a user who is about to be deleted out of what was shared with its address: whoever has it next is meant.
+
+    The user is locked, and no address: whoever names it holds that, and waits for the user.
+    """
+    session.execute(_LEAVE_ALL, {"user_id": user_id})
 
 
 def _end_others(session: Session, member: SessionMember, now: datetime) -> None:

@@ -14,16 +14,20 @@ WITH mine AS (
     SELECT f.id, f.bucket, f.key, f.version_id FROM files AS f
     WHERE f.owner_id = CAST(:owner_id AS uuid) AND {of_session}
 ), places AS (
-    SELECT id, bucket, key, version_id, true AS is_present FROM mine
-    UNION ALL
-    SELECT DISTINCT p.file_id, p.bucket, p.key, CAST(NULL AS text), false FROM mine JOIN file_places AS p ON p.file_id = mine.id
-    WHERE (p.bucket, p.key) <> (mine.bucket, mine.key)
+    SELECT bucket, key FROM mine
+    UNION
+    SELECT p.bucket, p.key FROM mine JOIN file_places AS p ON p.file_id = mine.id
+), held AS (
+    SELECT v.bucket, v.key, v.version_id, v.size, CASE WHEN EXISTS (
+        SELECT FROM file_places AS l WHERE l.key = v.key AND l.bucket = v.bucket)
+        THEN file_of_version(v.bucket, v.key, v.version_id)
+        ELSE (SELECT f.id FROM files AS f WHERE f.key = v.key AND f.bucket = v.bucket) END AS file_id
+    FROM places AS p JOIN object_versions AS v ON v.bucket = p.bucket AND v.key = p.key
+    WHERE v.alive AND NOT v.is_delete_marker
 )
-SELECT count(*) AS versions, coalesce(sum(v.size), 0) AS bytes
-FROM places AS p JOIN object_versions AS v ON v.bucket = p.bucket AND v.key = p.key
-WHERE v.alive AND NOT v.is_delete_marker AND v.version_id IS DISTINCT FROM p.version_id
-    AND (p.is_present AND NOT EXISTS (SELECT FROM file_places AS l WHERE l.key = v.key AND l.bucket = v.bucket)
-        OR file_of_version(v.bucket, v.key, v.version_id) = p.id)
+SELECT count(*) AS versions, coalesce(sum(h.size), 0) AS bytes
+FROM held AS h JOIN mine ON mine.id = h.file_id
+WHERE (h.bucket, h.key, h.version_id) IS DISTINCT FROM (mine.bucket, mine.key, mine.version_id)
 """
 _COUNTED = text("""
 SELECT session_id, files, bytes FROM usage_now

@@ -15,7 +15,7 @@ from chalicelib.db.engine import prepared_read
 from chalicelib.db.models import User
 from chalicelib.db.pages import Order, Page, in_utc, list_by_id
 from chalicelib.db.scope import Owner, Scope, bound_owner
-from chalicelib.db.session_members import claim_memberships, move_memberships
+from chalicelib.db.session_members import claim_memberships, leave_address, move_memberships
 
 # A user's or a session's limits as `chalicelib.api.schemas.common.LimitsBody` has them.
 LIMITS = """jsonb_build_object('max_file_bytes', null, 'media_types', null, 'max_bytes', null, 'max_files', null,
@@ -115,4 +115,5 @@ def change_user(session: Session, user: User, changes: Mapping[str, Any]) -> Non
 
 def delete_user(session: Session, user_id: UUID) -> None:
     """Delete a user. The foreign keys refuse it while anything belongs to the user, also what is being added right now."""
+    leave_address(session, user_id)
     session.execute(delete(User).where(User.id == user_id))

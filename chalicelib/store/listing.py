@@ -49,13 +49,17 @@ def keep_bodies(client: Any) -> None:
 
     botocore's first look at an answer, whether a 200 tells of an error after all, would parse all of it, so ours goes before.
     """
-    # Importing it here saves 3 ms where no store is used. Whoever has a client has it.
-    from botocore.handlers import _handle_200_error
+    # Importing it here saves 3 ms where no store is used. In Lambda, botocore is what the runtime has:
+    # if one day it has another name for this, listings are only slower.
+    from botocore import handlers
 
+    look = getattr(handlers, "_handle_200_error", None)
     events = client.meta.events
-    events.unregister(_EVENT, _handle_200_error)
+    if look is not None:
+        events.unregister(_EVENT, look)
     events.register_first(_EVENT, _keep_body, unique_id="landfall-listing")
-    events.register_first(_EVENT, _handle_200_error)
+    if look is not None:
+        events.register_first(_EVENT, look)
 
 
 def listed_pages(client: Any, **what: Any) -> Iterator[list[ListedVersion]]:

@@ -89,10 +89,16 @@ class Multipart:
         with translating(f"abort an upload to {bucket}"):
             self._client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id)
 
-    def abort_all(self, bucket: str, key: str) -> bool:
-        """Throw away all parts of all uploads to ``key``, but of no more than `MAX_UPLOADS`; says whether these were all."""
+    def abort_all(self, bucket: str, key: str, noted: str | None) -> bool:
+        """Throw away all parts of all uploads to ``key``, but of no more than `MAX_UPLOADS`; says whether these were all.
+
+        ``noted``: the upload whose parts were signed, if one is known. It is among them: it may be the latest of thousands.
+        """
         found = self.list_ids(bucket, key)
-        for upload_id in found[:MAX_UPLOADS]:
+        some = found[:MAX_UPLOADS]
+        if noted is not None and noted not in some and len(found) > MAX_UPLOADS:
+            some[-1] = noted
+        for upload_id in some:
             with suppress(NotFound):
                 self.abort(bucket, key, upload_id)
         return len(found) <= MAX_UPLOADS

@@ -253,3 +253,37 @@ def _wait_for_a_lock(engine: Engine) -> None:
                 return
             connection.execute(text("SELECT pg_sleep(0.01)"))
     raise AssertionError("nobody waits")
+
+
+@pytest.mark.parametrize("order", [("03", "04"), ("04", "03"), ("marker alone", "03", "04")])
+def test_a_delete_marker_brings_back_nothing_that_was_removed_permanently(
+    engine: Engine, bucket: str, order: tuple[str, ...]
+) -> None:
+    """What comes to the key, and is deleted at once, is in the trash of whom the rule says, in whatever order it is told."""
+    ada, bea = new_user(engine), new_user(engine)
+    rule(engine, bucket, "", ada)
+    drop(engine, bucket, "a")
+    drop(engine, bucket, "a", event=DELETE, sequencer="02")
+    with transaction(engine) as session:
+        session.execute(text("UPDATE files SET purged_at = updated_at WHERE bucket = :bucket"), {"bucket": bucket})
+        session.execute(text("UPDATE object_versions SET removal_rank = '~' WHERE bucket = :bucket"), {"bucket": bucket})
+        session.execute(
+            text("UPDATE owner_rules SET user_id = :bea WHERE bucket = :bucket"), {"bea": bea, "bucket": bucket}
+        )
+    put = s3_record("ObjectCreated:Put", "a", bucket=bucket, version_id="n", sequencer="03", size=5, etag="n", time=now())
+    marker = "ObjectRemoved:DeleteMarkerCreated"
+    records = {
+        "03": put,
+        "04": s3_record(marker, "a", bucket=bucket, version_id="m", sequencer="04", time=now()),
+        "marker alone": s3_record(marker, "a", bucket=bucket, version_id="l", sequencer="025", time=now()),
+    }
+    if len(order) == 2:
+        with transaction(engine) as session:
+            record_changes(session, parse_message(body(*(records[name] for name in order))), now())
+    else:
+        for name in order:
+            with transaction(engine) as session:
+                record_changes(session, parse_message(body(records[name])), now())
+            if name == "marker alone":
+                assert owners(engine, bucket) == {"a": ada}
+    assert owners(engine, bucket) == {"a": bea}

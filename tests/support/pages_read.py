@@ -1,6 +1,6 @@
 """How many pages of tables and indexes something reads: what time can't prove, this can."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from sqlalchemy import Engine, text
 
@@ -16,8 +16,9 @@ BOUNDS = Bounds(ranked=100, counted=1000, seconds=60)
 
 _PAGES = text("""
 SELECT (SELECT sum(heap_blks_hit + heap_blks_read + coalesce(idx_blks_hit, 0) + coalesce(idx_blks_read, 0))
-    FROM pg_statio_user_tables WHERE relname IN ('files', 'file_search', 'search_queue'))
+    FROM pg_statio_user_tables WHERE relname = ANY(CAST(:tables AS text[])))
 """)
+_FILES = ("files", "file_search", "search_queue")
 _STILL = "ALTER TABLE {} SET (autovacuum_enabled = false)"
 
 
@@ -31,21 +32,30 @@ def hold_still(engine: Engine, *tables: str) -> None:
 
 def pages_read(engine: Engine, scope: Scope, filters: FileFilters, way: Way) -> int:
     """How many pages ``way`` reads; once it has been asked, so that nothing is read for the first time."""
+
+    def ask(session: Session) -> None:
+        act_for(session, scope)
+        way(session, scope, filters)
+
+    return pages_of(engine, ask, *_FILES)
+
+
+def pages_of(engine: Engine, ask: Callable[[Session], object], *tables: str) -> int:
+    """How many pages of these tables ``ask`` reads; once it has asked before."""
     counts = []
     for _ in range(2):
-        before = _read_so_far(engine)
+        before = _read_so_far(engine, tables)
         with transaction(engine) as session:
-            act_for(session, scope)
-            way(session, scope, filters)
+            ask(session)
             session.execute(text("SELECT pg_stat_force_next_flush()"))
-        counts.append(_read_so_far(engine) - before)
+        counts.append(_read_so_far(engine, tables) - before)
     return counts[-1]
 
 
-def _read_so_far(engine: Engine) -> int:
+def _read_so_far(engine: Engine, tables: Collection[str]) -> int:
     with transaction(engine) as session:
         session.execute(text("SELECT pg_stat_clear_snapshot()"))
-        return int(session.execute(_PAGES).scalar_one())
+        return int(session.execute(_PAGES, {"tables": list(tables)}).scalar_one())
 
 
 def newest(session: Session, scope: Scope, filters: FileFilters) -> None:

@@ -171,6 +171,7 @@ class SessionMember(Base):
         ),
         Index(None, "session_row_id", "id"),
         Index(None, "user_id", "session_row_id"),
+        Index(None, "email", postgresql_where=text("email IS NOT NULL")),
         Index("session_members_unclaimed_idx", "email", postgresql_where=text("user_id IS NULL")),
     )
 

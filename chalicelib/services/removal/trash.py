@@ -10,12 +10,13 @@ from chalicelib.catalog.objects import Deletion, ObjectVersion
 from chalicelib.catalog.observations import observe_removal
 from chalicelib.db import files, trash
 from chalicelib.db.history import versions_of
+from chalicelib.db.locks import lock_files
 from chalicelib.db.recording import record_changes
 from chalicelib.db.scope import EVERYONE
 from chalicelib.errors import Conflict, LandfallError, Locked, NotFound, StoreUnavailable
 from chalicelib.services.accounts.policies import end_restores
 from chalicelib.services.accounts.trail import note
-from chalicelib.services.context import Context
+from chalicelib.services.context import Context, Transaction
 from chalicelib.services.files.claims import claim_files, release_files
 from chalicelib.services.removal.deletion import delete_found
 
@@ -88,16 +89,27 @@ def _count_done(ctx: Context, file_ids: Sequence[UUID], action: Callable[[Contex
     return done
 
 
+def _to_purge(tx: Transaction, file_id: UUID) -> list[ObjectVersion] | None:
+    """Up to a thousand versions of a deleted file; None if it was restored, or is gone."""
+    file = files.find_file(tx.session, EVERYONE, file_id)
+    if file is None or file.state != "deleted":
+        return None
+    with tx.as_landfall():  # what others have left at the file's key must stay, and stay hidden
+        return versions_of(tx.session, EVERYONE, file_id, _MAX_VERSIONS)
+
+
 def _purge_some(ctx: Context, file_id: UUID) -> bool:
     """Remove up to a thousand versions; returns False when none is left, or when the file was restored."""
     with ctx.transaction() as tx:
-        file = files.find_file(tx.session, EVERYONE, file_id)
-        if file is None or file.state != "deleted":
-            return False
-        with tx.as_landfall():  # what others have left at the file's key must stay, and stay hidden
-            found = versions_of(tx.session, EVERYONE, file_id, _MAX_VERSIONS)
-        if not found:
+        found = _to_purge(tx, file_id)
+        if found == []:
+            # Nobody records anything of the key from here on: it would be lost, or take its file's links with it.
+            with tx.as_landfall():
+                lock_files(tx.session, [file_id])
+            found = _to_purge(tx, file_id)
+        if found == []:
             trash.mark_purged(tx.session, file_id, tx.now)
+        if not found:
             return False
     # Not in one request with the objects: an object that S3 doesn't remove would come to light without its marker.
     versions = [version for version in found if not version.is_marker] or found

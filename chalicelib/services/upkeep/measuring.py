@@ -45,7 +45,7 @@ def measure_unfinished(ctx: Context, limit: int) -> list[tuple[UUID, str]]:
 def _measure(ctx: Context, file: File, upload: UploadRow) -> str | None:
     """Measure one upload; returns why it was given up, if it was."""
     if file.state == "stored":
-        ctx.store.multipart.abort_all(*file.location)
+        ctx.store.multipart.abort_all(*file.location, noted=None)
     if file.state != "pending":
         return None
     try:

@@ -184,5 +184,5 @@ def abort_parts(ctx: Context, file: File) -> bool:
     clock (see `chalicelib/services/upkeep/reaping.py`), and after a week to the bucket's rule.
     """
     if file.upload and file.upload.method == "multipart":
-        return ctx.store.multipart.abort_all(*file.location)
+        return ctx.store.multipart.abort_all(*file.location, noted=file.upload.multipart_id)
     return True

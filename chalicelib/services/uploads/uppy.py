@@ -168,7 +168,8 @@ def sign(ctx: Context, to_sign: RequestToSign) -> SignedForKey:
                 raise NotFound("There is no such upload.")
             return SignedForKey(SignedRequest("PUT", _sign_parts(ctx, file, row, [number])[number]), to_sign.key)
         case (("GET" | "POST" | "DELETE"), str(upload_id), None):
-            _note_upload(ctx, UploadKey(to_sign.key, upload_id))
+            # Whoever lists or aborts an upload doesn't go on with it.
+            _note_upload(ctx, UploadKey(to_sign.key, upload_id), notes=to_sign.verb == "POST")
             links, seconds = ctx.links, ctx.settings.link_seconds
             signer = {"GET": links.list_parts, "POST": links.complete_multipart, "DELETE": links.abort_multipart}
             return SignedForKey(signer[to_sign.verb](ctx.settings.bucket, to_sign.key, upload_id, seconds), to_sign.key)
@@ -249,8 +250,12 @@ def _upload_of(tx: Transaction, file: File) -> UploadState | None:
     return file.upload or uploads.find_upload(tx.session, tx.scope, file.id)
 
 
-def _note_upload(ctx: Context, upload: UploadKey, *, is_checked: bool = False) -> tuple[File, UploadState]:
-    """Note the id of the multipart upload that the client began. S3 itself refuses the id of an upload to another key.
+def _note_upload(
+    ctx: Context, upload: UploadKey, *, notes: bool = True, is_checked: bool = False
+) -> tuple[File, UploadState]:
+    """Note the id of the multipart upload that the client began, if ``notes``; look whether it may have begun it.
+
+    S3 itself refuses the id of an upload to another key.
 
     Once the file is stored, requests are signed only for the upload that made it: another one would overwrite the file.
 
@@ -263,7 +268,7 @@ def _note_upload(ctx: Context, upload: UploadKey, *, is_checked: bool = False) -
         is_same = row is not None and row.multipart_id == upload.upload_id
         if row is None or (file.state != "pending" and not (file.state == "stored" and is_same)):
             raise NotFound("There is no such upload.")
-        if row.method != "multipart" or is_same:
+        if row.method != "multipart" or is_same or not notes:
             return file, row
         if is_checked or row.multipart_id is None:
             uploads.change_upload(tx.session, file.id, multipart_id=upload.upload_id)

@@ -94,13 +94,14 @@ WHERE moved_to IS NOT NULL AND owner_id IS NOT NULL AND state = 'deleted'
 
 
 def upgrade() -> None:
+    # In the order in which requests read these tables: what waits for one must not hold another that they go on to.
+    op.execute("ALTER TABLE files DROP CONSTRAINT files_moved_to_fkey")
+    op.execute("ALTER TABLE file_places DROP CONSTRAINT file_places_file_id_fkey")
     schema = op.get_bind().exec_driver_sql("SELECT quote_ident(current_schema())").scalar_one()
     for statement in (_OF_VERSION, _OF_EVENT):
         op.execute(statement.replace("{schema}", schema))
     op.execute(_TRAIL_NOW)
     op.execute(_TAKE_BACK)
-    op.execute("ALTER TABLE file_places DROP CONSTRAINT file_places_file_id_fkey")
-    op.execute("ALTER TABLE files DROP CONSTRAINT files_moved_to_fkey")
 
 
 def downgrade() -> None:
