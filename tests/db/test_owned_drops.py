@@ -266,11 +266,15 @@ def test_a_delete_marker_brings_back_nothing_that_was_removed_permanently(
     drop(engine, bucket, "a", event=DELETE, sequencer="02")
     with transaction(engine) as session:
         session.execute(text("UPDATE files SET purged_at = updated_at WHERE bucket = :bucket"), {"bucket": bucket})
-        session.execute(text("UPDATE object_versions SET removal_rank = '~' WHERE bucket = :bucket"), {"bucket": bucket})
+        session.execute(
+            text("UPDATE object_versions SET removal_rank = '~' WHERE bucket = :bucket"), {"bucket": bucket}
+        )
         session.execute(
             text("UPDATE owner_rules SET user_id = :bea WHERE bucket = :bucket"), {"bea": bea, "bucket": bucket}
         )
-    put = s3_record("ObjectCreated:Put", "a", bucket=bucket, version_id="n", sequencer="03", size=5, etag="n", time=now())
+    put = s3_record(
+        "ObjectCreated:Put", "a", bucket=bucket, version_id="n", sequencer="03", size=5, etag="n", time=now()
+    )
     marker = "ObjectRemoved:DeleteMarkerCreated"
     records = {
         "03": put,
