@@ -50,7 +50,7 @@ WITHOUT_SCOPE = {
         "find_membership_at",
         "find_memberships_of",
     }
-    | {"list_members", "move_memberships", "put_member", "remove_member", "remove_user"},
+    | {"leave_address", "list_members", "move_memberships", "put_member", "remove_member", "remove_user"},
     "sessions shared": {"list_shared_sessions"},
     "own_words": {
         "find_own_words",
