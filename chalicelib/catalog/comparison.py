@@ -94,9 +94,12 @@ def compare(
             change = observe_listed(location.bucket, listed, earlier, above)
             earlier = Current(listed.version_id, change.rank)
             changes.append(change)
+    return Comparison(changes, _unlisted(history, known), revived)
+
+
+def _unlisted(history: Sequence[ListedVersion], known: Mapping[str, KnownVersion]) -> list[KnownVersion]:
     shown = {listed.version_id for listed in history}
-    unlisted = [row for row in known.values() if row.alive and row.version_id not in shown]
-    return Comparison(changes, unlisted, revived)
+    return [row for row in known.values() if row.alive and row.version_id not in shown]
 
 
 def contradicts(change: ObjectChange, known: Mapping[str, KnownVersion]) -> bool:
