@@ -16,7 +16,7 @@ from chalicelib.db.scope import FILE_IN_SCOPE, Scope, bound_scope
 from chalicelib.errors import InvalidCursor
 
 # Which versions, and which events, at one of a file's locations belong to it: see `file_of_version` and `file_of_event` in the
-# migration 0029. Hardly any key has a file that has left it; where none has, all belong to the file that is there.
+# migrations 0029 and 0032. Hardly any key has a file that has left it; where none has, all belong to the file that is there.
 _IS_ALONE = """(CAST(:until AS timestamptz) IS NULL AND NOT EXISTS (
     SELECT FROM file_places AS p WHERE p.key = {row}.key AND p.bucket = {row}.bucket))"""
 _BELONGS = f"""({_IS_ALONE.format(row="v")}

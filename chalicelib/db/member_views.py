@@ -49,7 +49,7 @@ _OF_SESSION = "t.session_row_id IN (SELECT s.id FROM {sessions} AS s)"
 _NOBODYS = "false"
 _OF_PART = f"coalesce(t.prefix, '') = {_PREFIX} AND coalesce(t.session_id, '') = {_SESSION}"
 _COUNTED = f"{_PREFIX} = '' AND t.session_id = {_SESSION}"
-# At a key that no file has left, everything belongs to the file there. Elsewhere it is looked up: see the migration 0029.
+# At a key that no file has left, everything belongs to the file there. Elsewhere it is looked up: see migrations 0029 and 0032.
 _AT_FILE = """(CASE WHEN EXISTS (SELECT FROM file_places AS p WHERE p.key = t.key AND p.bucket = t.bucket)
     THEN EXISTS (SELECT FROM {{files}} AS f WHERE f.id = {whose})
     ELSE EXISTS (SELECT FROM {{files}} AS f WHERE f.key = t.key AND f.bucket = t.bucket) END)"""

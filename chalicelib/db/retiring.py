@@ -10,8 +10,9 @@ from chalicelib.catalog.objects import Location
 from chalicelib.db.arrays import plain
 
 # As if the file had moved away when it was deleted: see `file_of_version` in the migration 0029. Nothing is alive of what it has
-# left, so what is alive there is another's already. Where objects have no version ids, the row of the versions is the other's by
-# now; then only the events are this file's, and no object is like the one that it is said to have left.
+# left, so what is alive there is another's already. Delete markers belong to what lies beneath them. Where objects have no
+# version ids, the row of the versions is the other's by now; then only the events are this file's, and no object is like the one
+# that it is said to have left. The minute is for clocks that disagree: better nobody sees a version than the next owner.
 LEFT_FOR_GOOD = """
 INSERT INTO file_places (file_id, moved_at, bucket, key, version_id, etag, stored_at)
 SELECT g.id, greatest(g.updated_at, g.purged_at), g.bucket, g.key, coalesce(v.version_id, ''), v.etag,
@@ -19,8 +20,8 @@ SELECT g.id, greatest(g.updated_at, g.purged_at), g.bucket, g.key, coalesce(v.ve
 FROM gone AS g
 LEFT JOIN LATERAL (
     SELECT * FROM object_versions AS o
-    WHERE o.bucket = g.bucket AND o.key = g.key AND NOT o.alive AND o.put_rank <> '' AND o.version_id <> '*'
-        AND coalesce(o.stored_at <= greatest(g.updated_at, g.purged_at), true)
+    WHERE o.bucket = g.bucket AND o.key = g.key AND NOT o.alive AND NOT o.is_delete_marker AND o.put_rank <> ''
+        AND o.version_id <> '*' AND coalesce(o.stored_at <= greatest(g.updated_at, g.purged_at) + interval '1 minute', true)
     ORDER BY o.put_rank DESC LIMIT 1) AS v ON true
 """
 _RETIRE = text(f"""

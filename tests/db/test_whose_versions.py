@@ -1,6 +1,7 @@
 """Whose a version or an event is at a key that files have left; and what migration 0029 makes of older rows."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,10 +10,12 @@ from sqlalchemy import Engine, text
 
 from chalicelib.db import migrate
 from chalicelib.db.engine import create_catalog_engine, transaction
+from chalicelib.db.retiring import retire
 
+HALF_A_SECOND = 0.5 / 3600
 ANN, BEN, CID, LEFT = (UUID(int=number) for number in range(1, 5))
 _FILE = """INSERT INTO files (id, bucket, key, name, state, moved_to, owner_id, created_at, updated_at)
-    VALUES (:id, 'b', :key, 'n', 'deleted', :moved_to, :owner_id, now(), now())"""
+    VALUES (:id, 'b', :key, 'n', 'deleted', :moved_to, :owner_id, now(), coalesce(:updated_at, now()))"""
 
 
 @pytest.fixture
@@ -22,21 +25,23 @@ def engine(new_migrated_database: Callable[[], str]) -> Iterator[Engine]:
     engine.dispose()
 
 
-def at(hour: int) -> str:
-    return f"2026-11-01T{hour:02}:00:00Z"
+def at(hour: float) -> str:
+    return (datetime(2026, 11, 1, tzinfo=UTC) + timedelta(hours=hour)).isoformat()
 
 
 def add_file(engine: Engine, file_id: UUID, key: str, **values: Any) -> None:
     with transaction(engine) as session:
-        session.execute(text(_FILE), {"id": file_id, "key": key, "moved_to": None, "owner_id": None} | values)
+        session.execute(
+            text(_FILE), {"id": file_id, "key": key, "moved_to": None, "owner_id": None, "updated_at": None} | values
+        )
 
 
-def add_version(engine: Engine, version_id: str, hour: int | None, rank: str, **values: Any) -> None:
-    row = """INSERT INTO object_versions (bucket, key, version_id, put_rank, stored_at, is_delete_marker, follows, etag)
-        VALUES ('b', 'k', :version_id, :rank, :stored_at, :is_marker, :follows, :etag)"""
+def add_version(engine: Engine, version_id: str, hour: float | None, rank: str, **values: Any) -> None:
+    row = """INSERT INTO object_versions (bucket, key, version_id, put_rank, stored_at, is_delete_marker, follows, etag,
+        removal_rank) VALUES ('b', 'k', :version_id, :rank, :stored_at, :is_marker, :follows, :etag, :removal_rank)"""
     usual = {"version_id": version_id, "rank": rank, "stored_at": hour and at(hour), "is_marker": False}
     with transaction(engine) as session:
-        session.execute(text(row), usual | {"follows": None, "etag": "e"} | values)
+        session.execute(text(row), usual | {"follows": None, "etag": "e", "removal_rank": ""} | values)
 
 
 def add_place(
@@ -80,6 +85,31 @@ def test_each_of_several_files_has_its_own_with_the_markers_above_it(engine: Eng
     # An event goes with its version, whenever it happened.
     assert (whose_event(engine, "a1", 23), whose_event(engine, "c1", 1)) == (ANN, CID)
     assert [whose_event(engine, "", hour) for hour in (10, 12, 14)] == [ANN, BEN, CID]
+
+
+def test_what_was_replaced_within_its_second_goes_with_what_was_only_observed(engine: Engine) -> None:
+    add_file(engine, BEN, "k")
+    add_version(engine, "told", 1 + HALF_A_SECOND, "1")
+    add_version(engine, "observed", 1, "2")
+    add_place(engine, ANN, 2, "observed", 1)
+    add_version(engine, "ben's", 3, "3")
+    assert whose(engine) == {"told": ANN, "observed": ANN, "ben's": BEN}
+
+
+@pytest.mark.parametrize("purged", [2, 1])
+def test_a_retired_file_leaves_its_newest_object_and_no_marker(engine: Engine, purged: float) -> None:
+    """Whatever the clock of who purged it was, to a minute."""
+    add_file(engine, ANN, "k", updated_at=at(purged))
+    removed = {"removal_rank": "~"}
+    add_version(engine, "object", 1 + HALF_A_SECOND, "1", **removed)
+    add_version(engine, "marker", 1, "1~", is_marker=True, follows="object", **removed)
+    with transaction(engine) as session:
+        retire(session, [ANN])
+        left = session.execute(text("SELECT file_id, version_id FROM file_places")).all()
+    assert [tuple(row) for row in left] == [(ANN, "object")]
+    add_file(engine, BEN, "k")
+    add_version(engine, "ben's", 3, "2")
+    assert whose(engine) == {"object": ANN, "marker": ANN, "ben's": BEN}
 
 
 def test_without_a_version_the_time_decides(engine: Engine) -> None:
