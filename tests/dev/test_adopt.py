@@ -71,7 +71,7 @@ def told(stack: Stack, bucket: str) -> set[str]:
     keys = set()
     while (
         messages := sqs_of(stack)
-        .receive_message(QueueUrl=stack.deployed.queue_url, MaxNumberOfMessages=10)
+        .receive_message(QueueUrl=stack.deployed.queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=1)
         .get("Messages")
     ):
         for message in messages:

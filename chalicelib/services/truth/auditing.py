@@ -11,8 +11,11 @@ import time
 from datetime import timedelta
 from uuid import UUID, uuid4
 
+from sqlalchemy.exc import DBAPIError
+
 from chalicelib.catalog.audits import Audit, AuditRequest
 from chalicelib.db import audit_ranges, audits, findings, inventory_files
+from chalicelib.db.refusals import is_contention
 from chalicelib.errors import Conflict, NotFound, StoreUnavailable
 from chalicelib.services.accounts.principals import LANDFALL
 from chalicelib.services.context import Context, Transaction
@@ -29,6 +32,7 @@ _SPLIT_AHEAD = 20_000
 _IDLE = 0.2  # seconds
 _GUESS_AFTER = timedelta(seconds=3)
 _TRIES = 5  # in a row, while the store doesn't answer
+_TRIES_BESIDE_OTHERS = 20  # in a row, while others hold the keys: each waits for them itself
 
 
 def begin_audit(tx: Transaction, request: AuditRequest) -> UUID:
@@ -112,27 +116,32 @@ def work_on_audit(
     Without ``read_parquet``, an inventory of Parquet is left to workers that can read it.
 
     Raises:
-        StoreUnavailable: the store didn't answer several times in a row. DatabaseUnavailable.
+        StoreUnavailable: the store didn't answer several times in a row. DatabaseUnavailable. DBAPIError: transactions of others
+            stood in the way many times in a row, or the database refused something that nobody has foreseen.
     """
-    worker, troubles, allowance = uuid4(), 0, allowance or Allowance()
+    worker, troubles, blocked, allowance = uuid4(), 0, 0, allowance or Allowance()
     try:
         while allowance.is_left:
             try:
                 if _take_step(ctx, audit_id, worker, allowance, read_parquet):
                     remove_loaded(ctx, allowance)
                     return True
-                troubles = 0
+                troubles = blocked = 0
             except StoreUnavailable as error:
                 troubles += 1
                 _note_trouble(ctx, audit_id, worker, error)
                 if troubles == _TRIES:
                     raise
                 time.sleep(_IDLE * 2**troubles)
+            except DBAPIError as error:
+                blocked += 1
+                if not is_contention(error) or blocked == _TRIES_BESIDE_OTHERS:
+                    raise
+                _give_back(ctx, worker)
+                time.sleep(_IDLE)
         return False
     finally:
-        with ctx.transaction() as tx:
-            audit_ranges.release_ranges(tx.session, worker)
-            inventory_files.release_files(tx.session, worker)
+        _give_back(ctx, worker)
 
 
 def _take_step(
@@ -180,9 +189,15 @@ def _finish(ctx: Context, audit_id: UUID) -> bool:
         return audit is None
 
 
-def _note_trouble(ctx: Context, audit_id: UUID, worker: UUID, error: StoreUnavailable) -> None:
+def _give_back(ctx: Context, worker: UUID) -> None:
+    """Let others, or this one itself, take what this worker has leased."""
     with ctx.transaction() as tx:
         audit_ranges.release_ranges(tx.session, worker)
         inventory_files.release_files(tx.session, worker)
+
+
+def _note_trouble(ctx: Context, audit_id: UUID, worker: UUID, error: StoreUnavailable) -> None:
+    _give_back(ctx, worker)
+    with ctx.transaction() as tx:
         if audits.lock_audit(tx.session, audit_id) is not None:
             audits.set_state(tx.session, audit_id, tx.now, problem=str(error))

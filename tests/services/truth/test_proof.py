@@ -10,7 +10,7 @@ from time import monotonic, sleep
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from chalicelib.catalog.audits import Audit, AuditRequest
@@ -35,9 +35,7 @@ _LOST = _DOUBLED = 0.05
 
 @pytest.fixture
 def engine(new_migrated_database: Callable[[], str]) -> Iterator[Engine]:
-    engine = create_catalog_engine(new_migrated_database(), 16)
-    # Fourteen threads take turns at all keys: on a busy machine, an audit's turn may come later than it would wait in earnest.
-    event.listen(engine, "connect", lambda link, _: link.cursor().execute("SET lock_timeout = 60000"))
+    engine = create_catalog_engine(new_migrated_database(), 16, statement_timeout_ms=10_000)
     yield engine
     engine.dispose()
 
