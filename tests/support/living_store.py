@@ -4,7 +4,7 @@ It is there because emulators take minutes for what a proof needs: a million cha
 """
 
 import threading
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -117,14 +117,12 @@ class LivingStore:
         marker, version_marker = query.get("key-marker", [""])[0], query.get("version-id-marker", [""])[0]
         entries, last = [], ("", "")
         with self._lock:
-            start = bisect_right(self._keys, marker) if marker else 0
+            start = bisect_right(self._keys, marker) if marker >= prefix else bisect_left(self._keys, prefix)
             if version_marker and start and self._keys[start - 1] == marker:
                 start -= 1  # in the middle of this key
-            for key in self._keys[start:]:
+            for key in map(self._keys.__getitem__, range(start, len(self._keys))):
                 if not key.startswith(prefix):
-                    if key > prefix:
-                        break
-                    continue
+                    break
                 versions = self._versions[key]
                 newest_first = list(reversed(versions))
                 if version_marker and key == marker:
