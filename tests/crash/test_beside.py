@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from chalicelib import runtime
 from chalicelib.db.history import list_versions
@@ -12,7 +13,7 @@ from chalicelib.errors import StoreUnavailable
 from chalicelib.services.files.editing import FileChanges, change_file
 from chalicelib.services.files.reading import get_file
 from chalicelib.services.jobs.undelete import begin_undelete, outcomes_of
-from chalicelib.services.removal import bulk
+from chalicelib.services.removal import bulk, trash
 from tests.support.crash_world import Ground, World
 
 # Without versions there is nothing to show here: what others put at a key is a change of the file.
@@ -68,6 +69,29 @@ def test_purging_a_moved_file_removes_nothing_that_others_put_at_its_old_key(wor
     world.deliver()
 
     assert world.in_bucket()[world.file.key] == others
+
+
+def test_a_purge_beside_a_put_leaves_what_was_put(world: World) -> None:
+    """Its event is recorded after the purge has found nothing more to remove, and before it takes the key's lock."""
+    world.done(world.delete)
+    world.deliver()
+
+    def purge() -> dict[str, str]:
+        def put() -> None:
+            world.put(world.file.key)
+            world.deliver()
+
+        _before_first(trash, "lock_files", put)
+        world.empty_trash()
+        return world.others
+
+    world.others = world.done(purge)
+    assert world.others
+    world.deliver()
+    assert world.wrong() == []
+    with world.engine.connect() as connection:
+        purged = text("SELECT state, purged_at FROM files WHERE id = :id")
+        assert tuple(connection.execute(purged, {"id": world.file.id}).one()) == ("stored", None)
 
 
 def test_a_deletion_beside_a_move_deletes_the_file_and_nobody_elses(world: World) -> None:

@@ -114,9 +114,11 @@ class World:
             self.work_on(job_id)
 
     def empty_trash(self) -> None:
+        self.work_on(self.begin_to_empty_trash())
+
+    def begin_to_empty_trash(self) -> UUID:
         with self.context().transaction() as tx:
-            job = create_job(tx, EmptyTrash(tx.now, everyones=False))
-        self.work_on(job.id)
+            return create_job(tx, EmptyTrash(tx.now, everyones=False)).id
 
     # --- what others do
 

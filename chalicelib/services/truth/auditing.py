@@ -11,8 +11,6 @@ import time
 from datetime import timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy.exc import DBAPIError
-
 from chalicelib.catalog.audits import Audit, AuditRequest
 from chalicelib.db import audit_ranges, audits, findings, inventory_files
 from chalicelib.db.refusals import is_contention
@@ -116,8 +114,8 @@ def work_on_audit(
     Without ``read_parquet``, an inventory of Parquet is left to workers that can read it.
 
     Raises:
-        StoreUnavailable: the store didn't answer several times in a row. DatabaseUnavailable. DBAPIError: transactions of others
-            stood in the way many times in a row, or the database refused something that nobody has foreseen.
+        StoreUnavailable: the store didn't answer several times in a row. DatabaseUnavailable. Others' transactions stood in
+            the way many times in a row: what the database says of it.
     """
     worker, troubles, blocked, allowance = uuid4(), 0, 0, allowance or Allowance()
     try:
@@ -133,7 +131,7 @@ def work_on_audit(
                 if troubles == _TRIES:
                     raise
                 time.sleep(_IDLE * 2**troubles)
-            except DBAPIError as error:
+            except Exception as error:
                 blocked += 1
                 if not is_contention(error) or blocked == _TRIES_BESIDE_OTHERS:
                     raise

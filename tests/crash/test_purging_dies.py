@@ -1,0 +1,64 @@
+"""A purge that dies between any two of its steps removes nothing that has come to the key meanwhile, and can be done again."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from itertools import count
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from chalicelib.services.removal import trash
+from tests.support.crash_world import Ground, World
+from tests.support.forks import Fault, in_fork
+
+
+@pytest.mark.parametrize(
+    ("fault", "first", "is_put"),
+    [("die_at", 1, False), ("die_at", 3, True), ("lose_at", 2, False), ("fail_at", 4, True)],
+)
+def test_a_purge_that_died_harms_nothing_and_can_be_done_again(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, fault: str, first: int, is_put: bool
+) -> None:
+    monkeypatch.setattr(trash, "_MAX_VERSIONS", 2)  # so that it takes several rounds
+    assert _wrong(lambda: ground.world(True, monkeypatch), fault, first, is_put) == []
+
+
+def _wrong(new: Callable[[], World], fault: str, first: int, is_put: bool) -> list[str]:
+    """Every step at which it went wrong. Each fifth one is tried."""
+    wrong = []
+    for step in count(first, 5):
+        world = new()
+        world.deliver()
+        world.s3.put_object(Bucket=world.bucket, Key=world.file.key, Body=b"a later version")
+        world.deliver()
+        world.done(world.delete)
+        world.deliver()
+        job_id = UUID(world.done(world.begin_to_empty_trash))
+        outcome = in_fork(partial(world.work_on, job_id), Fault(**{fault: step}))
+        if is_put:
+            world.put(world.file.key)
+        world.deliver()
+        world.run_clock(4, 10, 40, 130)
+        world.deliver()
+        found = world.wrong()
+        if not is_put:
+            # The job takes its own former claim for another's, and names the file as one that it could not purge.
+            world.done(world.empty_trash, later=timedelta(hours=3))
+            found += [*world.wrong(), *_left(world)]
+        wrong += [f"{problem}, after step {step}, {outcome.steps[-1]}" for problem in found]
+        if len(outcome.steps) < step:
+            return wrong
+    raise AssertionError
+
+
+def _left(world: World) -> list[str]:
+    """What is left of the file, in the bucket and in the trash."""
+    listed = world.s3.list_object_versions(Bucket=world.bucket, Prefix=world.file.key)
+    found = [f"{kind} are left" for kind in ("Versions", "DeleteMarkers") if kind in listed]
+    with world.engine.connect() as connection:
+        purged = text("SELECT purged_at FROM files WHERE id = :id")
+        if connection.execute(purged, {"id": world.file.id}).scalar_one() is None:
+            found.append("the file is in the trash")
+    return found
