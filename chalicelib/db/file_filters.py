@@ -96,6 +96,16 @@ _CONDITIONS = {
     # session, as words do: how many of others' files have them can't be told from the time that it takes. What is compared
     # begins with that tag, so the comparison itself is as strict. `<> '{}'` says that the index has all such files.
     "own_tags": "own_tags(owner_id, session_id, tags) @> CAST(:own_tags AS text[]) AND tags <> '{}'",
+    # About one owner's files, no index of everybody's is read, nor does the planner choose by what it knows of everybody's: see
+    # docs/decisions/0041-members-filters.md. What is computed is in no index; a value that is selected is unknown to it.
+    "own_media_type": "media_type || '' = :own_media_type",
+    "own_media_family": "media_type || '' ^@ :own_media_family",
+    "own_min_size": "size + 0 >= CAST(:own_min_size AS bigint)",
+    "own_max_size": "size + 0 <= CAST(:own_max_size AS bigint)",
+    "own_created_after": "id >= (SELECT CAST(:own_created_after AS uuid))",
+    "own_created_before": "id < (SELECT CAST(:own_created_before AS uuid))",
+    "own_updated_after": "updated_at + interval '0' >= CAST(:own_updated_after AS timestamptz)",
+    "own_updated_before": "updated_at + interval '0' < CAST(:own_updated_before AS timestamptz)",
     # Literals, so that the planner can use the partial index on rare states, whatever the driver does with parameters.
     "state pending": "state = 'pending'",
     "state stored": "state = 'stored'",
@@ -117,6 +127,9 @@ _PLAIN = (
     "is_mismatch",
     "folder",
 )
+
+# How these conditions are called where they are about one owner's files.
+_OWN = {name.removeprefix("own_"): name for name in _CONDITIONS if name.startswith("own_") and name != "own_tags"}
 
 
 def own_words_of(session: Session, filters: ScopedFilters, with_files: bool = True) -> OwnWords | None:
@@ -147,6 +160,8 @@ def bound_filters(filters: ScopedFilters, own: OwnWords | None) -> dict[str, Any
     if filters.media_type is not None:
         is_family = filters.media_type.endswith("/*")
         bound["media_family" if is_family else "media_type"] = filters.media_type.removesuffix("*")
+    if filters.owner_id is not None:
+        bound = {_OWN.get(name, name): value for name, value in bound.items()}
     whose = None if filters.owner_id is None else tag_of(filters.owner_id, filters.session_id)
     if filters.tags:
         bound |= {"tags": list(filters.tags)} if whose is None else {"own_tags": [whose + tag for tag in filters.tags]}

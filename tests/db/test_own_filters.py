@@ -1,0 +1,91 @@
+"""What one owner asks by types, sizes and times reads nothing of anybody else's: pages are counted; time is no proof."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Engine, text
+
+from chalicelib.db.engine import Session, create_catalog_engine, transaction
+from chalicelib.db.file_filters import FileFilters
+from chalicelib.db.scope import Owner, Scope
+from chalicelib.ids import moment_of
+from tests.support.bounded import OTHER, OWNER
+from tests.support.pages_read import (
+    by_name,
+    every_facet,
+    facets,
+    hold_still,
+    is_there,
+    newest,
+    pages_read,
+)
+
+MANY, OWN = 20_000, 5_000
+UPDATED = datetime(2026, 1, 1, tzinfo=UTC)
+SHARED = Owner(OTHER, session_id="shared")
+
+_USERS = text(
+    "INSERT INTO users (id, name, created_at, updated_at) SELECT id, 'u', now(), now() FROM unnest(CAST(:ids AS uuid[])) AS id"
+)
+_SESSION = text(
+    "INSERT INTO sessions (id, owner_id, session_id, created_at, updated_at) VALUES (:id, :of, 'shared', now(), now())"
+)
+_FILES = text("""
+INSERT INTO files (id, bucket, key, name, state, owner_id, session_id, media_type, version_id, rank, size, stored_at, created_at,
+    updated_at)
+SELECT CAST('01900000-000' || length(:key) || '-7000-8000-' || lpad(to_hex(CAST(:first AS int) + n), 12, '0') AS uuid), 'b',
+    :owner || :key || n, 'n' || n, 'stored', CAST(:owner AS uuid), :session_id, CAST(:key AS text), 'v', n::text,
+    length(:key) * 1000, now(), now(), CAST(:updated AS timestamptz) + length(:key) * interval '1 day'
+FROM generate_series(1, CAST(:count AS int)) AS n
+""")
+
+
+@pytest.fixture(scope="module")
+def crowded(new_migrated_database: Callable[[], str]) -> Iterator[Engine]:
+    """A stranger with many files, and somebody with four times as many, who shares fifty of them."""
+    engine = create_catalog_engine(new_migrated_database())
+    with transaction(engine) as session:
+        session.execute(_USERS, {"ids": [str(OWNER), str(OTHER)]})
+        session.execute(_SESSION, {"id": UUID(int=7), "of": OTHER})
+        for owner, key, first, count, session_id in (
+            (OTHER, "/zebra/", 0, MANY, None),
+            (OTHER, "/shared/", MANY, 50, "shared"),
+            (OWNER, "/a/", MANY + 50, OWN, None),
+        ):
+            values = {"owner": str(owner), "key": key, "first": first, "count": count, "session_id": session_id}
+            session.execute(_FILES, values | {"updated": UPDATED})
+    hold_still(engine, "files", "file_search", "search_queue")
+    yield engine
+    engine.dispose()
+
+
+def _within(name: str, moment: datetime) -> dict[str, Any]:
+    return {f"{name}_after": moment, f"{name}_before": moment + timedelta(milliseconds=1)}
+
+
+# By what another has in each file, and by what nobody has.
+ASKED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "key": ({"key": f"{OTHER}/zebra/7"}, {"key": f"{OTHER}/okapi/7"}),
+    "media_type": ({"media_type": "/zebra/"}, {"media_type": "/okapi/"}),
+    "media_family": ({"media_type": "/zebra/*"}, {"media_type": "/okapi/*"}),
+    "size": ({"min_size": 7000, "max_size": 7000}, {"min_size": 7001, "max_size": 7001}),
+    "updated": (_within("updated", UPDATED + timedelta(days=7)), _within("updated", UPDATED + timedelta(days=6))),
+    "created": (
+        _within("created", moment_of(UUID("01900000-0007-7000-8000-000000000000"))),
+        _within("created", moment_of(UUID("01900000-0006-7000-8000-000000000000"))),
+    ),
+}
+
+
+@pytest.mark.parametrize("scope", [Owner(OWNER), SHARED], ids=["a stranger", "a member of a session"])
+@pytest.mark.parametrize("way", [newest, by_name, facets, every_facet, is_there])
+@pytest.mark.parametrize("state", [None, "stored", "any"])
+@pytest.mark.parametrize("asked", ASKED)
+def test_a_filter_reads_as_much_for_what_others_have_as_for_what_nobody_has(
+    crowded: Engine, way: Callable[[Session, Scope, FileFilters], None], asked: str, scope: Scope, state: str | None
+) -> None:
+    theirs, nobodys = (pages_read(crowded, scope, FileFilters(state=state, **values), way) for values in ASKED[asked])
+    assert abs(theirs - nobodys) <= 2, (theirs, nobodys)
