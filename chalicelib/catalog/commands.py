@@ -246,9 +246,13 @@ class UndeleteProgress(Progress):
 
 @dataclass(slots=True)
 class SweepProgress(Progress):
-    """The progress of a job that goes through files by their ids. ``after`` is the last file that it has dealt with."""
+    """The progress of a job that goes through files by their ids.
+
+    ``after`` is the last file that it has dealt with; ``claimed``: when its claim on the next one ends, if it makes one.
+    """
 
     after: UUID | None = None
+    claimed: datetime | None = None
 
 
 @dataclass(slots=True)

@@ -1,10 +1,13 @@
 """Jobs that go through many files, some at a time: deleting a folder, emptying the trash."""
 
+from datetime import datetime
+
 from chalicelib.catalog.commands import DeleteFolder, EmptyTrash, SweepProgress
 from chalicelib.db.folders import Folder, files_below
 from chalicelib.db.scope import EVERYONE
 from chalicelib.db.trash import files_in_trash
 from chalicelib.errors import LandfallError
+from chalicelib.services.context import Transaction
 from chalicelib.services.jobs.queue import Work
 from chalicelib.services.removal.bulk import delete_files
 from chalicelib.services.removal.trash import purge
@@ -36,6 +39,12 @@ def empty_trash_step(work: Work[EmptyTrash, SweepProgress]) -> bool:
         Forbidden: the trash of everyone is meant, and the caller is no operator (any more).
     """
     command, progress = work.command, work.progress
+
+    def keep_claim(tx: Transaction, until: datetime) -> None:
+        # If this process dies, the next one takes the claim over.
+        progress.claimed = until
+        work.save_with(tx, progress)
+
     if command.everyones:
         work.ctx.principal.require_operator("empty everyone's trash")
     with work.ctx.transaction() as tx:
@@ -43,7 +52,7 @@ def empty_trash_step(work: Work[EmptyTrash, SweepProgress]) -> bool:
         found = files_in_trash(tx.session, scope, command.until, progress.after, _PURGED_AT_ONCE)
     for file_id in found:
         try:
-            purge(work.ctx, file_id)
+            purge(work.ctx, file_id, progress.claimed, keep_claim)
             progress.done += 1
         except LandfallError as error:
             work.note_failure(file_id, error)

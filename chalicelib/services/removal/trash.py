@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from chalicelib.catalog.changes import ObjectChange
@@ -17,7 +17,7 @@ from chalicelib.errors import Conflict, LandfallError, Locked, NotFound, StoreUn
 from chalicelib.services.accounts.policies import end_restores
 from chalicelib.services.accounts.trail import note
 from chalicelib.services.context import Context, Transaction
-from chalicelib.services.files.claims import claim_files, release_files
+from chalicelib.services.files.claims import CLAIM, claim_files, release_files
 from chalicelib.services.removal.deletion import delete_found
 
 _MAX_VERSIONS = 1000
@@ -25,16 +25,27 @@ _RETRY = timedelta(hours=1)
 _DENIED = "AccessDenied"  # what S3 says of a locked version, too
 
 
-def purge(ctx: Context, file_id: UUID) -> None:
+def purge(
+    ctx: Context,
+    file_id: UUID,
+    mine: datetime | None = None,
+    keep_claim: Callable[[Transaction, datetime], None] | None = None,
+) -> None:
     """Remove every version of a deleted file. Delete markers come last: as long as one is left, no object shows.
+
+    Args:
+        mine: when the claim ends that an earlier process has made for the same job.
+        keep_claim: notes when the claim of this process ends, in the transaction that makes it.
 
     Raises:
         Conflict: the file is being restored. Locked: Object Lock keeps a version.
         StoreUnavailable: S3 did not remove every version.
     """
     with ctx.transaction() as tx:
-        if not claim_files(tx, [file_id]):
+        if not claim_files(tx, [file_id], mine):
             raise Conflict("The file is being restored at this moment.")
+        if keep_claim is not None:
+            keep_claim(tx, tx.now + CLAIM)
         note(tx, "purge", [file_id])
     try:
         while _purge_some(ctx, file_id):
