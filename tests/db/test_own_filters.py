@@ -12,7 +12,7 @@ from chalicelib.db.engine import Session, create_catalog_engine, transaction
 from chalicelib.db.file_filters import FileFilters
 from chalicelib.db.scope import Owner, Scope
 from chalicelib.ids import moment_of
-from tests.support.bounded import OTHER, OWNER
+from tests.support.bounded import OTHER, OWNER, add_owners
 from tests.support.pages_read import (
     by_name,
     every_facet,
@@ -27,12 +27,6 @@ MANY, OWN = 20_000, 5_000
 UPDATED = datetime(2026, 1, 1, tzinfo=UTC)
 SHARED = Owner(OTHER, session_id="shared")
 
-_USERS = text(
-    "INSERT INTO users (id, name, created_at, updated_at) SELECT id, 'u', now(), now() FROM unnest(CAST(:ids AS uuid[])) AS id"
-)
-_SESSION = text(
-    "INSERT INTO sessions (id, owner_id, session_id, created_at, updated_at) VALUES (:id, :of, 'shared', now(), now())"
-)
 _FILES = text("""
 INSERT INTO files (id, bucket, key, name, state, owner_id, session_id, media_type, version_id, rank, size, stored_at, created_at,
     updated_at)
@@ -48,8 +42,7 @@ def crowded(new_migrated_database: Callable[[], str]) -> Iterator[Engine]:
     """A stranger with many files, and somebody with four times as many, who shares fifty of them."""
     engine = create_catalog_engine(new_migrated_database())
     with transaction(engine) as session:
-        session.execute(_USERS, {"ids": [str(OWNER), str(OTHER)]})
-        session.execute(_SESSION, {"id": UUID(int=7), "of": OTHER})
+        add_owners(session)
         for owner, key, first, count, session_id in (
             (OTHER, "/zebra/", 0, MANY, None),
             (OTHER, "/shared/", MANY, 50, "shared"),

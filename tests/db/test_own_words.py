@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterator
-from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, text
@@ -13,15 +12,12 @@ from chalicelib.db.facets import count_files
 from chalicelib.db.file_filters import FileFilters
 from chalicelib.db.file_lists import list_files, search_files
 from chalicelib.db.scope import Owner, Scope
-from tests.support.bounded import OTHER, OWNER, file_id
+from tests.support.bounded import OTHER, OWNER, add_owners, file_id
 from tests.support.pages_read import BOUNDS, by_name, every_facet, facets, hold_still, is_there, newest, pages_read
 
 MANY, OWN = 20_000, 300
 SHARED = Owner(OTHER, session_id="shared")
 
-_USERS = text(
-    "INSERT INTO users (id, name, created_at, updated_at) SELECT id, 'u', now(), now() FROM unnest(CAST(:ids AS uuid[])) AS id"
-)
 _FILES = text("""
 INSERT INTO files (id, bucket, key, name, state, owner_id, session_id, created_at, updated_at)
 SELECT CAST('01900000-0000-7000-8000-' || lpad(to_hex(CAST(:first AS int) + n), 12, '0') AS uuid), 'b', :key || n, '',
@@ -38,14 +34,7 @@ def crowded(new_migrated_database: Callable[[], str]) -> Iterator[Engine]:
     """A stranger with three hundred files, and somebody with twenty thousand and a zebra in each, who shares the last fifty."""
     engine = create_catalog_engine(new_migrated_database())
     with transaction(engine) as session:
-        session.execute(_USERS, {"ids": [str(OWNER), str(OTHER)]})
-        session.execute(
-            text(
-                "INSERT INTO sessions (id, owner_id, session_id, created_at, updated_at) "
-                "VALUES (:id, :of, 'shared', now(), now())"
-            ),
-            {"id": UUID(int=7), "of": OTHER},
-        )
+        add_owners(session)
         for owner, key, first, count, session_id in (
             (OTHER, "other/zebra/", 0, MANY, None),
             (OTHER, "other/plain/", MANY, 50, "shared"),

@@ -20,6 +20,18 @@ VALUES (:id, :bucket, :key, '', :state, CASE WHEN :state = 'stored' THEN '' END,
 """)
 
 
+_SESSION = text(
+    "INSERT INTO sessions (id, owner_id, session_id, created_at, updated_at) VALUES (:id, :of, 'shared', now(), now())"
+)
+
+
+def add_owners(session: Session) -> None:
+    """Add `OWNER`, and `OTHER` with a session that is called ``shared``."""
+    for user_id in (OWNER, OTHER):
+        session.execute(_USER, {"id": user_id})
+    session.execute(_SESSION, {"id": UUID(int=7), "of": OTHER})
+
+
 def file_id(number: int) -> UUID:
     """The id of the file with this number: higher numbers are newer."""
     return UUID(f"01900000-0000-7000-8000-{number:012x}")
