@@ -30,6 +30,11 @@ from chalicelib.db.own_words import OwnWords, begin_own_words, bound_own_words, 
 from chalicelib.db.scope import EVERYONE
 from chalicelib.db.search import allow_typos, any_words, any_words_compared, whole_words
 
+# The candidates that whoever asks may see. They are looked up one by one: for `id = ANY(…)`, the planner may read all files of a
+# member instead, which it believes to be few. OFFSET 0 keeps it from asking other indexes for what the candidates have anyway.
+OF_CANDIDATES = """(SELECT DISTINCT unnest(CAST(:candidates AS uuid[])) AS file_id) AS candidate
+CROSS JOIN LATERAL (SELECT * FROM files WHERE id = candidate.file_id OFFSET 0) AS files"""
+
 # Words that more files have are common. The planner knows words, but not how many files have the beginning of one.
 _COMMON = 50_000
 _FREQUENCIES = text("""

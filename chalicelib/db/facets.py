@@ -7,7 +7,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
 from chalicelib.db.bounds import Bounds
-from chalicelib.db.candidates import find_candidates
+from chalicelib.db.candidates import OF_CANDIDATES, find_candidates
 from chalicelib.db.deadlines import attempt
 from chalicelib.db.file_filters import (
     FileFilters,
@@ -82,9 +82,7 @@ _NO_MORE = "(SELECT count(*) <= CAST(:most AS int) FROM counted)"
 _SOME_MATCHES = _MATCHES % " LIMIT CAST(:most AS int) + 1", _NO_MORE
 _NEWEST_MATCHES = _MATCHES % " ORDER BY id DESC LIMIT CAST(:most AS int) + 1", _NO_MORE
 _CANDIDATES = (
-    """counted AS MATERIALIZED (
-    SELECT {columns} FROM (SELECT * FROM files WHERE id = ANY(CAST(:candidates AS uuid[])) OFFSET 0) AS found
-    WHERE {conditions})""",
+    f"counted AS MATERIALIZED (SELECT {{columns}} FROM {OF_CANDIDATES} WHERE {{conditions}})",  # noqa: S608 - no values
     "CAST(:exact AS boolean)",
 )
 _AMONG_NEWEST = (

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from chalicelib.catalog.files import ListedState
 from chalicelib.catalog.metadata_filters import MetadataFilter
+from chalicelib.db.key_ranges import end_of
 from chalicelib.db.own_words import OwnWords, bound_own_words, find_own_words, has_own_words, tag_of, with_ids
 from chalicelib.db.scope import Owner, Scope
 from chalicelib.db.search import allow_typos, any_words, bound_terms
@@ -96,8 +97,14 @@ _CONDITIONS = {
     # session, as words do: how many of others' files have them can't be told from the time that it takes. What is compared
     # begins with that tag, so the comparison itself is as strict. `<> '{}'` says that the index has all such files.
     "own_tags": "own_tags(owner_id, session_id, tags) @> CAST(:own_tags AS text[]) AND tags <> '{}'",
-    # About one owner's files, no index of everybody's is read, nor does the planner choose by what it knows of everybody's: see
-    # docs/decisions/0041-members-filters.md. What is computed is in no index; a value that is selected is unknown to it.
+    # The planner must not choose by what it knows of everybody's keys, types, sizes and times, nor read an index of everybody's:
+    # see docs/decisions/0041-members-filters.md. A value that is selected is unknown to it; what is computed is in no index.
+    "own_prefix": "key >= (SELECT CAST(:own_prefix AS text)) AND key < (SELECT CAST(:own_prefix_end AS text))",
+    "own_folder": "key >= (SELECT CAST(:own_folder AS text)) AND key < (SELECT CAST(:own_folder_end AS text))"
+    " AND strpos(substr(key, length(:own_folder) + 1), '/') = 0",
+    # A session's files are read all: the index of keys would be read for the owner's other files, too.
+    "session_prefix": "key || '' ^@ :session_prefix",
+    "session_folder": "key || '' ^@ :session_folder AND strpos(substr(key, length(:session_folder) + 1), '/') = 0",
     "own_media_type": "media_type || '' = :own_media_type",
     "own_media_family": "media_type || '' ^@ :own_media_family",
     "own_min_size": "size + 0 >= CAST(:own_min_size AS bigint)",
@@ -128,8 +135,9 @@ _PLAIN = (
     "folder",
 )
 
-# How these conditions are called where they are about one owner's files.
+# How the conditions are called where they are about one owner's files, and about a session's.
 _OWN = {name.removeprefix("own_"): name for name in _CONDITIONS if name.startswith("own_") and name != "own_tags"}
+_SESSIONS = {"prefix": "session_prefix", "folder": "session_folder"}
 
 
 def own_words_of(session: Session, filters: ScopedFilters, with_files: bool = True) -> OwnWords | None:
@@ -161,7 +169,9 @@ def bound_filters(filters: ScopedFilters, own: OwnWords | None) -> dict[str, Any
         is_family = filters.media_type.endswith("/*")
         bound["media_family" if is_family else "media_type"] = filters.media_type.removesuffix("*")
     if filters.owner_id is not None:
-        bound = {_OWN.get(name, name): value for name, value in bound.items()}
+        names = _OWN if filters.session_id is None else _OWN | _SESSIONS
+        bound = {names.get(name, name): value for name, value in bound.items()}
+        bound |= {f"{name}_end": end_of(bound[name]) for name in ("own_prefix", "own_folder") if name in bound}
     whose = None if filters.owner_id is None else tag_of(filters.owner_id, filters.session_id)
     if filters.tags:
         bound |= {"tags": list(filters.tags)} if whose is None else {"own_tags": [whose + tag for tag in filters.tags]}

@@ -15,7 +15,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
 from chalicelib.db.bounds import Bounds
-from chalicelib.db.candidates import find_candidates
+from chalicelib.db.candidates import OF_CANDIDATES, find_candidates
 from chalicelib.db.engine import prepared_read
 from chalicelib.db.file_filters import (
     FileFilters,
@@ -232,10 +232,7 @@ SELECT * FROM (
 {after} ORDER BY score DESC, id DESC LIMIT :limit
 """
 _MATCHES = "file_search AS s JOIN files ON files.id = s.file_id"
-# OFFSET 0 keeps the planner from asking other indexes for what the candidates have anyway.
-_CANDIDATES = """
-(SELECT * FROM files WHERE id = ANY(CAST(:candidates AS uuid[])) OFFSET 0) AS files
-JOIN file_search AS s ON s.file_id = files.id"""
+_CANDIDATES = f"{OF_CANDIDATES} JOIN file_search AS s ON s.file_id = files.id"
 _AFTER_SCORE = "WHERE (score, id) < (CAST(:after AS bigint), CAST(:after_id AS uuid))"
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from chalicelib.db.bounds import Bounds
 from chalicelib.db.cursors import decode_values, encode_values
+from chalicelib.db.key_ranges import end_of
 from chalicelib.db.pages import MAX_BYTES, Page, page_statement
 from chalicelib.db.scope import FILE_IN_SCOPE, Owner, Scope, bound_scope
 from chalicelib.errors import InvalidCursor
@@ -29,17 +30,19 @@ _EVERYONES = "bucket = :bucket"
 # belong to files that lie in no folder, or aren't stored. What follows a folder's keys begins where a zero, the character
 # after the slash, is in the slash's place.
 _AT_ONCE = 100
+# The planner must not choose by what it knows of everybody's keys: a value that is selected is unknown to it.
+_UNTIL = "(SELECT CAST(:until AS text))"
 _WALK = """
 WITH RECURSIVE walk AS (
     SELECT CAST(NULL AS text) COLLATE "C" AS prefix, CAST(:start AS text) COLLATE "C" AS place, 0 AS number, 0 AS passed
     UNION ALL
     SELECT found.prefix, CASE WHEN found.prefix IS NULL THEN (
-            SELECT key FROM files WHERE {scope} AND key >= place AND key < :until ORDER BY key OFFSET {at_once} LIMIT 1)
+            SELECT key FROM files WHERE {scope} AND key >= place AND key < {until} ORDER BY key OFFSET {at_once} LIMIT 1)
         ELSE left(found.prefix, -1) || '0' END,
         number + (found.prefix IS NOT NULL)::int, passed + CASE WHEN found.prefix IS NULL THEN {at_once} ELSE 0 END
     FROM walk LEFT JOIN LATERAL (
         SELECT left(key, length(:prefix) + strpos(substr(key, length(:prefix) + 1), '/')) AS prefix FROM (
-            SELECT key, state FROM files WHERE {scope} AND key >= place AND key < :until ORDER BY key LIMIT {at_once}) AS next
+            SELECT key, state FROM files WHERE {scope} AND key >= place AND key < {until} ORDER BY key LIMIT {at_once}) AS next
         WHERE state = 'stored' AND strpos(substr(key, length(:prefix) + 1), '/') > 0 LIMIT 1) AS found ON true
     WHERE place IS NOT NULL AND number < :limit AND (CAST(:most AS int) IS NULL OR passed < CAST(:most AS int))
 ), folders AS (
@@ -67,11 +70,15 @@ def _walk(scope: str) -> TextClause:
         "prefix, substr(prefix, length(:prefix) + 1, length(prefix) - length(:prefix) - 1) AS name, files, bytes, exact"
     )
     page = page_statement(item, ("left(prefix, -1) || '0'",), _FOLDERS.format(sum=each))
-    return text(_WALK.format(scope=scope, at_once=_AT_ONCE, page=page.text))
+    return text(
+        _WALK.format(scope=scope, until=_UNTIL if scope != _EVERYONES else ":until", at_once=_AT_ONCE, page=page.text)
+    )
 
 
 def _sum(scope: str) -> TextClause:
-    return text(_SUM.format(scope=scope, start=":prefix", until=":until", most=":most"))
+    if scope == _EVERYONES:
+        return text(_SUM.format(scope=scope, start=":prefix", until=":until", most=":most"))
+    return text(_SUM.format(scope=scope, start="(SELECT CAST(:prefix AS text))", until=_UNTIL, most=":most"))
 
 
 _WALK_OWN, _WALK_SESSIONS, _WALK_EVERYONES = _walk(_OWN), _walk(_SESSIONS), _walk(_EVERYONES)
@@ -137,23 +144,11 @@ def _of(scope: Scope, own: TextClause, sessions: TextClause, everyones: TextClau
 
 
 def _bound(scope: Scope, folder: Folder, bounds: Bounds | None) -> dict[str, object]:
-    bound = {"bucket": folder.bucket, "prefix": folder.prefix, "until": _end(folder.prefix)}
+    bound = {"bucket": folder.bucket, "prefix": folder.prefix, "until": end_of(folder.prefix)}
     owner: dict[str, object] = {}
     if isinstance(scope, Owner):
         owner = {"owner_id": scope.user_id} | ({"session_id": scope.session_id} if scope.session_id is not None else {})
     return bound | owner | {"most": bounds.counted if bounds else None}
-
-
-_LAST, _LONGEST_KEY = chr(0x10FFFF), 1024  # bytes; the last character has four
-
-
-def _end(prefix: str) -> str:
-    """What follows all keys that start with ``prefix``, byte by byte, which is the order of code points in UTF-8."""
-    start = prefix.rstrip(_LAST)
-    if not start:
-        return _LAST * (_LONGEST_KEY // 4 + 1)
-    following = ord(start[-1]) + 1
-    return start[:-1] + chr(0xE000 if following == 0xD800 else following)  # between these are no characters
 
 
 _CURSOR = "folders from"

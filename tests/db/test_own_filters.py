@@ -1,4 +1,4 @@
-"""What one owner asks by types, sizes and times reads nothing of anybody else's: pages are counted; time is no proof."""
+"""What one owner asks by keys, folders, types, sizes and times reads nothing of others': pages are counted; time is no proof."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -8,18 +8,22 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, text
 
-from chalicelib.db.engine import Session, create_catalog_engine, transaction
+from chalicelib.db.bounds import Bounds
+from chalicelib.db.engine import Session, act_for, create_catalog_engine, transaction
 from chalicelib.db.file_filters import FileFilters
+from chalicelib.db.folders import Folder, FolderSum, list_folders, sum_below
 from chalicelib.db.scope import Owner, Scope
 from chalicelib.ids import moment_of
 from tests.support.bounded import OTHER, OWNER, add_owners
 from tests.support.pages_read import (
+    BOUNDS,
     by_name,
     every_facet,
     facets,
     hold_still,
     is_there,
     newest,
+    pages_of,
     pages_read,
 )
 
@@ -62,6 +66,8 @@ def _within(name: str, moment: datetime) -> dict[str, Any]:
 # By what another has in each file, and by what nobody has.
 ASKED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "key": ({"key": f"{OTHER}/zebra/7"}, {"key": f"{OTHER}/okapi/7"}),
+    "prefix": ({"prefix": f"{OTHER}/zebra/"}, {"prefix": f"{OTHER}/okapi/"}),
+    "folder": ({"folder": f"{OTHER}/zebra/"}, {"folder": f"{OTHER}/okapi/"}),
     "media_type": ({"media_type": "/zebra/"}, {"media_type": "/okapi/"}),
     "media_family": ({"media_type": "/zebra/*"}, {"media_type": "/okapi/*"}),
     "size": ({"min_size": 7000, "max_size": 7000}, {"min_size": 7001, "max_size": 7001}),
@@ -81,4 +87,32 @@ def test_a_filter_reads_as_much_for_what_others_have_as_for_what_nobody_has(
     crowded: Engine, way: Callable[[Session, Scope, FileFilters], None], asked: str, scope: Scope, state: str | None
 ) -> None:
     theirs, nobodys = (pages_read(crowded, scope, FileFilters(state=state, **values), way) for values in ASKED[asked])
+    assert abs(theirs - nobodys) <= 2, (theirs, nobodys)
+
+
+def _folders(session: Session, scope: Scope, prefix: str, bounds: Bounds | None) -> None:
+    assert list_folders(session, scope, Folder("b", prefix), bounds, 10, None).items == "[]"
+
+
+def _sum(session: Session, scope: Scope, prefix: str, bounds: Bounds | None) -> None:
+    assert sum_below(session, scope, Folder("b", prefix), bounds) == FolderSum(0, 0, True)
+
+
+@pytest.mark.parametrize("scope", [Owner(OWNER), SHARED], ids=["a stranger", "a member of a session"])
+@pytest.mark.parametrize("bounds", [BOUNDS, None])
+@pytest.mark.parametrize("way", [_folders, _sum])
+def test_a_folder_of_somebody_else_reads_as_much_as_a_folder_of_nobody(
+    crowded: Engine,
+    way: Callable[[Session, Scope, str, Bounds | None], None],
+    bounds: Bounds | None,
+    scope: Scope,
+) -> None:
+    def pages(prefix: str) -> int:
+        def ask(session: Session) -> None:
+            act_for(session, scope)
+            way(session, scope, prefix, bounds)
+
+        return pages_of(crowded, ask, "files")
+
+    theirs, nobodys = (pages(f"{OTHER}{below}") for below in ("/zebra/", "/okapi/"))
     assert abs(theirs - nobodys) <= 2, (theirs, nobodys)

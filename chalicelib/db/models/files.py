@@ -58,13 +58,14 @@ class File(Base):
         Index(None, "bucket", "id"),
         Index(None, "owner_id", "id", postgresql_where=text("owner_id IS NOT NULL")),
         Index("files_session_idx", "owner_id", "session_id", "id", postgresql_where=text("session_id IS NOT NULL")),
-        # An owner's folders: see `chalicelib.db.folders`.
+        # An owner's keys and folders: see `chalicelib.db.file_filters` and `chalicelib.db.folders`.
         Index(
             "files_own_keys_idx",
             "owner_id",
-            "bucket",
             "key",
-            postgresql_where=text("owner_id IS NOT NULL AND state = 'stored'"),
+            "bucket",
+            postgresql_include=["state", "size"],
+            postgresql_where=text("owner_id IS NOT NULL"),
         ),
         Index(None, "media_type", "id", postgresql_where=text("media_type IS NOT NULL")),
         Index(None, "owner_id", "sha256", postgresql_where=text("sha256 IS NOT NULL")),
