@@ -42,6 +42,8 @@ _WORDS = [
     Line("GET /api/files", "", {}, query={"tag": "{word}"}),
     Line("GET /api/files", "", {}, query={"key": "{key}"}),
     Line("GET /api/files/facets", "", {}, query={"q": "{word}"}),
+    Line("GET /api/files", "", {}, query={"prefix": "{folder}"}),
+    Line("GET /api/files", "", {}, query={"folder": "{folder}"}),
     Line("GET /api/folders", "", {}, query={"prefix": "{folder}"}),
 ]
 

@@ -17,21 +17,22 @@ from chalicelib.db.bounds import Bounds
 from chalicelib.db.cursors import decode_values, encode_values
 from chalicelib.db.key_ranges import end_of
 from chalicelib.db.pages import MAX_BYTES, Page, page_statement
-from chalicelib.db.scope import FILE_IN_SCOPE, Owner, Scope, bound_scope
+from chalicelib.db.scope import Owner, Scope
 from chalicelib.errors import InvalidCursor
 from chalicelib.ids import first_uuid7
 
 # For each scope an index hands out keys in order. That of everyone's also has the keys of files that aren't stored.
-_OWN = "bucket = :bucket AND owner_id = CAST(:owner_id AS uuid) AND state = 'stored'"
-_SESSIONS = f"{_OWN} AND session_id = :session_id"
 _EVERYONES = "bucket = :bucket"
+_OWN = f"{_EVERYONES} AND owner_id = CAST(:owner_id AS uuid)"
+_SESSIONS = f"{_OWN} AND session_id = :session_id"
 
 # A step of the walk finds the next folder from `place` on, or goes on behind the keys that it has looked at. They may
 # belong to files that lie in no folder, or aren't stored. What follows a folder's keys begins where a zero, the character
 # after the slash, is in the slash's place.
 _AT_ONCE = 100
-# The planner must not choose by what it knows of everybody's keys: a value that is selected is unknown to it.
-_UNTIL = "(SELECT CAST(:until AS text))"
+# In a question about one owner's files the planner must not choose by what it knows of everybody's keys: a value that is selected
+# is unknown to it.
+_START, _UNTIL = "(SELECT CAST(:prefix AS text))", "(SELECT CAST(:until AS text))"
 _WALK = """
 WITH RECURSIVE walk AS (
     SELECT CAST(NULL AS text) COLLATE "C" AS prefix, CAST(:start AS text) COLLATE "C" AS place, 0 AS number, 0 AS passed
@@ -56,33 +57,40 @@ SELECT count(*) FILTER (WHERE state = 'stored') AS files, coalesce(sum(size), 0)
     CAST({most} AS int) IS NULL OR count(*) <= {most} AS exact
 FROM (SELECT state, size FROM files WHERE {scope} AND key >= {start} AND key < {until} LIMIT CAST({most} AS int) + 1) AS looked_at
 """
-_BELOW = f"FROM files WHERE bucket = :bucket AND key ^@ :prefix AND {FILE_IN_SCOPE}"
-_FILES = text(f"""
-SELECT id {_BELOW} AND state <> 'deleted' AND id < CAST(:until AS uuid)
-    AND (CAST(:after AS uuid) IS NULL OR id > CAST(:after AS uuid))
+_FILES = """
+SELECT id FROM files WHERE {scope} AND state <> 'deleted' AND key >= {start} AND key < {until}
+    AND id < CAST(:created_before AS uuid) AND (CAST(:after AS uuid) IS NULL OR id > CAST(:after AS uuid))
 ORDER BY id LIMIT :limit
-""")
+"""
 
 
 def _walk(scope: str) -> TextClause:
-    each = _SUM.format(scope=scope, start="prefix", until="left(prefix, -1) || '0'", most="folders.most")
+    each = _SUM.format(scope=_stored(scope), start="prefix", until="left(prefix, -1) || '0'", most="folders.most")
     item = (
         "prefix, substr(prefix, length(:prefix) + 1, length(prefix) - length(:prefix) - 1) AS name, files, bytes, exact"
     )
     page = page_statement(item, ("left(prefix, -1) || '0'",), _FOLDERS.format(sum=each))
-    return text(
-        _WALK.format(scope=scope, until=_UNTIL if scope != _EVERYONES else ":until", at_once=_AT_ONCE, page=page.text)
-    )
+    return text(_WALK.format(scope=_stored(scope), until=_range(scope)["until"], at_once=_AT_ONCE, page=page.text))
 
 
 def _sum(scope: str) -> TextClause:
-    if scope == _EVERYONES:
-        return text(_SUM.format(scope=scope, start=":prefix", until=":until", most=":most"))
-    return text(_SUM.format(scope=scope, start="(SELECT CAST(:prefix AS text))", until=_UNTIL, most=":most"))
+    return text(_SUM.format(scope=_stored(scope), most=":most", **_range(scope)))
 
 
-_WALK_OWN, _WALK_SESSIONS, _WALK_EVERYONES = _walk(_OWN), _walk(_SESSIONS), _walk(_EVERYONES)
-_SUM_OWN, _SUM_SESSIONS, _SUM_EVERYONES = _sum(_OWN), _sum(_SESSIONS), _sum(_EVERYONES)
+def _files(scope: str) -> TextClause:
+    return text(_FILES.format(scope=scope, **_range(scope)))
+
+
+def _stored(scope: str) -> str:
+    return scope if scope == _EVERYONES else f"{scope} AND state = 'stored'"
+
+
+def _range(scope: str) -> dict[str, str]:
+    return {"start": ":prefix", "until": ":until"} if scope == _EVERYONES else {"start": _START, "until": _UNTIL}
+
+
+_SCOPES = (_OWN, _SESSIONS, _EVERYONES)
+_WALKS, _SUMS, _FILES_BELOW = ([build(scope) for scope in _SCOPES] for build in (_walk, _sum, _files))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +123,16 @@ def list_folders(
     """
     start = _decode(cursor, folder.prefix) if cursor else folder.prefix
     place = {"start": start, "limit": limit + 1, "rows_left": limit, "bytes_left": MAX_BYTES, "at_least": 1}
-    statement = _of(scope, _WALK_OWN, _WALK_SESSIONS, _WALK_EVERYONES)
-    row = session.execute(statement, _bound(scope, folder, bounds) | place).one()
+    bound = _bound(scope, folder) | {"most": _most(bounds)} | place
+    row = session.execute(_of(scope, *_WALKS), bound).one()
     next_place = json.loads(row.place)[0] if row.found > row.kept else row.next_place
     return Page(f"[{row.items or ''}]", None if next_place is None else encode_values(_CURSOR, next_place))
 
 
 def sum_below(session: Session, scope: Scope, folder: Folder, bounds: Bounds | None) -> FolderSum:
     """What is in a folder, at any depth."""
-    statement = _of(scope, _SUM_OWN, _SUM_SESSIONS, _SUM_EVERYONES)
-    row = session.execute(statement, _bound(scope, folder, bounds)).one()
+    statement = _of(scope, *_SUMS)
+    row = session.execute(statement, _bound(scope, folder) | {"most": _most(bounds)}).one()
     return FolderSum(row.files, int(row.bytes), row.exact)
 
 
@@ -132,9 +140,8 @@ def files_below(
     session: Session, scope: Scope, folder: Folder, until: datetime, after: UUID | None, limit: int
 ) -> Sequence[UUID]:
     """Ids of files in a folder that aren't deleted and were created before ``until``, in the order of their creation."""
-    bound = {"bucket": folder.bucket, "prefix": folder.prefix, "limit": limit} | bound_scope(scope)
-    bound |= {"until": first_uuid7(until), "after": after}
-    return session.scalars(_FILES, bound).all()
+    bound = {"created_before": first_uuid7(until), "after": after, "limit": limit}
+    return session.scalars(_of(scope, *_FILES_BELOW), _bound(scope, folder) | bound).all()
 
 
 def _of(scope: Scope, own: TextClause, sessions: TextClause, everyones: TextClause) -> TextClause:
@@ -143,12 +150,16 @@ def _of(scope: Scope, own: TextClause, sessions: TextClause, everyones: TextClau
     return own if scope.session_id is None else sessions
 
 
-def _bound(scope: Scope, folder: Folder, bounds: Bounds | None) -> dict[str, object]:
+def _most(bounds: Bounds | None) -> int | None:
+    return bounds.counted if bounds else None
+
+
+def _bound(scope: Scope, folder: Folder) -> dict[str, object]:
     bound = {"bucket": folder.bucket, "prefix": folder.prefix, "until": end_of(folder.prefix)}
     owner: dict[str, object] = {}
     if isinstance(scope, Owner):
         owner = {"owner_id": scope.user_id} | ({"session_id": scope.session_id} if scope.session_id is not None else {})
-    return bound | owner | {"most": bounds.counted if bounds else None}
+    return bound | owner
 
 
 _CURSOR = "folders from"

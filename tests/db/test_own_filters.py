@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 from chalicelib.db.bounds import Bounds
 from chalicelib.db.engine import Session, act_for, create_catalog_engine, transaction
 from chalicelib.db.file_filters import FileFilters
-from chalicelib.db.folders import Folder, FolderSum, list_folders, sum_below
+from chalicelib.db.folders import Folder, FolderSum, files_below, list_folders, sum_below
 from chalicelib.db.scope import Owner, Scope
 from chalicelib.ids import moment_of
 from tests.support.bounded import OTHER, OWNER, add_owners
@@ -98,9 +98,13 @@ def _sum(session: Session, scope: Scope, prefix: str, bounds: Bounds | None) -> 
     assert sum_below(session, scope, Folder("b", prefix), bounds) == FolderSum(0, 0, True)
 
 
+def _files(session: Session, scope: Scope, prefix: str, _bounds: Bounds | None) -> None:
+    assert files_below(session, scope, Folder("b", prefix), datetime.now(UTC), None, 500) == []
+
+
 @pytest.mark.parametrize("scope", [Owner(OWNER), SHARED], ids=["a stranger", "a member of a session"])
 @pytest.mark.parametrize("bounds", [BOUNDS, None])
-@pytest.mark.parametrize("way", [_folders, _sum])
+@pytest.mark.parametrize("way", [_folders, _sum, _files])
 def test_a_folder_of_somebody_else_reads_as_much_as_a_folder_of_nobody(
     crowded: Engine,
     way: Callable[[Session, Scope, str, Bounds | None], None],
