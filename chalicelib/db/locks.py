@@ -50,6 +50,11 @@ def lock_keys(session: Session, names: Iterable[tuple[str, str]], *, with_next: 
         session.execute(_LOCK_WITH_NEXT if with_next else _LOCK, {"namespace": _NAMESPACE, "stripes": plain(stripes)})
 
 
+def lock_all_keys(session: Session) -> None:
+    """The same for all keys that there are: for a large batch whose keys aren't all known yet. It is sent with what follows."""
+    session.execute(_LOCK_WITH_NEXT, {"namespace": _NAMESPACE, "stripes": plain(range(STRIPES))})
+
+
 def lock_files(session: Session, file_ids: Collection[UUID], also: Iterable[tuple[str, str]] = ()) -> None:
     """Lock these files: first their keys, as recording does, then their rows.
 

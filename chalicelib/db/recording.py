@@ -15,7 +15,7 @@ would not see what step 2 writes.
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple
 
@@ -70,22 +70,50 @@ def prepare(session: Session, patience_ms: int) -> None:
     session.execute(_PREPARE, {"patience": str(patience_ms)})
 
 
-def record_changes(
-    session: Session, changes: Sequence[ObjectChange], now: datetime, in_the_meantime: Callable[[], None] | None = None
-) -> list[Recorded]:
+class Offer(NamedTuple):
+    """Changes, ready to be recorded. To make one asks the database for nothing.
+
+    Attributes:
+        names: bucket and key of each.
+        ids: those that new files get.
+        columns: as step 2 reads them.
+    """
+
+    changes: Sequence[ObjectChange]
+    names: Sequence[tuple[str, str]]
+    ids: Sequence[str]
+    columns: dict[str, str | int]
+    now: datetime
+
+
+def offer(changes: Iterable[ObjectChange], now: datetime) -> Offer:
+    """Make changes ready to be recorded ``now``, each once.
+
+    Raises:
+        ValueError: a text has a NUL character.
+    """
+    distinct = list({(c.bucket, c.key, c.version_id, c.rank): c for c in changes}.values())
+    names = [(change.bucket, change.key) for change in distinct]
+    ids = uuid7_texts(now, len(distinct))
+    return Offer(distinct, names, ids, _columns(distinct, names, ids) if distinct else {}, now)
+
+
+def record_changes(session: Session, changes: Sequence[ObjectChange], now: datetime) -> list[Recorded]:
     """Merge ``changes``, in any order and with any repetition, into the catalogue; then say what each one did.
 
     Takes the locks of all keys, so it should come early in its transaction and the transaction should end soon after.
-    ``in_the_meantime``: see `chalicelib.db.engine.meanwhile`.
     """
-    distinct = list({(c.bucket, c.key, c.version_id, c.rank): c for c in changes}.values())
+    offered = offer(changes, now)
+    lock_keys(session, offered.names, with_next=True)
+    return record_offer(session, offered)
+
+
+def record_offer(session: Session, offered: Offer, in_the_meantime: Callable[[], None] | None = None) -> list[Recorded]:
+    """The same in a transaction that holds the keys. ``in_the_meantime``: see `chalicelib.db.engine.meanwhile`."""
+    distinct, names, ids, columns, now = offered
     if not distinct:
         return []
-    names = [(change.bucket, change.key) for change in distinct]
-    lock_keys(session, names, with_next=True)
-    ids = uuid7_texts(now, len(distinct))
-    columns = _columns(distinct, names, ids) | {"now": now}
-    merged = session.execute(MERGE, columns, execution_options=meanwhile(in_the_meantime)).one()
+    merged = session.execute(MERGE, columns | {"now": now}, execution_options=meanwhile(in_the_meantime)).one()
     if (merged.news, merged.rest, merged.files) == (None, None, None):
         return [Recorded(change, identifier, "created") for change, identifier in zip(distinct, ids, strict=True)]
     rest = {place - 1: names[place - 1] for place in merged.rest or ()}

@@ -4,29 +4,26 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from chalicelib import runtime, telemetry
 from chalicelib.catalog.changes import InspectionRequest
 from chalicelib.catalog.dead_events import Letter
-from chalicelib.catalog.notifications import parse_document, parse_message
+from chalicelib.catalog.notifications import parse_document
 from chalicelib.db.recording import Recorded
-from chalicelib.errors import DatabaseUnavailable, MalformedNotification, NotFound, Refused, StoreUnavailable
+from chalicelib.errors import DatabaseUnavailable, NotFound, Refused, StoreUnavailable
 from chalicelib.services.ingest.dead_events import settle_letter
 from chalicelib.services.ingest.recording import record_events
 from chalicelib.services.ingest.telling import Message, Parsed, doubts, tell
 from chalicelib.services.truth.buckets import unrecorded_among
 from chalicelib.triggers.following import heal_unknown, index_some, inspect_some
+from chalicelib.triggers.reading import Batch
 from chalicelib.triggers.recording import record_messages
 
 # How many new objects one invocation inspects itself; the schedule takes the rest.
 INSPECTED_INLINE = 100
 # How many files it indexes for search.
 INDEXED_INLINE = 2000
-
-# A larger batch is recorded in two transactions: first a quarter of it, while the rest is read, which takes about as long. More
-# parts would cost more transactions than they save.
-_UNDIVIDED = 256
 
 
 def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -46,13 +43,13 @@ def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """
     request_id = _request_id(context)
     done = _Done()
-    ahead = _Ahead(event.get("Records") or [], request_id)
+    batch = Batch(event.get("Records") or [], request_id)
     try:
-        while (piece := ahead.take()) is not None:
+        while (piece := batch.take()) is not None:
             messages, unchecked = _check(_recorded_only(piece.messages, request_id), request_id)
-            recorded, refused = record_messages(messages, request_id, ahead.look)
+            recorded, refused = record_messages(messages, request_id, batch.following(messages))
             done.recorded += recorded
-            done.messages += messages
+            done.messages += (*messages, *batch.joined)
             done.failed += (*piece.poison, *unchecked, *refused)
     except DatabaseUnavailable:
         if done.recorded:
@@ -75,39 +72,6 @@ class _Done:
     def report(self, request_id: str) -> None:
         """Log it and count it."""
         _report(self.recorded, request_id, len(self.messages), len(self.failed))
-
-
-class _Piece(NamedTuple):
-    """Some messages of a batch, and the ids of those that are none."""
-
-    messages: list[Parsed]
-    poison: list[str]
-
-
-class _Ahead:
-    """Reads a batch, a large one in two pieces: the second one while the database records the first."""
-
-    def __init__(self, records: Sequence[dict[str, Any]], request_id: str) -> None:
-        first = len(records) if len(records) <= _UNDIVIDED else len(records) // 4
-        self._pieces = iter([part for part in (records[:first], records[first:]) if part])
-        self._request_id = request_id
-        self._piece: _Piece | Exception | None = None
-
-    def look(self) -> None:
-        """Read the next piece, if there is one and it isn't read yet. What that raises is raised by `take`."""
-        if self._piece is None and (records := next(self._pieces, None)) is not None:
-            try:
-                self._piece = _Piece(*_parse_all(records, self._request_id))
-            except Exception as error:  # noqa: BLE001 - see above
-                self._piece = error
-
-    def take(self) -> _Piece | None:
-        """The next piece; None after the last one."""
-        self.look()
-        piece, self._piece = self._piece, None
-        if isinstance(piece, Exception):
-            raise piece
-        return piece
 
 
 def handle_direct(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -165,19 +129,6 @@ def _letter(record: dict[str, Any]) -> Letter:
     error = record.get("messageAttributes", {}).get("ErrorMessage", {}).get("stringValue", "")
     sent_at = datetime.fromtimestamp(int(record["attributes"]["SentTimestamp"]) / 1000, UTC)
     return Letter(record["messageId"], record["body"], sent_at, error)
-
-
-def _parse_all(records: Sequence[dict[str, Any]], request_id: str) -> tuple[list[Parsed], list[str]]:
-    messages: list[Parsed] = []
-    poison: list[str] = []
-    for record in records:
-        identifier = record["messageId"]
-        try:
-            messages.append((identifier, list(parse_message(record["body"]))))
-        except MalformedNotification as error:
-            telemetry.log("error", "poison message", request_id=request_id, message_id=identifier, reason=str(error))
-            poison.append(identifier)
-    return messages, poison
 
 
 def _recorded_only(messages: Sequence[Parsed], request_id: str) -> list[Parsed]:

@@ -1,6 +1,6 @@
 """Recording the messages of a batch, so that none keeps its neighbours out: neither one that is refused nor one that waits."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from chalicelib import runtime, telemetry
 from chalicelib.db.engine import LOCK_TIMEOUT_MS
@@ -10,25 +10,29 @@ from chalicelib.db.refusals import is_contention
 from chalicelib.errors import DatabaseUnavailable
 from chalicelib.services.ingest.recording import record_events
 from chalicelib.services.ingest.telling import Message
+from chalicelib.triggers.reading import Batch
 
 # A batch that waits for one key holds others back meanwhile, so it soon records what it can without that key.
 _PATIENCE_MS = 1500
 
 
 def record_messages(
-    messages: Sequence[Message], request_id: str, in_the_meantime: Callable[[], None] | None = None
+    messages: Sequence[Message], request_id: str, following: Batch | None = None
 ) -> tuple[list[Recorded], list[str]]:
-    """Record all messages in one transaction. If the database refuses something in them, record one half after the other.
+    """Record all messages in one transaction, with those that ``following`` gives it. If the database refuses something in them,
+    record one half after the other.
 
     Parsing has checked everything that the database is known to refuse. This is for what nobody has foreseen: one
     message must not keep its neighbours out forever. If other transactions hold some of the keys, the messages without
     those keys are recorded, and the others come again.
     """
     try:
-        return _record_together(messages, _PATIENCE_MS, in_the_meantime), []
+        return _record_together(messages, _PATIENCE_MS, following), []
     except DatabaseUnavailable:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it was, it must concern one message only
+        if following is not None:
+            messages = [*messages, *following.joined]
         if is_contention(error):
             return _record_what_can_be(messages, request_id)
         return _record_halves(messages, error, request_id)
@@ -88,14 +92,12 @@ def _record_free(messages: Sequence[Message]) -> tuple[list[Recorded], list[Mess
     return recorded, [message for message in messages if message[0] not in done]
 
 
-def _record_together(
-    messages: Sequence[Message], patience_ms: int, in_the_meantime: Callable[[], None] | None = None
-) -> list[Recorded]:
+def _record_together(messages: Sequence[Message], patience_ms: int, following: Batch | None = None) -> list[Recorded]:
     events = [event for _, events in messages for event in events]
     if not events:
         return []
     with runtime.context().transaction() as tx:
-        return record_events(tx, events, patience_ms, in_the_meantime)
+        return record_events(tx, events, patience_ms, None if following is None else following.more)
 
 
 def _refused(messages: Sequence[Message], error: Exception, request_id: str) -> list[str]:
