@@ -6,14 +6,16 @@ import json
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import botocore.client
 from botocore.exceptions import ReadTimeoutError
+from sqlalchemy import text
 
 from chalicelib import runtime
 from chalicelib.errors import DatabaseUnavailable
@@ -50,6 +52,7 @@ def in_fork(do: Callable[[], Any], fault: Fault = Fault(), later: timedelta = ti
     ``later``: by how much its clock is ahead.
     """
     reader, writer = os.pipe()
+    began = datetime.now(UTC)
     pid = os.fork()
     if pid == 0:
         os.close(reader)
@@ -58,6 +61,8 @@ def in_fork(do: Callable[[], Any], fault: Fault = Fault(), later: timedelta = ti
     with os.fdopen(reader) as lines:
         told = [json.loads(line) for line in lines]
     _, status = os.waitpid(pid, 0)
+    if os.WIFSIGNALED(status):
+        _wait_until_forgotten(began)
     last = told[-1] if told else {}
     return Outcome(
         os.WIFSIGNALED(status),
@@ -65,6 +70,22 @@ def in_fork(do: Callable[[], Any], fault: Fault = Fault(), later: timedelta = ti
         last.get("value"),
         last.get("error", ""),
     )
+
+
+_CONNECTIONS = text("""
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND backend_start > :began AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+""")
+
+
+def _wait_until_forgotten(began: datetime) -> None:
+    """Wait until the server has noticed that a process is dead that began then: until it does, its locks are held."""
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        with runtime.transaction() as session:
+            if not session.scalar(_CONNECTIONS, {"began": began}):
+                return
+        time.sleep(0.01)
 
 
 def _run(out: Any, do: Callable[[], Any], fault: Fault, later: timedelta) -> None:
