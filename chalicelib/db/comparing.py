@@ -5,6 +5,7 @@ The statement finds the keys that may differ; what differs in them is for `chali
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import text
@@ -81,10 +82,12 @@ WHERE (l.version_id = k.version_id AND l.is_marker = k.is_delete_marker
 # A row's xmin is the transaction that has written it last. Numbers start again after 2^32, so that they are compared in a
 # circle: a row from before half a round counts as new. That costs one more look at its key.
 # `OFFSET 0` has each key looked up by itself: a join may read the whole bucket, if the planner takes it to be small.
+# All as one JSON value: the driver takes 17 µs for a row's time alone.
 _KNOWN = prepared_write(
     text("""
-SELECT v.key, v.version_id, v.put_rank, v.removal_rank, v.alive, v.is_delete_marker, v.size, v.etag, v.stored_at,
-    ((v.number - :next) & 4294967295) < 2147483648 OR v.number = ANY(CAST(:running AS bigint[])) AS is_new
+SELECT json_agg(json_build_array(
+    v.key, v.version_id, v.put_rank, v.removal_rank, v.alive, v.is_delete_marker, v.size, v.etag, v.stored_at,
+    ((v.number - :next) & 4294967295) < 2147483648 OR v.number = ANY(CAST(:running AS bigint[]))))
 FROM unnest(string_to_array(:keys, :end)) AS t (key)
 CROSS JOIN LATERAL (
     SELECT *, CAST(CAST(xmin AS text) AS bigint) AS number FROM object_versions WHERE bucket = :bucket AND key = t.key OFFSET 0
@@ -125,10 +128,12 @@ def known_keys(session: Session, bucket: str, keys: Sequence[str], looked: Snaps
     values = {**_texts(keys=keys), "bucket": bucket, "next": looked.next, "running": list(looked.running)}
     rows: dict[str, dict[str, KnownVersion]] = {}
     new = set()
-    for key, version_id, *fields, is_new in session.execute(_KNOWN, values):
+    for key, *fields, stored_at, is_new in session.execute(_KNOWN, values).scalar_one() or ():
         versions = rows.setdefault(key, {})
-        if version_id != "*":
-            versions[version_id] = KnownVersion(version_id, *fields)
+        fields.append(stored_at and datetime.fromisoformat(stored_at))
+        version = KnownVersion(*fields)
+        if version.version_id != "*":
+            versions[version.version_id] = version
         if is_new:
             new.add(key)
     return {key: KnownKey(versions, key in new) for key, versions in rows.items()}
