@@ -84,7 +84,7 @@ ORDER BY r.id DESC LIMIT 1
 FOR UPDATE OF r SKIP LOCKED
 """)
 
-_WITHOUT_WAITING = waiting_write(text("SELECT WHERE set_config('synchronous_commit', 'off', true) IS NULL"))
+_WITHOUT_WAITING = waiting_write(text("SELECT WHERE set_config('synchronous_commit', :value, true) IS NULL"))
 
 
 def claim_range(session: Session, audit_id: UUID, worker: UUID) -> Range | None:
@@ -100,7 +100,7 @@ def keep_range(session: Session, range_id: int, worker: UUID) -> Range | None:
     This transaction ends without waiting for the disk. If the server dies, what it recorded and how far the range was are lost
     together, and the audit goes on from before. Whoever ends the audit waits, for all that was committed until then.
     """
-    session.execute(_WITHOUT_WAITING)
+    session.execute(_WITHOUT_WAITING, {"value": "off"})
     row = session.execute(_KEEP, {"range": range_id, "worker": worker}).one_or_none()
     return None if row is None else Range(*row)
 

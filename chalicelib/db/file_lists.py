@@ -24,6 +24,7 @@ from chalicelib.db.file_filters import (
     condition,
     in_scope,
     is_of_terms,
+    is_wide,
     own_words_of,
 )
 from chalicelib.db.own_words import OwnWords
@@ -90,7 +91,8 @@ def list_files(session: Session, scope: Scope, filters: FileFilters, sort: str, 
     order = _order(scoped, sort)
     after = order.place_in(cursor) if cursor else None
     reader = PageReader(session, limit)
-    for statement, parameters in page_statements(scoped, sort, limit, after, own_words_of(session, scoped)):
+    own, wide = own_words_of(session, scoped), is_wide(session, scoped)
+    for statement, parameters in page_statements(scoped, sort, limit, after, own, wide=wide):
         reader.read(statement, parameters)
         if reader.is_full:
             break
@@ -140,13 +142,19 @@ def is_any_stored(session: Session, scope: Scope, filters: FileFilters) -> bool:
 
 
 def page_statements(
-    filters: ScopedFilters, sort: str, limit: int, after: Sequence[Any] | None, own: OwnWords | None = None
+    filters: ScopedFilters,
+    sort: str,
+    limit: int,
+    after: Sequence[Any] | None,
+    own: OwnWords | None = None,
+    *,
+    wide: bool = False,
 ) -> Iterator[tuple[TextClause, dict[str, Any]]]:
     """The statements of a page after the row ``after`` (sort value, id), to be run until there are enough rows.
 
     There is one statement, or two where the sort value may be missing. `PageReader` binds the remaining parameters.
     """
-    bound = bound_filters(filters, own)
+    bound = bound_filters(filters, own, wide=wide)
     values = {name: value for name, value in bound.items() if value is not None}
     list_of = _ListOf(tuple(bound), sort, limit if is_one_walk(filters, sort) else None)
     position = {} if after is None else {"after": after[0], "after_id": after[1]}

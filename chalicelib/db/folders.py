@@ -21,7 +21,7 @@ from chalicelib.db.scope import Owner, Scope
 from chalicelib.errors import InvalidCursor
 from chalicelib.ids import first_uuid7
 
-# For each scope an index hands out keys in order. That of everyone's also has the keys of files that aren't stored.
+# For each scope an index hands out keys in order, also those of files that aren't stored.
 _EVERYONES = "bucket = :bucket"
 _OWN = f"{_EVERYONES} AND owner_id = CAST(:owner_id AS uuid)"
 _SESSIONS = f"{_OWN} AND session_id = :session_id"
@@ -58,31 +58,29 @@ SELECT count(*) FILTER (WHERE state = 'stored') AS files, coalesce(sum(size), 0)
 FROM (SELECT state, size FROM files WHERE {scope} AND key >= {start} AND key < {until} LIMIT CAST({most} AS int) + 1) AS looked_at
 """
 _FILES = """
-SELECT id FROM files WHERE {scope} AND state <> 'deleted' AND key >= {start} AND key < {until}
+SELECT id FROM files WHERE {scope} AND state <> 'deleted' AND {is_below}
     AND id < CAST(:created_before AS uuid) AND (CAST(:after AS uuid) IS NULL OR id > CAST(:after AS uuid))
 ORDER BY id LIMIT :limit
 """
 
 
 def _walk(scope: str) -> TextClause:
-    each = _SUM.format(scope=_stored(scope), start="prefix", until="left(prefix, -1) || '0'", most="folders.most")
+    each = _SUM.format(scope=scope, start="prefix", until="left(prefix, -1) || '0'", most="folders.most")
     item = (
         "prefix, substr(prefix, length(:prefix) + 1, length(prefix) - length(:prefix) - 1) AS name, files, bytes, exact"
     )
     page = page_statement(item, ("left(prefix, -1) || '0'",), _FOLDERS.format(sum=each))
-    return text(_WALK.format(scope=_stored(scope), until=_range(scope)["until"], at_once=_AT_ONCE, page=page.text))
+    return text(_WALK.format(scope=scope, until=_range(scope)["until"], at_once=_AT_ONCE, page=page.text))
 
 
 def _sum(scope: str) -> TextClause:
-    return text(_SUM.format(scope=_stored(scope), most=":most", **_range(scope)))
+    return text(_SUM.format(scope=scope, most=":most", **_range(scope)))
 
 
 def _files(scope: str) -> TextClause:
-    return text(_FILES.format(scope=scope, **_range(scope)))
-
-
-def _stored(scope: str) -> str:
-    return scope if scope == _EVERYONES else f"{scope} AND state = 'stored'"
+    # An owner's are read by creation from `after` on, whichever folder it is: a job reads on, and doesn't begin anew each time.
+    is_below = "key ^@ :prefix" if scope == _EVERYONES else "CASE WHEN key ^@ :prefix THEN true END"
+    return text(_FILES.format(scope=scope, is_below=is_below))
 
 
 def _range(scope: str) -> dict[str, str]:

@@ -64,15 +64,17 @@ class Batch:
                 messages, poison = _read(self._unread[0], self._request_id)
             except Exception:  # noqa: BLE001 - whatever it was, `take` meets it again, and raises it
                 break
-            self._unread.popleft()
-            self._aside.poison.extend(poison)
+            others: list[Parsed] = []
             for identifier, events in messages:
                 plain = [event for event in events if isinstance(event, ObjectChange) and event.bucket in self._buckets]
                 if len(plain) == len(events):
                     changes += plain
                     self.joined.append((identifier, list(plain)))
                 else:
-                    self._aside.messages.append((identifier, events))
+                    others.append((identifier, events))
+            self._unread.popleft()
+            self._aside.messages.extend(others)
+            self._aside.poison.extend(poison)
         return changes
 
 

@@ -1,6 +1,7 @@
 """What one owner asks by keys, folders, types, sizes and times reads nothing of others': pages are counted; time is no proof."""
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,7 @@ from sqlalchemy import Engine, text
 from chalicelib.db.bounds import Bounds
 from chalicelib.db.engine import Session, act_for, create_catalog_engine, transaction
 from chalicelib.db.file_filters import FileFilters
+from chalicelib.db.file_lists import list_files
 from chalicelib.db.folders import Folder, FolderSum, files_below, list_folders, sum_below
 from chalicelib.db.scope import Owner, Scope
 from chalicelib.ids import moment_of
@@ -120,3 +122,37 @@ def test_a_folder_of_somebody_else_reads_as_much_as_a_folder_of_nobody(
 
     theirs, nobodys = (pages(f"{OTHER}{below}") for below in ("/zebra/", "/okapi/"))
     assert abs(theirs - nobodys) <= 2, (theirs, nobodys)
+
+
+@pytest.mark.parametrize("asked", [{"prefix": f"{OTHER}/"}, {"folder": f"{OTHER}/zebra/"}])
+@pytest.mark.parametrize("sort", ["-created", "created", "name", "-updated"])
+def test_most_of_ones_own_files_are_not_sorted_for_a_page(crowded: Engine, asked: dict[str, str], sort: str) -> None:
+    """Whoever has all files below one prefix asks for them as often as for any."""
+
+    def page(session: Session) -> None:
+        act_for(session, Owner(OTHER))
+        assert list_files(session, Owner(OTHER), FileFilters(**asked), sort, 10, None).next_cursor  # type: ignore[arg-type]
+
+    assert pages_of(crowded, page, "files") < 700, "there are more than twenty thousand"
+
+
+def test_few_of_ones_own_files_are_read_by_their_keys(crowded: Engine) -> None:
+    def page(session: Session) -> None:
+        act_for(session, Owner(OTHER))
+        page = list_files(session, Owner(OTHER), FileFilters(prefix=f"{OTHER}/zebra/777"), "-created", 50, None)
+        assert len(json.loads(page.items)) == 11
+
+    assert pages_of(crowded, page, "files") < 100
+
+
+def test_a_folder_is_deleted_without_reading_again_what_was_read(crowded: Engine) -> None:
+    folder, last = Folder("b", f"{OTHER}/zebra/"), None
+
+    def step(session: Session) -> Sequence[UUID]:
+        act_for(session, Owner(OTHER))
+        return files_below(session, Owner(OTHER), folder, datetime.now(UTC), last, 500)
+
+    with transaction(crowded) as session:
+        last = step(session)[-1]
+        last = step(session)[-1]
+    assert pages_of(crowded, step, "files") < 200, "there are nineteen thousand left"

@@ -19,7 +19,7 @@ from chalicelib.db import recording as db_recording
 from chalicelib.db.locks import lock_keys
 from chalicelib.errors import DatabaseUnavailable
 from chalicelib.services.ingest import recording
-from chalicelib.triggers import reading
+from chalicelib.triggers import ingest, reading
 from tests.support.notifications import body, s3_record, sqs_event
 from tests.support.process import start_over
 
@@ -110,11 +110,14 @@ def test_each_piece_is_read_while_the_one_before_is_recorded(bucket: str, monkey
     record, read = recording.record_offer, parse_message
 
     def note_recording(*arguments: Any) -> Any:
-        working_on.append(len(working_on) + 1)
-        return record(*arguments)
+        working_on.append(max([*working_on, 0]) + 1)
+        try:
+            return record(*arguments)
+        finally:
+            working_on.append(0)
 
     def note_reading(text_: str) -> Any:
-        read_then.append(len(working_on))
+        read_then.append(working_on[-1] if working_on else 0)
         return read(text_)
 
     monkeypatch.setattr(recording, "record_offer", note_recording)
@@ -200,6 +203,19 @@ def test_what_s3_must_be_asked_about_is_recorded_after_the_rest(bucket: str, mon
     assert app.ingest(event, CONTEXT) == {"batchItemFailures": []}
     assert locked == ["lock_all_keys", "lock_keys"]
     assert len(sequencers_of(bucket)) == SIZE - 1
+
+
+def test_an_event_of_a_bucket_that_is_not_recorded_is_dropped_in_whichever_piece_it_is(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strange = f"strange-{bucket}"
+    monkeypatch.setattr(ingest, "unrecorded_among", lambda _ctx, names: {strange} & set(names))
+    event = batch(bucket)
+    for piece in PIECES:
+        replace(event, piece[-1], put(strange, "k"))
+    assert app.ingest(event, CONTEXT) == {"batchItemFailures": []}
+    assert sequencers_of(strange) == {}
+    assert len(sequencers_of(bucket)) == SIZE - len(PIECES)
 
 
 def _noting(calls: list[str], name: str, do: Any) -> Any:
