@@ -42,7 +42,7 @@ def test_a_request_imports_the_module_of_its_route_alone() -> None:
 
 def test_a_function_in_lambda_imports_while_it_starts_what_it_serves() -> None:
     assert "chalicelib.api.routes.files" in _imported_by("import app", _HANDLER="app.app")
-    ingesting = {f"chalicelib.triggers.{name}" for name in ("ingest", "recording", "following")}
+    ingesting = {f"chalicelib.triggers.{name}" for name in ("ingest", "reading", "recording", "following")}
     assert _imported_by("import app", _HANDLER="app.ingest") == ingesting
 
 
