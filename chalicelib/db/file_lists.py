@@ -102,12 +102,14 @@ def list_files(session: Session, scope: Scope, filters: FileFilters, sort: str, 
 def is_one_walk(filters: FileFilters, sort: str) -> bool:
     """Whether a list is one walk along an index that is about as long as its page, whatever the values of its filters are.
 
-    That is so without filters, and for one owner, key or bucket in the order of creation.
+    That is so without filters, for one owner, key or bucket in the order of creation, and for one owner in that of names.
     """
     if filters == _ALL:
         return True
     narrowed = sum(value is not None for value in (filters.owner_id, filters.key, filters.bucket))
-    return narrowed == 1 and sort.endswith("created") and replace(filters, owner_id=None, key=None, bucket=None) == _ALL
+    if narrowed != 1 or replace(filters, owner_id=None, key=None, bucket=None) != _ALL:
+        return False
+    return sort.endswith("created") or (filters.owner_id is not None and sort.endswith("name"))
 
 
 def _order(filters: FileFilters, sort: str) -> Order:

@@ -136,6 +136,20 @@ def test_most_of_ones_own_files_are_not_sorted_for_a_page(crowded: Engine, asked
     assert pages_of(crowded, page, "files") < 700, "there are more than twenty thousand"
 
 
+@pytest.mark.parametrize("sort", ["name", "-name"])
+@pytest.mark.parametrize("owner_id", [OWNER, OTHER], ids=["few", "most"])
+def test_a_page_by_name_reads_no_more_than_its_files(crowded: Engine, owner_id: UUID, sort: str) -> None:
+    """Whether others have as many names between them, or hardly any. The second page, as it has the most conditions."""
+    scope = Owner(owner_id)
+
+    def page(session: Session) -> None:
+        act_for(session, scope)
+        cursor = list_files(session, scope, FileFilters(), sort, 10, None).next_cursor
+        assert list_files(session, scope, FileFilters(), sort, 10, cursor).next_cursor
+
+    assert pages_of(crowded, page, "files") < 50
+
+
 def test_few_of_ones_own_files_are_read_by_their_keys(crowded: Engine) -> None:
     def page(session: Session) -> None:
         act_for(session, Owner(OTHER))

@@ -147,7 +147,7 @@ def test_a_plain_list_walks_one_index_and_sorts_nothing(
 
 ONE_WALK = {
     "everybody": (FileFilters(), SORTS),
-    "owner": (FileFilters(owner_id=OWNER), ("created", "-created")),
+    "owner": (FileFilters(owner_id=OWNER), ("created", "-created", "name", "-name")),
     "bucket": (FileFilters(bucket="bucket-3"), ("created", "-created")),
     "key": (FileFilters(key="c4ca4238a0b923820dcc509a6f75849b/1"), ("created", "-created")),
 }

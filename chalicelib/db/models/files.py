@@ -67,6 +67,7 @@ class File(Base):
             postgresql_include=["state", "size"],
             postgresql_where=text("owner_id IS NOT NULL"),
         ),
+        Index("files_own_names_idx", "owner_id", "name", "id", postgresql_where=text("owner_id IS NOT NULL")),
         Index(None, "media_type", "id", postgresql_where=text("media_type IS NOT NULL")),
         Index(None, "owner_id", "sha256", postgresql_where=text("sha256 IS NOT NULL")),
         Index("files_state_idx", "state", "id", postgresql_where=text("state <> 'stored'")),
