@@ -44,8 +44,8 @@ def run() -> Iterator[Figure]:
     yield _replay(ingest)
 
 
-def _messages(size: int) -> dict[str, Any]:
-    """``size`` messages of one put each, all of new keys."""
+def messages(size: int) -> dict[str, Any]:
+    """An event of ``size`` messages of one put each, all of keys that are new in this process."""
     bodies = []
     for number in (next(_numbers) for _ in range(size)):
         record = s3_record(
@@ -62,7 +62,8 @@ def _messages(size: int) -> dict[str, Any]:
     return sqs_event(*bodies)
 
 
-def _handle(ingest: Any, event: dict[str, Any]) -> None:
+def handle(ingest: Any, event: dict[str, Any]) -> None:
+    """Have ``ingest`` record an event, and lose its logs."""
     with contextlib.redirect_stdout(io.StringIO()):
         assert ingest(event, None) == {"batchItemFailures": []}
 
@@ -70,10 +71,10 @@ def _handle(ingest: Any, event: dict[str, Any]) -> None:
 def _against_the_server(ingest: Any, engine: Engine, size: int) -> Figure:
     """Against the server's limit: its own INSERT … SELECT … ON CONFLICT of the same rows, from staged tables."""
     rounds = ROUNDS[size]
-    events = [_messages(size) for _ in range(rounds + 1)]
+    events = [messages(size) for _ in range(rounds + 1)]
     waiting = iter(events)
     staged = iter(_stage(ingest, engine, size, rounds + 1))
-    mine, limit = in_turn(lambda: _handle(ingest, next(waiting)), lambda: _insert_select(engine, next(staged)), rounds)
+    mine, limit = in_turn(lambda: handle(ingest, next(waiting)), lambda: _insert_select(engine, next(staged)), rounds)
     return Figure(
         _GROUP,
         f"events a second, batches of {size:,}",
@@ -93,8 +94,8 @@ def _stage(ingest: Any, engine: Engine, size: int, batches: int) -> list[int]:
             connection.execute(text(f"DROP TABLE IF EXISTS staged_{table}"))
             connection.execute(text(f"CREATE TABLE staged_{table} AS SELECT *, 0 AS batch FROM {table} LIMIT 0"))
     for number in range(batches):
-        event = _messages(size)
-        _handle(ingest, event)
+        event = messages(size)
+        handle(ingest, event)
         keys = [parse_message(record["body"])[0].key for record in event["Records"]]
         with engine.begin() as connection:
             for table, columns in _TABLES.items():
@@ -129,7 +130,7 @@ def _against_orm(ingest: Any) -> Figure:
     plain = plain_engine()
 
     rounds = 5
-    events = [_messages(size) for _ in range(2 * (rounds + 1))]
+    events = [messages(size) for _ in range(2 * (rounds + 1))]
 
     def merge_each(event: dict[str, Any]) -> None:
         for record in event["Records"]:
@@ -143,7 +144,7 @@ def _against_orm(ingest: Any) -> Figure:
                 session.merge(row)
                 session.commit()
 
-    mine, orm = in_turn(lambda: _handle(ingest, events.pop()), lambda: merge_each(events.pop()), rounds)
+    mine, orm = in_turn(lambda: handle(ingest, events.pop()), lambda: merge_each(events.pop()), rounds)
     return Figure(
         _GROUP,
         "events a second, batches of 1,000",
@@ -156,9 +157,9 @@ def _against_orm(ingest: Any) -> Figure:
 
 
 def _replay(ingest: Any) -> Figure:
-    event = _messages(1000)
-    _handle(ingest, event)
-    again = [seconds(lambda: _handle(ingest, event)) for _ in range(10)]
+    event = messages(1000)
+    handle(ingest, event)
+    again = [seconds(lambda: handle(ingest, event)) for _ in range(10)]
     return Figure(_GROUP, "events a second, batches of 1,000 already seen", f"{1000 / median(again):,.0f}")
 
 

@@ -1,0 +1,75 @@
+"""Recording among many files against recording into an empty catalogue, each in a process of its own, in turn."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+from sqlalchemy import make_url, text
+
+from bench.figures import Figure, in_turn, plain_engine
+from bench.ingest import handle, messages
+from chalicelib import runtime
+from dev.database_setup import prepare
+
+SIZE, ROUNDS = 1000, 30
+_EMPTY = "empty_catalogue"
+
+
+def record_among(files: int) -> Iterator[Figure]:
+    """Measure, among the ``files`` files of this process's database."""
+    with plain_engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f"DROP DATABASE IF EXISTS {_EMPTY}"))
+        connection.execute(text(f"CREATE DATABASE {_EMPTY}"))
+    crowded = make_url(runtime.settings().database_url)
+    with _recorder(str(crowded)) as many, _recorder(str(crowded.set(database=_EMPTY))) as none:
+        large, small = in_turn(lambda: _ask(many), lambda: _ask(none), ROUNDS)
+    yield Figure(
+        "Ingest among many files", f"events a second, batches of {SIZE:,}, among {files:,} files",
+        f"{SIZE / median(large):,.0f}", "in an empty catalogue", f"{SIZE / median(small):,.0f}",
+        median(small) / median(large), "≥ 0.70",
+    )  # fmt: skip
+
+
+@contextmanager
+def _recorder(url: str) -> Iterator["subprocess.Popen[str]"]:
+    with subprocess.Popen(
+        [sys.executable, "-m", "bench.crowds"],
+        cwd=Path(__file__).parents[1], env=os.environ | {"LANDFALL_DATABASE_URL": url},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        try:
+            _wait_for(process)
+            yield process
+        finally:
+            process.kill()
+
+
+def _ask(process: "subprocess.Popen[str]") -> None:
+    assert process.stdin
+    print("record", file=process.stdin, flush=True)
+    _wait_for(process)
+
+
+def _wait_for(process: "subprocess.Popen[str]") -> None:
+    assert process.stdout
+    assert process.stdout.readline() == "done\n"
+
+
+def _record() -> None:
+    """In a process of its own: record a batch of new keys for each line that comes."""
+    prepare(runtime.settings())
+    from app import ingest  # only now: it reads the environment
+
+    events = [messages(SIZE) for _ in range(ROUNDS + 1)]
+    print("done", flush=True)
+    for event, _ in zip(events, sys.stdin, strict=False):
+        handle(ingest, event)
+        print("done", flush=True)
+
+
+if __name__ == "__main__":
+    _record()
