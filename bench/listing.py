@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
-from sqlalchemy import Engine, event, text
+from sqlalchemy import text
 
 from bench.figures import Figure, in_turn, milliseconds, plain_engine
 from bench.ingest import vacuum
 from chalicelib import runtime
+from tests.support.statements import Sent, noting_statements
 
 ROWS = 1_000_000
 DEPTH = 10_000
@@ -42,18 +43,18 @@ def run() -> Iterator[Figure]:
     vacuum(engine, "files")
     for sort in SORTS:
         first = {"sort": sort, "limit": "100"}
-        yield _measure(engine, f"by {sort}, first page", _list_request(first))
+        yield _measure(f"by {sort}, first page", _list_request(first))
         deep = first | {"cursor": _cursor_at_depth(sort)}
-        yield _measure(engine, f"by {sort}, {DEPTH:,} deep", _list_request(deep))
+        yield _measure(f"by {sort}, {DEPTH:,} deep", _list_request(deep))
     (file,) = _get(_list_request({"limit": "1"}))["items"]
     path = {"pathParameters": {"file_id": file["id"]}}
-    yield _measure(engine, "one file", _request("/api/files/{file_id}", **path))
+    yield _measure("one file", _request("/api/files/{file_id}", **path))
     unfollowed = {"multiValueQueryStringParameters": {"redirect": ["false"]}}
-    yield _measure(engine, "link to one file", _request("/api/files/{file_id}/download", **path, **unfollowed))
+    yield _measure("link to one file", _request("/api/files/{file_id}/download", **path, **unfollowed))
 
 
-def _measure(engine: Engine, name: str, request: dict[str, Any]) -> Figure:
-    statement, parameters = _statement_of(engine, request)
+def _measure(name: str, request: dict[str, Any]) -> Figure:
+    statement, parameters = _statement_of(request)
     with plain_engine().connect() as connection:
         cursor = connection.connection.cursor()
 
@@ -70,18 +71,11 @@ def _measure(engine: Engine, name: str, request: dict[str, Any]) -> Figure:
     )  # fmt: skip
 
 
-def _statement_of(engine: Engine, request: dict[str, Any]) -> tuple[str, Any]:
+def _statement_of(request: dict[str, Any]) -> Sent:
     """What a request asks of the table of files, as the driver gets it."""
-    seen: list[tuple[str, Any]] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if "FROM files" in statement:
-            seen.append((statement, parameters))
-
-    event.listen(engine, "before_cursor_execute", note)
-    _get(request)
-    event.remove(engine, "before_cursor_execute", note)
-    return seen[-1]
+    with noting_statements() as sent:
+        _get(request)
+    return [statement for statement in sent if "FROM files" in statement[0]][-1]
 
 
 def _cursor_at_depth(sort: str) -> str:

@@ -11,6 +11,7 @@ from chalicelib.catalog.roles import KeyScope, Role
 from chalicelib.db.engine import prepared_read
 from chalicelib.db.models import ApiKey
 from chalicelib.db.pages import Order, Page, in_utc, list_by_id
+from chalicelib.db.rows import read_row
 from chalicelib.db.scope import IN_SCOPE, Owner, Scope, bound_owner
 
 # As `chalicelib.api.schemas.api_keys.ApiKeyOut` has it.
@@ -67,7 +68,7 @@ class KnownKey:
 
 def find_known(session: Session, key_id: UUID) -> KnownKey | None:
     """The key of this id, whoever asks; None if there is none."""
-    row = session.execute(_FIND, {"id": key_id}).one_or_none()
+    row = read_row(session, _FIND, {"id": key_id})
     return None if row is None else KnownKey(*row)
 
 

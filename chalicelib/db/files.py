@@ -18,6 +18,7 @@ from chalicelib.catalog.files import File, FileState
 from chalicelib.db import models
 from chalicelib.db.arrays import rows_as_json
 from chalicelib.db.engine import prepared_read, prepared_write
+from chalicelib.db.rows import read_row
 from chalicelib.db.scope import FILE_IN_SCOPE, Owner, Scope, bound_scope
 
 # `revision` identifies a state of the row. Its first part changes when a client or an event of S3 changes the file. Its
@@ -54,8 +55,8 @@ FROM json_to_recordset(CAST(:files AS json)) AS f (id uuid, bucket text, key tex
 
 def find_file(session: Session, scope: Scope, file_id: UUID, *, lock: bool = False) -> File | None:
     """One file in whatever state; None if there is none. ``lock``: keep others from changing it until the transaction ends."""
-    found = session.scalar(_LOCK_ONE if lock else _ONE, {"id": file_id} | bound_scope(scope))
-    return None if found is None else _reader().validate_json(found)
+    found = read_row(session, _LOCK_ONE if lock else _ONE, {"id": file_id} | bound_scope(scope))
+    return None if found is None else _reader().validate_json(found[0])
 
 
 def find_file_at(session: Session, scope: Scope, bucket: str, key: str) -> File | None:

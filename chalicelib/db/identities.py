@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from chalicelib.db.engine import prepared_read, savepoint
 from chalicelib.db.models import BarredIdentity, UserIdentity
 from chalicelib.db.pages import Order, Page, in_utc, list_by_id
+from chalicelib.db.rows import read_row
 from chalicelib.db.session_members import claim_memberships
 from chalicelib.db.users import KnownUser
 from chalicelib.errors import AccountDisabled
@@ -58,7 +59,7 @@ class NewKnownUser:
 
 def find_known(session: Session, issuer: str, subject: str, email: str | None) -> KnownUser | None:
     """Whom an identity provider calls by this name; None if nobody came with it before. ``email``: what it comes with."""
-    row = session.execute(_FIND, {"issuer": issuer, "subject": subject, "email": email}).one_or_none()
+    row = read_row(session, _FIND, {"issuer": issuer, "subject": subject, "email": email})
     return None if row is None else KnownUser(*row)
 
 

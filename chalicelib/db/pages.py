@@ -16,6 +16,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
 from chalicelib.db.cursors import decode_values, encode_values, moment_in
+from chalicelib.db.rows import read_row
 from chalicelib.errors import InvalidCursor
 
 _INT64 = 1 << 63
@@ -96,13 +97,15 @@ class PageReader:
         rows_left = self._limit - self.count
         bounds = {"limit": rows_left + 1, "rows_left": rows_left, "bytes_left": MAX_BYTES - self._bytes}
         bounds["at_least"] = 0 if self.count else 1
-        row = self._session.execute(statement, {**parameters, **bounds}).one()
-        self.is_full = row.found > row.kept
-        if row.kept:
-            self._items.append(row.items)
-            self.count += row.kept
-            self._bytes += int(row.bytes)
-            self._place = json.loads(row.place)
+        row = read_row(self._session, statement, {**parameters, **bounds})
+        assert row is not None, "it has one row, however many it has read"
+        found, kept, size, items, place = row
+        self.is_full = found > kept
+        if kept:
+            self._items.append(items)
+            self.count += kept
+            self._bytes += int(size)
+            self._place = json.loads(place)
 
     def page(self, cursor_after: Callable[[list[Any]], str]) -> Page:
         """What was read. ``cursor_after`` makes a cursor of the last row's place."""

@@ -14,6 +14,7 @@ from chalicelib.catalog.roles import Role
 from chalicelib.db.engine import prepared_read
 from chalicelib.db.models import User
 from chalicelib.db.pages import Order, Page, in_utc, list_by_id
+from chalicelib.db.rows import read_row
 from chalicelib.db.scope import Owner, Scope, bound_owner
 from chalicelib.db.session_members import claim_memberships, leave_address, move_memberships
 
@@ -71,7 +72,7 @@ def find_user(session: Session, scope: Scope, user_id: UUID, *, lock: Lock | Non
 
 def find_known_user(session: Session, user_id: UUID) -> KnownUser | None:
     """A user, and what it may do; None if there is no such user."""
-    row = session.execute(_FIND_KNOWN, {"id": user_id}).one_or_none()
+    row = read_row(session, _FIND_KNOWN, {"id": user_id})
     return None if row is None else KnownUser(*row)
 
 

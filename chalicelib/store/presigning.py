@@ -9,6 +9,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
@@ -56,7 +57,7 @@ class Presigner:
         if credentials.token:
             signed["X-Amz-Security-Token"] = credentials.token
         path = place.path + quote(key, safe="/~")
-        encoded = sorted((quote(name, safe="~"), quote(value, safe="~")) for name, value in signed.items())
+        encoded = sorted((_quoted(name), _quoted(value)) for name, value in signed.items())
         asked = "&".join(f"{name}={value}" for name, value in encoded)
         request = f"GET\n{path}\n{asked}\nhost:{place.host}\n\nhost\nUNSIGNED-PAYLOAD"
         text = f"{_ALGORITHM}\n{moment}\n{scope}\n{sha256(request.encode()).hexdigest()}"
@@ -73,6 +74,13 @@ class Presigner:
         return _Bucket(f"{url.scheme}://{url.netloc}", host, url.path.removesuffix(_SAMPLE), scope)
 
 
+# Most of what is signed is the same for every link, or for those of the same second.
+@lru_cache(maxsize=1024)
+def _quoted(text: str) -> str:
+    return quote(text, safe="~")
+
+
+@lru_cache(maxsize=4)
 def _signing_key(secret: str, scope: str) -> bytes:
     key = f"AWS4{secret}".encode()
     for part in scope.split("/"):

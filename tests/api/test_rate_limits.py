@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 import app
 from chalicelib import runtime
@@ -19,6 +18,7 @@ from tests.support.backend import BUCKET
 from tests.support.callers import made_up_secret
 from tests.support.identified import Service, published_service
 from tests.support.notifications import body, s3_record, sqs_event
+from tests.support.statements import Sent, noting_statements
 
 # So slow that no token comes back during a test.
 SLOW = Rate(0.0001, 5)
@@ -45,16 +45,10 @@ def service(service_of_module: Service, monkeypatch: pytest.MonkeyPatch) -> Serv
 
 
 @pytest.fixture
-def statements(service: Service) -> Iterator[list[str]]:
+def statements(service: Service) -> Iterator[list[Sent]]:
     """What is sent to the database."""
-    sent: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        sent.append(statement)
-
-    event.listen(runtime.engine(), "before_cursor_execute", note)
-    yield sent
-    event.remove(runtime.engine(), "before_cursor_execute", note)
+    with noting_statements() as sent:
+        yield sent
 
 
 def refused(answer: Any) -> bool:
@@ -93,7 +87,7 @@ def test_who_never_asked_for_anything_that_is_there_has_a_rate_too(service: Serv
     assert [answer["statusCode"] for answer in answers] == [404] * 5 + [429] * 3
 
 
-def test_who_asks_too_often_does_not_reach_the_database(service: Service, statements: list[str]) -> None:
+def test_who_asks_too_often_does_not_reach_the_database(service: Service, statements: list[Sent]) -> None:
     ada = service.token("flood")
     for _ in range(5):
         service.ask(ada)
@@ -103,7 +97,7 @@ def test_who_asks_too_often_does_not_reach_the_database(service: Service, statem
 
 
 def test_a_flood_of_bad_tokens_does_not_reach_the_database_and_ends_at_429(
-    service: Service, statements: list[str]
+    service: Service, statements: list[Sent]
 ) -> None:
     good = service.token("good")
     assert service.ask(good)["statusCode"] == 200
@@ -117,14 +111,14 @@ def test_a_flood_of_bad_tokens_does_not_reach_the_database_and_ends_at_429(
     assert service.ask(service.token("new"), address="192.0.2.2")["statusCode"] == 200
 
 
-def test_a_flood_of_made_up_keys_reaches_the_database_only_so_often(service: Service, statements: list[str]) -> None:
+def test_a_flood_of_made_up_keys_reaches_the_database_only_so_often(service: Service, statements: list[Sent]) -> None:
     answers = [service.ask(f"Bearer {made_up_secret()}", address="192.0.2.3") for _ in range(8)]
     assert [answer["statusCode"] for answer in answers] == [401] * 5 + [429] * 3
     assert len(statements) == 5
 
 
 def test_a_flood_of_guessed_share_links_does_not_reach_the_database_for_long(
-    service: Service, statements: list[str]
+    service: Service, statements: list[Sent]
 ) -> None:
     guess = {"pathParameters": {"token": "x"}}
     answers = [service.ask(None, "/api/shared/{token}", **guess) for _ in range(8)]

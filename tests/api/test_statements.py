@@ -5,26 +5,22 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from chalicelib import runtime
 from tests.support.gateway import send
 from tests.support.messages import count_messages
 from tests.support.process import start_over
+from tests.support.statements import Sent, noting_statements
 
 
 @pytest.fixture
-def statements(api_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def statements(api_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Sent]]:
     """What this process sends, while the handler of API Gateway's events runs in it."""
     monkeypatch.setenv("LANDFALL_DATABASE_URL", api_database_url)
     start_over()
-    sent: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        sent.append(" ".join(statement.split())[:100])
-
-    event.listen(runtime.engine(), "before_cursor_execute", note)
-    yield sent
+    with noting_statements() as sent:
+        yield sent
     runtime.engine().dispose()
     start_over()
 
@@ -50,7 +46,7 @@ def _json(body: str) -> dict[str, Any]:
     ],
 )
 def test_a_hot_path_sends_no_more_statements_than_this(
-    statements: list[str], method: str, resource: str, parts: dict[str, Any], count: int
+    statements: list[Sent], method: str, resource: str, parts: dict[str, Any], count: int
 ) -> None:
     made = send("POST", "/api/files", **_json('{"name": "a", "size": 5, "session_id": "statements"}'))
     assert made["statusCode"] == 201
@@ -65,7 +61,7 @@ def test_a_hot_path_sends_no_more_statements_than_this(
     assert len(statements) == count, statements
 
 
-def test_an_api_key_costs_one_statement_and_another_one_once_a_day(statements: list[str]) -> None:
+def test_an_api_key_costs_one_statement_and_another_one_once_a_day(statements: list[Sent]) -> None:
     made = json.loads(send("POST", "/api/keys", **_json('{"name": "n", "scopes": ["read"]}'))["body"])
     with_key = {"headers": {"Authorization": f"Bearer {made['secret']}"}}
     for count in (3, 2):
@@ -74,7 +70,7 @@ def test_an_api_key_costs_one_statement_and_another_one_once_a_day(statements: l
         assert len(statements) == count, statements
 
 
-def test_signing_a_part_sends_one_statement(statements: list[str]) -> None:
+def test_signing_a_part_sends_one_statement(statements: list[Sent]) -> None:
     first = send("POST", "/api/uploads/sign", **_json('{"method": "POST", "key": "k", "file": {"size": 11000000}}'))
     key = json.loads(first["body"])["key"]
     part = {"method": "PUT", "key": key, "uploadId": "u", "partNumber": 1}
@@ -96,7 +92,7 @@ def test_signing_a_part_sends_one_statement(statements: list[str]) -> None:
     ],
 )
 def test_what_is_read_most_takes_one_message_to_postgres(
-    statements: list[str], resource: str, query: dict[str, list[str]]
+    statements: list[Sent], resource: str, query: dict[str, list[str]]
 ) -> None:
     """There is no BEGIN and no COMMIT, and nothing is parsed or planned from the second time on."""
     made = send("POST", "/api/files", **_json('{"name": "a", "size": 5}'))

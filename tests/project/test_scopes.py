@@ -78,6 +78,7 @@ WITHOUT_SCOPE = {
     "usage": {"add_up_changes"},
     # The condition is in `matching`, which is written with a scope.
     "pages": {"list_by_id"},
+    "rows": {"read_row"},  # in the statement
     # A deployment asks it about the file that it has just put, to see whether everything works.
     "files state": {"find_state"},
 }
