@@ -14,7 +14,8 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 from typing_extensions import Unpack
 
-from chalicelib.catalog.commands import COMMANDS, PROGRESS, Command, JobKind, JobResult, JobState, Progress, kind_of
+from chalicelib.catalog.commands import COMMANDS, Command, JobKind, JobResult, JobState, kind_of
+from chalicelib.catalog.progress import PROGRESS, Progress
 from chalicelib.catalog.roles import Role
 from chalicelib.db.models import Job, User
 from chalicelib.db.pages import Order, Page, in_utc, list_by_id

@@ -8,31 +8,33 @@ import pytest
 
 from chalicelib.catalog.commands import (
     AssignOwners,
-    AssignProgress,
     Command,
     Copy,
     DeleteFolder,
     DeleteUser,
-    DeleteUserProgress,
     EmptyTrash,
-    Failure,
     HandOver,
     JobKind,
-    Left,
     Move,
-    MoveProgress,
-    Progress,
     Restore,
-    RestoreProgress,
-    SweepProgress,
     TakeBack,
     Taken,
     Undelete,
-    UndeleteProgress,
     Zip,
-    ZipProgress,
 )
 from chalicelib.catalog.objects import Copied, Location, Source
+from chalicelib.catalog.progress import (
+    AssignProgress,
+    DeleteUserProgress,
+    Failure,
+    Left,
+    MoveProgress,
+    Progress,
+    RestoreProgress,
+    SweepProgress,
+    UndeleteProgress,
+    ZipProgress,
+)
 from chalicelib.db.jobs import ClaimedJob, read_command, read_progress, written
 
 ID = UUID("0199d4a1-7c00-7000-8000-000000000001")

@@ -3,7 +3,8 @@
 from dataclasses import replace
 from uuid import UUID
 
-from chalicelib.catalog.commands import AssignOwners, AssignProgress
+from chalicelib.catalog.commands import AssignOwners
+from chalicelib.catalog.progress import AssignProgress
 from chalicelib.db.models import Job
 from chalicelib.db.owner_rules import assign_owners, find_unowned
 from chalicelib.services.accounts.owner_rules import get_rule

@@ -3,8 +3,9 @@
 from contextlib import suppress
 from uuid import UUID
 
-from chalicelib.catalog.commands import Copy, CopyProgress, JobResult
+from chalicelib.catalog.commands import Copy, JobResult
 from chalicelib.catalog.objects import Over
+from chalicelib.catalog.progress import CopyProgress
 from chalicelib.db.files import find_file, forget_pending
 from chalicelib.db.models import Job
 from chalicelib.db.scope import EVERYONE

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from uuid import UUID
 
-from chalicelib.catalog.commands import DeleteUser, DeleteUserProgress, DeletionPhase
+from chalicelib.catalog.commands import DeleteUser
+from chalicelib.catalog.progress import DeleteUserProgress, DeletionPhase
 from chalicelib.db import handing_over, users
 from chalicelib.db.models import Job
 from chalicelib.db.refusals import meaningful_refusals

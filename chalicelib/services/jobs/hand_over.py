@@ -3,7 +3,8 @@
 from dataclasses import replace
 from uuid import UUID
 
-from chalicelib.catalog.commands import HandOver, SweepProgress
+from chalicelib.catalog.commands import HandOver
+from chalicelib.catalog.progress import SweepProgress
 from chalicelib.db.handing_over import files_of
 from chalicelib.db.models import Job
 from chalicelib.db.scope import Owner

@@ -11,11 +11,12 @@ from dataclasses import replace
 from uuid import UUID
 
 from chalicelib.catalog.changes import ObjectChange
-from chalicelib.catalog.commands import JobResult, Left, Move, MoveProgress
+from chalicelib.catalog.commands import JobResult, Move
 from chalicelib.catalog.files import File
 from chalicelib.catalog.keys import check_key, display_name
 from chalicelib.catalog.objects import Copied, Deletion, Location, ObjectHead
 from chalicelib.catalog.observations import observe_deletion, observe_head, observe_removal
+from chalicelib.catalog.progress import Left, MoveProgress
 from chalicelib.db import moves
 from chalicelib.db.files import find_file
 from chalicelib.db.history import current_at

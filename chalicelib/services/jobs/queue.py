@@ -17,7 +17,8 @@ from typing_extensions import Unpack
 from chalicelib import telemetry
 from chalicelib.catalog.acts import Cause
 from chalicelib.catalog.bells import bell_key
-from chalicelib.catalog.commands import Command, Failure, JobKind, JobResult, JobState, Progress, TakeBack, act_of
+from chalicelib.catalog.commands import Command, JobKind, JobResult, JobState, TakeBack, act_of
+from chalicelib.catalog.progress import Failure, Progress
 from chalicelib.db import jobs
 from chalicelib.db.jobs import ClaimedJob, Ending
 from chalicelib.db.models import Job

@@ -5,10 +5,11 @@ from functools import partial
 from uuid import UUID
 
 from chalicelib.catalog.changes import ObjectChange
-from chalicelib.catalog.commands import JobResult, Restore, RestoreProgress
+from chalicelib.catalog.commands import JobResult, Restore
 from chalicelib.catalog.files import File
 from chalicelib.catalog.objects import ObjectHead
 from chalicelib.catalog.observations import observe_head
+from chalicelib.catalog.progress import RestoreProgress
 from chalicelib.db.files import find_file, mark_restored
 from chalicelib.db.history import current_at, find_version
 from chalicelib.db.locks import lock_files

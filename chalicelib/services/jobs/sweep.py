@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from chalicelib.catalog.commands import DeleteFolder, EmptyTrash, SweepProgress
+from chalicelib.catalog.commands import DeleteFolder, EmptyTrash
+from chalicelib.catalog.progress import SweepProgress
 from chalicelib.db.folders import Folder, files_below
 from chalicelib.db.scope import EVERYONE
 from chalicelib.db.trash import files_in_trash

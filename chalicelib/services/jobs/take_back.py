@@ -3,9 +3,10 @@
 from contextlib import suppress
 from functools import partial
 
-from chalicelib.catalog.commands import TakeBack, TakeBackProgress, Taken
+from chalicelib.catalog.commands import TakeBack, Taken
 from chalicelib.catalog.objects import Deletion
 from chalicelib.catalog.observations import observe_deletion, observe_removal
+from chalicelib.catalog.progress import TakeBackProgress
 from chalicelib.db.files import forget_pending
 from chalicelib.db.history import current_at
 from chalicelib.db.locks import lock_keys

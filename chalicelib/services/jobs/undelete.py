@@ -11,10 +11,11 @@ from functools import partial
 from uuid import UUID
 
 from chalicelib.catalog.changes import ObjectChange
-from chalicelib.catalog.commands import Undelete, UndeleteProgress
+from chalicelib.catalog.commands import Undelete
 from chalicelib.catalog.files import File
 from chalicelib.catalog.objects import DeleteMarker, Deletion, HiddenObject
 from chalicelib.catalog.observations import observe_deletion, observe_removal
+from chalicelib.catalog.progress import UndeleteProgress
 from chalicelib.db import files
 from chalicelib.db.engine import savepoint
 from chalicelib.db.history import hidden_objects

@@ -7,10 +7,11 @@ from datetime import timedelta
 from typing import IO, Any, cast
 from uuid import UUID
 
-from chalicelib.catalog.commands import JobResult, Zip, ZipProgress
+from chalicelib.catalog.commands import JobResult, Zip
 from chalicelib.catalog.files import File
 from chalicelib.catalog.objects import Location, Part
 from chalicelib.catalog.parts import MIB
+from chalicelib.catalog.progress import ZipProgress
 from chalicelib.db import uploads
 from chalicelib.db.files import change_file, find_file, forget_pending
 from chalicelib.db.models import Job

@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import text
 
 from chalicelib import runtime
-from chalicelib.catalog.commands import COMMANDS, PROGRESS, EmptyTrash
+from chalicelib.catalog.commands import COMMANDS, EmptyTrash
+from chalicelib.catalog.progress import PROGRESS
 from chalicelib.db.models import User
 from chalicelib.errors import NotFound
 from chalicelib.ids import uuid7
