@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Callable, Generator, Iterator
+from functools import lru_cache, partial
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from botocore.loaders import JSONFileLoader
 from hypothesis import HealthCheck, settings
 from sqlalchemy import Engine, create_engine, text
 
@@ -24,6 +26,10 @@ _TEMPLATE = "migrated"
 # Several tests run at once, on machines of any speed: how long one takes says nothing about the code.
 settings.register_profile("landfall", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("landfall")
+
+# Each client of S3 reads botocore's description of S3, for 60 ms. A process has one client, and each test makes its own.
+_read_description = lru_cache(partial(JSONFileLoader.load_file, JSONFileLoader()))
+JSONFileLoader.load_file = lambda _loader, path: _read_description(path)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,6 +1,6 @@
 """The jobs table, which is its own queue: the process that runs a job moves its ``run_after`` on.
 
-Commands, progress and results are kept as JSON documents of the types in `chalicelib.catalog.commands`.
+Commands, progress and results are kept as JSON documents of the types in `chalicelib.catalog.commands` and `progress`.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -14,7 +14,7 @@ from chalicelib.services.context import Context
 
 
 class CopyingProgress(Protocol):
-    """What a job that copies notes about its copies: see `chalicelib.catalog.commands.MoveProgress`."""
+    """What a job that copies notes about its copies: see `chalicelib.catalog.progress.MoveProgress`."""
 
     foretold: str | None
     copies: list[Copied]
