@@ -23,24 +23,26 @@ _BEGIN = wire.parse(wire.NOTHING, "begin") + wire.bind(wire.NOTHING, []) + wire.
 # may be empty now, and have a million rows a minute later. If a statement between them fails, its transaction undoes the first
 # one. They send no rows, which would be taken for those of the statement between them.
 _ONE_PLAN, _PLAN_AS_USUAL = b"one_plan\0", b"plan_as_usual\0"
-_SET_PLANNING = """
-SELECT WHERE concat(set_config('plan_cache_mode', '{}', false), set_config('enable_seqscan', '{}', false)) IS NULL"""
-_PLAN_MODES = {
-    _ONE_PLAN: _SET_PLANNING.format("force_generic_plan", "off"),
-    _PLAN_AS_USUAL: _SET_PLANNING.format("auto", "on"),
-}
-
-
-# It sends no rows either. What it sets lasts until the transaction ends.
+# For a statement that is a transaction of its own: with the answer the server forgets what was set.
+_ONE_PLAN_ONCE = b"one_plan_once\0"
+_PLANNING = "set_config('plan_cache_mode', '{}', {is_local}), set_config('enable_seqscan', '{}', {is_local})"
+_ALL_VALUES, _AS_USUAL = ("force_generic_plan", "off"), ("auto", "on")
+# What these set lasts until the transaction ends.
 # `landfall.role` and `landfall.search_path` are set once for a connection: see `chalicelib.db.engine`.
-_ACT_FOR = b"act_for\0"
-_SET_ACTING = """
-SELECT WHERE concat(
+_ACT_FOR, _ONE_PLAN_FOR_ONCE = b"act_for\0", b"one_plan_for_once\0"
+_ACTING = """
     set_config('role', CASE WHEN $1 = '' THEN 'none' ELSE current_setting('landfall.role') END, true),
     set_config('search_path', concat_ws(', ', nullif($1, ''), current_setting('landfall.search_path')), true),
     set_config('landfall.user_id', $2, true),
     set_config('landfall.prefix', $3, true),
-    set_config('landfall.session_id', $4, true)) IS NULL"""
+    set_config('landfall.session_id', $4, true)"""
+_SETTING = {
+    _ONE_PLAN: _PLANNING.format(*_ALL_VALUES, is_local="false"),
+    _PLAN_AS_USUAL: _PLANNING.format(*_AS_USUAL, is_local="false"),
+    _ONE_PLAN_ONCE: _PLANNING.format(*_ALL_VALUES, is_local="true"),
+    _ACT_FOR: _ACTING,
+    _ONE_PLAN_FOR_ONCE: f"{_PLANNING.format(*_ALL_VALUES, is_local='true')}, {_ACTING}",
+}
 
 
 class Acting(NamedTuple):
@@ -106,8 +108,8 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
         self._number = 0
         super().__init__(**options)
         _send_at_once(self._usock)
-        kept = _PLAN_MODES | {_ACT_FOR: _SET_ACTING}
-        self._ask(b"".join(wire.parse(name, statement) for name, statement in kept.items()), core.Context(None))
+        kept = [wire.parse(name, f"SELECT WHERE concat({settings}) IS NULL") for name, settings in _SETTING.items()]
+        self._ask(b"".join(kept), core.Context(None))
 
     def execute_simple(self, statement: str) -> Any:
         """Run a statement without values. A BEGIN waits for the statement that follows it."""
@@ -130,9 +132,13 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
         waits, self.waits_next = self.waits_next, False
         # Before anything is sent: a value that can't be converted must not leave the connection amid a message.
         values = converters.make_params(self.py_types, vals)
-        before = self._act_for_once() if prepares and self.only_reads_next else self._begin_and_act()
+        if prepares and self.only_reads_next and not self._in_transaction and not self._waiting:
+            return self._run_prepared(self._set_once(), statement, values, b"")
+        before = self._begin_and_act()
         if prepares:
-            return self._run_prepared(before, statement, values, waits=waits)
+            before += wire.bind(_ONE_PLAN, []) + wire.EXECUTE
+            after = wire.bind(_PLAN_AS_USUAL, []) + wire.EXECUTE
+            return self._run_prepared(before, statement, values, after, waits=waits)
         context = core.Context(statement, stream=stream)
         self._ask(
             before
@@ -148,11 +154,11 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
     def _wanted(self) -> Acting:
         return ITSELF if self.actor is None else self.actor.acting
 
-    def _act_for_once(self) -> bytes:
-        """What comes before a statement that doesn't wait for its BEGIN. The server forgets it with the answer."""
-        if self._in_transaction or self._waiting:
-            return self._begin_and_act()
-        return b"" if self._wanted == ITSELF else _act_for(self._wanted)
+    def _set_once(self) -> bytes:
+        """What comes before a prepared statement that doesn't wait for its BEGIN."""
+        if self._wanted == ITSELF:
+            return wire.bind(_ONE_PLAN_ONCE, []) + wire.EXECUTE
+        return wire.bind(_ONE_PLAN_FOR_ONCE, list(self._wanted)) + wire.EXECUTE
 
     def _begin_and_act(self) -> bytes:
         """What comes before a statement: BEGIN, if it is the first one, and for whom it acts, if that is another than before."""
@@ -160,9 +166,11 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
         if self._wanted == self._acting:
             return _BEGIN if begins else b""
         self._acting, self._has_acted = self._wanted, True
-        return (_BEGIN if begins else b"") + _act_for(self._wanted)
+        return (_BEGIN if begins else b"") + wire.bind(_ACT_FOR, list(self._wanted)) + wire.EXECUTE
 
-    def _run_prepared(self, before: bytes, statement: str, values: list[str | None], *, waits: bool) -> Any:
+    def _run_prepared(
+        self, before: bytes, statement: str, values: list[str | None], after: bytes, *, waits: bool = False
+    ) -> Any:
         key = self._wanted.schema, statement
         known = self._prepared.pop(key, None)
         if known is None:
@@ -172,8 +180,7 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
         else:
             (name, columns, decoders), parse, describe = known, b"", b""
         context = core.Context(statement, columns=columns, input_funcs=decoders)
-        execute = wire.bind(_ONE_PLAN, []) + wire.EXECUTE + wire.bind(name, values) + describe + wire.EXECUTE
-        messages = before + parse + execute + wire.bind(_PLAN_AS_USUAL, []) + wire.EXECUTE
+        messages = before + parse + wire.bind(name, values) + describe + wire.EXECUTE + after
         if waits:
             self._waiting += messages
             self._unsure.append(key)
@@ -241,10 +248,6 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
     def _take_begin(self) -> bool:
         begins, self._begins = self._begins, False
         return begins
-
-
-def _act_for(acting: Acting) -> bytes:
-    return wire.bind(_ACT_FOR, list(acting)) + wire.EXECUTE
 
 
 def _send_at_once(link: socket.socket) -> None:
