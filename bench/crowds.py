@@ -25,7 +25,8 @@ def record_among(files: int) -> Iterator[Figure]:
         connection.execute(text(f"DROP DATABASE IF EXISTS {_EMPTY}"))
         connection.execute(text(f"CREATE DATABASE {_EMPTY}"))
     crowded = make_url(runtime.settings().database_url)
-    with _recorder(str(crowded)) as many, _recorder(str(crowded.set(database=_EMPTY))) as none:
+    urls = (url.render_as_string(hide_password=False) for url in (crowded, crowded.set(database=_EMPTY)))
+    with _recorder(next(urls)) as many, _recorder(next(urls)) as none:
         large, small = in_turn(lambda: _ask(many), lambda: _ask(none), ROUNDS)
     yield Figure(
         "Ingest among many files", f"events a second, batches of {SIZE:,}, among {files:,} files",
@@ -64,11 +65,17 @@ def _record() -> None:
     prepare(runtime.settings())
     from app import ingest  # only now: it reads the environment
 
-    events = [messages(SIZE) for _ in range(ROUNDS + 1)]
+    events = [messages(SIZE, _key) for _ in range(ROUNDS + 1)]
     print("done", flush=True)
     for event, _ in zip(events, sys.stdin, strict=False):
         handle(ingest, event)
         print("done", flush=True)
+
+
+def _key(number: int) -> str:
+    """Among those of `bench.growth`, here and there, so that each file's entries go to other pages of the indexes."""
+    scattered = number * 2_654_435_761 % 2**32
+    return f"d{scattered % 20_000}/{scattered:08x}-{number}.pdf"
 
 
 if __name__ == "__main__":

@@ -145,7 +145,7 @@ def _grow(engine: Engine, first: int, last: int) -> None:
         connection.execute(text(_FILL_EVENTS), {"noon": NOON})
         connection.execute(text("ALTER TABLE files ENABLE TRIGGER USER"))
         for _, definition in indexes:
-            connection.execute(text(definition.replace("%", "%%").replace(":", "\\:")))
+            connection.exec_driver_sql(definition)
     vacuum(engine, *_TABLES)
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from itertools import count
 from statistics import median
@@ -44,13 +44,15 @@ def run() -> Iterator[Figure]:
     yield _replay(ingest)
 
 
-def messages(size: int) -> dict[str, Any]:
-    """An event of ``size`` messages of one put each, all of keys that are new in this process."""
+def messages(
+    size: int, key_of: Callable[[int], str] = lambda number: f"bench/{number // 1000:05}/file {number:09}.bin"
+) -> dict[str, Any]:
+    """An event of ``size`` messages of one put each, all of keys that are new in this process. ``key_of``: a number's key."""
     bodies = []
     for number in (next(_numbers) for _ in range(size)):
         record = s3_record(
             "ObjectCreated:Put",
-            f"bench/{number // 1000:05}/file {number:09}.bin",
+            key_of(number),
             bucket=runtime.settings().bucket,
             sequencer=f"{0x55AED6DC0000 + number:016X}",
             version_id=f"{number:032x}",

@@ -6,7 +6,7 @@ pg8000 sends a statement in three messages and waits for the answer to each; BEG
 
 import socket
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -23,25 +23,44 @@ _BEGIN = wire.parse(wire.NOTHING, "begin") + wire.bind(wire.NOTHING, []) + wire.
 # may be empty now, and have a million rows a minute later. If a statement between them fails, its transaction undoes the first
 # one. They send no rows, which would be taken for those of the statement between them.
 _ONE_PLAN, _PLAN_AS_USUAL = b"one_plan\0", b"plan_as_usual\0"
-# For a statement that is a transaction of its own: with the answer the server forgets what was set.
-_ONE_PLAN_ONCE = b"one_plan_once\0"
-_PLANNING = "set_config('plan_cache_mode', '{}', {is_local}), set_config('enable_seqscan', '{}', {is_local})"
-_ALL_VALUES, _AS_USUAL = ("force_generic_plan", "off"), ("auto", "on")
+# A read is a walk along the index that has its rows in their order. The plan that serves all values takes everyone to have as
+# many rows as all have on average. If that is less than a page, it would fetch and sort all rows of whoever has a million. If it
+# is most of the table, it would walk through others' rows for whoever has few. With pages that cost nothing, the plan that visits
+# fewest rows is the cheapest.
+_ONE_WALK = b"one_walk\0"
+# For a read that is a transaction of its own: with the answer the server forgets what was set.
+_ONE_WALK_ONCE = b"one_walk_once\0"
+_OF_WRITES = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
+_OF_READS = _OF_WRITES | {
+    "enable_sort": "off", "enable_bitmapscan": "off", "random_page_cost": "0", "seq_page_cost": "0",
+}  # fmt: skip
 # What these set lasts until the transaction ends.
 # `landfall.role` and `landfall.search_path` are set once for a connection: see `chalicelib.db.engine`.
-_ACT_FOR, _ONE_PLAN_FOR_ONCE = b"act_for\0", b"one_plan_for_once\0"
+_ACT_FOR, _ONE_WALK_FOR_ONCE = b"act_for\0", b"one_walk_for_once\0"
 _ACTING = """
     set_config('role', CASE WHEN $1 = '' THEN 'none' ELSE current_setting('landfall.role') END, true),
     set_config('search_path', concat_ws(', ', nullif($1, ''), current_setting('landfall.search_path')), true),
     set_config('landfall.user_id', $2, true),
     set_config('landfall.prefix', $3, true),
     set_config('landfall.session_id', $4, true)"""
+
+
+def _planning(settings: Mapping[str, str], is_local: bool) -> str:
+    return ", ".join(f"set_config('{name}', '{value}', {str(is_local).lower()})" for name, value in settings.items())
+
+
+def _as_usual(names: Iterable[str]) -> str:
+    # NULL is the server's own value.
+    return ", ".join(f"set_config('{name}', NULL, false)" for name in names)
+
+
 _SETTING = {
-    _ONE_PLAN: _PLANNING.format(*_ALL_VALUES, is_local="false"),
-    _PLAN_AS_USUAL: _PLANNING.format(*_AS_USUAL, is_local="false"),
-    _ONE_PLAN_ONCE: _PLANNING.format(*_ALL_VALUES, is_local="true"),
+    _ONE_PLAN: _planning(_OF_WRITES, is_local=False),
+    _ONE_WALK: _planning(_OF_READS, is_local=False),
+    _PLAN_AS_USUAL: _as_usual(_OF_READS),
+    _ONE_WALK_ONCE: _planning(_OF_READS, is_local=True),
     _ACT_FOR: _ACTING,
-    _ONE_PLAN_FOR_ONCE: f"{_PLANNING.format(*_ALL_VALUES, is_local='true')}, {_ACTING}",
+    _ONE_WALK_FOR_ONCE: f"{_planning(_OF_READS, is_local=True)}, {_ACTING}",
 }
 
 
@@ -136,7 +155,7 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
             return self._run_prepared(self._set_once(), statement, values, b"")
         before = self._begin_and_act()
         if prepares:
-            before += wire.bind(_ONE_PLAN, []) + wire.EXECUTE
+            before += wire.bind(_ONE_WALK if self.only_reads_next else _ONE_PLAN, []) + wire.EXECUTE
             after = wire.bind(_PLAN_AS_USUAL, []) + wire.EXECUTE
             return self._run_prepared(before, statement, values, after, waits=waits)
         context = core.Context(statement, stream=stream)
@@ -157,8 +176,8 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
     def _set_once(self) -> bytes:
         """What comes before a prepared statement that doesn't wait for its BEGIN."""
         if self._wanted == ITSELF:
-            return wire.bind(_ONE_PLAN_ONCE, []) + wire.EXECUTE
-        return wire.bind(_ONE_PLAN_FOR_ONCE, list(self._wanted)) + wire.EXECUTE
+            return wire.bind(_ONE_WALK_ONCE, []) + wire.EXECUTE
+        return wire.bind(_ONE_WALK_FOR_ONCE, list(self._wanted)) + wire.EXECUTE
 
     def _begin_and_act(self) -> bytes:
         """What comes before a statement: BEGIN, if it is the first one, and for whom it acts, if that is another than before."""

@@ -29,8 +29,10 @@ def read_row(session: Session, statement: TextClause, values: Mapping[str, Any])
     try:
         cursor.execute(sql, parameters)
         rows: Sequence[Sequence[Any]] = cursor.fetchall()
-    except BaseException as error:  # noqa: BLE001 - it raises, as `Connection.execute` has it raise
-        connection._handle_dbapi_exception(error, sql, parameters, cursor, None)
+    except BaseException as error:  # noqa: BLE001 - it raises what `Connection.execute` would
+        # What isn't the driver's own error, as of a connection that is reset, is raised as it is if no statement is named.
+        asked = sql if isinstance(error, connection.dialect.loaded_dbapi.Error) else None
+        connection._handle_dbapi_exception(error, asked, parameters, cursor, None)
     assert len(rows) <= 1, "there is one row of it"
     return rows[0] if rows else None
 

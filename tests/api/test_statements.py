@@ -36,7 +36,7 @@ def _json(body: str) -> dict[str, Any]:
         ("GET", "/api/files", {"multiValueQueryStringParameters": {"tag": ["x"]}}, 2),  # the first sets its time limit
         ("GET", "/api/files/{file_id}", {}, 1),
         ("GET", "/api/files/{file_id}/versions", {}, 3),
-        ("GET", "/api/sessions/{session_id}/files", {}, 2),
+        ("GET", "/api/sessions/{session_id}/files", {}, 3),
         # Limits, both rows, the trail, then the file as it is; quotas only where there are any.
         ("POST", "/api/files", _json('{"name": "a", "size": 5}'), 5),
         ("POST", "/api/files/{file_id}/upload", {}, 3),

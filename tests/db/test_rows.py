@@ -1,6 +1,6 @@
 """A row that is read on the shortest way is the one that SQLAlchemy would read, and fails as it would."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import Engine, TextClause, text
@@ -66,11 +66,26 @@ def test_a_server_that_goes_away_is_unavailable_and_its_connection_is_not_used_a
         assert read_row(session, me, {"nothing": 0}) is not None
 
 
+def test_a_connection_that_is_reset_amid_an_answer_is_unavailable(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reset(*_: object) -> None:
+        raise ConnectionResetError
+
+    with pytest.raises(DatabaseUnavailable), transaction(engine) as session:
+        session.execute(text("SELECT 1"))  # so that the connection is open
+        monkeypatch.setattr(Connection, "handle_messages", reset)
+        try:
+            read_row(session, DIVIDED, {"one": 8, "two": 2})
+        finally:
+            monkeypatch.undo()
+    with transaction(engine) as session:
+        assert read_row(session, DIVIDED, {"one": 4, "two": 2}) is not None
+
+
 def test_an_interruption_amid_an_answer_leaves_no_connection_out_of_step(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handle: Callable[..., None] = Connection.handle_messages
-
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -79,6 +94,6 @@ def test_an_interruption_amid_an_answer_leaves_no_connection_out_of_step(
         try:
             read_row(session, DIVIDED, {"one": 8, "two": 2})
         finally:
-            monkeypatch.setattr(Connection, "handle_messages", handle)
+            monkeypatch.undo()
     with transaction(engine) as session:
         assert tuple(read_row(session, DIVIDED, {"one": 4, "two": 2}) or ()) == ("a%b", 2, 4)

@@ -13,7 +13,7 @@ Sent = tuple[str, Any]
 
 @contextmanager
 def noting_statements() -> Iterator[list[Sent]]:
-    """A list that grows by each statement with values that this thread hands to the driver, and its values."""
+    """A list that grows by each statement that this thread hands to the driver, with its values."""
     sent: list[Sent] = []
     asking, execute = get_ident(), legacy.Cursor.execute
 

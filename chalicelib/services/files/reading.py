@@ -8,7 +8,7 @@ from uuid import UUID
 from chalicelib.catalog.files import File
 from chalicelib.db import facets, file_lists, files, history, trail
 from chalicelib.db.deadlines import within
-from chalicelib.db.file_filters import FileFilters
+from chalicelib.db.file_filters import FileFilters, in_scope
 from chalicelib.db.pages import Page
 from chalicelib.db.scope import Scope
 from chalicelib.errors import Conflict, NotFound, PreconditionFailed
@@ -39,8 +39,7 @@ def list_files(tx: Transaction, listing: Listing) -> Page:
     Raises:
         InvalidCursor: the cursor is not one of this list. TooBroad: finding them takes too long.
     """
-    with _in_time(tx, listing):
-        return _list(tx, tx.scope, listing)
+    return _list(tx, tx.scope, listing)
 
 
 def list_session_files(tx: Transaction, session_id: str, listing: Listing) -> Page:
@@ -51,15 +50,15 @@ def list_session_files(tx: Transaction, session_id: str, listing: Listing) -> Pa
     """
     found = get_session(tx, session_id)
     filters = replace(listing.filters, session_id=found.session_id)
-    with _in_time(tx, listing):
-        return _list(tx, tx.principal.itself, replace(listing, filters=filters))
+    return _list(tx, tx.principal.itself, replace(listing, filters=filters))
 
 
 def _list(tx: Transaction, scope: Scope, listing: Listing) -> Page:
-    if listing.sort == file_lists.RELEVANCE:
-        bounds = None if listing.exact else bounds_of(tx.settings)
-        return file_lists.search_files(tx.session, scope, listing.filters, bounds, listing.limit, listing.cursor)
-    return file_lists.list_files(tx.session, scope, listing.filters, listing.sort, listing.limit, listing.cursor)
+    with _in_time(tx, scope, listing):
+        if listing.sort == file_lists.RELEVANCE:
+            bounds = None if listing.exact else bounds_of(tx.settings)
+            return file_lists.search_files(tx.session, scope, listing.filters, bounds, listing.limit, listing.cursor)
+        return file_lists.list_files(tx.session, scope, listing.filters, listing.sort, listing.limit, listing.cursor)
 
 
 def is_any_stored(tx: Transaction, listing: Listing) -> bool:
@@ -69,7 +68,7 @@ def is_any_stored(tx: Transaction, listing: Listing) -> bool:
         InvalidCursor: the cursor is not one of this list. TooBroad: finding one takes too long.
     """
     file_lists.check_cursor(tx.scope, listing.filters, listing.sort, listing.cursor)
-    with _in_time(tx, listing):
+    with _in_time(tx, tx.scope, listing):
         return file_lists.is_any_stored(tx.session, tx.scope, listing.filters)
 
 
@@ -85,10 +84,11 @@ def count_files(tx: Transaction, filters: FileFilters, by: Sequence[str], exact:
         return facets.count_files(tx.session, tx.scope, filters, by, None if exact else bounds_of(tx.settings))
 
 
-def _in_time(tx: Transaction, listing: Listing) -> AbstractContextManager[None]:
-    # One walk is about as long as its page, and a time limit would only cost a round trip.
-    is_of_part = tx.principal.prefix is not None or tx.principal.session_id is not None
-    if not is_of_part and file_lists.is_one_walk(listing.filters, listing.sort):
+def _in_time(tx: Transaction, scope: Scope, listing: Listing) -> AbstractContextManager[None]:
+    # One walk is about as long as its page, and a time limit would only cost a round trip. What counts is what is asked of the
+    # database, in the scope.
+    scoped = in_scope(listing.filters, scope)
+    if scoped is None or file_lists.is_one_walk(scoped, listing.sort):
         return nullcontext()
     # By size a list takes two walks: see `file_lists.page_statements`.
     return within(tx.session, tx.settings.query_seconds, statements=2 if listing.sort.endswith("size") else 1)

@@ -10,7 +10,9 @@ down_revision = "0033"
 
 
 def upgrade() -> None:
-    op.execute("CREATE INDEX files_own_names_idx ON files (owner_id, name, id) WHERE owner_id IS NOT NULL")
+    op.execute(
+        "CREATE INDEX files_own_names_idx ON files (owner_id, name, id) WHERE owner_id IS NOT NULL AND state <> 'deleted'"
+    )
 
 
 def downgrade() -> None:
