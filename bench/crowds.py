@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -27,12 +28,13 @@ def record_among(files: int) -> Iterator[Figure]:
     crowded = make_url(runtime.settings().database_url)
     urls = (url.render_as_string(hide_password=False) for url in (crowded, crowded.set(database=_EMPTY)))
     with _recorder(next(urls)) as many, _recorder(next(urls)) as none:
-        large, small = in_turn(lambda: _ask(many), lambda: _ask(none), ROUNDS)
-    yield Figure(
-        "Ingest among many files", f"events a second, batches of {SIZE:,}, among {files:,} files",
-        f"{SIZE / median(large):,.0f}", "in an empty catalogue", f"{SIZE / median(small):,.0f}",
-        median(small) / median(large), "≥ 0.70",
-    )  # fmt: skip
+        for kind in _KEYS:
+            large, small = in_turn(partial(_ask, many, kind), partial(_ask, none, kind), ROUNDS)
+            yield Figure(
+                "Ingest among many files", f"events a second, batches of {SIZE:,}, {kind}, among {files:,} files",
+                f"{SIZE / median(large):,.0f}", "in an empty catalogue", f"{SIZE / median(small):,.0f}",
+                median(small) / median(large), "≥ 0.70",
+            )  # fmt: skip
 
 
 @contextmanager
@@ -49,9 +51,9 @@ def _recorder(url: str) -> Iterator["subprocess.Popen[str]"]:
             process.kill()
 
 
-def _ask(process: "subprocess.Popen[str]") -> None:
+def _ask(process: "subprocess.Popen[str]", kind: str) -> None:
     assert process.stdin
-    print("record", file=process.stdin, flush=True)
+    print(kind, file=process.stdin, flush=True)
     _wait_for(process)
 
 
@@ -61,21 +63,24 @@ def _wait_for(process: "subprocess.Popen[str]") -> None:
 
 
 def _record() -> None:
-    """In a process of its own: record a batch of new keys for each line that comes."""
+    """In a process of its own: record a batch of new keys of the kind that each line names."""
     prepare(runtime.settings())
     from app import ingest  # only now: it reads the environment
 
-    events = [messages(SIZE, _key) for _ in range(ROUNDS + 1)]
+    events = {kind: iter([messages(SIZE, key_of) for _ in range(ROUNDS + 1)]) for kind, key_of in _KEYS.items()}
     print("done", flush=True)
-    for event, _ in zip(events, sys.stdin, strict=False):
-        handle(ingest, event)
+    for line in sys.stdin:
+        handle(ingest, next(events[line.strip()]))
         print("done", flush=True)
 
 
-def _key(number: int) -> str:
+def _scattered(number: int) -> str:
     """Among those of `bench.growth`, here and there, so that each file's entries go to other pages of the indexes."""
-    scattered = number * 2_654_435_761 % 2**32
-    return f"d{scattered % 20_000}/{scattered:08x}-{number}.pdf"
+    place = number * 2_654_435_761 % 2**32
+    return f"d{place % 20_000}/{place:08x}-{number}.pdf"
+
+
+_KEYS = {"keys of one folder": "bench/{:09}.pdf".format, "keys anywhere": _scattered}
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ _ONE_PLAN, _PLAN_AS_USUAL = b"one_plan\0", b"plan_as_usual\0"
 # many rows as all have on average. If that is less than a page, it would fetch and sort all rows of whoever has a million. If it
 # is most of the table, it would walk through others' rows for whoever has few. With pages that cost nothing, the plan that visits
 # fewest rows is the cheapest.
-_ONE_WALK = b"one_walk\0"
+_ONE_WALK, _WALK_AS_USUAL = b"one_walk\0", b"walk_as_usual\0"
 # For a read that is a transaction of its own: with the answer the server forgets what was set.
 _ONE_WALK_ONCE = b"one_walk_once\0"
 _OF_WRITES = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
@@ -57,7 +57,8 @@ def _as_usual(names: Iterable[str]) -> str:
 _SETTING = {
     _ONE_PLAN: _planning(_OF_WRITES, is_local=False),
     _ONE_WALK: _planning(_OF_READS, is_local=False),
-    _PLAN_AS_USUAL: _as_usual(_OF_READS),
+    _PLAN_AS_USUAL: _as_usual(_OF_WRITES),
+    _WALK_AS_USUAL: _as_usual(_OF_READS),
     _ONE_WALK_ONCE: _planning(_OF_READS, is_local=True),
     _ACT_FOR: _ACTING,
     _ONE_WALK_FOR_ONCE: f"{_planning(_OF_READS, is_local=True)}, {_ACTING}",
@@ -155,9 +156,9 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
             return self._run_prepared(self._set_once(), statement, values, b"")
         before = self._begin_and_act()
         if prepares:
-            before += wire.bind(_ONE_WALK if self.only_reads_next else _ONE_PLAN, []) + wire.EXECUTE
-            after = wire.bind(_PLAN_AS_USUAL, []) + wire.EXECUTE
-            return self._run_prepared(before, statement, values, after, waits=waits)
+            one, usual = (_ONE_WALK, _WALK_AS_USUAL) if self.only_reads_next else (_ONE_PLAN, _PLAN_AS_USUAL)
+            before += wire.bind(one, []) + wire.EXECUTE
+            return self._run_prepared(before, statement, values, wire.bind(usual, []) + wire.EXECUTE, waits=waits)
         context = core.Context(statement, stream=stream)
         self._ask(
             before

@@ -98,7 +98,7 @@ def relieve_local_server() -> None:
         handler.disable_nagle_algorithm = True
         handler.wbufsize = -1
         handler.handle_expect_100 = _leaving_at_once(handler.handle_expect_100)
-        handler._parse_payload = _joining_repeated_headers(handler._parse_payload)
+        handler._parse_payload = _parse_payload
 
 
 def _leaving_at_once(say_continue: Callable[[Any], bool]) -> Callable[[Any], bool]:
@@ -112,12 +112,14 @@ def _leaving_at_once(say_continue: Callable[[Any], bool]) -> Callable[[Any], boo
     return handle_expect_100
 
 
-def _joining_repeated_headers(parse: Callable[[Any], tuple[Any, bytes | None]]) -> Callable[[Any], Any]:
-    def parse_payload(handler: Any) -> tuple[dict[str, str], bytes | None]:
-        _, body = parse(handler)
-        return {name: ", ".join(handler.headers.get_all(name)) for name in handler.headers}, body
-
-    return parse_payload
+def _parse_payload(handler: Any) -> tuple[dict[str, str], bytes | None]:
+    """The headers, with the values of one that comes several times joined by commas, however it is spelled; and the body."""
+    named: dict[str, tuple[str, str]] = {}
+    for name, value in handler.headers.items():
+        first, before = named.get(name.lower(), (name, None))
+        named[name.lower()] = first, value if before is None else f"{before}, {value}"
+    length = int(handler.headers.get("content-length", "0"))
+    return dict(named.values()), handler.rfile.read(length) if length > 0 else None
 
 
 def watch_sources_only() -> None:
