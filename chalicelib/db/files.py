@@ -34,13 +34,19 @@ SELECT row_to_json(f)::text FROM (
         (SELECT row_to_json(u) FROM (
             SELECT method, size, media_type, sha256, expires_at, problem, multipart_id, part_size FROM uploads
             WHERE file_id = files.id AND files.state <> 'stored') AS u) AS upload
-    FROM files
+    FROM {source}
     WHERE {condition}) AS f
 """
-_ONE = prepared_read(text(_FILE.format(condition=f"id = CAST(:id AS uuid) AND {FILE_IN_SCOPE}")))
-_LOCK_ONE = text(_FILE.format(condition=f"id = CAST(:id AS uuid) AND {FILE_IN_SCOPE} FOR NO KEY UPDATE"))
-_AT = text(_FILE.format(condition=f"key = :key AND bucket = :bucket AND {FILE_IN_SCOPE}"))
-_SEVERAL = prepared_read(text(_FILE.format(condition=f"id = ANY(CAST(:ids AS uuid[])) AND {FILE_IN_SCOPE}")))
+_ONE = prepared_read(text(_FILE.format(source="files", condition=f"id = CAST(:id AS uuid) AND {FILE_IN_SCOPE}")))
+_LOCK_ONE = text(
+    _FILE.format(source="files", condition=f"id = CAST(:id AS uuid) AND {FILE_IN_SCOPE} FOR NO KEY UPDATE")
+)
+_AT = text(_FILE.format(source="files", condition=f"key = :key AND bucket = :bucket AND {FILE_IN_SCOPE}"))
+# One by one: for `id = ANY(…)`, the planner reads all files of a member, where members have few on average. OFFSET 0 keeps it
+# from doing so all the same.
+_ONE_BY_ONE = """unnest(CAST(:ids AS uuid[])) AS asked (file_id)
+    CROSS JOIN LATERAL (SELECT * FROM files WHERE id = asked.file_id OFFSET 0) AS files"""
+_SEVERAL = prepared_read(text(_FILE.format(source=_ONE_BY_ONE, condition=FILE_IN_SCOPE)))
 # SQLAlchemy would compile an INSERT of several rows anew each time, which takes longer than the statement itself.
 _ADD_PENDING = prepared_write(
     text("""

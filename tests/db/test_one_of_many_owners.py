@@ -9,6 +9,8 @@ from sqlalchemy import Engine, text
 from chalicelib.db.engine import Session, act_for, create_catalog_engine, transaction
 from chalicelib.db.file_filters import FileFilters
 from chalicelib.db.file_lists import list_files
+from chalicelib.db.files import find_file, find_files
+from chalicelib.db.history import list_events, list_versions
 from chalicelib.db.scope import Owner
 from tests.support.pages_read import hold_still, pages_of
 
@@ -27,7 +29,9 @@ FROM generate_series(1, 60000) AS n
 """)
 
 
-@pytest.fixture(scope="module", params=[(3, 9), (20, 5), (3000, 2)], ids=["few", "some", "many"])
+@pytest.fixture(
+    scope="module", params=[(3, 9), (20, 5), (3000, 2), (30_000, 1)], ids=["few", "some", "many", "a crowd"]
+)
 def owned(new_migrated_database: Callable[[], str], request: pytest.FixtureRequest) -> Iterator[Engine]:
     others, tenths = request.param
     engine = create_catalog_engine(new_migrated_database())
@@ -55,3 +59,41 @@ def test_a_page_reads_no_more_than_its_files(
         assert (found.next_cursor is not None) == (owner_id == LARGE)
 
     assert pages_of(owned, page, "files") < most
+
+
+@pytest.mark.parametrize("acts_before", [False, True], ids=["alone", "in a transaction that writes"])
+def test_a_file_and_several_are_looked_up_one_by_one(owned: Engine, acts_before: bool) -> None:
+    scope, file_ids = Owner(LARGE), [UUID(int=number) for number in (10, 20, 30)]
+
+    def ask(session: Session) -> None:
+        if acts_before:
+            session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": 1})
+        act_for(session, scope)
+        assert find_file(session, scope, file_ids[0])
+        assert list(find_files(session, scope, file_ids)) == file_ids
+        assert list_versions(session, scope, file_ids[0], 10, None).items == "[]"
+        assert list_events(session, scope, file_ids[0], 10, None).items == "[]"
+
+    assert pages_of(owned, ask, "files") < 50
+
+
+def test_what_is_planned_afterwards_is_planned_as_the_server_is_told(owned: Engine) -> None:
+    names = (
+        "plan_cache_mode",
+        "enable_seqscan",
+        "enable_sort",
+        "enable_bitmapscan",
+        "random_page_cost",
+        "seq_page_cost",
+    )
+    settings = text(
+        "SELECT " + ", ".join(f"current_setting('{name}')" for name in names) + " WHERE CAST(:yes AS boolean)"
+    )
+    with transaction(owned) as session:
+        before = session.execute(settings, {"yes": True}).one()
+        find_file(session, Owner(LARGE), UUID(int=10))
+        within = session.execute(settings, {"yes": True}).one()
+    with transaction(owned) as session:
+        find_file(session, Owner(LARGE), UUID(int=10))
+        after = session.execute(settings, {"yes": True}).one()
+    assert before == within == after
