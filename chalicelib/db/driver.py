@@ -6,63 +6,20 @@ pg8000 sends a statement in three messages and waits for the answer to each; BEG
 
 import socket
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from pg8000 import converters, core, dbapi, legacy
 
+from chalicelib.db import statement_settings as settings
 from chalicelib.db import wire
 
 # How many statements a connection keeps prepared. The server holds up to 100 kB for each.
 _KEPT = 64
 
 _BEGIN = wire.parse(wire.NOTHING, "begin") + wire.bind(wire.NOTHING, []) + wire.EXECUTE
-# What is planned while the first one holds gets a plan that serves all values, and that reads no table from end to end: a table
-# may be empty now, and have a million rows a minute later. If a statement between them fails, its transaction undoes the first
-# one. They send no rows, which would be taken for those of the statement between them.
-_ONE_PLAN, _PLAN_AS_USUAL = b"one_plan\0", b"plan_as_usual\0"
-# A read is a walk along the index that has its rows in their order. The plan that serves all values takes everyone to have as
-# many rows as all have on average. If that is less than a page, it would fetch and sort all rows of whoever has a million. If it
-# is most of the table, it would walk through others' rows for whoever has few. With pages that cost nothing, the plan that visits
-# fewest rows is the cheapest.
-_ONE_WALK, _WALK_AS_USUAL = b"one_walk\0", b"walk_as_usual\0"
-# For a read that is a transaction of its own: with the answer the server forgets what was set.
-_ONE_WALK_ONCE = b"one_walk_once\0"
-_OF_WRITES = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
-_OF_READS = _OF_WRITES | {
-    "enable_sort": "off", "enable_bitmapscan": "off", "random_page_cost": "0", "seq_page_cost": "0",
-}  # fmt: skip
-# What these set lasts until the transaction ends.
-# `landfall.role` and `landfall.search_path` are set once for a connection: see `chalicelib.db.engine`.
-_ACT_FOR, _ONE_WALK_FOR_ONCE = b"act_for\0", b"one_walk_for_once\0"
-_ACTING = """
-    set_config('role', CASE WHEN $1 = '' THEN 'none' ELSE current_setting('landfall.role') END, true),
-    set_config('search_path', concat_ws(', ', nullif($1, ''), current_setting('landfall.search_path')), true),
-    set_config('landfall.user_id', $2, true),
-    set_config('landfall.prefix', $3, true),
-    set_config('landfall.session_id', $4, true)"""
-
-
-def _planning(settings: Mapping[str, str], is_local: bool) -> str:
-    return ", ".join(f"set_config('{name}', '{value}', {str(is_local).lower()})" for name, value in settings.items())
-
-
-def _as_usual(names: Iterable[str]) -> str:
-    # NULL is the server's own value.
-    return ", ".join(f"set_config('{name}', NULL, false)" for name in names)
-
-
-_SETTING = {
-    _ONE_PLAN: _planning(_OF_WRITES, is_local=False),
-    _ONE_WALK: _planning(_OF_READS, is_local=False),
-    _PLAN_AS_USUAL: _as_usual(_OF_WRITES),
-    _WALK_AS_USUAL: _as_usual(_OF_READS),
-    _ONE_WALK_ONCE: _planning(_OF_READS, is_local=True),
-    _ACT_FOR: _ACTING,
-    _ONE_WALK_FOR_ONCE: f"{_planning(_OF_READS, is_local=True)}, {_ACTING}",
-}
 
 
 class Acting(NamedTuple):
@@ -128,8 +85,8 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
         self._number = 0
         super().__init__(**options)
         _send_at_once(self._usock)
-        kept = [wire.parse(name, f"SELECT WHERE concat({settings}) IS NULL") for name, settings in _SETTING.items()]
-        self._ask(b"".join(kept), core.Context(None))
+        kept = b"".join(wire.parse(name, statement) for name, statement in settings.STATEMENTS.items())
+        self._ask(kept, core.Context(None))
 
     def execute_simple(self, statement: str) -> Any:
         """Run a statement without values. A BEGIN waits for the statement that follows it."""
@@ -156,7 +113,11 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
             return self._run_prepared(self._set_once(), statement, values, b"")
         before = self._begin_and_act()
         if prepares:
-            one, usual = (_ONE_WALK, _WALK_AS_USUAL) if self.only_reads_next else (_ONE_PLAN, _PLAN_AS_USUAL)
+            one, usual = (
+                (settings.ONE_WALK, settings.WALK_AS_USUAL)
+                if self.only_reads_next
+                else (settings.ONE_PLAN, settings.PLAN_AS_USUAL)
+            )
             before += wire.bind(one, []) + wire.EXECUTE
             return self._run_prepared(before, statement, values, wire.bind(usual, []) + wire.EXECUTE, waits=waits)
         context = core.Context(statement, stream=stream)
@@ -177,8 +138,8 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
     def _set_once(self) -> bytes:
         """What comes before a prepared statement that doesn't wait for its BEGIN."""
         if self._wanted == ITSELF:
-            return wire.bind(_ONE_WALK_ONCE, []) + wire.EXECUTE
-        return wire.bind(_ONE_WALK_FOR_ONCE, list(self._wanted)) + wire.EXECUTE
+            return wire.bind(settings.ONE_WALK_ONCE, []) + wire.EXECUTE
+        return wire.bind(settings.ONE_WALK_FOR_ONCE, list(self._wanted)) + wire.EXECUTE
 
     def _begin_and_act(self) -> bytes:
         """What comes before a statement: BEGIN, if it is the first one, and for whom it acts, if that is another than before."""
@@ -186,7 +147,7 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
         if self._wanted == self._acting:
             return _BEGIN if begins else b""
         self._acting, self._has_acted = self._wanted, True
-        return (_BEGIN if begins else b"") + wire.bind(_ACT_FOR, list(self._wanted)) + wire.EXECUTE
+        return (_BEGIN if begins else b"") + wire.bind(settings.ACT_FOR, list(self._wanted)) + wire.EXECUTE
 
     def _run_prepared(
         self, before: bytes, statement: str, values: list[str | None], after: bytes, *, waits: bool = False

@@ -66,31 +66,19 @@ def test_a_server_that_goes_away_is_unavailable_and_its_connection_is_not_used_a
         assert read_row(session, me, {"nothing": 0}) is not None
 
 
-def test_a_connection_that_is_reset_amid_an_answer_is_unavailable(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("happening", "expected"),
+    [(ConnectionResetError, DatabaseUnavailable), (KeyboardInterrupt, KeyboardInterrupt)],
+)
+def test_what_happens_amid_an_answer_is_told_and_leaves_no_connection_out_of_step(
+    engine: Engine, happening: type[BaseException], expected: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def reset(*_: object) -> None:
-        raise ConnectionResetError
+    def happen(*_: object) -> None:
+        raise happening
 
-    with pytest.raises(DatabaseUnavailable), transaction(engine) as session:
+    with pytest.raises(expected), transaction(engine) as session:
         session.execute(text("SELECT 1"))  # so that the connection is open
-        monkeypatch.setattr(Connection, "handle_messages", reset)
-        try:
-            read_row(session, DIVIDED, {"one": 8, "two": 2})
-        finally:
-            monkeypatch.undo()
-    with transaction(engine) as session:
-        assert read_row(session, DIVIDED, {"one": 4, "two": 2}) is not None
-
-
-def test_an_interruption_amid_an_answer_leaves_no_connection_out_of_step(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt), transaction(engine) as session:
-        monkeypatch.setattr(Connection, "handle_messages", interrupted)
+        monkeypatch.setattr(Connection, "handle_messages", happen)
         try:
             read_row(session, DIVIDED, {"one": 8, "two": 2})
         finally:
