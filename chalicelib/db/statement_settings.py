@@ -1,4 +1,4 @@
-"""What a connection sets for a statement, so that it is planned well and acts for whom it should; each kept prepared by its name."""
+"""What a connection sets for a statement, to have it planned well and act for whom it should; kept prepared by these names."""
 
 from collections.abc import Iterable, Mapping
 
