@@ -42,13 +42,13 @@ def run() -> Iterator[Figure]:
         listing = seconds(lambda: _list(ctx))
         _, adopted = _audit(url, repairs=True)
         yield _figure("adopt: an empty catalogue", adopted, listing, "1,000,000 under 2 minutes, or ≥ 10,000/s")
-        with runtime.engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("VACUUM ANALYZE"))
+        _vacuum()
         memory, compared = _audit(url, repairs=False)
         yield _figure("compare: nothing differs", compared, listing, "≥ 25,000/s")
         yield Figure(_GROUP, "peak memory of a worker", f"{memory / 1024:.0f} MB", aim="< 256 MB")
         with runtime.engine().begin() as connection:
             connection.execute(text(f"UPDATE object_versions SET etag = 'wrong' WHERE size % {_WRONG} = 0"))
+        _vacuum()  # what is lost leaves no dead rows, as this has
         _, repaired = _audit(url, repairs=True)
         changes = _VERSIONS // _WRONG
         yield Figure(
@@ -60,6 +60,11 @@ def run() -> Iterator[Figure]:
             listing / repaired,
             aim="≥ 10,000/s",
         )
+
+
+def _vacuum() -> None:
+    with runtime.engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM ANALYZE"))
 
 
 def _figure(name: str, took: float, listing: float, aim: str) -> Figure:

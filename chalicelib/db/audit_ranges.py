@@ -70,9 +70,9 @@ _RENEW = text(
 
 _RELEASE = text("UPDATE audit_ranges SET leased_until = NULL, worker = NULL WHERE worker = :worker AND NOT is_done")
 
-# Another worker's range is cut where the catalogue has so many keys of it left.
-_SPLIT = text("""
-SELECT r.id, r.until, c.key FROM audit_ranges AS r
+# The last range of which the catalogue has so many keys left.
+_AHEAD = text("""
+SELECT r.id, c.key FROM audit_ranges AS r
 JOIN audits AS a ON a.id = r.audit_id
 CROSS JOIN LATERAL (
     SELECT key FROM object_versions
@@ -81,7 +81,6 @@ CROSS JOIN LATERAL (
     ORDER BY key OFFSET :ahead LIMIT 1) AS c
 WHERE r.audit_id = :audit AND NOT r.is_done AND r.position < c.key
 ORDER BY r.id DESC LIMIT 1
-FOR UPDATE OF r SKIP LOCKED
 """)
 
 _WITHOUT_WAITING = waiting_write(text("SELECT WHERE set_config('synchronous_commit', :value, true) IS NULL"))
@@ -124,13 +123,8 @@ def release_ranges(session: Session, worker: UUID) -> None:
 
 def split_range(session: Session, audit: Audit, ahead: int) -> bool:
     """Cut a range in two where the catalogue knows ``ahead`` more versions of it; returns whether there was one to cut."""
-    row = session.execute(_SPLIT, {"audit": audit.id, "beyond": beyond(audit.prefix), "ahead": ahead}).one_or_none()
-    if row is None:
-        return False
-    session.add(models.AuditRange(audit_id=audit.id, position=row.key, until=row.until))
-    session.execute(text("UPDATE audit_ranges SET until = :key WHERE id = :id"), {"key": row.key, "id": row.id})
-    session.flush()
-    return True
+    row = session.execute(_AHEAD, {"audit": audit.id, "beyond": beyond(audit.prefix), "ahead": ahead}).one_or_none()
+    return row is not None and cut_range(session, row.id, row.key)
 
 
 def open_ranges(session: Session, audit_id: UUID) -> list[Range]:
@@ -141,10 +135,14 @@ def open_ranges(session: Session, audit_id: UUID) -> list[Range]:
 
 
 def cut_range(session: Session, range_id: int, key: str) -> bool:
-    """Cut a range in two behind a key; returns False if it isn't ahead of its worker any more, or somebody else is at it."""
+    """Cut a range in two behind a key; returns False if by now the range isn't ahead of it, or ends before it.
+
+    Waits for the worker of the range to end its transaction. One that repairs is nearly always in one, so whoever took no for an
+    answer would hardly ever get a part of its work.
+    """
     part = models.AuditRange
     found = select(part).where(part.id == range_id, ~part.is_done, part.position < key)
-    row = session.scalar(found.with_for_update(skip_locked=True))
+    row = session.scalar(found.with_for_update())
     if row is None or (row.until is not None and row.until <= key):
         return False
     session.add(part(audit_id=row.audit_id, position=key, until=row.until))

@@ -3,6 +3,8 @@
 One listed key behind the middle of what may be left says that there are keys behind it; none says that all are before it.
 """
 
+from bisect import bisect_left
+
 from chalicelib.catalog.audits import Audit
 from chalicelib.db import audit_ranges
 from chalicelib.db.audit_ranges import Range
@@ -34,14 +36,29 @@ def split_by_guess(ctx: Context, audit: Audit, allowance: Allowance) -> bool:
 
 
 def _some_key_ahead(ctx: Context, audit: Audit, part: Range, allowance: Allowance) -> str | None:
-    low, high = max(part.position, audit.prefix), part.until or beyond(audit.prefix)
+    low, end = max(part.position, audit.prefix), part.until or beyond(audit.prefix)
+
+    def key_above(text: str | None) -> str | None:
+        if text is None or (end is not None and text >= end):
+            return None
+        allowance.spend(1)
+        key = ctx.store.versions.first_key(audit.bucket, audit.prefix, text)
+        return key if key is not None and (end is None or key < end) else None
+
+    # How long a beginning what is left shares with the worker's place. Keys often begin alike for long, and to guess a middle
+    # character by character would take a handful of requests for each of these.
+    lengths = range(len(audit.prefix), len(low))
+    shared = bisect_left(lengths, True, key=lambda length: key_above(beyond(low[: length + 1])) is not None)
+    if lengths and shared == len(lengths):
+        return None  # no more than keys that begin with the whole of this one
+    beginning = low[: len(audit.prefix) + shared]
+    high = min((text for text in (end, beyond(beginning)) if text is not None), default=None)
     for _ in range(_PROBES):
         middle = between(low, high)
         if middle is None or not allowance.is_left:
             return None
-        allowance.spend(1)
-        key = ctx.store.versions.first_key(audit.bucket, audit.prefix, middle)
-        if key is not None and (high is None or key < high):
+        key = key_above(middle)
+        if key is not None:
             return key
         high = middle
     return None
