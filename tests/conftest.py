@@ -15,8 +15,10 @@ from sqlalchemy import Engine, create_engine, text
 
 from chalicelib.db import migrate
 from chalicelib.db.engine import create_catalog_engine
+from chalicelib.errors import DatabaseUnavailable
 from dev.ports import free_port
 from dev.postgres import Postgres
+from dev.processes import log_ending
 
 # So that an assertion that fails there is told in full, as one of a test module.
 pytest.register_assert_rewrite("tests.support")
@@ -36,10 +38,12 @@ JSONFileLoader.load_file = lambda _loader, path: _read_description(path)
 def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Where everything that tests need was installed, as in CI, a skipped test is a failure.
 
-    CI names what it could not install; see `tests.support.lacking`.
+    CI names what it could not install; see `tests.support.lacking`. Where the database went away, its log says why.
     """
     report = yield
     is_announced = call.excinfo is not None and getattr(call.excinfo.value, "is_announced", False)
+    if report.failed and call.excinfo is not None and isinstance(call.excinfo.value, DatabaseUnavailable):
+        report.sections += [(path.name, log_ending(path, 30)) for path in _server_logs]
     if report.skipped and os.environ.get("LANDFALL_TEST_ALL") and not is_announced:
         report.outcome = "failed"
     return report
@@ -69,6 +73,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 _leaks: list[str] = []
+_server_logs: list[Path] = []
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -114,6 +119,7 @@ def postgres_url() -> Iterator[str]:
         Path(home).chmod(0o755)
         server = Postgres(Path(home), free_port(), durable=False)
         server.start()
+        _server_logs.append(server.child.log)
         try:
             yield server.url.rsplit("/", 1)[0] + "/postgres"
         finally:

@@ -179,6 +179,15 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
             self._drop(self._prepared.popitem(last=False)[1].name)
         return context
 
+    def handle_messages(self, context: Any) -> None:
+        """Take in the answer. Of a server that said why and then hung up, pg8000 would tell only that it hung up."""
+        try:
+            super().handle_messages(context)
+        except core.InterfaceError as lost:
+            if context.error is None:
+                raise
+            raise context.error from lost
+
     def handle_ERROR_RESPONSE(self, data: bytes, context: Any) -> None:
         """Take in an error without its detail, which quotes rows and keys: errors go to the log, and rows don't."""
         super().handle_ERROR_RESPONSE(data, context)

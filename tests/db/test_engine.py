@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
-from chalicelib.db.engine import create_catalog_engine, transaction
+from chalicelib.db.engine import create_catalog_engine, sqlstate, transaction
 from chalicelib.errors import DatabaseUnavailable
 from dev.ports import free_port
 from dev.stack import ephemeral_postgres
@@ -74,6 +75,20 @@ def test_a_killed_server_is_reported_and_found_again_after_its_restart(tmp_path:
         postgres.start()
         with transaction(engine) as session:
             assert session.execute(text("SELECT count(*) FROM kept")).scalar_one() == 0
+
+
+def test_why_the_server_ended_a_connection_is_the_error(database_url: str) -> None:
+    engine = create_catalog_engine(database_url)
+    with pytest.raises(DatabaseUnavailable) as caught, transaction(engine) as session:
+        session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 1"))
+        time.sleep(0.1)
+        session.execute(text("SELECT 1"))
+    assert isinstance(caught.value.__cause__, DBAPIError)
+    assert sqlstate(caught.value.__cause__.orig) == "25P03"
+
+    with transaction(engine) as session:
+        assert session.execute(text("SELECT 2")).scalar_one() == 2
+    engine.dispose()
 
 
 def test_a_connection_that_died_while_idle_is_replaced(tmp_path: Path) -> None:
