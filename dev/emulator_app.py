@@ -1,5 +1,5 @@
-"""ministack, with four things mended: what the disk can't hold is refused, a form's answer says where the object is, versions of
-keys with control characters can be listed, and a copy's conditions on its destination count.
+"""ministack, with five things mended: what the disk can't hold is refused, a form's answer says where the object is, versions of
+keys with control characters can be listed, a copy's conditions on its destination count, and layers are unpacked once.
 
 ministack 1.5 keeps an object that it can't write in its memory, logs a warning and answers 200; at its next start the
 object is gone (services/s3.py, `_persist_object`). Here a request is refused before anything is done if its bytes would
@@ -12,17 +12,26 @@ ministack answers a form with a ``Location`` at a host of AWS (`_post_object`), 
 
 A listing of versions writes keys as they are, whatever ``encoding-type`` asks for: one control character spoils all of it.
 
+At each start of a function ministack unpacks the layers that it has. Lambda has them unpacked, and so they are here after the first.
+
 This runs in the emulator's environment, without the rest of Landfall: ``python -I emulator_app.py``.
 """
 
+import io
 import os
 import shutil
+import tempfile
+import zipfile
 from contextvars import ContextVar
+from functools import cache
+from pathlib import Path
+from threading import Lock
 from typing import Any
 from urllib.parse import quote, unquote
 
 from ministack import app as ministack
-from ministack.services import s3
+from ministack.core import lambda_runtime
+from ministack.services import lambda_svc, s3
 
 _RESERVE = int(os.environ["LANDFALL_DISK_RESERVE_BYTES"])
 _ABOUT_OBJECTS = {b"tagging", b"acl", b"retention", b"legal-hold"}
@@ -30,6 +39,7 @@ _DRAINED_BYTES = 16 * 1024**2
 # The failed writes of the present request.
 _failures: ContextVar[list[OSError]] = ContextVar("failures")
 _emulate, _write, _list_versions, _element = ministack.app, s3._atomic_write, s3._list_object_versions, s3.SubElement
+_start_function, _layers, _unpacking = lambda_runtime.Worker._spawn, Path(tempfile.gettempdir()) / "layers", Lock()
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -209,6 +219,33 @@ class _Encoded:
         setattr(self._element, name, quote(value, safe="/") if name == "text" and value else value)
 
 
+def _start_with_layers(worker: Any) -> None:
+    """ministack's own start of a function, with its layers unpacked before. It looks for them where a variable says."""
+    config = worker.config
+    if not config["Runtime"].startswith("python"):
+        _start_function(worker)
+        return
+    with _unpacking:
+        layers = [_unpacked(layer["Arn"]) for layer in config.get("Layers", [])]
+    variables = config.get("Environment", {}).get("Variables", {}) | {"_LAMBDA_LAYERS_DIRS": os.pathsep.join(layers)}
+    worker.config = config | {"Layers": [], "Environment": {"Variables": variables}}
+    try:
+        _start_function(worker)
+    finally:
+        worker.config = config
+
+
+@cache
+def _unpacked(arn: str) -> str:
+    """The folder of a layer's version, which never changes."""
+    folder = tempfile.mkdtemp(dir=_layers)
+    zipfile.ZipFile(io.BytesIO(lambda_svc._resolve_layer_zip({"Arn": arn}))).extractall(folder)
+    return folder
+
+
 os.makedirs(s3.DATA_DIR, exist_ok=True)
+shutil.rmtree(_layers, ignore_errors=True)
+_layers.mkdir()
+lambda_runtime.Worker._spawn = _start_with_layers
 ministack.app, s3._atomic_write, s3._list_object_versions = app, _write_or_tell, _list_encoded_versions
 ministack.main()

@@ -1,6 +1,9 @@
 """The emulator keeps what it says it keeps."""
 
+import io
+import json
 import resource
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -144,3 +147,35 @@ def _alive_by_events(sqs: Any) -> set[tuple[str, str]]:
             assert isinstance(change, ObjectChange)
             (put if change.kind is Kind.PUT else removed).add((change.key, change.version_id))
     return put - removed
+
+
+def test_a_layer_is_unpacked_once_and_each_version_by_itself(tmp_path: Path) -> None:
+    with _emulator(tmp_path) as emulator:
+        functions = client("lambda", emulator.url)
+
+        def publish(value: int) -> str:
+            content = {"ZipFile": _zipped("python/layered.py", f"value = {value}\n")}
+            return str(functions.publish_layer_version(LayerName="layered", Content=content)["LayerVersionArn"])
+
+        def answer_of_a_new_process(layers: list[str]) -> Any:
+            functions.update_function_configuration(FunctionName="reader", Layers=layers)
+            return json.load(functions.invoke(FunctionName="reader")["Payload"])
+
+        code = "import os\nimport layered\n\ndef handler(event, context):\n    return [layered.value, layered.__file__, os.getpid()]\n"
+        functions.create_function(
+            FunctionName="reader", Runtime="python3.12", Role="arn:aws:iam::000000000000:role/any",
+            Handler="reader.handler", Code={"ZipFile": _zipped("reader.py", code)}, Layers=[],
+        )  # fmt: skip
+        first, second = publish(1), publish(2)
+        one, again, other = (answer_of_a_new_process([layer]) for layer in (first, first, second))
+        assert (one[0], again[0], other[0]) == (1, 1, 2)
+        assert one[1] == again[1] != other[1]
+        assert len({one[2], again[2], other[2]}) == 3
+        assert "layered" in answer_of_a_new_process([])["errorMessage"]
+
+
+def _zipped(name: str, text: str) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr(name, text)
+    return content.getvalue()
