@@ -12,7 +12,7 @@ ministack answers a form with a ``Location`` at a host of AWS (`_post_object`), 
 
 A listing of versions writes keys as they are, whatever ``encoding-type`` asks for: one control character spoils all of it.
 
-At each start of a function ministack unpacks the layers that it has. Lambda has them unpacked, and so they are here after the first.
+At each start of a function ministack unpacks its layers. Lambda has them unpacked, as they are here from the second start on.
 
 This runs in the emulator's environment, without the rest of Landfall: ``python -I emulator_app.py``.
 """

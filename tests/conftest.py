@@ -135,7 +135,7 @@ def new_database(postgres_url: str) -> Callable[[str | None], str]:
     def create(template: str | None) -> str:
         name = _TEMPLATE if template == "" else f"test_{next(numbers)}"
         with admin.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template or 'template0'}"))
+            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template or 'template0'} STRATEGY FILE_COPY"))
         return postgres_url.removesuffix("/postgres") + f"/{name}"
 
     return create

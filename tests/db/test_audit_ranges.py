@@ -29,7 +29,7 @@ def test_only_a_pages_own_transaction_ends_without_waiting_for_the_disk(
     engine.dispose()
 
 
-@pytest.mark.parametrize("reached, is_cut", [("b", True), ("n", False), (None, False)])
+@pytest.mark.parametrize(("reached", "is_cut"), [("b", True), ("n", False), (None, False)])
 def test_who_cuts_a_range_waits_for_its_worker_and_heeds_how_far_that_came(
     new_migrated_database: Callable[[], str], reached: str | None, is_cut: bool
 ) -> None:

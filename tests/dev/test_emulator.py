@@ -161,7 +161,7 @@ def test_a_layer_is_unpacked_once_and_each_version_by_itself(tmp_path: Path) -> 
             functions.update_function_configuration(FunctionName="reader", Layers=layers)
             return json.load(functions.invoke(FunctionName="reader")["Payload"])
 
-        code = "import os\nimport layered\n\ndef handler(event, context):\n    return [layered.value, layered.__file__, os.getpid()]\n"
+        code = "import os, layered\nhandler = lambda event, context: [layered.value, layered.__file__, os.getpid()]\n"
         functions.create_function(
             FunctionName="reader", Runtime="python3.12", Role="arn:aws:iam::000000000000:role/any",
             Handler="reader.handler", Code={"ZipFile": _zipped("reader.py", code)}, Layers=[],
