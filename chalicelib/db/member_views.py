@@ -44,8 +44,9 @@ class _View:
 
 
 _OWN = f"t.owner_id = {_ME}"
-_OF_FILE = "t.file_id IN (SELECT f.id FROM {files} AS f)"
-_OF_SESSION = "t.session_row_id IN (SELECT s.id FROM {sessions} AS s)"
+# No IN: where a row is written, Postgres would read all that the subquery has in order to look for the one.
+_OF_FILE = "EXISTS (SELECT FROM {files} AS f WHERE f.id = t.file_id)"
+_OF_SESSION = "EXISTS (SELECT FROM {sessions} AS s WHERE s.id = t.session_row_id)"
 _NOBODYS = "false"
 _OF_PART = f"coalesce(t.prefix, '') = {_PREFIX} AND coalesce(t.session_id, '') = {_SESSION}"
 _COUNTED = f"{_PREFIX} = '' AND t.session_id = {_SESSION}"

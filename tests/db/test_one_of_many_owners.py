@@ -1,7 +1,7 @@
 """A member's list walks the member's own files, whether owners are few or many, and have much or little on average."""
 
 from collections.abc import Callable, Iterator
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import Engine, text
@@ -11,7 +11,11 @@ from chalicelib.db.file_filters import FileFilters
 from chalicelib.db.file_lists import list_files
 from chalicelib.db.files import find_file, find_files
 from chalicelib.db.history import list_events, list_versions
+from chalicelib.db.models import Share
 from chalicelib.db.scope import Owner
+from chalicelib.db.shares import add_share, revoke_share
+from chalicelib.db.uploads import NewUpload, add_uploads, change_upload
+from chalicelib.runtime import now
 from tests.support.pages_read import hold_still, pages_of
 
 # One has tenths of all files, another thirty.
@@ -75,6 +79,32 @@ def test_a_file_and_several_are_looked_up_one_by_one(owned: Engine, acts_before:
         assert list_events(session, scope, file_ids[0], 10, None).items == "[]"
 
     assert pages_of(owned, ask, "files") < 50
+
+
+@pytest.mark.parametrize("scope", [Owner(LARGE), Owner(LARGE, prefix="0")], ids=["whole", "part"])
+def test_what_is_written_about_a_file_reads_no_other_files(owned: Engine, scope: Owner) -> None:
+    """The views look whether it is about a file of the owner's."""
+    with transaction(owned) as session:
+        file_id = session.scalar(
+            text("SELECT id FROM files WHERE owner_id = :me AND key ^@ '0' LIMIT 1"), {"me": LARGE}
+        )
+    columns = {"file_id": file_id, "owner_id": LARGE, "expires_at": now(), "created_at": now()}
+
+    def write(session: Session) -> None:
+        act_for(session, scope)
+        upload = NewUpload(
+            **columns, client_key=None, method="put", size=None, media_type=None, sha256=None, part_size=None
+        )
+        add_uploads(session, [upload])
+        change_upload(session, file_id, problem="none")
+        share = Share(
+            id=uuid4(), file_id=file_id, created_by=LARGE, token_hash=uuid4().hex, expires_at=now(), created_at=now()
+        )
+        add_share(session, share)
+        assert revoke_share(session, scope, share.id, now()) == file_id
+        session.execute(text("DELETE FROM uploads"))
+
+    assert pages_of(owned, write, "files") < 120
 
 
 def test_what_is_planned_afterwards_is_planned_as_the_server_is_told(owned: Engine) -> None:
