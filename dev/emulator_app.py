@@ -238,8 +238,11 @@ def _start_with_layers(worker: Any) -> None:
 @cache
 def _unpacked(arn: str) -> str:
     """The folder of a layer's version, which never changes."""
+    content = lambda_svc._resolve_layer_zip({"Arn": arn})
+    if content is None:
+        return ""  # ministack, too, starts a function without a layer that isn't there
     folder = tempfile.mkdtemp(dir=_layers)
-    zipfile.ZipFile(io.BytesIO(lambda_svc._resolve_layer_zip({"Arn": arn}))).extractall(folder)
+    zipfile.ZipFile(io.BytesIO(content)).extractall(folder)
     return folder
 
 

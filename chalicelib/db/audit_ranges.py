@@ -83,6 +83,11 @@ WHERE r.audit_id = :audit AND NOT r.is_done AND r.position < c.key
 ORDER BY r.id DESC LIMIT 1
 """)
 
+# Apart from the stripes of `chalicelib.db.locks`.
+_NAMESPACE = 0x1A4DFA12
+_TRY_TO_WAIT = text(
+    "SELECT pg_try_advisory_xact_lock(:namespace, CAST(mod(CAST(:range AS bigint), 2147483647) AS int))"
+)
 _WITHOUT_WAITING = waiting_write(text("SELECT WHERE set_config('synchronous_commit', :value, true) IS NULL"))
 
 
@@ -135,11 +140,14 @@ def open_ranges(session: Session, audit_id: UUID) -> list[Range]:
 
 
 def cut_range(session: Session, range_id: int, key: str) -> bool:
-    """Cut a range in two behind a key; returns False if by now the range isn't ahead of it, or ends before it.
+    """Cut a range in two behind a key; returns False if by now the range isn't ahead of it, or ends before it, or another one is
+    about to cut it.
 
     Waits for the worker of the range to end its transaction. One that repairs is nearly always in one, so whoever took no for an
-    answer would hardly ever get a part of its work.
+    answer would hardly ever get a part of its work. Only one waits: the worker comes behind all who do.
     """
+    if not session.scalar(_TRY_TO_WAIT, {"namespace": _NAMESPACE, "range": range_id}):
+        return False
     part = models.AuditRange
     found = select(part).where(part.id == range_id, ~part.is_done, part.position < key)
     row = session.scalar(found.with_for_update())

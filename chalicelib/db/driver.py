@@ -183,8 +183,8 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
         """Take in the answer. Of a server that said why and then hung up, pg8000 would tell only that it hung up."""
         try:
             super().handle_messages(context)
-        except core.InterfaceError as lost:
-            if context.error is None:
+        except (core.InterfaceError, OSError) as lost:
+            if not ends_connection(context.error):
                 raise
             raise context.error from lost
 
@@ -238,6 +238,12 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
     def _take_begin(self) -> bool:
         begins, self._begins = self._begins, False
         return begins
+
+
+def ends_connection(error: BaseException | None) -> bool:
+    """Whether an error is the last thing that the server says on its connection."""
+    details = error.args[0] if error is not None and error.args else None
+    return isinstance(details, dict) and details.get("V") in ("FATAL", "PANIC")
 
 
 def _send_at_once(link: socket.socket) -> None:

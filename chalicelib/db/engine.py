@@ -15,7 +15,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session as Session  # services know no SQL, so they import the type from this module
 
-from chalicelib.db.driver import ITSELF, Acting, Actor, Connection, quote_elements, remember_statements
+from chalicelib.db.driver import ITSELF, Acting, Actor, Connection, ends_connection, quote_elements, remember_statements
 from chalicelib.db.scope import EVERYONE, MEMBER_SCHEMA, PART_SCHEMA, Owner, Scope
 from chalicelib.errors import DatabaseUnavailable
 
@@ -181,12 +181,13 @@ def sqlstate(error: BaseException | None) -> str:
 def _mark_disconnect(context: ExceptionContext) -> None:
     """Have the pool throw away connections that can't be trusted.
 
-    If the server went away, a connection is lost, and pg8000's dialect notices only broken sockets. If an error isn't
+    If the server went away, a connection is lost, and pg8000's dialect notices only broken sockets. So it is by whatever the
+    server said as its last word. If an error isn't
     the server's answer, the connection may be out of step: an answer that is only half read would be taken for that of
     the next statement.
     """
     state = sqlstate(context.original_exception)
-    if not state or state.startswith(_LOST):
+    if not state or state.startswith(_LOST) or ends_connection(context.original_exception):
         context.is_disconnect = True
 
 

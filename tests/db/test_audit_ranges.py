@@ -33,7 +33,7 @@ def test_only_a_pages_own_transaction_ends_without_waiting_for_the_disk(
 def test_who_cuts_a_range_waits_for_its_worker_and_heeds_how_far_that_came(
     new_migrated_database: Callable[[], str], reached: str | None, is_cut: bool
 ) -> None:
-    engine, worker = create_catalog_engine(new_migrated_database()), uuid4()
+    engine, worker = create_catalog_engine(new_migrated_database(), pool_size=3), uuid4()
 
     def cut() -> bool:
         with transaction(engine) as session:
@@ -49,6 +49,7 @@ def test_who_cuts_a_range_waits_for_its_worker_and_heeds_how_far_that_came(
             cutting = pool.submit(cut)
             waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
             assert eventually(lambda: session.scalar(waiting) == 1)
+            assert not cut()  # only one waits
             advance_range(session, claimed.id, reached, Counts())
         assert cutting.result() == is_cut
 

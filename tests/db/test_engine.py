@@ -13,6 +13,7 @@ from chalicelib.db.engine import create_catalog_engine, sqlstate, transaction
 from chalicelib.errors import DatabaseUnavailable
 from dev.ports import free_port
 from dev.stack import ephemeral_postgres
+from tests.support.waiting import eventually
 
 
 def test_a_connection_sends_at_once_speaks_utc_and_has_a_statement_timeout(tmp_path: Path) -> None:
@@ -77,18 +78,30 @@ def test_a_killed_server_is_reported_and_found_again_after_its_restart(tmp_path:
             assert session.execute(text("SELECT count(*) FROM kept")).scalar_one() == 0
 
 
-def test_why_the_server_ended_a_connection_is_the_error(database_url: str) -> None:
-    engine = create_catalog_engine(database_url)
+@pytest.mark.parametrize(
+    ("limit", "state"), [("idle_in_transaction_session_timeout", "25P03"), ("idle_session_timeout", "57P05")]
+)
+def test_why_the_server_ended_a_connection_is_the_error_and_it_is_lost(
+    database_url: str, limit: str, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chalicelib.db.engine._IDLE_SECONDS", 60)  # else the pool itself would notice on a slow machine
+    engine, watching = create_catalog_engine(database_url), create_catalog_engine(database_url)
+    there = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid")
     with pytest.raises(DatabaseUnavailable) as caught, transaction(engine) as session:
-        session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 1"))
-        time.sleep(0.1)
+        pid = session.scalar(text("SELECT pg_backend_pid()"))
+        session.execute(text(f"SET {limit} = 1"))
+        if state == "57P05":
+            session.commit()
+        with transaction(watching) as other:
+            assert eventually(lambda: other.scalar(there, {"pid": pid}) == 0)
         session.execute(text("SELECT 1"))
     assert isinstance(caught.value.__cause__, DBAPIError)
-    assert sqlstate(caught.value.__cause__.orig) == "25P03"
+    assert sqlstate(caught.value.__cause__.orig) == state
 
     with transaction(engine) as session:
         assert session.execute(text("SELECT 2")).scalar_one() == 2
     engine.dispose()
+    watching.dispose()
 
 
 def test_a_connection_that_died_while_idle_is_replaced(tmp_path: Path) -> None:

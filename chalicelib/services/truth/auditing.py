@@ -25,8 +25,9 @@ from chalicelib.services.truth.ranges import compare_range
 from chalicelib.services.truth.second_looks import look_again
 from chalicelib.store.listing import rarely_collecting
 
-# A worker with nothing to do takes a part of another's range, if the catalogue knows so many versions ahead of it.
-_SPLIT_AHEAD = 20_000
+# A worker with nothing to do takes a part of another's range, if the catalogue knows so many versions ahead of it. That is two
+# batches of an inventory: the other one may be at the end of its first when the part is cut.
+_SPLIT_AHEAD = 40_000
 _IDLE = 0.2  # seconds
 _GUESS_AFTER = timedelta(seconds=3)
 _TRIES = 5  # in a row, while the store doesn't answer

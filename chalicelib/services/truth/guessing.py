@@ -39,7 +39,7 @@ def _some_key_ahead(ctx: Context, audit: Audit, part: Range, allowance: Allowanc
     low, end = max(part.position, audit.prefix), part.until or beyond(audit.prefix)
 
     def key_above(text: str | None) -> str | None:
-        if text is None or (end is not None and text >= end):
+        if text is None or (end is not None and text >= end) or not allowance.is_left:
             return None
         allowance.spend(1)
         key = ctx.store.versions.first_key(audit.bucket, audit.prefix, text)
@@ -55,7 +55,7 @@ def _some_key_ahead(ctx: Context, audit: Audit, part: Range, allowance: Allowanc
     high = min((text for text in (end, beyond(beginning)) if text is not None), default=None)
     for _ in range(_PROBES):
         middle = between(low, high)
-        if middle is None or not allowance.is_left:
+        if middle is None:
             return None
         key = key_above(middle)
         if key is not None:

@@ -1,5 +1,6 @@
 """Workers that cut a range where the catalogue knows no keys: the store is asked what lies ahead, and few times."""
 
+import math
 from datetime import timedelta
 from typing import Any
 
@@ -16,8 +17,8 @@ _FOLDER = "a/folder/that/holds/all/that/there/is/2026/11/30/"
 
 
 class _Counting(Allowance):
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, seconds: float = math.inf) -> None:
+        super().__init__(seconds)
         self.requests = 0
 
     def spend(self, requests: int) -> None:
@@ -50,6 +51,8 @@ def test_keys_that_begin_alike_for_long_are_cut_by_few_requests(
         connection.execute(text("UPDATE audit_ranges SET position = :key"), {"key": keys[-1]})
     assert not split_by_guess(ctx, audit, allowance := _Counting())
     assert allowance.requests <= 12
+    assert not split_by_guess(ctx, audit, spent := _Counting(0))
+    assert spent.requests == 0
 
 
 @pytest.mark.parametrize("position", ["", "a", "z", "zz\U0010ffff"])
