@@ -181,10 +181,9 @@ def sqlstate(error: BaseException | None) -> str:
 def _mark_disconnect(context: ExceptionContext) -> None:
     """Have the pool throw away connections that can't be trusted.
 
-    If the server went away, a connection is lost, and pg8000's dialect notices only broken sockets. So it is by whatever the
-    server said as its last word. If an error isn't
-    the server's answer, the connection may be out of step: an answer that is only half read would be taken for that of
-    the next statement.
+    If the server went away, a connection is lost, whatever its last word was, and pg8000's dialect notices only broken
+    sockets. If an error isn't the server's answer, the connection may be out of step: an answer that is only half read would
+    be taken for that of the next statement.
     """
     state = sqlstate(context.original_exception)
     if not state or state.startswith(_LOST) or ends_connection(context.original_exception):
