@@ -186,7 +186,8 @@ def _mark_disconnect(context: ExceptionContext) -> None:
     be taken for that of the next statement.
     """
     state = sqlstate(context.original_exception)
-    if not state or state.startswith(_LOST) or ends_connection(context.original_exception):
+    was_there = context.connection is not None  # a refused login is no lost connection
+    if not state or state.startswith(_LOST) or (was_there and ends_connection(context.original_exception)):
         context.is_disconnect = True
 
 
