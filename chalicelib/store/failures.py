@@ -71,6 +71,12 @@ def translating(
         raise StoreUnavailable(f"The object store could not {doing}: it does not answer.") from error
 
 
+def lacks_bucket(error: StoreUnavailable) -> bool:
+    """Whether the store doesn't answer because it has no such bucket: where a caller has named it, that is the caller's error."""
+    response = getattr(error.__cause__, "response", {})
+    return bool(response.get("Error", {}).get("Code") == "NoSuchBucket")
+
+
 def note_try(response: Any = None, caught_exception: Exception | None = None, **_: Any) -> None:
     """Note what came of one try of a request: botocore calls this after each. ``response`` is its own pair of answers."""
     # As above, importing it here saves 3 ms.

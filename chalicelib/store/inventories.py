@@ -9,8 +9,8 @@ from hashlib import md5
 from typing import IO, Any, Protocol
 
 from chalicelib.catalog.inventories import InventoryFile
-from chalicelib.errors import InvalidInventory, NotFound
-from chalicelib.store.failures import translating
+from chalicelib.errors import InvalidInventory, NotFound, StoreUnavailable
+from chalicelib.store.failures import lacks_bucket, translating
 
 _BLOCK = 256 * 1024
 _LARGEST_MANIFEST = 64 * 1024 * 1024  # a hundred times the manifest of a billion versions
@@ -78,6 +78,10 @@ class Inventories:
                 return body
         except NotFound as error:
             raise InvalidInventory(f"There is no s3://{bucket}/{key}.") from error
+        except StoreUnavailable as error:
+            if not lacks_bucket(error):
+                raise
+            raise InvalidInventory(f"There is no bucket {bucket}.") from error
 
 
 class _Checked(io.RawIOBase):

@@ -83,3 +83,10 @@ def test_a_file_that_is_not_there_fails_the_audit(files_api: Api, maker: Invento
 )
 def test_what_names_no_manifest_is_refused(files_api: Api, inventory: Any, field: str) -> None:
     assert_problem(files_api("POST", "/api/audits", {"inventory": inventory}), 400, "invalid-input", ("body", field))
+
+
+@pytest.mark.parametrize("bucket", ["nobody-has-made-this", "0" * 255])
+def test_an_inventory_in_a_bucket_that_is_not_there_is_the_callers_error(files_api: Api, bucket: str) -> None:
+    answer = ask(files_api, (bucket, "manifest.json"))
+    assert_problem(answer, 422, "unprocessable")
+    assert answer.json["detail"] == f"There is no bucket {bucket}."
