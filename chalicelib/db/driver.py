@@ -222,6 +222,7 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
         try:
             self.handle_messages(context)
         except Exception:
+            # Whatever it was, the server's refusal or a broken link: what was sent along may not have been parsed.
             self._forget_waiting()
             raise
         self._waiting = b""
@@ -240,10 +241,15 @@ class Connection(legacy.Connection):  # type: ignore[misc]  # pg8000 has no type
         return begins
 
 
+def told(error: BaseException | None) -> dict[str, str]:
+    """What the server said of an error, by the letters of its protocol; empty if it wasn't the server's."""
+    details = error.args[0] if error is not None and error.args else None
+    return details if isinstance(details, dict) else {}
+
+
 def ends_connection(error: BaseException | None) -> bool:
     """Whether an error is the last thing that the server says on its connection."""
-    details = error.args[0] if error is not None and error.args else None
-    return isinstance(details, dict) and details.get("V") in ("FATAL", "PANIC")
+    return told(error).get("V") in ("FATAL", "PANIC")
 
 
 def _send_at_once(link: socket.socket) -> None:

@@ -15,7 +15,16 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session as Session  # services know no SQL, so they import the type from this module
 
-from chalicelib.db.driver import ITSELF, Acting, Actor, Connection, ends_connection, quote_elements, remember_statements
+from chalicelib.db.driver import (
+    ITSELF,
+    Acting,
+    Actor,
+    Connection,
+    ends_connection,
+    quote_elements,
+    remember_statements,
+    told,
+)
 from chalicelib.db.scope import EVERYONE, MEMBER_SCHEMA, PART_SCHEMA, Owner, Scope
 from chalicelib.errors import DatabaseUnavailable
 
@@ -174,8 +183,7 @@ def _check_if_idle(connection: Any, record: Any, _proxy: Any) -> None:
 
 def sqlstate(error: BaseException | None) -> str:
     """The five-character SQLSTATE of a pg8000 error; ``""`` if it has none."""
-    details = error.args[0] if error is not None and error.args else None
-    return str(details.get("C", "")) if isinstance(details, dict) else ""
+    return str(told(error).get("C", ""))
 
 
 def _mark_disconnect(context: ExceptionContext) -> None:
