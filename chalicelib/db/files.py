@@ -41,7 +41,15 @@ _ONE = prepared_read(text(_FILE.format(source="files", condition=f"id = CAST(:id
 _LOCK_ONE = text(
     _FILE.format(source="files", condition=f"id = CAST(:id AS uuid) AND {FILE_IN_SCOPE} FOR NO KEY UPDATE")
 )
-_AT = text(_FILE.format(source="files", condition=f"key = :key AND bucket = :bucket AND {FILE_IN_SCOPE}"))
+_AT = text(_FILE.format(source="files", condition="key = :key AND bucket = :bucket"))
+# In the index of the owner's keys, so that nobody else's file is read: see docs/decisions/0041-members-filters.md.
+_OWN_AT = text(
+    _FILE.format(
+        source="files",
+        condition=f"key >= (SELECT CAST(:key AS text)) AND key <= (SELECT CAST(:key AS text)) AND bucket = :bucket"
+        f" AND owner_id = CAST(:owner_id AS uuid) AND {FILE_IN_SCOPE}",
+    )
+)
 # One by one: for `id = ANY(…)`, the planner reads all files of a member, where members have few on average. OFFSET 0 keeps it
 # from doing so all the same.
 _ONE_BY_ONE = """unnest(CAST(:ids AS uuid[])) AS asked (file_id)
@@ -67,7 +75,8 @@ def find_file(session: Session, scope: Scope, file_id: UUID, *, lock: bool = Fal
 
 def find_file_at(session: Session, scope: Scope, bucket: str, key: str) -> File | None:
     """The file at a location, in whatever state; None if there is none."""
-    found = session.scalar(_AT, {"bucket": bucket, "key": key} | bound_scope(scope))
+    at = _OWN_AT if isinstance(scope, Owner) else _AT
+    found = session.scalar(at, {"bucket": bucket, "key": key} | bound_scope(scope))
     return None if found is None else _reader().validate_json(found)
 
 

@@ -45,12 +45,14 @@ def list_shares(session: Session, scope: Scope, file_id: UUID, limit: int, curso
 
 def revoke_share(session: Session, scope: Scope, share_id: UUID, now: datetime) -> UUID | None:
     """End a share of a file in this scope, if it has not ended already; returns its file, None if there is no such share."""
-    files = select(File.id)
+    # A value, and no IN: a join with the owner's files may read all of them.
+    file = select(File.id).where(File.id == Share.file_id)
     if isinstance(scope, Owner):
-        files = files.where(File.owner_id == scope.user_id)
+        file = file.where(File.owner_id == scope.user_id)
         if scope.session_id is not None:
-            files = files.where(File.session_id == scope.session_id)
-    revoked = update(Share).where(Share.id == share_id, Share.file_id.in_(files))
+            file = file.where(File.session_id == scope.session_id)
+    is_about_it = file.correlate(Share).scalar_subquery().is_not(None)
+    revoked = update(Share).where(Share.id == share_id, is_about_it)
     ended = revoked.values(revoked_at=func.coalesce(Share.revoked_at, now)).returning(Share.file_id)
     return session.scalar(ended.execution_options(synchronize_session=False))
 

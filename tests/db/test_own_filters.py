@@ -13,6 +13,7 @@ from chalicelib.db.bounds import Bounds
 from chalicelib.db.engine import Session, act_for, create_catalog_engine, transaction
 from chalicelib.db.file_filters import FileFilters
 from chalicelib.db.file_lists import list_files
+from chalicelib.db.files import find_file_at
 from chalicelib.db.folders import Folder, FolderSum, files_below, list_folders, sum_below
 from chalicelib.db.scope import Owner, Scope
 from chalicelib.ids import moment_of
@@ -90,6 +91,23 @@ def test_a_filter_reads_as_much_for_what_others_have_as_for_what_nobody_has(
 ) -> None:
     theirs, nobodys = (pages_read(crowded, scope, FileFilters(state=state, **values), way) for values in ASKED[asked])
     assert abs(theirs - nobodys) <= 2, (theirs, nobodys)
+
+
+@pytest.mark.parametrize("acts_before", [False, True], ids=["alone", "in a transaction that writes"])
+def test_a_key_of_somebody_else_is_not_read_at_all(crowded: Engine, acts_before: bool) -> None:
+    scope = Owner(OWNER)
+
+    def pages(key: str) -> int:
+        def ask(session: Session) -> None:
+            if acts_before:
+                session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": 1})
+            act_for(session, scope)
+            assert find_file_at(session, scope, "b", key) is None
+            newest(session, scope, FileFilters(key=key))
+
+        return pages_of(crowded, ask, "files")
+
+    assert pages(f"{OTHER}/zebra/7") == pages(f"{OTHER}/okapi/7")
 
 
 def _folders(session: Session, scope: Scope, prefix: str, bounds: Bounds | None) -> None:
