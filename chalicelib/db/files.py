@@ -50,11 +50,9 @@ _OWN_AT = text(
         f" AND owner_id = CAST(:owner_id AS uuid) AND {FILE_IN_SCOPE}",
     )
 )
-# One by one: for `id = ANY(…)`, the planner reads all files of a member, where members have few on average. OFFSET 0 keeps it
-# from doing so all the same.
-_ONE_BY_ONE = """unnest(CAST(:ids AS uuid[])) AS asked (file_id)
-    CROSS JOIN LATERAL (SELECT * FROM files WHERE id = asked.file_id OFFSET 0) AS files"""
-_SEVERAL = prepared_read(text(_FILE.format(source=_ONE_BY_ONE, condition=FILE_IN_SCOPE)))
+_SEVERAL = prepared_read(
+    text(_FILE.format(source="files", condition=f"id = ANY(CAST(:ids AS uuid[])) AND {FILE_IN_SCOPE}"))
+)
 # SQLAlchemy would compile an INSERT of several rows anew each time, which takes longer than the statement itself.
 _ADD_PENDING = prepared_write(
     text("""
