@@ -9,10 +9,12 @@ from hashlib import md5
 from typing import IO, Any, Protocol
 
 from chalicelib.catalog.inventories import InventoryFile
-from chalicelib.errors import InvalidInventory, NotFound, StoreUnavailable
+from chalicelib.errors import InvalidInventory, NotFound, Refused, StoreUnavailable
 from chalicelib.store.failures import lacks_bucket, translating
 
 _BLOCK = 256 * 1024
+# Refusals that another try doesn't change: Landfall has no right to the file, it lies in an archive, or no key is so long.
+_LASTING = {"AccessDenied", "InvalidObjectState", "KeyTooLongError"}
 _LARGEST_MANIFEST = 64 * 1024 * 1024  # a hundred times the manifest of a billion versions
 
 
@@ -78,6 +80,10 @@ class Inventories:
                 return body
         except NotFound as error:
             raise InvalidInventory(f"There is no s3://{bucket}/{key}.") from error
+        except Refused as error:
+            if error.code not in _LASTING:
+                raise
+            raise InvalidInventory(f"s3://{bucket}/{key} can't be read: the store answers {error.code}.") from error
         except StoreUnavailable as error:
             if not lacks_bucket(error):
                 raise

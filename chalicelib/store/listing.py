@@ -67,7 +67,8 @@ def listed_pages(client: Any, **what: Any) -> Iterator[list[ListedVersion]]:
 
     ``what``: parameters of ``ListObjectVersions``; with a ``KeyMarker``, keys up to it are left out.
 
-    Where a store has no versions to list, its objects are the only versions of their keys.
+    Where a store has no versions to list, its objects are the only versions of their keys. A key with a NUL is left out: no
+    catalogue can hold it.
 
     Raises:
         StoreUnavailable: what comes is no listing, or the same again and again. Botocore's errors.
@@ -78,10 +79,14 @@ def listed_pages(client: Any, **what: Any) -> Iterator[list[ListedVersion]]:
     except Exception as error:  # botocore's own error would have to be imported by all who import this
         if not _is_unknown(error):
             raise
-        yield from _object_pages(client, **what)
+        yield from map(_without_nul, _object_pages(client, **what))
         return
-    yield first
-    yield from pages
+    yield _without_nul(first)
+    yield from map(_without_nul, pages)
+
+
+def _without_nul(page: list[ListedVersion]) -> list[ListedVersion]:
+    return [one for one in page if "\x00" not in one.key]
 
 
 def _is_unknown(error: Exception) -> bool:

@@ -90,3 +90,8 @@ def test_an_inventory_in_a_bucket_that_is_not_there_is_the_callers_error(files_a
     answer = ask(files_api, (bucket, "manifest.json"))
     assert_problem(answer, 422, "unprocessable")
     assert answer.json["detail"] == f"There is no bucket {bucket}."
+
+
+def test_a_key_that_is_longer_than_any_is_the_callers_error(files_api: Api) -> None:
+    """A key has up to 1,024 bytes; the schema counts characters."""
+    assert_problem(ask(files_api, (LISTS, "é" * 1024)), 422, "unprocessable")

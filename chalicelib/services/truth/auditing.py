@@ -9,8 +9,10 @@ and another one goes on.
 
 import time
 from datetime import timedelta
+from typing import Literal
 from uuid import UUID, uuid4
 
+from chalicelib import telemetry
 from chalicelib.catalog.audits import Audit, AuditRequest
 from chalicelib.db import audit_ranges, audits, findings, inventory_files
 from chalicelib.db.refusals import is_contention
@@ -89,30 +91,42 @@ def work_on_audits(ctx: Context, seconds: float, requests: float) -> int:
     there were.
 
     Raises:
-        StoreUnavailable: a bucket can't be read. The audits of others went on all the same. DatabaseUnavailable.
+        StoreUnavailable: a bucket can't be read. The audits of others went on all the same, as they do whatever happens to one.
+        DatabaseUnavailable.
     """
     asked, scheduled = Allowance(seconds), Allowance(seconds, requests)
     with ctx.transaction() as tx:
         waiting = [one for one in audits.open_audits(tx.session) if not waits_for_parquet(tx, one[0])]
     remove_loaded(ctx, Allowance(seconds / 4))
-    unreadable: StoreUnavailable | None = None
-    for audit_id, is_scheduled in waiting:
-        try:
-            work_on_audit(ctx, audit_id, scheduled if is_scheduled else asked)
-        except StoreUnavailable as error:
-            unreadable = error
-    if unreadable:
-        raise unreadable
-    return len(waiting)
+    number, trouble = len(waiting), None
+    for waits in (False, True):  # one that can only wait must not keep the others from what they can do
+        going_on = []
+        for audit_id, is_scheduled in waiting:
+            try:
+                if not work_on_audit(ctx, audit_id, scheduled if is_scheduled else asked, waits=waits):
+                    going_on.append((audit_id, is_scheduled))
+            except Exception as error:  # noqa: BLE001 - nor must one that fails; it is raised below
+                telemetry.log("error", "an audit was interrupted", audit_id=audit_id, error=error)
+                trouble = error
+        waiting = going_on
+    if trouble:
+        raise trouble
+    return number
 
 
 @rarely_collecting()
 def work_on_audit(
-    ctx: Context, audit_id: UUID, allowance: Allowance | None = None, read_parquet: ReadParquet | None = None
+    ctx: Context,
+    audit_id: UUID,
+    allowance: Allowance | None = None,
+    read_parquet: ReadParquet | None = None,
+    *,
+    waits: bool = True,
 ) -> bool:
     """Be one of the workers of an audit, until it has ended or nothing more is allowed; returns whether it has ended.
 
-    Without ``read_parquet``, an inventory of Parquet is left to workers that can read it.
+    Without ``read_parquet``, an inventory of Parquet is left to workers that can read it. ``waits``: for what other workers
+    have, and until keys are old enough to be looked at again; else the audit is left to a later run then.
 
     Raises:
         StoreUnavailable: the store didn't answer several times in a row. DatabaseUnavailable. Others' transactions stood in
@@ -122,10 +136,15 @@ def work_on_audit(
     try:
         while allowance.is_left:
             try:
-                if _take_step(ctx, audit_id, worker, allowance, read_parquet):
+                came_to = _take_step(ctx, audit_id, worker, allowance, read_parquet)
+                if came_to == "end":
                     remove_loaded(ctx, allowance)
                     return True
                 troubles = blocked = 0
+                if came_to == "halt":
+                    if not waits:
+                        return False
+                    time.sleep(_IDLE)
             except StoreUnavailable as error:
                 troubles += 1
                 _note_trouble(ctx, audit_id, worker, error)
@@ -145,12 +164,16 @@ def work_on_audit(
 
 def _take_step(
     ctx: Context, audit_id: UUID, worker: UUID, allowance: Allowance, read_parquet: ReadParquet | None
-) -> bool:
-    """Load a file, or compare a range, or look at some keys again, or wait for others; returns whether the audit has ended."""
+) -> Literal["on", "halt", "end"]:
+    """Load a file, or compare a range, or look at some keys again.
+
+    Returns:
+        ``"halt"`` if there is nothing to do but to wait; ``"end"`` if the audit has ended.
+    """
     with ctx.transaction() as tx:
         audit = audits.find_audit(tx.session, audit_id)
         if audit is None or audit.finished_at is not None:
-            return True
+            return "end"
         claimed = audit_ranges.claim_range(tx.session, audit_id, worker) if audit.state == "listing" else None
         is_idle = claimed is None and audit.state == "listing" and not _go_on(tx, audit)
     if audit.state == "loading":
@@ -162,10 +185,10 @@ def _take_step(
         # Soon there may be keys that the catalogue knows by then. An inventory's ranges are cut before.
         may_guess = audit.inventory is None and ctx.now - audit.created_at >= _GUESS_AFTER
         if not may_guess or not split_by_guess(ctx, audit, allowance):
-            time.sleep(_IDLE)
+            return "halt"
     elif audit.state == "settling" and not look_again(ctx, audit, allowance) and not _finish(ctx, audit_id):
-        time.sleep(_IDLE)
-    return False
+        return "halt"
+    return "on"
 
 
 def _go_on(tx: Transaction, audit: Audit) -> bool:

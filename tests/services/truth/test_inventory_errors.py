@@ -71,6 +71,16 @@ def test_a_file_that_cannot_be_believed_fails_the_audit(
     assert_nothing_recorded(engine, found)
 
 
+def test_a_file_in_an_archive_fails_the_audit(ctx: Context, engine: Engine, maker: InventoryMaker) -> None:
+    """It would be tried for ever, and hold the clock's audits of the bucket up."""
+    place, key = maker.put(), f"inventories/{maker.source}/all/data/1.csv.gz"
+    file = maker.s3.get_object(Bucket=maker.target, Key=key)["Body"].read()
+    maker.s3.put_object(Bucket=maker.target, Key=key, Body=file, StorageClass="GLACIER")
+    found = run(ctx, maker.source, place)
+    assert found.problem == f"s3://{maker.target}/{key} can't be read: the store answers InvalidObjectState."
+    assert_nothing_recorded(engine, found)
+
+
 def test_a_file_that_is_gone_fails_the_audit(ctx: Context, engine: Engine, maker: InventoryMaker) -> None:
     place = maker.put()
     maker.s3.delete_object(Bucket=maker.target, Key=f"inventories/{maker.source}/all/data/1.csv.gz")

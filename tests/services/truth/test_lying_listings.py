@@ -137,6 +137,17 @@ def test_more_than_the_brake_allows_stops_a_repair_before_anything_is_buried(
     assert stored(engine) == KEYS[11:]
 
 
+def test_a_key_that_no_catalogue_can_hold_is_left_out(engine: Engine, repair: Callable[..., Audit]) -> None:
+    """S3 takes a NUL in a key, and PostgreSQL none in a text. Here a whole page has no other keys."""
+    pages = (
+        listing("\0", *KEYS[:10], "k09\0", truncated=True),
+        listing("k09\0\0", "k09\0a", truncated=True),
+        listing(*KEYS[10:], "k29\0"),
+    )
+    audit = repair(LyingStore(*pages))
+    assert (audit.state, audit.compared, audit.drift) == ("done", len(KEYS), 0)
+
+
 def test_what_is_listed_besides_the_range_asked_for_is_left_out(engine: Engine, repair: Callable[..., Audit]) -> None:
     """A store that ignores the prefix."""
     audit = repair(LyingStore(listing(*KEYS, "other")), prefix="k0")

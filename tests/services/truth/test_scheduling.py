@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from chalicelib import runtime
-from chalicelib.catalog.audits import AuditRequest, BucketTruth
+from chalicelib.catalog.audits import Audit, AuditRequest, BucketTruth
 from chalicelib.catalog.objects import EVERYTHING
 from chalicelib.errors import StoreUnavailable
 from chalicelib.services.context import Context
@@ -147,6 +147,57 @@ def test_a_bucket_that_cannot_be_read_keeps_no_other_from_being_audited(
     with pytest.raises(StoreUnavailable):
         run(clock())
     assert truth(clock()).agreed_at
+
+
+def test_one_that_fails_keeps_no_other_from_being_audited(
+    clock: Callable[..., Context], engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ctx = clock()
+    with ctx.transaction() as tx:
+        first = auditing.begin_audit(tx, AuditRequest(ctx.settings.bucket))
+        second = auditing.begin_audit(tx, AuditRequest(ctx.settings.bucket))
+    compare = auditing.compare_range
+
+    def fail(ctx: Context, audit: Audit, *rest: Any) -> None:
+        if audit.id == first:
+            raise ValueError("No such thing was thought of.")
+        compare(ctx, audit, *rest)
+
+    monkeypatch.setattr(auditing, "compare_range", fail)
+    with pytest.raises(ValueError, match="No such thing"):
+        auditing.work_on_audits(ctx, 30, 1000)
+    with ctx.transaction() as tx:
+        assert [auditing.get_audit(tx, one).state for one in (first, second)] == ["listing", "done"]
+
+
+def test_one_that_waits_keeps_no_other_from_being_audited(
+    clock: Callable[..., Context], engine: Engine, s3: Any, bucket: str
+) -> None:
+    """What an audit isn't sure of, it looks at again when the time of its grace is over: here after a day."""
+    ctx = clock()
+    s3.put_object(Bucket=bucket, Key="a", Body=b"1")
+    auditing.audit(ctx, AuditRequest(bucket, repairs=True, grace=timedelta()))
+    s3.delete_object(Bucket=bucket, Key="a")
+    with ctx.transaction() as tx:
+        waits = auditing.begin_audit(tx, AuditRequest(bucket, grace=timedelta(days=1)))
+    scheduling.begin_due_audits(clock(61))
+    assert auditing.work_on_audits(ctx, 3, 1000) == 2
+    with ctx.transaction() as tx:
+        assert auditing.get_audit(tx, waits).state == "settling"
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT state FROM audits WHERE is_scheduled")) != "listing"
+
+
+def test_an_inventory_that_is_yet_to_be_loaded_holds_no_audit_of_the_clock_up(
+    clock: Callable[..., Context], engine: Engine
+) -> None:
+    ctx = clock()
+    with ctx.transaction() as tx:
+        auditing.begin_audit(tx, AuditRequest(ctx.settings.bucket, repairs=True))
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE audits SET state = 'loading'"))
+    scheduling.begin_due_audits(ctx)
+    assert begun(engine) == [(ctx.settings.bucket, "")]
 
 
 def test_old_audits_are_forgotten_but_not_what_is_known_of_a_bucket(
