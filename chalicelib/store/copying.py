@@ -52,13 +52,14 @@ class Copier:
         foretell: Callable[[str], None] = lambda _: None,
         over: Over | None = None,
     ) -> Copied:
-        """Copy one object, in parts if it is large; returns what was made.
+        """Copy one object, in parts if it is large or was made of parts; returns what was made.
 
         Its headers, user metadata, tags and storage class come along. ``media_type``, if given, replaces its type.
 
         ``on_part`` is called after each part: to tell that the work goes on, or to end it by raising. ``foretell`` is
         called before an object is made of parts, with the ETag that it will have, which is not its source's. So the
-        copy can be recognised even if this process dies right after it was made.
+        copy can be recognised even if this process dies right after it was made. A copy in one request has its source's
+        ETag if that is the MD5 of the bytes; where it isn't, S3 gives the copy one that nobody knows before.
 
         ``over`` is what may be at the destination; None: anything. It is checked first, because some stores know no
         such condition, and then also left to the store. If something else is there, `PreconditionFailed` is raised.
@@ -75,7 +76,7 @@ class Copier:
         headers = {name: head[name] for name in _HEADERS if head.get(name)}
         headers |= {"ContentType": media_type} if media_type else {}
         honours = self._guarantees()
-        if source.size > _PART_BYTES:
+        if source.size > _PART_BYTES or (source.size and not _is_digest(head)):
             made = self._copy_in_parts(source, bucket, key, head, headers, on_part, foretell, over)
             is_certain = honours.conditional_completion
         else:
@@ -245,6 +246,13 @@ def _source(source: Source) -> dict[str, Any]:
         "CopySource": {"Bucket": source.bucket, "Key": source.key, **version_argument(source.version_id)}
     }
     return parameters if source.is_fixed else parameters | {"CopySourceIfMatch": f'"{source.etag}"'}
+
+
+def _is_digest(head: dict[str, Any]) -> bool:
+    """Whether an object's ETag is the MD5 of its bytes: not if it was made of parts, or is encrypted with a key of KMS or the
+    client's (https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html)."""
+    is_by_key = head.get("ServerSideEncryption", "AES256") != "AES256" or "SSECustomerAlgorithm" in head
+    return "-" not in head["ETag"] and not is_by_key
 
 
 def _condition(over: Over) -> dict[str, str]:

@@ -131,6 +131,22 @@ def test_a_copy_is_made_of_many_parts(careful: Place, monkeypatch: pytest.Monkey
     assert len(parts) == 2
 
 
+def test_the_copy_of_what_was_made_of_parts_is_foretold(careful: Place) -> None:
+    """S3 gives an object of parts another ETag than its copy in one request, and says so only afterwards."""
+    place, key, foretold = careful, careful.new_key(), []
+    where = {"Bucket": place.bucket, "Key": f"{key}source"}
+    upload = where | {"UploadId": place.client.create_multipart_upload(**where)["UploadId"]}
+    part = {"PartNumber": 1, "ETag": place.client.upload_part(**upload, PartNumber=1, Body=b"small")["ETag"]}
+    place.client.complete_multipart_upload(**upload, MultipartUpload={"Parts": [part]})
+    newest = place.newest(f"{key}source")
+    source = Source(place.bucket, f"{key}source", newest.version_id, newest.etag, 5)
+
+    copied = place.store.copier.copy(source, place.bucket, key, foretell=foretold.append, over=Over())
+
+    assert place.read(key) == b"small"
+    assert foretold == [copied.etag] == [place.newest(key).etag]
+
+
 def test_a_copy_is_made_over_a_delete_marker(make: Copying, source: Source) -> None:
     key = make.place.new_key()
     make.place.put(key)
