@@ -202,9 +202,14 @@ def _with_source(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def save_progress(
-    session: Session, job_id: UUID, progress: Progress, now: datetime, until: datetime | None = None
+    session: Session,
+    job_id: UUID,
+    progress: Progress,
+    now: datetime,
+    until: datetime | None = None,
+    is_further: bool = False,
 ) -> Standing:
-    """Note how far a running job is and, with ``until``, extend the claim on it.
+    """Note how far a running job is and, with ``until``, extend the claim on it. ``is_further``: its ``tries`` start anew.
 
     Returns:
         What becomes of the job.
@@ -212,6 +217,8 @@ def save_progress(
     values: dict[str, Any] = {"progress": written(progress), "updated_at": now}
     if until is not None:
         values["run_after"] = until
+    if is_further:
+        values["tries"] = 0
     mine = update(Job).where(Job.id == job_id, Job.state == "running").values(**values)
     of_disabled = select(User.id).where(User.id == Job.owner_id, User.disabled_at.is_not(None)).exists()
     row = session.execute(mine.returning(Job.cancel_requested, of_disabled.label("of_disabled"))).one_or_none()

@@ -15,13 +15,13 @@ from chalicelib.catalog.commands import EmptyTrash
 from chalicelib.catalog.objects import StoredObject
 from chalicelib.db.files import find_files
 from chalicelib.db.scope import EVERYONE
-from chalicelib.errors import StoreUnavailable
+from chalicelib.errors import Conflict, StoreUnavailable
 from chalicelib.services.accounts.principals import Principal
 from chalicelib.services.context import Context
 from chalicelib.services.jobs.copy import begin_copy
 from chalicelib.services.jobs.kinds import run_job
 from chalicelib.services.jobs.move import begin_move
-from chalicelib.services.jobs.queue import create_job, find_due_jobs
+from chalicelib.services.jobs.queue import cancel_job, create_job, find_due_jobs
 from chalicelib.services.jobs.restore import begin_restore
 from chalicelib.services.jobs.undelete import begin_undelete
 from chalicelib.services.jobs.zip import begin_zip
@@ -86,8 +86,15 @@ class World:
         self.deliver()
 
     def zip(self) -> None:
+        self.work_on(self.begin_zip())
+
+    def begin_zip(self) -> UUID:
         job, _ = begin_zip(self.context(), [file.id for file in self.files], "a.zip")
-        self.work_on(job.id)
+        return job.id
+
+    def cancel(self, job_id: UUID) -> None:
+        with suppress(Conflict), self.context().transaction() as tx:  # it has ended by now
+            cancel_job(tx, job_id)
 
     def undelete(self) -> None:
         """Two files at once, which were deleted before."""

@@ -111,6 +111,8 @@ def _trash(work: DeletionWork) -> bool:
             purge(work.ctx, file_id)
         except LandfallError as error:
             work.note_failure(file_id, error)
+        work.progress.after = file_id
+        work.save(is_further=True)
     return _go_on(work, found[-1] if len(found) == _PURGED_AT_ONCE else None, "tombstones")
 
 

@@ -28,7 +28,7 @@ KINDS: Mapping[JobKind, Steps[Any, Any]] = {
     "undelete": Steps(undelete.undelete_step, undelete.undo_undelete),
     "delete_folder": Steps(sweep.delete_folder_step),
     "empty_trash": Steps(sweep.empty_trash_step),
-    "zip": Steps(zip.zip_step),
+    "zip": Steps(zip.zip_step, zip.undo_zip),
     "assign_owners": Steps(assign.assign_step),
     "hand_over": Steps(hand_over.hand_over_step),
     "delete_user": Steps(delete_user.delete_user_step),

@@ -65,14 +65,18 @@ class Work(Generic[CommandT, ProgressT]):
     may_stop: bool = True
     result: JobResult = field(default_factory=JobResult)
 
-    def save(self) -> None:
+    def save(self, is_further: bool = False) -> None:
         """Note the progress, and extend the claim on the job.
+
+        ``is_further``: if this process dies, the next one begins after what is done by now. So `tries` starts anew.
 
         Raises:
             Cancelled: its owner wants it to stop or is disabled, or another process has ended it.
         """
         with self.ctx.transaction() as tx, tx.as_landfall():
-            standing = jobs.save_progress(tx.session, self.job_id, self.progress, tx.now, tx.now + _LEASE)
+            standing = jobs.save_progress(
+                tx.session, self.job_id, self.progress, tx.now, tx.now + _LEASE, is_further=is_further
+            )
         if standing == "ended" or (standing != "goes on" and self.may_stop):
             raise Cancelled("Its owner is disabled." if standing == "disabled" else "The job was cancelled.")
 
@@ -207,6 +211,7 @@ def run_job(ctx: Context, kinds: Mapping[JobKind, Steps[Any, Any]], job_id: UUID
 
 
 _OUR_FAULT = "Something went wrong on our side; the job's id finds the reason in the log."
+_DIES = "Its process ended {} times in a row before it came to an end."
 
 
 def _do(work: Work[Any, Any], job: ClaimedJob, kind: Steps[Any, Any], seconds: float) -> None:
@@ -214,6 +219,9 @@ def _do(work: Work[Any, Any], job: ClaimedJob, kind: Steps[Any, Any], seconds: f
     work.may_stop = not kind.is_tidying(work.progress)
     try:
         with meaningful_refusals():
+            work.save()  # first, so that a job that was cancelled ends as such
+            if work.may_stop and job.tries > _MAX_TRIES:  # a process that dies counts nothing itself
+                raise Conflict(_DIES.format(job.tries - 1))
             if _is_done_by(deadline, work, kind):
                 _end(work, "done", result=work.result, problem=None)
             else:
@@ -240,9 +248,8 @@ def _delay(job: ClaimedJob) -> timedelta:
 
 def _is_done_by(deadline: datetime, work: Work[Any, Any], kind: Steps[Any, Any]) -> bool:
     """Do one step after the other, at least one, until nothing is left or the time is up."""
-    work.save()
     while not kind.step(work):
-        work.save()
+        work.save(is_further=True)
         if work.ctx.now >= deadline:
             return False
     return True

@@ -58,5 +58,5 @@ def empty_trash_step(work: Work[EmptyTrash, SweepProgress]) -> bool:
         except LandfallError as error:
             work.note_failure(file_id, error)
         progress.after = file_id
-        work.save()
+        work.save(is_further=True)
     return len(found) < _PURGED_AT_ONCE

@@ -3,6 +3,7 @@
 import re
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import IO, Any, cast
 from uuid import UUID
@@ -16,7 +17,7 @@ from chalicelib.db import uploads
 from chalicelib.db.files import change_file, find_file, forget_pending
 from chalicelib.db.models import Job
 from chalicelib.db.scope import EVERYONE
-from chalicelib.errors import NotFound, StoreUncertain, TooLarge
+from chalicelib.errors import NotFound, StoreUnavailable, StoreUncertain, TooLarge
 from chalicelib.services.accounts.trail import note
 from chalicelib.services.context import Context
 from chalicelib.services.files.reading import find_visible
@@ -67,9 +68,9 @@ def zip_step(work: ZipWork) -> bool:
         change_file(tx.session, reservation.file_id, expires_at=expires_at)
         note(tx, "upload", [reservation.file_id], work.job_id)
         # In this transaction: the process after this one throws the file away, and what is reserved for it.
-        progress = ZipProgress(file_id=reservation.file_id)
-        work.save_with(tx, progress)
-    work.progress = progress
+        # This process notes it before the commit, whose answer may be lost.
+        work.progress = ZipProgress(file_id=reservation.file_id)
+        work.save_with(tx, work.progress)
     work.save()
     location = reservation.location
     upload_id = ctx.store.multipart.create(*location, reservation.request.media_type)
@@ -95,23 +96,44 @@ def _request(name: str, files: Sequence[File]) -> UploadRequest:
     return UploadRequest(name, "application/zip", size, method="multipart", description=description)
 
 
+def undo_zip(work: ZipWork) -> None:
+    """Forget the zip and its parts, unless it is finished: then it is the owner's, and expires, whatever became of the job.
+
+    If S3 doesn't answer, the clock does this once the time for the bytes is up.
+    """
+    file = _begun(work)
+    if file is not None and file.state == "pending":
+        with suppress(StoreUnavailable):
+            _forget(work.ctx, file)
+
+
 def _discard(work: ZipWork) -> None:
     """Throw away what an earlier try has left: parts, and the row that waits for them."""
-    if work.progress.file_id is None:
+    file = _begun(work)
+    if file is None or (file.state == "pending" and _forget(work.ctx, file)):
         return
-    with work.ctx.transaction() as tx:
-        file = find_file(tx.session, EVERYONE, work.progress.file_id)
-    if file is None:
-        return
-    if file.state == "pending":
-        abort_parts(work.ctx, file)
-        # S3 may have made the object without telling us. If the row were gone, its event would make a file that belongs
-        # to nobody.
-        if record_if_there(work.ctx, file.id, file.location) is None:
-            with work.ctx.transaction() as tx:
-                forget_pending(tx.session, [file.id])
-            return
     delete_found(work.ctx, file.id)
+
+
+def _begun(work: ZipWork) -> File | None:
+    """The file that this job writes to, or that an earlier try has left; None if there is none."""
+    if work.progress.file_id is None:
+        return None
+    with work.ctx.transaction() as tx:
+        return find_file(tx.session, EVERYONE, work.progress.file_id)
+
+
+def _forget(ctx: Context, file: File) -> bool:
+    """Throw away a pending file and its parts; False if S3 has made the object without telling us.
+
+    That is recorded. If the row were gone, the object's event would make a file that belongs to nobody.
+    """
+    abort_parts(ctx, file)
+    if record_if_there(ctx, file.id, file.location) is not None:
+        return False
+    with ctx.transaction() as tx:
+        forget_pending(tx.session, [file.id])
+    return True
 
 
 def _find_stored(ctx: Context, file_ids: Sequence[UUID]) -> list[File]:

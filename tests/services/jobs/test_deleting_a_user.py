@@ -74,7 +74,7 @@ def test_a_user_of_more_files_than_a_step_takes_is_deleted(
         assert count("files WHERE state = 'stored' AND owner_id", to) == 5
 
 
-@pytest.mark.parametrize("saves", range(1, 12))
+@pytest.mark.parametrize("saves", range(1, 15))
 def test_a_process_that_dies_after_any_step_leaves_a_job_that_goes_on(
     backend: Backend, user: UUID, monkeypatch: pytest.MonkeyPatch, saves: int
 ) -> None:
@@ -83,11 +83,11 @@ def test_a_process_that_dies_after_any_step_leaves_a_job_that_goes_on(
     monkeypatch.setattr(delete_user, "_PURGED_AT_ONCE", 2)
     job_id, save, left = begin(backend, user), Work.save, [saves]
 
-    def die_at_last(work: Work[DeleteUser, delete_user.DeleteUserProgress]) -> None:
+    def die_at_last(work: Work[DeleteUser, delete_user.DeleteUserProgress], **how: bool) -> None:
         left[0] -= 1
         if left[0] == 0:
             raise DatabaseUnavailable("Gone.")
-        save(work)
+        save(work, **how)
 
     monkeypatch.setattr(Work, "save", die_at_last)
     backend.run(job_id)

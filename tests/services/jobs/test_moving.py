@@ -9,14 +9,7 @@ from sqlalchemy import text
 from chalicelib import runtime
 from chalicelib.store import copying
 from tests.support.backend import BUCKET, Backend, store_away
-
-
-class Died(BaseException):
-    """The process ends here: nothing of it catches this."""
-
-
-def die(*_: Any, **__: Any) -> None:
-    raise Died
+from tests.support.dying import Died, die
 
 
 @pytest.mark.parametrize("dies_at", ["copy", "head", "delete_if", "nowhere"])
@@ -71,6 +64,34 @@ def test_a_move_fails_after_five_tries_without_s3_and_frees_its_new_key(backend:
     assert backend.file(file_id).state == "stored"
     with runtime.transaction() as session:
         assert session.scalar(text("SELECT count(*) FROM files WHERE key = :key"), {"key": key}) == 0
+
+
+def test_a_move_whose_process_dies_each_time_is_given_up_and_frees_its_new_key(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file_id, key = backend.store_file(), f"moved/{uuid4()}"
+    job = backend.begin_move(file_id, key)
+    monkeypatch.setattr(backend.store.copier, "copy", die)
+
+    for number in range(5):
+        with pytest.raises(Died):
+            backend.run(job.id, minutes=4 * number)
+    ended = backend.run(job.id, minutes=20)
+    assert (ended.state, ended.problem) == ("failed", "Its process ended 5 times in a row before it came to an end.")
+    with runtime.transaction() as session:
+        assert session.scalar(text("SELECT count(*) FROM files WHERE key = :key"), {"key": key}) == 0
+
+
+def test_a_move_that_has_its_new_key_is_never_given_up(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    file_id, key = backend.store_file(), f"moved/{uuid4()}"
+    job = backend.begin_move(file_id, key)
+    with monkeypatch.context() as patch:
+        patch.setattr(backend.store.deleter, "delete_if", die)
+        for number in range(6):
+            with pytest.raises(Died):
+                backend.run(job.id, minutes=4 * number)
+
+    assert backend.run(job.id, minutes=24).state == "done"
 
 
 def test_an_object_too_large_for_one_request_is_copied_in_parts(

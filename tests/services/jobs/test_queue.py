@@ -1,7 +1,9 @@
 """The queue of jobs: none of them holds up the others."""
 
 from datetime import timedelta
-from typing import get_args, get_type_hints
+from itertools import count
+from typing import Any, get_args, get_type_hints
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -14,10 +16,12 @@ from chalicelib.errors import NotFound
 from chalicelib.ids import uuid7
 from chalicelib.services.accounts.principals import Principal
 from chalicelib.services.accounts.users import disable_user
+from chalicelib.services.jobs import sweep
 from chalicelib.services.jobs.kinds import KINDS
-from chalicelib.services.jobs.queue import Steps, cancel_job, create_job, find_due_jobs, run_job
+from chalicelib.services.jobs.queue import Steps, Work, cancel_job, create_job, find_due_jobs, run_job
 from chalicelib.services.removal.deletion import delete_found
 from tests.support.backend import Backend
+from tests.support.dying import Died, die
 
 
 def test_a_job_that_no_release_understands_fails_in_the_end(backend: Backend) -> None:
@@ -94,3 +98,57 @@ def test_a_job_of_a_disabled_user_stops_before_its_next_step(backend: Backend) -
     run_job(backend.context(), {"empty_trash": Steps(disable)}, job.id, 5.0)
     ended = backend.run(job.id)
     assert (len(steps), ended.state, ended.problem) == (1, "cancelled", "Its owner is disabled.")
+
+
+def _die(backend: Backend, job_id: UUID, steps: Steps[Any, Any], times: int) -> None:
+    """Have the job's process die so often, each time when the lease of the one before is up."""
+    for number in range(times):
+        with pytest.raises(Died):
+            run_job(backend.context(hours=number / 15), {"empty_trash": steps}, job_id, 5.0)
+
+
+def test_a_job_whose_processes_have_died_is_cancelled_all_the_same(backend: Backend) -> None:
+    with backend.context().transaction() as tx:
+        job = create_job(tx, EmptyTrash(tx.now, everyones=False))
+    _die(backend, job.id, Steps(die), 5)
+    with backend.context().transaction() as tx:
+        cancel_job(tx, job.id)
+
+    ended = backend.run(job.id, minutes=20)
+    assert (ended.state, ended.problem) == ("cancelled", "The job was cancelled.")
+
+
+def test_a_job_that_comes_further_each_time_may_die_any_number_of_times(backend: Backend) -> None:
+    with backend.context().transaction() as tx:
+        job = create_job(tx, EmptyTrash(tx.now, everyones=False))
+
+    begun = count(1)
+
+    def die_at_the_second(work: Work[Any, Any]) -> bool:
+        return die() if next(begun) % 2 == 0 else False
+
+    _die(backend, job.id, Steps(die_at_the_second), 6)
+    assert backend.run(job.id, minutes=24).state == "done"
+
+
+def test_a_trash_is_emptied_however_often_its_process_dies_after_some_file(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [backend.store_file() for _ in range(7)]
+    for file_id in files:
+        delete_found(backend.context(), file_id)
+    with backend.context().transaction() as tx:
+        job = create_job(tx, EmptyTrash(tx.now, everyones=False))
+    purge, purged = sweep.purge, []
+
+    def die_at_the_second(*arguments: Any) -> None:
+        if len(purged) % 2:
+            purged.append(None)
+            die()
+        purge(*arguments)
+        purged.append(arguments[1])
+
+    monkeypatch.setattr(sweep, "purge", die_at_the_second)
+    _die(backend, job.id, KINDS["empty_trash"], 6)
+    assert backend.run(job.id, minutes=24).state == "done"
+    assert [one for one in purged if one] == files

@@ -11,13 +11,15 @@ from sqlalchemy import text
 
 from chalicelib import runtime
 from chalicelib.db.models import User
-from chalicelib.errors import DatabaseUnavailable
+from chalicelib.errors import DatabaseUnavailable, StoreUncertain
 from chalicelib.ids import uuid7
 from chalicelib.services.accounts.principals import Principal
+from chalicelib.services.jobs import queue, zip
 from chalicelib.services.jobs.queue import Work, cancel_job
 from chalicelib.services.jobs.zip import begin_zip
 from chalicelib.services.removal import trash
 from tests.support.backend import Backend
+from tests.support.dying import Died, die
 
 
 def test_a_job_has_the_rights_that_its_owner_has_when_it_runs(backend: Backend) -> None:
@@ -93,3 +95,112 @@ def test_a_zip_that_goes_on_after_an_outage_reserves_its_bytes_once(
     with runtime.transaction() as session:
         states = session.scalars(text("SELECT state FROM files WHERE name = 'c.zip'")).all()
     assert states == ["stored"]
+
+
+def _rows(name: str) -> list[str]:
+    """The states of the files of this name."""
+    with runtime.transaction() as session:
+        return list(session.scalars(text("SELECT state FROM files WHERE name = :name"), {"name": name}))
+
+
+def _cancel(backend: Backend, job_id: UUID) -> None:
+    with backend.context().transaction() as tx:
+        cancel_job(tx, job_id)
+
+
+@pytest.mark.parametrize("dies_at", ["create", "put_part", "complete"])
+def test_a_zip_whose_process_died_and_that_is_cancelled_then_leaves_nothing(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch, dies_at: str
+) -> None:
+    job, _ = begin_zip(backend.context(), [backend.store_file()], "d.zip")
+    with monkeypatch.context() as patch:
+        patch.setattr(backend.store.multipart, dies_at, die)
+        with pytest.raises(Died):
+            backend.run(job.id)
+    assert _rows("d.zip") == ["pending"]
+    _cancel(backend, job.id)
+
+    assert backend.run(job.id, minutes=4).state == "cancelled"
+    assert (_rows("d.zip"), backend.unfinished_uploads()) == ([], [])
+
+
+def test_a_zip_whose_process_dies_each_time_leaves_nothing(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, _ = begin_zip(backend.context(), [backend.store_file()], "e.zip")
+    monkeypatch.setattr(backend.store.multipart, "complete", die)
+    for number in range(5):
+        with pytest.raises(Died):
+            backend.run(job.id, minutes=4 * number)
+
+    assert backend.run(job.id, minutes=20).state == "failed"
+    assert (_rows("e.zip"), backend.unfinished_uploads()) == ([], [])
+
+
+def test_a_zip_of_which_s3_never_says_that_it_is_there_leaves_nothing(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, _ = begin_zip(backend.context(), [backend.store_file()], "f.zip")
+
+    def say_nothing(*_: Any, **__: Any) -> None:
+        raise StoreUncertain("No answer.")
+
+    monkeypatch.setattr(backend.store.multipart, "complete", say_nothing)
+    states = [backend.run(job.id, minutes=20 * number).state for number in range(5)]
+    assert states == ["queued"] * 4 + ["failed"]
+    assert (_rows("f.zip"), backend.unfinished_uploads()) == ([], [])
+
+
+@pytest.mark.parametrize("is_recorded", [False, True])
+def test_a_finished_zip_is_kept_whose_job_is_cancelled(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch, is_recorded: bool
+) -> None:
+    """Its process died right after, before or after the zip was recorded, as its event does it."""
+    job, _ = begin_zip(backend.context(), [backend.store_file()], "g.zip")
+    with monkeypatch.context() as patch:
+        patch.setattr(*((queue, "_end") if is_recorded else (zip, "record_if_there")), die)
+        with pytest.raises(Died):
+            backend.run(job.id)
+    assert _rows("g.zip") == ["stored" if is_recorded else "pending"]
+    _cancel(backend, job.id)
+
+    assert backend.run(job.id, minutes=4).state == "cancelled"
+    assert _rows("g.zip") == ["stored"]
+
+
+def test_a_finished_zip_is_kept_whose_job_another_process_has_just_claimed(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one was slow. It ends the job before the second one begins."""
+    job, _ = begin_zip(backend.context(), [backend.store_file()], "h.zip")
+    end, save = queue._end, Work.save
+
+    def be_overtaken(first: Any, *how: Any, **ending: Any) -> None:
+        def end_first(second: Any) -> None:
+            monkeypatch.undo()
+            end(first, *how, **ending)
+            save(second)
+
+        monkeypatch.setattr(queue, "_end", end)
+        monkeypatch.setattr(Work, "save", end_first)
+        backend.run(job.id, minutes=4)
+
+    monkeypatch.setattr(queue, "_end", be_overtaken)
+    assert backend.run(job.id).state == "done"
+    assert _rows("h.zip") == ["stored"]
+
+
+def test_a_zip_that_fails_as_the_answer_to_its_beginning_is_lost_leaves_nothing(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each try notes a file of its own, and doesn't learn that it was noted."""
+    job, _ = begin_zip(backend.context(), [backend.store_file()], "i.zip")
+    save_with = Work.save_with
+
+    def lose_the_answer(work: Any, tx: Any, progress: Any) -> None:
+        save_with(work, tx, progress)
+        tx.session.commit()
+        raise DatabaseUnavailable("No answer.")
+
+    monkeypatch.setattr(Work, "save_with", lose_the_answer)
+    states = [backend.run(job.id, minutes=20 * number).state for number in range(5)]
+    assert states == ["queued"] * 4 + ["failed"]
+    assert _rows("i.zip") == []
