@@ -108,7 +108,7 @@ def look_at(ctx: Context, locations: Sequence[Location]) -> list[Look]:
     Raises:
         StoreUnavailable, DatabaseUnavailable.
     """
-    with ctx.transaction() as tx:
+    with ctx.transaction() as tx, tx.as_landfall():  # the caller may not see all that is known of a key
         known = known_at(tx.session, locations)
     versions = ctx.store.versions  # here, because several threads at once would each connect a store
     with ThreadPoolExecutor(min(_READERS, len(locations))) as pool:
