@@ -103,8 +103,8 @@ def _unlisted(history: Sequence[ListedVersion], known: Mapping[str, KnownVersion
 
 
 def contradicts(change: ObjectChange, known: Mapping[str, KnownVersion]) -> bool:
-    """Whether an object without a version id is listed as older than the one that is known in its place: then the listing may be
-    stale. The object itself is to be asked for."""
+    """Whether what has no version id is listed as older than the object that is known in its place: then the listing may be
+    stale, or both are of one second, which is all that AWS tells of a time. S3 is to be asked for it."""
     row = known.get("") if not change.version_id else None
     if row is None or not row.alive or row.stored_at is None or change.event_time is None:
         return False

@@ -136,7 +136,7 @@ _HIDES_ANOTHERS = """(v.is_delete_marker AND EXISTS (
         AND file_of_version(o.bucket, o.key, o.version_id) IS DISTINCT FROM CAST(:file_id AS uuid)))"""
 _VERSIONS_THERE = text(
     """
-SELECT v.bucket, v.key, v.version_id, v.put_rank, v.is_delete_marker AS is_marker FROM object_versions AS v
+SELECT v.bucket, v.key, v.version_id, v.put_rank, v.etag, v.is_delete_marker AS is_marker FROM object_versions AS v
 WHERE v.bucket = :bucket AND v.key = :key AND v.alive AND v.version_id <> '*' AND {belongs} AND NOT {hides_anothers}
 ORDER BY v.is_delete_marker, v.put_rank LIMIT :limit
 """.replace("{belongs}", _BELONGS).replace("{hides_anothers}", _HIDES_ANOTHERS)

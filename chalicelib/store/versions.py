@@ -6,6 +6,7 @@ from typing import Any
 
 from chalicelib.catalog.objects import ListedVersion, VersioningStatus
 from chalicelib.errors import NotFound
+from chalicelib.store.answers import version_argument
 from chalicelib.store.failures import translating
 from chalicelib.store.listing import keep_bodies, listed_pages
 
@@ -64,14 +65,17 @@ class Versions:
                 return True
         return is_marker or any(entry.version_id == version_id for entry in self.of_key(bucket, key))
 
-    def holds(self, bucket: str, key: str, etag: str) -> bool:
-        """Whether the object at a key has this ETag."""
+    def holds(self, bucket: str, key: str, etag: str | None, version_id: str | None = None) -> bool:
+        """Whether the object at a key has this ETag. None: whether there is no object, as where a delete marker is.
+
+        ``version_id``: the same of this version. S3's is ``null``, not empty.
+        """
         try:
             with translating(f"read an object of {bucket}"):
-                found: str = self._client.head_object(Bucket=bucket, Key=key)["ETag"]
+                answer = self._client.head_object(Bucket=bucket, Key=key, **version_argument(version_id))
         except NotFound:
-            return False
-        return found.strip('"') == etag
+            return etag is None
+        return etag is not None and answer["ETag"].strip('"') == etag
 
     def pages(self, bucket: str, prefix: str = "", after: str = "") -> Iterator[list[ListedVersion]]:
         """The versions of all keys above ``after``, a page at a time; see `chalicelib.store.listing`."""

@@ -179,6 +179,21 @@ def test_where_versioning_is_suspended_the_marker_has_no_id(suspended: Place) ->
     assert suspended.store.versions.is_there(suspended.bucket, key, "")
 
 
+@pytest.mark.parametrize("version_id", [None, "null"])
+def test_where_versioning_is_suspended_a_key_holds_an_object_or_a_marker(
+    suspended: Place, version_id: str | None
+) -> None:
+    key, versions = suspended.new_key(), suspended.store.versions
+    etag = suspended.put(key)
+
+    def held() -> list[bool]:
+        return [versions.holds(suspended.bucket, key, one, version_id) for one in (etag, "another", None)]
+
+    assert held() == [True, False, False]
+    suspended.delete(key)
+    assert held() == [False, False, True]
+
+
 def test_an_error_in_an_answer_that_says_200_is_still_found_by_botocore() -> None:
     client = s3_client("http://127.0.0.1:1")
     for _ in range(2):

@@ -175,7 +175,7 @@ class LivingStore:
 def _entry(key: str, version: Version, is_latest: bool) -> str:
     kind = "DeleteMarker" if version.size is None else "Version"
     content = "" if version.size is None else f"<ETag>&quot;{version.etag}&quot;</ETag><Size>{version.size}</Size>"
-    modified = f"{version.modified:%Y-%m-%dT%H:%M:%S}.{version.modified.microsecond // 1000:03}Z"
+    modified = f"{version.modified:%Y-%m-%dT%H:%M:%S}.000Z"  # as AWS does
     return (
         f"<{kind}><Key>{quote(key)}</Key><VersionId>{version.id}</VersionId><IsLatest>{str(is_latest).lower()}</IsLatest>"
         f"<LastModified>{modified}</LastModified>{content}</{kind}>"

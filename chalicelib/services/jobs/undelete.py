@@ -13,7 +13,7 @@ from uuid import UUID
 from chalicelib.catalog.changes import ObjectChange
 from chalicelib.catalog.commands import Undelete
 from chalicelib.catalog.files import File
-from chalicelib.catalog.objects import DeleteMarker, Deletion, HiddenObject
+from chalicelib.catalog.objects import DeleteMarker, Deletion, HiddenObject, Location
 from chalicelib.catalog.observations import observe_deletion, observe_removal
 from chalicelib.catalog.progress import UndeleteProgress
 from chalicelib.db import files
@@ -28,8 +28,11 @@ from chalicelib.services.accounts.policies import check_version, end_restores, r
 from chalicelib.services.context import Context, Transaction
 from chalicelib.services.files.claims import CLAIM, claim_files, release_files
 from chalicelib.services.jobs.queue import Work, create_job, failures_of, get_job
-from chalicelib.services.removal.batches import Errors, Outcome, by_bucket, delete_in_batches, error_in
+from chalicelib.services.removal.batches import Answer, Errors, Outcome, by_bucket, delete_in_batches, error_in
 from chalicelib.services.removal.deletion import look_for_changes
+from chalicelib.services.removal.null_versions import require_unreplaced
+from chalicelib.services.truth.healing import heal
+from chalicelib.store.deleting import Deleter
 
 _READERS = 8
 _BUSY = "The file is being restored, or permanently removed, at this moment."
@@ -70,10 +73,10 @@ def outcomes_of(ctx: Context, job_id: UUID, file_ids: Sequence[UUID]) -> list[Ou
         with tx.as_landfall():  # they may be in sessions of others; the caller learns whether its own request was done
             found = files.find_files(tx.session, EVERYONE, file_ids)
     other = job.problem or "It was deleted once more, or removed, meanwhile."
+    # Where another object has come, the file is there, and what was asked for wasn't done.
+    there = {file.id for file in found.values() if file.state == "stored" and str(file.id) not in why}
     return [
-        Outcome(file_id)
-        if file_id in found and found[file_id].state == "stored"
-        else Outcome(file_id, Conflict(why.get(str(file_id), other)))
+        Outcome(file_id) if file_id in there else Outcome(file_id, Conflict(why.get(str(file_id), other)))
         for file_id in file_ids
     ]
 
@@ -149,17 +152,32 @@ def _remove_markers(
 ) -> Errors:
     """Remove the delete markers of files of one bucket; returns what became of each."""
     errors: Errors = {file.id: None for file in group}
-    hidden = [(file, marker) for file in group for marker in markers[file.id]]
-    names = [(file.key, marker.version_id or "null") for file, marker in hidden]
+    hidden = [(file, marker) for file in group for marker in markers[file.id] if marker.version_id]
+    without_id = [(file, marker) for file in group for marker in markers[file.id] if not marker.version_id]
+    answers = delete_in_batches(ctx, bucket, [(file.key, marker.version_id) for file, marker in hidden])
+    if without_id:
+        deleter = ctx.store.deleter  # here, because several threads at once would each connect a store
+        with ThreadPoolExecutor(_READERS) as pool:
+            answers += pool.map(partial(_remove_null_marker, ctx, deleter), [file.location for file, _ in without_id])
     removed = []
-    for (file, marker), answer in zip(hidden, delete_in_batches(ctx, bucket, names), strict=True):
+    for (file, marker), answer in zip([*hidden, *without_id], answers, strict=True):
         if isinstance(answer, Deletion):
             removed.append(observe_removal(*file.location, marker.version_id, marker.put_rank, answer))
         else:
             errors[file.id] = error_in(answer)
     back = [file_id for file_id, error in errors.items() if error is None]
     ctx.in_transaction(partial(_record_restored, file_ids=back, changes=removed))
+    heal(ctx, [file.location for file in group if isinstance(errors[file.id], Conflict)])
     return errors | _why_still_hidden(ctx, back)
+
+
+def _remove_null_marker(ctx: Context, deleter: Deleter, location: Location) -> Answer:
+    """One by one, so that little can come between the look and the removal."""
+    try:
+        require_unreplaced(ctx, location, None)
+        return deleter.delete(*location, "null")
+    except LandfallError as error:
+        return error
 
 
 def _record_restored(tx: Transaction, file_ids: Sequence[UUID], changes: Sequence[ObjectChange]) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from chalicelib.catalog.changes import ObjectChange
-from chalicelib.catalog.objects import Deletion, ObjectVersion
+from chalicelib.catalog.objects import Deletion, Location, ObjectVersion
 from chalicelib.catalog.observations import observe_removal
 from chalicelib.db import files, trash
 from chalicelib.db.history import versions_of
@@ -19,6 +19,8 @@ from chalicelib.services.accounts.trail import note
 from chalicelib.services.context import Context, Transaction
 from chalicelib.services.files.claims import CLAIM, claim_files, release_files
 from chalicelib.services.removal.deletion import delete_found
+from chalicelib.services.removal.null_versions import require_unreplaced
+from chalicelib.services.truth.healing import heal
 
 _MAX_VERSIONS = 1000
 _RETRY = timedelta(hours=1)
@@ -38,7 +40,8 @@ def purge(
         keep_claim: notes when the claim of this process ends, in the transaction that makes it.
 
     Raises:
-        Conflict: the file is being restored. Locked: Object Lock keeps a version.
+        Conflict: the file is being restored, or another client has put an object in place of a version without an id. Locked:
+            Object Lock keeps a version.
         StoreUnavailable: S3 did not remove every version.
     """
     with ctx.transaction() as tx:
@@ -122,6 +125,7 @@ def _purge_some(ctx: Context, file_id: UUID) -> bool:
             trash.mark_purged(tx.session, file_id, tx.now)
         if not found:
             return False
+    _require_unreplaced(ctx, found)
     # Not in one request with the objects: an object that S3 doesn't remove would come to light without its marker.
     versions = [version for version in found if not version.is_marker] or found
     removed, denied = _remove(ctx, versions)
@@ -131,6 +135,22 @@ def _purge_some(ctx: Context, file_id: UUID) -> bool:
     if len(removed) < len(versions):
         raise StoreUnavailable("The object store did not remove every version.")
     return True
+
+
+def _require_unreplaced(ctx: Context, versions: Sequence[ObjectVersion]) -> None:
+    """Check that what has no version id is still what is known of it; otherwise the catalogue is healed.
+
+    Raises:
+        Conflict: it isn't, so the file may be back. Nothing is to be removed.
+    """
+    for version in versions:
+        if not version.version_id:
+            location = Location(version.bucket, version.key)
+            try:
+                require_unreplaced(ctx, location, None if version.is_marker else version.etag or "")
+            except Conflict:
+                heal(ctx, [location])
+                raise
 
 
 def _require_unlocked(ctx: Context, versions: Sequence[ObjectVersion]) -> None:

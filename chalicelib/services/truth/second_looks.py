@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from chalicelib.catalog.audits import NEVER_BRAKED, Audit, DriftKind
-from chalicelib.catalog.changes import ObjectChange
+from chalicelib.catalog.changes import Kind, ObjectChange
 from chalicelib.catalog.comparison import KnownVersion, compare, contradicts
 from chalicelib.catalog.objects import Location
 from chalicelib.catalog.observations import observe_unlisted
@@ -108,7 +108,7 @@ def look_at(ctx: Context, locations: Sequence[Location]) -> list[Look]:
     Raises:
         StoreUnavailable, DatabaseUnavailable.
     """
-    with ctx.transaction() as tx:
+    with ctx.transaction() as tx, tx.as_landfall():  # the caller may not see all that is known of a key
         known = known_at(tx.session, locations)
     versions = ctx.store.versions  # here, because several threads at once would each connect a store
     with ThreadPoolExecutor(min(_READERS, len(locations))) as pool:
@@ -127,10 +127,13 @@ def _look_at(versions: Versions, location: Location, known: dict[str, KnownVersi
             if row.put_rank or version_id not in names
         }
         comparison = compare(location, history, alive, is_later=True)
+    # Where a later version is above it, an answer about the key alone would be about that one.
+    asked_for = None if history and not history[-1].version_id else "null"
     changes = [
         change
         for change in comparison.changes
-        if not contradicts(change, known) or versions.holds(*location, change.etag)
+        if not contradicts(change, known)
+        or versions.holds(*location, None if change.kind is Kind.MARKER else change.etag, asked_for)
     ]
     gone = [row for row in comparison.unlisted if not versions.is_there(*location, row.version_id)]
     removals = [observe_unlisted(*location, row.version_id, row.put_rank) for row in gone]

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 from uuid import uuid4
@@ -17,8 +17,9 @@ from chalicelib.db import audit_ranges
 from chalicelib.services.context import Context
 from chalicelib.services.truth import auditing
 from chalicelib.services.truth.allowances import Allowance
+from chalicelib.store import listing
 from chalicelib.store.versions import Versions
-from tests.support.aws import make_bucket
+from tests.support.aws import make_bucket, set_versioning
 from tests.support.listings import listed_by_catalogue, listed_by_s3
 from tests.support.notifications import body, s3_record
 from tests.support.recording import deliver_messages
@@ -43,14 +44,41 @@ def short_pages(s3: Any) -> Iterator[None]:
     s3.meta.events.unregister(event, shorten)
 
 
+@pytest.fixture
+def whole_seconds(monkeypatch: pytest.MonkeyPatch) -> datetime:
+    """Listings that tell whole seconds, as AWS's do. All that is listed was made within this one."""
+    second = runtime.now().replace(microsecond=0)
+    listed = listing._listed
+    monkeypatch.setattr(listing, "_listed", lambda entry: listed(entry)._replace(modified=second))
+    return second
+
+
+def suspended_bucket(s3: Any) -> str:
+    bucket = f"audited-{next(_numbers)}-suspended"
+    make_bucket(s3, bucket, versioned=True)
+    set_versioning(s3, bucket, "Suspended")
+    return bucket
+
+
 def repair(ctx: Context, bucket: str, prefix: str = "") -> Audit:
     return auditing.audit(ctx, AuditRequest(bucket, prefix, repairs=True, brake=1, grace=timedelta()))
 
 
 def tell(
-    engine: Engine, bucket: str, key: str, put: dict[str, Any], sequencer: str, event: str = "ObjectCreated:Put"
+    engine: Engine,
+    bucket: str,
+    key: str,
+    put: dict[str, Any],
+    sequencer: str,
+    event: str = "ObjectCreated:Put",
+    **others: Any,
 ) -> None:
-    fields = {"version_id": put.get("VersionId"), "etag": put["ETag"].strip('"'), "sequencer": sequencer, "size": 1}
+    fields = {
+        "version_id": put.get("VersionId"),
+        "etag": put["ETag"].strip('"'),
+        "sequencer": sequencer,
+        "size": 1,
+    } | others
     deliver_messages(engine, [body(s3_record(event, key, bucket=bucket, **fields))], runtime.now())
 
 
@@ -208,6 +236,50 @@ def test_an_overwrite_that_nobody_told_of_is_found_though_it_is_listed_as_older(
     s3.put_object(Bucket=bucket, Key="k", Body=b"22")
 
     assert repair(ctx, bucket).recorded == 1
+    assert_right(engine, s3, bucket)
+
+
+@pytest.mark.parametrize("is_covered", [False, True])
+def test_a_deletion_within_the_second_of_its_put_is_found_though_nobody_told_of_it(
+    ctx: Context, engine: Engine, s3: Any, whole_seconds: datetime, is_covered: bool
+) -> None:
+    """The listing has the delete marker as older than the object in whose place it is."""
+    bucket = suspended_bucket(s3)
+    put = s3.put_object(Bucket=bucket, Key="k", Body=b"1")
+    tell(engine, bucket, "k", put, "0A", time=whole_seconds + timedelta(milliseconds=700))
+    s3.delete_object(Bucket=bucket, Key="k")
+    if is_covered:
+        set_versioning(s3, bucket, "Enabled")
+        later = s3.put_object(Bucket=bucket, Key="k", Body=b"2")
+        tell(engine, bucket, "k", later, "0C", time=whole_seconds + timedelta(milliseconds=950))
+
+    found = repair(ctx, bucket)
+    assert (found.state, found.different, found.recorded) == ("done", 1, 1)
+    assert_right(engine, s3, bucket)
+    late = {"version_id": "null", "sequencer": "0B", "time": whole_seconds + timedelta(milliseconds=900)}
+    marker = s3_record("ObjectRemoved:DeleteMarkerCreated", "k", bucket=bucket, **late)
+    deliver_messages(engine, [body(marker)], runtime.now())
+    assert_right(engine, s3, bucket)
+    assert repair(ctx, bucket).drift == 0
+
+
+def test_an_object_that_comes_after_a_listing_of_a_delete_marker_stays(
+    ctx: Context, engine: Engine, s3: Any, whole_seconds: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = suspended_bucket(s3)
+    put = s3.put_object(Bucket=bucket, Key="k", Body=b"1")
+    tell(engine, bucket, "k", put, "0A", time=whole_seconds + timedelta(milliseconds=700))
+    s3.delete_object(Bucket=bucket, Key="k")
+    of_key = Versions.of_key
+
+    def early(self: Versions, *where: str) -> Any:
+        history = of_key(self, *where)
+        s3.put_object(Bucket=bucket, Key="k", Body=b"1")
+        return history
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Versions, "of_key", early)
+        assert repair(ctx, bucket).recorded == 0
     assert_right(engine, s3, bucket)
 
 
