@@ -22,7 +22,7 @@ ROUNDS = {1: 200, 10: 100, 100: 40, 1000: 15}
 _GROUP = "Ingest"
 _numbers = count()
 
-_TABLES = {
+TABLES = {
     "object_versions": "bucket, key, version_id, put_rank, removal_rank, held_object, is_delete_marker, follows, size, etag, "
     "stored_at, media_type, inspection, inspect_after, inspect_tries",
     "file_events": "bucket, key, rank, version_id, event_time, recorded_xid, change, event_name, sequencer, size, etag, "
@@ -75,8 +75,8 @@ def _against_the_server(ingest: Any, engine: Engine, size: int) -> Figure:
     rounds = ROUNDS[size]
     events = [messages(size) for _ in range(rounds + 1)]
     waiting = iter(events)
-    staged = iter(_stage(ingest, engine, size, rounds + 1))
-    mine, limit = in_turn(lambda: handle(ingest, next(waiting)), lambda: _insert_select(engine, next(staged)), rounds)
+    staged = iter(stage(ingest, engine, size, rounds + 1))
+    mine, limit = in_turn(lambda: handle(ingest, next(waiting)), lambda: insert_select(engine, next(staged)), rounds)
     return Figure(
         _GROUP,
         f"events a second, batches of {size:,}",
@@ -88,11 +88,11 @@ def _against_the_server(ingest: Any, engine: Engine, size: int) -> Figure:
     )
 
 
-def _stage(ingest: Any, engine: Engine, size: int, batches: int) -> list[int]:
+def stage(ingest: Any, engine: Engine, size: int, batches: int) -> list[int]:
     """Rows as the handler makes them, moved out of the way into tables that the baseline reads them from."""
     numbers = []
     with engine.begin() as connection:
-        for table in _TABLES:
+        for table in TABLES:
             connection.execute(text(f"DROP TABLE IF EXISTS staged_{table}"))
             connection.execute(text(f"CREATE TABLE staged_{table} AS SELECT *, 0 AS batch FROM {table} LIMIT 0"))
     for number in range(batches):
@@ -100,7 +100,7 @@ def _stage(ingest: Any, engine: Engine, size: int, batches: int) -> list[int]:
         handle(ingest, event)
         keys = [parse_message(record["body"])[0].key for record in event["Records"]]
         with engine.begin() as connection:
-            for table, columns in _TABLES.items():
+            for table, columns in TABLES.items():
                 move = f"""WITH moved AS (DELETE FROM {table} WHERE key = ANY(:keys) RETURNING {columns})
                     INSERT INTO staged_{table} ({columns}, batch) SELECT {columns}, :batch FROM moved"""
                 connection.execute(text(move), {"keys": keys, "batch": number})
@@ -108,15 +108,15 @@ def _stage(ingest: Any, engine: Engine, size: int, batches: int) -> list[int]:
             connection.execute(text("TRUNCATE search_queue"))
         numbers.append(number)
     with engine.begin() as connection:
-        for table in _TABLES:
+        for table in TABLES:
             connection.execute(text(f"CREATE INDEX ON staged_{table} (batch)"))
-    vacuum(engine, *_TABLES, *(f"staged_{table}" for table in _TABLES))
+    vacuum(engine, *TABLES, *(f"staged_{table}" for table in TABLES))
     return numbers
 
 
-def _insert_select(engine: Engine, batch: int) -> None:
+def insert_select(engine: Engine, batch: int) -> None:
     with engine.begin() as connection:
-        for table, columns in _TABLES.items():
+        for table, columns in TABLES.items():
             connection.execute(
                 text(
                     f"INSERT INTO {table} ({columns}) SELECT {columns} FROM staged_{table} WHERE batch = :batch "
