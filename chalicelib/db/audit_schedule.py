@@ -10,14 +10,15 @@ from chalicelib.catalog.audits import AuditRequest
 from chalicelib.db.comparing import beyond
 from chalicelib.ids import uuid7
 
-# An audit of the whole bucket counts, whoever has begun it, and however it has ended. One that still loads its inventory doesn't:
-# it may wait long, as for somebody who can read Parquet.
+# An audit of the whole bucket counts, whoever has begun it, and however it has ended. One that still loads its inventory counts
+# no longer than one that has ended: it may wait for ever, as for somebody who can read Parquet.
 _DUE = text("""
 SELECT b.name FROM unnest(CAST(:buckets AS text[])) AS b (name)
 WHERE NOT EXISTS (
     SELECT FROM audits AS a
     WHERE a.bucket = b.name AND (a.prefix = '' OR :any_prefix) AND a.repairs
-        AND (a.finished_at IS NULL AND a.state <> 'loading' OR a.finished_at > :since AND a.created_at > :since))
+        AND (a.finished_at IS NULL AND (a.state <> 'loading' OR a.created_at > :since)
+            OR a.finished_at > :since AND a.created_at > :since))
 """)
 
 # Two runs of the clock at once begin one audit: see the index `audits_scheduled_key`.

@@ -59,7 +59,8 @@ class Copier:
         ``on_part`` is called after each part: to tell that the work goes on, or to end it by raising. ``foretell`` is
         called before an object is made of parts, with the ETag that it will have, which is not its source's. So the
         copy can be recognised even if this process dies right after it was made. A copy in one request has its source's
-        ETag if that is the MD5 of the bytes; where it isn't, S3 gives the copy one that nobody knows before.
+        ETag, unless that was made of parts: then S3 gives the copy one that nobody knows before. (So it does with a key of
+        KMS, whose copies aren't recognised.)
 
         ``over`` is what may be at the destination; None: anything. It is checked first, because some stores know no
         such condition, and then also left to the store. If something else is there, `PreconditionFailed` is raised.
@@ -76,7 +77,7 @@ class Copier:
         headers = {name: head[name] for name in _HEADERS if head.get(name)}
         headers |= {"ContentType": media_type} if media_type else {}
         honours = self._guarantees()
-        if source.size > _PART_BYTES or (source.size and not _is_digest(head)):
+        if source.size > _PART_BYTES or "-" in head["ETag"]:
             made = self._copy_in_parts(source, bucket, key, head, headers, on_part, foretell, over)
             is_certain = honours.conditional_completion
         else:
@@ -200,14 +201,12 @@ class Copier:
     def _copy_part(
         self, source: Source, bucket: str, key: str, upload_id: str, number: int, first: int, last: int
     ) -> Part:
+        # S3 takes ranges of sources of more than 5 MB only.
+        is_all = last - first + 1 == source.size
+        span = {} if is_all else {"CopySourceRange": f"bytes={first}-{last}"}
         with translating(f"copy a part of an object of {source.bucket}"):
             answer = self._client.upload_part_copy(
-                Bucket=bucket,
-                Key=key,
-                UploadId=upload_id,
-                PartNumber=number,
-                CopySourceRange=f"bytes={first}-{last}",
-                **_source(source),
+                Bucket=bucket, Key=key, UploadId=upload_id, PartNumber=number, **span, **_source(source)
             )
         return Part(number, answer["CopyPartResult"]["ETag"], last - first + 1)
 
@@ -246,13 +245,6 @@ def _source(source: Source) -> dict[str, Any]:
         "CopySource": {"Bucket": source.bucket, "Key": source.key, **version_argument(source.version_id)}
     }
     return parameters if source.is_fixed else parameters | {"CopySourceIfMatch": f'"{source.etag}"'}
-
-
-def _is_digest(head: dict[str, Any]) -> bool:
-    """Whether an object's ETag is the MD5 of its bytes: not if it was made of parts, or is encrypted with a key of KMS or the
-    client's (https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html)."""
-    is_by_key = head.get("ServerSideEncryption", "AES256") != "AES256" or "SSECustomerAlgorithm" in head
-    return "-" not in head["ETag"] and not is_by_key
 
 
 def _condition(over: Over) -> dict[str, str]:

@@ -21,13 +21,13 @@ from chalicelib.db.models import Job
 from chalicelib.db.refusals import meaningful_refusals
 from chalicelib.db.scope import Owner
 from chalicelib.db.trash import files_in_trash
-from chalicelib.errors import Conflict, LandfallError
+from chalicelib.errors import Conflict
 from chalicelib.services.accounts.users import deletable_user, disable_user, remove_user
 from chalicelib.services.context import Transaction
 from chalicelib.services.files.handing_over import give, require_receiver
 from chalicelib.services.jobs.queue import Work, create_job
+from chalicelib.services.jobs.sweep import purge_next
 from chalicelib.services.removal.bulk import delete_files
-from chalicelib.services.removal.trash import purge
 
 _AT_ONCE = 500
 _PURGED_AT_ONCE = 100
@@ -107,10 +107,7 @@ def _trash(work: DeletionWork) -> bool:
     with work.ctx.transaction() as tx:
         found = files_in_trash(tx.session, owner, tx.now, work.progress.after, _PURGED_AT_ONCE)
     for file_id in found:
-        try:
-            purge(work.ctx, file_id)
-        except LandfallError as error:
-            work.note_failure(file_id, error)
+        purge_next(work, file_id)
         work.progress.after = file_id
         work.save(is_further=True)
     return _go_on(work, found[-1] if len(found) == _PURGED_AT_ONCE else None, "tombstones")

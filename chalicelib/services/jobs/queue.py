@@ -211,7 +211,7 @@ def run_job(ctx: Context, kinds: Mapping[JobKind, Steps[Any, Any]], job_id: UUID
 
 
 _OUR_FAULT = "Something went wrong on our side; the job's id finds the reason in the log."
-_DIES = "Its process ended {} times in a row before it came to an end."
+_DIES = "It was begun {} times in a row, and failed or its process ended each time before it was done."
 
 
 def _do(work: Work[Any, Any], job: ClaimedJob, kind: Steps[Any, Any], seconds: float) -> None:

@@ -152,15 +152,19 @@ def _remove_markers(
 ) -> Errors:
     """Remove the delete markers of files of one bucket; returns what became of each."""
     errors: Errors = {file.id: None for file in group}
-    hidden = [(file, marker) for file in group for marker in markers[file.id] if marker.version_id]
     without_id = [(file, marker) for file in group for marker in markers[file.id] if not marker.version_id]
-    answers = delete_in_batches(ctx, bucket, [(file.key, marker.version_id) for file, marker in hidden])
+    answers: list[Answer] = []
     if without_id:
         deleter = ctx.store.deleter  # here, because several threads at once would each connect a store
         with ThreadPoolExecutor(_READERS) as pool:
             answers += pool.map(partial(_remove_null_marker, ctx, deleter), [file.location for file, _ in without_id])
+    # First those: where another object is in the place of one, the markers above it must go on hiding it.
+    pairs = zip(without_id, answers, strict=True)
+    kept = {file.id for (file, _), answer in pairs if not isinstance(answer, Deletion)}
+    with_id = [(file, one) for file in group for one in markers[file.id] if one.version_id and file.id not in kept]
+    answers += delete_in_batches(ctx, bucket, [(file.key, marker.version_id) for file, marker in with_id])
     removed = []
-    for (file, marker), answer in zip([*hidden, *without_id], answers, strict=True):
+    for (file, marker), answer in zip([*without_id, *with_id], answers, strict=True):
         if isinstance(answer, Deletion):
             removed.append(observe_removal(*file.location, marker.version_id, marker.put_rank, answer))
         else:

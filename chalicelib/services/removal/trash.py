@@ -32,12 +32,14 @@ def purge(
     file_id: UUID,
     mine: datetime | None = None,
     keep_claim: Callable[[Transaction, datetime], None] | None = None,
+    on_batch: Callable[[], None] = lambda: None,
 ) -> None:
     """Remove every version of a deleted file. Delete markers come last: as long as one is left, no object shows.
 
     Args:
         mine: when the claim ends that an earlier process has made for the same job.
         keep_claim: notes when the claim of this process ends, in the transaction that makes it.
+        on_batch: called after each thousand versions: to tell that the work goes on, or to end it by raising.
 
     Raises:
         Conflict: the file is being restored, or another client has put an object in place of a version without an id. Locked:
@@ -52,7 +54,7 @@ def purge(
         note(tx, "purge", [file_id])
     try:
         while _purge_some(ctx, file_id):
-            pass
+            on_batch()
     finally:
         with ctx.transaction() as tx:
             release_files(tx, [file_id])

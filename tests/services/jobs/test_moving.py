@@ -77,7 +77,10 @@ def test_a_move_whose_process_dies_each_time_is_given_up_and_frees_its_new_key(
         with pytest.raises(Died):
             backend.run(job.id, minutes=4 * number)
     ended = backend.run(job.id, minutes=20)
-    assert (ended.state, ended.problem) == ("failed", "Its process ended 5 times in a row before it came to an end.")
+    assert (ended.state, ended.problem) == (
+        "failed",
+        "It was begun 5 times in a row, and failed or its process ended each time before it was done.",
+    )
     with runtime.transaction() as session:
         assert session.scalar(text("SELECT count(*) FROM files WHERE key = :key"), {"key": key}) == 0
 

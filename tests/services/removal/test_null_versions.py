@@ -12,8 +12,11 @@ from chalicelib.errors import Conflict
 from chalicelib.services.jobs.undelete import begin_undelete, outcomes_of
 from chalicelib.services.removal import trash
 from chalicelib.services.removal.deletion import delete_file
+from chalicelib.services.truth.healing import heal
 from tests.support.aws import set_versioning
 from tests.support.backend import BUCKET, OPTIONS, Backend
+from tests.support.notifications import body, s3_record
+from tests.support.recording import deliver_messages
 
 
 @pytest.fixture(autouse=True)
@@ -76,6 +79,34 @@ def test_a_restore_leaves_an_object_that_nobody_has_told_of(backend: Backend, de
     assert (backend.file(deleted.id).state, backend.file(deleted.id).size) == ("stored", 3)
     with runtime.transaction() as session:
         assert session.scalar(text("SELECT restoring FROM files WHERE id = :id"), {"id": deleted.id}) is None
+
+
+@pytest.mark.parametrize("deleted", ["version"], indirect=True)
+def test_what_a_later_marker_hides_stays_hidden(backend: Backend, deleted: File) -> None:
+    """Nobody has told of an object, but of the delete marker above it."""
+    backend.s3.put_object(Bucket=BUCKET, Key=deleted.key, Body=b"new")
+    set_versioning(backend.s3, BUCKET, "Enabled")
+    marker = backend.s3.delete_object(Bucket=BUCKET, Key=deleted.key)["VersionId"]
+    told = s3_record(
+        "ObjectRemoved:DeleteMarkerCreated", deleted.key, bucket=BUCKET, version_id=marker,
+        sequencer="FFFFFFFFFFFFFFFF", time=runtime.now(),
+    )  # fmt: skip
+    deliver_messages(runtime.engine(), [body(told)], runtime.now())
+    assert "Another client" in (restore(backend, deleted.id) or "")
+    assert ids(backend, deleted.key)[marker], "it is still the current one"
+    assert backend.file(deleted.id).state == "deleted"
+
+
+def test_a_purge_says_after_each_batch_that_it_goes_on(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the job's next process would begin beside it, and after five of them the job would be given up."""
+    monkeypatch.setattr(trash, "_MAX_VERSIONS", 1)
+    file_id = backend.store_file()
+    backend.s3.put_object(Bucket=BUCKET, Key=backend.file(file_id).key, Body=b"second")
+    heal(backend.context(), [backend.file(file_id).location])
+    delete_file(backend.context(), file_id)
+    told: list[int] = []
+    trash.purge(backend.context(), file_id, on_batch=lambda: told.append(1))
+    assert len(told) == 3, "two objects and a marker"
 
 
 def test_what_nobody_has_replaced_is_restored(backend: Backend, deleted: File) -> None:

@@ -188,7 +188,7 @@ def test_one_that_waits_keeps_no_other_from_being_audited(
         assert connection.scalar(text("SELECT state FROM audits WHERE is_scheduled")) != "listing"
 
 
-def test_an_inventory_that_is_yet_to_be_loaded_holds_no_audit_of_the_clock_up(
+def test_an_inventory_that_is_never_loaded_holds_no_audit_of_the_clock_up(
     clock: Callable[..., Context], engine: Engine
 ) -> None:
     ctx = clock()
@@ -196,7 +196,9 @@ def test_an_inventory_that_is_yet_to_be_loaded_holds_no_audit_of_the_clock_up(
         auditing.begin_audit(tx, AuditRequest(ctx.settings.bucket, repairs=True))
     with engine.begin() as connection:
         connection.execute(text("UPDATE audits SET state = 'loading'"))
-    scheduling.begin_due_audits(ctx)
+    scheduling.begin_due_audits(clock(59))
+    assert begun(engine) == []
+    scheduling.begin_due_audits(clock(61))
     assert begun(engine) == [(ctx.settings.bucket, "")]
 
 
