@@ -8,7 +8,7 @@ from sqlalchemy import Row, TextClause, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from chalicelib.db.engine import sqlstate
+from chalicelib.db.outages import sqlstate
 from chalicelib.errors import TooBroad
 
 _SET_TIMEOUT = text("SELECT set_config('statement_timeout', :milliseconds, true)")

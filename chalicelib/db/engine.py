@@ -11,8 +11,7 @@ from pg8000.exceptions import InterfaceError as ConnectionLost
 from sqlalchemy import URL, TextClause, create_engine, event
 from sqlalchemy import Connection as SqlConnection
 from sqlalchemy import Engine as Engine
-from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.orm import Session as Session  # services know no SQL, so they import the type from this module
 
 from chalicelib.db.driver import (
@@ -20,21 +19,14 @@ from chalicelib.db.driver import (
     Acting,
     Actor,
     Connection,
-    ends_connection,
     quote_elements,
     remember_statements,
-    told,
 )
+from chalicelib.db.outages import mark_disconnect, why_unavailable
 from chalicelib.db.scope import EVERYONE, MEMBER_SCHEMA, PART_SCHEMA, Owner, Scope
 from chalicelib.errors import DatabaseUnavailable
 
 _ACTOR = "actor"  # where a session keeps it
-# Admin shutdown, crash shutdown, cannot connect now, idle in a transaction or in one for too long; class 08 is every connection
-# exception.
-_LOST = ("57P01", "57P02", "57P03", "25P03", "25P04", "08")
-_DISK_FULL = "53100"
-# Out of disk, memory or connections, or the disk fails: it is nobody's statement's fault, and passes.
-_EXHAUSTED = ("53", "58")
 # Our transactions wait for nothing but the database. If one is idle for so long, its process has died without closing
 # the connection, as a Lambda function does at its timeout. Its locks must not block everybody else.
 _IDLE_IN_TRANSACTION_MS = 10_000
@@ -86,7 +78,7 @@ def create_catalog_engine(
         connect_args={"timeout": timeout, "ssl_context": tls or False},
     )
     event.listen(engine, "do_connect", _connect(password))
-    event.listen(engine, "handle_error", _mark_disconnect)
+    event.listen(engine, "handle_error", mark_disconnect)
     event.listen(engine, "connect", _prepare_connection(statement_timeout_ms))
     event.listen(engine, "checkin", _note_use)
     event.listen(engine, "checkout", _check_if_idle)
@@ -181,43 +173,6 @@ def _check_if_idle(connection: Any, record: Any, _proxy: Any) -> None:
         raise DisconnectionError from error
 
 
-def sqlstate(error: BaseException | None) -> str:
-    """The five-character SQLSTATE of a pg8000 error; ``""`` if it has none."""
-    return str(told(error).get("C", ""))
-
-
-def _mark_disconnect(context: ExceptionContext) -> None:
-    """Have the pool throw away connections that can't be trusted.
-
-    If the server went away, a connection is lost, whatever its last word was, and pg8000's dialect notices only broken
-    sockets. If an error isn't the server's answer, the connection may be out of step: an answer that is only half read would
-    be taken for that of the next statement.
-    """
-    state = sqlstate(context.original_exception)
-    was_there = context.connection is not None  # a refused login is no lost connection
-    if not state or state.startswith(_LOST) or (was_there and ends_connection(context.original_exception)):
-        context.is_disconnect = True
-
-
-def is_lost(error: DBAPIError) -> bool:
-    """Whether ``error`` means that the server is not there, rather than that it refused a statement."""
-    return (
-        error.connection_invalidated
-        or isinstance(error, InterfaceError)
-        or sqlstate(error.orig).startswith(_LOST)
-        or (isinstance(error, OperationalError) and not sqlstate(error.orig))
-    )
-
-
-def _why_unavailable(error: DBAPIError) -> str | None:
-    if is_lost(error):
-        return "The database does not answer."
-    state = sqlstate(error.orig)
-    if state == _DISK_FULL:
-        return "The database's disk is full."
-    return "The database lacks something that it needs." if state.startswith(_EXHAUSTED) else None
-
-
 class _CatalogSession(Session):
     """A session of `transaction`, which can act for a scope."""
 
@@ -241,7 +196,7 @@ def transaction(engine: Engine) -> Iterator[Session]:
             yield session
             session.commit()
     except DBAPIError as error:
-        if reason := _why_unavailable(error):
+        if reason := why_unavailable(error):
             raise DatabaseUnavailable(reason) from error
         raise
     except (

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from chalicelib.catalog.inventories import InventoryFile, InventoryVersion
 from chalicelib.db import models
 from chalicelib.db.copying import copy_in
-from chalicelib.db.engine import sqlstate
+from chalicelib.db.outages import sqlstate
 from chalicelib.errors import InvalidInventory
 
 _LEASE_SECONDS = 60

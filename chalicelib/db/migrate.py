@@ -14,8 +14,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from chalicelib.db.engine import sqlstate
 from chalicelib.db.member_views import empty_schemas, have_schemas, lack_views, make_member_views
+from chalicelib.db.outages import sqlstate
 from chalicelib.db.partitions import ensure_event_partitions
 from chalicelib.db.roles import ensure_member_role, share_tables
 from chalicelib.errors import Conflict, SchemaMismatch

@@ -7,7 +7,7 @@ from typing import TypeVar
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from chalicelib.db.engine import sqlstate
+from chalicelib.db.outages import sqlstate
 from chalicelib.errors import Conflict, Contention, DatabaseUnavailable, Forbidden, LandfallError, Unprocessable
 
 ResultT = TypeVar("ResultT")

@@ -13,10 +13,10 @@ from chalicelib.db.engine import (
     meanwhile,
     prepared_read,
     prepared_write,
-    sqlstate,
     transaction,
     waiting_write,
 )
+from chalicelib.db.outages import sqlstate
 from tests.support.messages import CountingSocket, count_messages
 
 READ = prepared_read(text("SELECT CAST(:number AS int) AS number, CAST(:word AS text) AS word"))

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from chalicelib.db.engine import create_catalog_engine, sqlstate, transaction
+from chalicelib.db.engine import create_catalog_engine, transaction
+from chalicelib.db.outages import sqlstate
 from chalicelib.errors import DatabaseUnavailable
 from dev.ports import free_port
 from dev.stack import ephemeral_postgres

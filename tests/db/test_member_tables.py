@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from chalicelib.db.engine import act_for, create_catalog_engine, savepoint, sqlstate, transaction
+from chalicelib.db.engine import act_for, create_catalog_engine, savepoint, transaction
+from chalicelib.db.outages import sqlstate
 from chalicelib.db.scope import EVERYONE, MEMBER_SCHEMA, PART_SCHEMA, Owner, Scope
 from tests.support.tenants import ADA, DELETED, EVE, PENDING, SECRET, STORED, add_tenants, tables
 

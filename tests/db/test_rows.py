@@ -7,7 +7,8 @@ from sqlalchemy import Engine, TextClause, text
 from sqlalchemy.exc import DBAPIError
 
 from chalicelib.db.driver import Connection
-from chalicelib.db.engine import create_catalog_engine, prepared_read, sqlstate, transaction
+from chalicelib.db.engine import create_catalog_engine, prepared_read, transaction
+from chalicelib.db.outages import sqlstate
 from chalicelib.db.rows import read_row
 from chalicelib.errors import DatabaseUnavailable
 
