@@ -14,14 +14,7 @@ from sqlalchemy import Engine as Engine
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.orm import Session as Session  # services know no SQL, so they import the type from this module
 
-from chalicelib.db.driver import (
-    ITSELF,
-    Acting,
-    Actor,
-    Connection,
-    quote_elements,
-    remember_statements,
-)
+from chalicelib.db.driver import ITSELF, Acting, Actor, Connection, quote_elements, remember_statements
 from chalicelib.db.outages import mark_disconnect, why_unavailable
 from chalicelib.db.scope import EVERYONE, MEMBER_SCHEMA, PART_SCHEMA, Owner, Scope
 from chalicelib.errors import DatabaseUnavailable

@@ -141,9 +141,9 @@ def work_on_audit(
                     remove_loaded(ctx, allowance)
                     return True
                 troubles = blocked = 0
+                if came_to == "halt" and not waits:
+                    return False
                 if came_to == "halt":
-                    if not waits:
-                        return False
                     time.sleep(_IDLE)
             except StoreUnavailable as error:
                 troubles += 1

@@ -20,6 +20,7 @@ from chalicelib.services.removal import trash
 from chalicelib.services.uploads import completion, direct
 from chalicelib.services.uploads.reservations import UploadRequest
 from tests.support.backend import Backend
+from tests.support.dying import Died, die
 
 
 @pytest.fixture
@@ -95,6 +96,19 @@ def test_a_process_that_dies_after_any_step_leaves_a_job_that_goes_on(
     assert ended.state == "done"
     assert count("users WHERE id", user) == 0
     assert count("files WHERE owner_id", user) == 0
+
+
+def test_a_process_that_dies_amid_a_purge_leaves_a_claim_that_the_next_one_takes_over(
+    backend: Backend, user: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(backend, user, 2)
+    job_id = begin(backend, user)
+    with monkeypatch.context() as patch, pytest.raises(Died):
+        patch.setattr(trash, "_purge_some", die)
+        patch.setattr(trash, "release_files", die)  # nor does a killed process release anything
+        run(backend, job_id)
+    assert run(backend, job_id, minutes=4).state == "done"
+    assert count("users WHERE id", user) == 0
 
 
 def test_what_can_t_be_removed_is_told_and_the_user_stays(
