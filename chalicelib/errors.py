@@ -30,6 +30,7 @@
     ├── HeadersTooLarge             more bytes of headers than any request needs
     ├── UnsupportedMediaType        a body of a type this route doesn't read
     ├── Cancelled                   a job that its owner has stopped
+    ├── TimeIsUp                    a job's turn has ended amid a long step
     └── Unavailable                 something that Landfall needs does not answer
         ├── NotReady                a check of `/ready` failed; carries which
         ├── KeysUnavailable         an identity provider's keys were never read, so its tokens can't be checked
@@ -210,6 +211,10 @@ class Unavailable(LandfallError):
 
 class Cancelled(LandfallError):
     """A job that its owner has stopped."""
+
+
+class TimeIsUp(LandfallError):
+    """A job has had its turn amid a long step, which goes on from there in the next one."""
 
 
 class NotReady(Unavailable):

@@ -219,6 +219,20 @@ class Copied:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyUpload:
+    """The multipart upload in which S3 copies an object, by which another process can go on with it.
+
+    ``modified`` is when the source was stored, by S3's clock. ``part_bytes`` is the size of each part but the last.
+    """
+
+    location: Location
+    upload_id: str
+    source: Source
+    modified: datetime
+    part_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Over:
     """What a copy may replace: the object with this ETag, or without ``etag`` nothing at all."""
 

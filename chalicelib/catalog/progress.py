@@ -8,7 +8,7 @@ from uuid import UUID
 
 from chalicelib.catalog.commands import JobKind
 from chalicelib.catalog.files import File
-from chalicelib.catalog.objects import Copied, Current, Source
+from chalicelib.catalog.objects import Copied, CopyUpload, Current, Source
 
 DeletionPhase = Literal["files", "trash", "tombstones", "again"]
 
@@ -32,7 +32,22 @@ class Progress:
 
 @dataclass(slots=True)
 class CopyProgress(Progress):
-    """The progress of a copy, which is one step."""
+    """The progress of a copy.
+
+    Attributes:
+        upload: the upload in which it is made in parts.
+        foretold: the ETag that the copy will have, if it is made in parts.
+    """
+
+    upload: CopyUpload | None = None
+    foretold: str | None = None
+
+
+@dataclass(slots=True)
+class CopiesProgress(CopyProgress):
+    """The progress of a job that makes copies where others may put something, too. ``copies``: what it has made."""
+
+    copies: list[Copied] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,37 +72,29 @@ class Left:
 
 
 @dataclass(slots=True)
-class MoveProgress(Progress):
+class MoveProgress(CopiesProgress):
     """The progress of a move.
 
     Attributes:
         source: what is being copied.
-        foretold: the ETag that the copy will have, if it differs from its source's.
-        copies: what this job has made at the new key.
         left: set in the transaction in which the file moves: only the object at the old key is left to delete.
     """
 
     source: Source | None = None
-    foretold: str | None = None
-    copies: list[Copied] = field(default_factory=list)
     left: Left | None = None
 
 
 @dataclass(slots=True)
-class RestoreProgress(Progress):
+class RestoreProgress(CopiesProgress):
     """The progress of a restore.
 
     Attributes:
         claimed: until when this job has claimed the file.
         copying: a copy was begun.
-        foretold: the ETag that the copy will have, if it differs from its source's.
-        copies: what this job has made.
     """
 
     claimed: datetime | None = None
     copying: bool = False
-    foretold: str | None = None
-    copies: list[Copied] = field(default_factory=list)
 
 
 @dataclass(slots=True)

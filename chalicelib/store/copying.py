@@ -1,26 +1,20 @@
 """Copies made by S3 itself: no byte of them comes here."""
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import md5
 from typing import Any
-from urllib.parse import urlencode
 
-from chalicelib.catalog.objects import Copied, Guarantees, ListedVersion, Over, Part, Source
-from chalicelib.catalog.parts import MIB, part_size
-from chalicelib.errors import LandfallError, NotFound, PreconditionFailed
+from chalicelib.catalog.objects import Copied, Guarantees, ListedVersion, Location, Over, Source
+from chalicelib.errors import NotFound, PreconditionFailed
 from chalicelib.store.answers import version_argument, version_id_of
+from chalicelib.store.copying_in_parts import Course, PartCopier, from_source, takes_parts
 from chalicelib.store.deleting import Deleter
 from chalicelib.store.failures import translating
 from chalicelib.store.multipart import Multipart
 from chalicelib.store.versions import History, Versions
 
-# S3 itself would copy 5 GiB in one request, but that takes longer than we wait for an answer.
-_PART_BYTES = 256 * MIB
-_COPIERS = 8
 _HEADERS = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType", "Metadata",
             "StorageClass")  # fmt: skip
 
@@ -37,10 +31,10 @@ class Copier:
         guarantees: Callable[[], Guarantees],
     ) -> None:
         self._client = client
-        self._multipart = multipart
         self._versions = versions
         self._deleter = deleter
         self._guarantees = guarantees
+        self._parts = PartCopier(client, multipart)
 
     def copy(
         self,
@@ -48,19 +42,17 @@ class Copier:
         bucket: str,
         key: str,
         media_type: str | None = None,
-        on_part: Callable[[], None] = lambda: None,
-        foretell: Callable[[str], None] = lambda _: None,
+        course: Course | None = None,
         over: Over | None = None,
     ) -> Copied:
         """Copy one object, in parts if it is large or was made of parts; returns what was made.
 
         Its headers, user metadata, tags and storage class come along. ``media_type``, if given, replaces its type.
 
-        ``on_part`` is called after each part: to tell that the work goes on, or to end it by raising. ``foretell`` is
-        called before an object is made of parts, with the ETag that it will have, which is not its source's. So the
-        copy can be recognised even if this process dies right after it was made. A copy in one request has its source's
-        ETag, unless that was made of parts: then S3 gives the copy one that nobody knows before. (So it does with a key of
-        KMS, whose copies aren't recognised.)
+        ``course`` is what the caller notes of a copy in parts. So another process goes on with it, and recognises the copy
+        even if this process dies right after it was made: by the ETag that was foretold, which is not its source's. A copy in
+        one request has its source's ETag, unless that was made of parts: then S3 gives the copy one that nobody knows before.
+        (So it does with a key of KMS, whose copies aren't recognised.)
 
         ``over`` is what may be at the destination; None: anything. It is checked first, because some stores know no
         such condition, and then also left to the store. If something else is there, `PreconditionFailed` is raised.
@@ -77,8 +69,8 @@ class Copier:
         headers = {name: head[name] for name in _HEADERS if head.get(name)}
         headers |= {"ContentType": media_type} if media_type else {}
         honours = self._guarantees()
-        if source.size > _PART_BYTES or "-" in head["ETag"]:
-            made = self._copy_in_parts(source, bucket, key, head, headers, on_part, foretell, over)
+        if takes_parts(source.size, head["ETag"]):
+            made = self._copy_in_parts(source, Location(bucket, key), head, headers, course or Course(), over)
             is_certain = honours.conditional_completion
         else:
             made = self._copy_whole(source, bucket, key, headers, over)
@@ -90,7 +82,7 @@ class Copier:
         if over is not None and self._takes_conditions:
             options |= _condition(over)
         with translating(f"copy an object of {source.bucket}", once=over is not None):
-            answer = self._client.copy_object(Bucket=bucket, Key=key, **options, **_source(source))
+            answer = self._client.copy_object(Bucket=bucket, Key=key, **options, **from_source(source))
         result = answer["CopyObjectResult"]
         return _Made(_copied(answer, result), result.get("LastModified"))
 
@@ -156,59 +148,19 @@ class Copier:
     def _copy_in_parts(
         self,
         source: Source,
-        bucket: str,
-        key: str,
+        location: Location,
         head: dict[str, Any],
         headers: dict[str, Any],
-        on_part: Callable[[], None],
-        foretell: Callable[[str], None],
+        course: Course,
         over: Over | None,
     ) -> "_Made":
-        headers = headers | self._tags(source)
-        with translating(f"begin an upload to {bucket}"):
-            upload_id = str(self._client.create_multipart_upload(Bucket=bucket, Key=key, **headers)["UploadId"])
-        try:
-            parts = []
-            with ThreadPoolExecutor(_COPIERS) as pool:
-                for part in pool.map(
-                    lambda span: self._copy_part(source, bucket, key, upload_id, *span), _spans(source)
-                ):
-                    parts.append(part)
-                    on_part()
+        def check() -> None:
             if not (source.is_fixed or self._guarantees().part_source or self._is_unchanged(source, head)):
                 raise PreconditionFailed(f"The object of {source.bucket} is another one by now.")
-            etag = _etag_of(parts)
-            foretell(etag)
-            answer = self._multipart.complete(
-                bucket, key, upload_id, parts, _condition(over) if over else {}, once=True
-            )
-            # Ceph 16 answers an empty ETag.
-            return _Made(_copied(answer, answer if answer["ETag"].strip('"') else {"ETag": etag}), is_whole=False)
-        except BaseException:
-            with suppress(LandfallError):  # the caller must learn why the copy failed
-                self._multipart.abort(bucket, key, upload_id)
-            raise
 
-    def _tags(self, source: Source) -> dict[str, str]:
-        """The source's tags, which a copy in one request brings along by itself."""
-        with translating(f"read an object of {source.bucket}"):
-            answer = self._client.get_object_tagging(
-                Bucket=source.bucket, Key=source.key, **version_argument(source.version_id)
-            )
-        tags = urlencode({tag["Key"]: tag["Value"] for tag in answer["TagSet"]})
-        return {"Tagging": tags} if tags else {}
-
-    def _copy_part(
-        self, source: Source, bucket: str, key: str, upload_id: str, number: int, first: int, last: int
-    ) -> Part:
-        # S3 takes ranges of sources of more than 5 MB only.
-        is_all = last - first + 1 == source.size
-        span = {} if is_all else {"CopySourceRange": f"bytes={first}-{last}"}
-        with translating(f"copy a part of an object of {source.bucket}"):
-            answer = self._client.upload_part_copy(
-                Bucket=bucket, Key=key, UploadId=upload_id, PartNumber=number, **span, **_source(source)
-            )
-        return Part(number, answer["CopyPartResult"]["ETag"], last - first + 1)
+        condition = _condition(over) if over else {}
+        answer = self._parts.copy(source, location, head["LastModified"], headers, course, check, condition)
+        return _Made(_copied(answer, answer), is_whole=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,14 +191,6 @@ def _etag(listed: ListedVersion | None) -> str:
     return "" if listed is None or listed.is_marker else listed.etag
 
 
-def _source(source: Source) -> dict[str, Any]:
-    """The source, as S3's operations that copy take it."""
-    parameters: dict[str, Any] = {
-        "CopySource": {"Bucket": source.bucket, "Key": source.key, **version_argument(source.version_id)}
-    }
-    return parameters if source.is_fixed else parameters | {"CopySourceIfMatch": f'"{source.etag}"'}
-
-
 def _condition(over: Over) -> dict[str, str]:
     """What may be at the destination, as S3's operations take it."""
     return {"IfMatch": f'"{over.etag}"'} if over.etag else {"IfNoneMatch": "*"}
@@ -254,23 +198,3 @@ def _condition(over: Over) -> dict[str, str]:
 
 def _copied(answer: dict[str, Any], result: dict[str, Any]) -> Copied:
     return Copied(version_id_of(answer), str(result["ETag"]).strip('"'))
-
-
-def _etag_of(parts: Sequence[Part]) -> str:
-    """The ETag of an object made of parts: the MD5 of the parts' ETags, and their number.
-
-    S3 doesn't promise it, but all stores do it so. If the parts' ETags are no MD5, as with a KMS key, the copy may get
-    another.
-    """
-    try:
-        joined = b"".join(bytes.fromhex(part.etag.strip('"')) for part in parts)
-    except ValueError:
-        return ""
-    return f"{md5(joined, usedforsecurity=False).hexdigest()}-{len(parts)}"
-
-
-def _spans(source: Source) -> Iterator[tuple[int, int, int]]:
-    """Number, first and last byte of each part."""
-    step = max(_PART_BYTES, part_size(source.size))
-    for number, first in enumerate(range(0, source.size, step), 1):
-        yield number, first, min(first + step, source.size) - 1

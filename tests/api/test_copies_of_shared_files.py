@@ -13,7 +13,7 @@ from chalicelib.services.accounts.principals import Principal
 from chalicelib.services.context import Context
 from chalicelib.services.jobs.copy import begin_copy
 from chalicelib.services.jobs.kinds import run_job
-from chalicelib.store import copying
+from chalicelib.store import copying_in_parts
 from tests.support.api import Api
 from tests.support.clockwork import Clockwork
 from tests.support.sharing import Shared, new_shared
@@ -84,9 +84,10 @@ def test_a_large_copy_ends_when_the_right_does(
 ) -> None:
     member_id = shared.share(viewer, "viewer")
     job_id = begin(clockwork, shared, viewer)
-    monkeypatch.setattr(copying, "_PART_BYTES", 1)
+    monkeypatch.setattr(copying_in_parts, "_PART_BYTES", 1)
     ctx, copied = as_clock(clockwork), []
-    copy = ctx.store.copier._copy_part
+    parts = ctx.store.copier._parts
+    copy = parts._copy_part
 
     def withdraw_at_the_first(*arguments: object) -> object:
         if not copied:
@@ -94,7 +95,7 @@ def test_a_large_copy_ends_when_the_right_does(
         copied.append(arguments)
         return copy(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(ctx.store.copier, "_copy_part", withdraw_at_the_first)
+    monkeypatch.setattr(parts, "_copy_part", withdraw_at_the_first)
     assert ended(clockwork, job_id)[0] == "failed"
     assert copied
     assert used(viewer) == (0, 0)

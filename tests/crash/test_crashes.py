@@ -12,7 +12,7 @@ from itertools import count
 
 import pytest
 
-from chalicelib.store import copying
+from chalicelib.store import copying_in_parts
 from tests.support.crash_world import Ground, World
 from tests.support.forks import Fault, Outcome, in_fork
 
@@ -96,7 +96,7 @@ def test_a_copy_in_parts_survives_a_death_at_any_step(
     ground: Ground, monkeypatch: pytest.MonkeyPatch, operation: str, other: str | None
 ) -> None:
     """As large objects are copied: the copy has another ETag than its source."""
-    monkeypatch.setattr(copying, "_PART_BYTES", 1)
+    monkeypatch.setattr(copying_in_parts, "_PART_BYTES", 1)
     assert _crash_everywhere(lambda: ground.world(True, monkeypatch), operation, other) == []
 
 
@@ -104,5 +104,5 @@ def test_a_copy_in_parts_survives_a_death_at_any_step(
 def test_a_copy_in_parts_survives_a_lost_answer_at_any_step(
     ground: Ground, monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
-    monkeypatch.setattr(copying, "_PART_BYTES", 1)
+    monkeypatch.setattr(copying_in_parts, "_PART_BYTES", 1)
     assert _crash_everywhere(lambda: ground.world(True, monkeypatch), operation, None, fault="lose_at") == []

@@ -14,7 +14,7 @@ import pytest
 from chalicelib.catalog.objects import NOTHING, Copied, Over, Part, Source
 from chalicelib.catalog.parts import MIB
 from chalicelib.errors import NotFound, PreconditionFailed, StoreUnavailable
-from chalicelib.store import copying
+from chalicelib.store import copying_in_parts
 from tests.support.object_stores import Place, just_before
 
 # Copied in one request, and in parts, of which one is enough here.
@@ -60,8 +60,8 @@ class Copying:
 
 @pytest.fixture(params=[False, True], ids=["whole", "in parts"])
 def make(request: pytest.FixtureRequest, place: Place, monkeypatch: pytest.MonkeyPatch) -> Copying:
-    monkeypatch.setattr(copying, "_PART_BYTES", 1000)
-    monkeypatch.setattr(copying, "part_size", lambda size: 5 * MIB)
+    monkeypatch.setattr(copying_in_parts, "_PART_BYTES", 1000)
+    monkeypatch.setattr(copying_in_parts, "part_size", lambda size: 5 * MIB)
     return Copying(place, request.param)
 
 
@@ -110,41 +110,6 @@ def test_a_copy_is_made_where_nothing_is_and_its_version_is_known(make: Copying,
     assert (copied.version_id, copied.etag) == (newest.version_id, newest.etag)
     assert bool(copied.version_id) is make.place.is_versioned
     assert make.place.read(key) == make.body
-
-
-def test_a_copy_is_made_of_many_parts(careful: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """S3's parts have 5 MiB at least, but for the last."""
-    monkeypatch.setattr(copying, "_PART_BYTES", 5 * MIB)
-    monkeypatch.setattr(copying, "part_size", lambda size: 5 * MIB)
-    body = b"a" * 5 * MIB + b"b"
-    place, key, foretold, parts = careful, careful.new_key(), [], []
-    etag = place.put(f"{key}source", body)
-    source = Source(place.bucket, f"{key}source", place.newest(f"{key}source").version_id, etag, len(body))
-
-    copied = place.store.copier.copy(
-        source, place.bucket, key, on_part=lambda: parts.append(1), foretell=foretold.append, over=Over()
-    )
-
-    assert place.read(key) == body
-    assert (copied.version_id, copied.etag) == (place.newest(key).version_id, place.newest(key).etag)
-    assert foretold == [copied.etag]
-    assert len(parts) == 2
-
-
-def test_the_copy_of_what_was_made_of_parts_is_foretold(careful: Place) -> None:
-    """S3 gives an object of parts another ETag than its copy in one request, and says so only afterwards."""
-    place, key, foretold = careful, careful.new_key(), []
-    where = {"Bucket": place.bucket, "Key": f"{key}source"}
-    upload = where | {"UploadId": place.client.create_multipart_upload(**where)["UploadId"]}
-    part = {"PartNumber": 1, "ETag": place.client.upload_part(**upload, PartNumber=1, Body=b"small")["ETag"]}
-    place.client.complete_multipart_upload(**upload, MultipartUpload={"Parts": [part]})
-    newest = place.newest(f"{key}source")
-    source = Source(place.bucket, f"{key}source", newest.version_id, newest.etag, 5)
-
-    copied = place.store.copier.copy(source, place.bucket, key, foretell=foretold.append, over=Over())
-
-    assert place.read(key) == b"small"
-    assert foretold == [copied.etag] == [place.newest(key).etag]
 
 
 def test_a_copy_is_made_over_a_delete_marker(make: Copying, source: Source) -> None:

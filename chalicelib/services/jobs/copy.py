@@ -13,7 +13,7 @@ from chalicelib.errors import NotFound, StoreUnavailable
 from chalicelib.services.context import Context
 from chalicelib.services.files.editing import FileChanges
 from chalicelib.services.files.reading import find_visible, get_stored_file
-from chalicelib.services.jobs.copying import head
+from chalicelib.services.jobs.copying import NotedCourse, drop_parts, head
 from chalicelib.services.jobs.queue import Work, create_job
 from chalicelib.services.uploads.completion import record_if_there
 from chalicelib.services.uploads.reservations import Description, UploadRequest, reserve
@@ -62,16 +62,12 @@ def copy_step(work: Work[Copy, CopyProgress]) -> bool:
     if file.state == "pending":
         if head(ctx, file.location) is None:  # only an earlier process of this job puts anything there
             _check_right(work)
-            ctx.store.copier.copy(command.source, *file.location, on_part=lambda: _go_on(work), over=Over())
+            # What takes long may be forbidden meanwhile.
+            course = NotedCourse(work, check=lambda: _check_right(work))
+            ctx.store.copier.copy(command.source, *file.location, course=course, over=Over())
         record_if_there(ctx, file.id, file.location)
     work.result = JobResult(file.id)
     return True
-
-
-def _go_on(work: Work[Copy, CopyProgress]) -> None:
-    """Note that the work goes on, after each part of a large copy. What took so long may have been forbidden meanwhile."""
-    work.save()
-    _check_right(work)
 
 
 def _check_right(work: Work[Copy, CopyProgress]) -> None:
@@ -90,6 +86,7 @@ def undo_copy(work: Work[Copy, CopyProgress]) -> None:
 
     If S3 doesn't answer, the clock does this once the time for the bytes is up.
     """
+    drop_parts(work)
     with work.ctx.transaction() as tx:
         file = find_file(tx.session, EVERYONE, work.command.file_id)
     if file is None or file.state != "pending":

@@ -3,33 +3,81 @@
 Each of them is a job that is begun at once. If it breaks off in the middle, the clock finishes it or takes it back. A
 process may die after S3 has made a copy and before it has noted the copy. The next process recognises the copy by its
 size and its ETag, and notes it as the job's own.
+
+A large object is copied in parts, as many as there is time for. S3 keeps them, and the job's next turn copies the others.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
 from typing import Protocol
 
-from chalicelib.catalog.objects import Copied, Location, ObjectHead, Over, Source
-from chalicelib.errors import NotFound, PreconditionFailed
+from chalicelib.catalog.objects import Copied, CopyUpload, Location, ObjectHead, Over, Source
+from chalicelib.catalog.progress import CopiesProgress, CopyProgress
+from chalicelib.errors import NotFound, PreconditionFailed, Refused, StoreUnavailable, TimeIsUp, Unavailable
 from chalicelib.services.context import Context
+from chalicelib.store.copying_in_parts import Course
 
 
-class CopyingProgress(Protocol):
-    """What a job that copies notes about its copies: see `chalicelib.catalog.progress.MoveProgress`."""
-
-    foretold: str | None
-    copies: list[Copied]
-
-
-class CopyingWork(Protocol):
+class CopyWork(Protocol):
     """A job that copies."""
 
     @property
     def ctx(self) -> Context: ...
 
     @property
-    def progress(self) -> CopyingProgress: ...
+    def progress(self) -> CopyProgress: ...
 
-    def save(self) -> None: ...
+    @property
+    def until(self) -> datetime: ...
+
+    def save(self, is_further: bool = False) -> None: ...
+
+
+class CopyingWork(CopyWork, Protocol):
+    """A job that notes each of its copies."""
+
+    @property
+    def progress(self) -> CopiesProgress: ...
+
+
+class NotedCourse(Course):
+    """How a job's copy in parts comes on. The job notes it, and ends its turn amid the copy once its time is up.
+
+    ``check`` is called after each part: to end the copy by raising.
+    """
+
+    def __init__(self, work: CopyWork, check: Callable[[], None] = lambda: None) -> None:
+        self._work = work
+        self._check = check
+
+    @property
+    def upload(self) -> CopyUpload | None:
+        """What an earlier turn has noted."""
+        return self._work.progress.upload
+
+    def begin(self, upload: CopyUpload) -> None:
+        """Note the upload before the first part is copied."""
+        self._work.progress.upload = upload
+        self._work.save()
+
+    def go_on(self, left: int) -> None:
+        """Extend the claim on the job. If its process dies, the next one has a part less to copy."""
+        self._work.save(is_further=True)
+        self._check()
+        if left and self._work.ctx.now >= self._work.until:
+            raise TimeIsUp("The copy goes on in the job's next turn.")
+
+    def foretell(self, etag: str) -> None:
+        """Note what the copy is recognised by."""
+        self._work.progress.foretold = etag
+        self._work.save()
+
+    def keeps(self, error: BaseException) -> bool:
+        """Nobody undoes what a process had begun that ends. What doesn't answer now may do so later."""
+        if isinstance(error, Refused):
+            return False
+        return isinstance(error, Unavailable | TimeIsUp) or not isinstance(error, Exception)
 
 
 def head(ctx: Context, location: Location, version_id: str | None = None) -> ObjectHead | None:
@@ -40,7 +88,7 @@ def head(ctx: Context, location: Location, version_id: str | None = None) -> Obj
         return None
 
 
-def is_unnoted_copy(there: ObjectHead, of: Source | None, progress: CopyingProgress) -> bool:
+def is_unnoted_copy(there: ObjectHead, of: Source | None, progress: CopiesProgress) -> bool:
     """Whether an object is a copy of ``of`` that an earlier process has made, but did not live to note."""
     return of is not None and there.size == of.size and there.etag in (of.etag, progress.foretold)
 
@@ -53,7 +101,7 @@ def copy_over(work: CopyingWork, source: Source, location: Location, over: str) 
             another object by now.
     """
     copy = work.ctx.store.copier.copy
-    copied = copy(source, *location, on_part=work.save, foretell=_foretell(work), over=Over(over))
+    copied = copy(source, *location, course=NotedCourse(work), over=Over(over))
     note_copy(work, copied)
     there = head(work.ctx, location, copied.version_id or None)
     if there is None or there.etag != copied.etag:
@@ -68,11 +116,8 @@ def note_copy(work: CopyingWork, copied: Copied) -> None:
         work.save()
 
 
-def _foretell(work: CopyingWork) -> Callable[[str], None]:
-    """A function that notes the ETag that a copy will have."""
-
-    def foretell(etag: str) -> None:
-        work.progress.foretold = etag
-        work.save()
-
-    return foretell
+def drop_parts(work: CopyWork) -> None:
+    """Throw away the parts of a copy that isn't gone on with. If S3 doesn't answer, its lifecycle rule does this after a week."""
+    if (upload := work.progress.upload) is not None:
+        with suppress(NotFound, StoreUnavailable):
+            work.ctx.store.multipart.abort(*upload.location, upload.upload_id)

@@ -37,7 +37,7 @@ from chalicelib.errors import (
 from chalicelib.services.accounts.confinement import check_new_key
 from chalicelib.services.context import Transaction
 from chalicelib.services.files.reading import get_file, get_stored_file
-from chalicelib.services.jobs.copying import copy_over, head, is_unnoted_copy, note_copy
+from chalicelib.services.jobs.copying import copy_over, drop_parts, head, is_unnoted_copy, note_copy
 from chalicelib.services.jobs.queue import Work, create_job
 
 _TRIES = 3
@@ -161,6 +161,7 @@ def undo_move(work: MoveWork) -> None:
 
     If S3 doesn't answer, a copy stays, and belongs to nobody. If S3 keeps it (Object Lock), a delete marker hides it.
     """
+    drop_parts(work)
     with work.ctx.transaction() as tx, tx.as_landfall():
         held = find_file(tx.session, EVERYONE, work.command.placeholder)
     if held is None:

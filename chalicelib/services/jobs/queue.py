@@ -32,6 +32,7 @@ from chalicelib.errors import (
     NotFound,
     Refused,
     StoreUnavailable,
+    TimeIsUp,
     TooManyJobs,
     Unavailable,
 )
@@ -55,13 +56,15 @@ class Work(Generic[CommandT, ProgressT]):
 
     A step notes in ``progress`` where the next one is to go on.
 
-    ``may_stop`` is False once only tidying is left: then the job is neither cancelled nor given up.
+    ``until`` is when its turn ends: a step that takes long, and can be gone on with, raises `TimeIsUp` then. ``may_stop`` is
+    False once only tidying is left: then the job is neither cancelled nor given up.
     """
 
     ctx: Context
     job_id: UUID
     command: CommandT
     progress: ProgressT
+    until: datetime
     may_stop: bool = True
     result: JobResult = field(default_factory=JobResult)
 
@@ -206,23 +209,22 @@ def run_job(ctx: Context, kinds: Mapping[JobKind, Steps[Any, Any]], job_id: UUID
         return
     principal = Principal(job.owner_id, job.role, job.prefix, job.session_id)
     done_by = replace(ctx, principal=principal, cause=Cause("job", str(job.id)))
-    work: Work[Any, Any] = Work(done_by, job.id, command, progress)
-    _do(work, job, kinds[job.kind], seconds)
+    work: Work[Any, Any] = Work(done_by, job.id, command, progress, ctx.now + timedelta(seconds=seconds))
+    _do(work, job, kinds[job.kind])
 
 
 _OUR_FAULT = "Something went wrong on our side; the job's id finds the reason in the log."
 _DIES = "It was begun {} times in a row, and failed or its process ended each time before it was done."
 
 
-def _do(work: Work[Any, Any], job: ClaimedJob, kind: Steps[Any, Any], seconds: float) -> None:
-    deadline = work.ctx.now + timedelta(seconds=seconds)
+def _do(work: Work[Any, Any], job: ClaimedJob, kind: Steps[Any, Any]) -> None:
     work.may_stop = not kind.is_tidying(work.progress)
     try:
         with meaningful_refusals():
             work.save()  # first, so that a job that was cancelled ends as such
             if work.may_stop and job.tries > _MAX_TRIES:  # a process that dies counts nothing itself
                 raise Conflict(_DIES.format(job.tries - 1))
-            if _is_done_by(deadline, work, kind):
+            if _is_done_in_time(work, kind):
                 _end(work, "done", result=work.result, problem=None)
             else:
                 # The job has made progress, so `tries` starts anew: only failures in a row are counted.
@@ -246,12 +248,15 @@ def _delay(job: ClaimedJob) -> timedelta:
     return timedelta(seconds=_FIRST_RETRY_SECONDS * 2 ** (min(job.tries, _MAX_TRIES) - 1))
 
 
-def _is_done_by(deadline: datetime, work: Work[Any, Any], kind: Steps[Any, Any]) -> bool:
+def _is_done_in_time(work: Work[Any, Any], kind: Steps[Any, Any]) -> bool:
     """Do one step after the other, at least one, until nothing is left or the time is up."""
-    while not kind.step(work):
-        work.save(is_further=True)
-        if work.ctx.now >= deadline:
-            return False
+    try:
+        while not kind.step(work):
+            work.save(is_further=True)
+            if work.ctx.now >= work.until:
+                return False
+    except TimeIsUp:
+        return False
     return True
 
 

@@ -16,12 +16,12 @@ from chalicelib.db.locks import lock_files
 from chalicelib.db.models import Job
 from chalicelib.db.recording import record_changes
 from chalicelib.db.scope import EVERYONE
-from chalicelib.errors import Conflict, NotFound, PreconditionFailed
+from chalicelib.errors import Conflict, NotFound, PreconditionFailed, TimeIsUp
 from chalicelib.services.accounts.policies import check_version, end_restores, reserve_restore
 from chalicelib.services.context import Transaction
 from chalicelib.services.files.claims import CLAIM, claim_files, release_files
 from chalicelib.services.files.reading import visible_file
-from chalicelib.services.jobs.copying import copy_over, head, is_unnoted_copy
+from chalicelib.services.jobs.copying import copy_over, drop_parts, head, is_unnoted_copy
 from chalicelib.services.jobs.queue import Work, create_job
 
 RestoreWork = Work[Restore, RestoreProgress]
@@ -66,15 +66,20 @@ def restore_step(work: RestoreWork) -> bool:
         progress = replace(work.progress, claimed=tx.now + CLAIM)
         work.save_with(tx, progress)
     work.progress = progress
+    is_to_go_on = False
     try:
         made = _copy(work, file)
         observed = observe_head(*file.location, made, ctx.now, before)
         ctx.in_transaction(partial(_record_restored, file_id=file_id, observed=observed))
     except PreconditionFailed:
         raise Conflict("The file was changed meanwhile; it is as it was changed.") from None
+    except TimeIsUp:
+        is_to_go_on = True
+        raise
     finally:
-        with ctx.transaction() as tx, tx.as_landfall():
-            release_files(tx, [file_id])
+        if not is_to_go_on:
+            with ctx.transaction() as tx, tx.as_landfall():
+                release_files(tx, [file_id])
     work.result = JobResult(file_id)
     return True
 
@@ -104,6 +109,7 @@ def _record_restored(tx: Transaction, file_id: UUID, observed: ObjectChange) -> 
 
 
 def undo_restore(work: RestoreWork) -> None:
-    """Free what was reserved for the restore."""
+    """Free what was reserved for the restore, and throw parts away."""
+    drop_parts(work)
     with work.ctx.transaction() as tx, tx.as_landfall():
         end_restores(tx, [work.command.file_id])

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from chalicelib import runtime
-from chalicelib.store import copying
+from chalicelib.store import copying_in_parts
 from tests.support.backend import BUCKET, Backend, store_away
 from tests.support.dying import Died, die
 
@@ -100,8 +100,8 @@ def test_a_move_that_has_its_new_key_is_never_given_up(backend: Backend, monkeyp
 def test_an_object_too_large_for_one_request_is_copied_in_parts(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(copying, "_PART_BYTES", 6 * 1024 * 1024)
-    monkeypatch.setattr(copying, "part_size", lambda _: 0)
+    monkeypatch.setattr(copying_in_parts, "_PART_BYTES", 6 * 1024 * 1024)
+    monkeypatch.setattr(copying_in_parts, "part_size", lambda _: 0)
     body = bytes(range(256)) * 60_000
     file_id, key = backend.store_file(body), f"moved/{uuid4()}"
     job = backend.begin_move(file_id, key)
@@ -113,8 +113,8 @@ def test_an_object_too_large_for_one_request_is_copied_in_parts(
 
 
 def test_a_copy_in_parts_that_fails_leaves_no_part(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copying, "_PART_BYTES", 10)
-    monkeypatch.setattr(copying.Copier, "_copy_part", lambda *_: 1 / 0)
+    monkeypatch.setattr(copying_in_parts, "_PART_BYTES", 10)
+    monkeypatch.setattr(copying_in_parts.PartCopier, "_copy_part", lambda *_: 1 / 0)
     file_id, key = backend.store_file(bytes(100)), f"moved/{uuid4()}"
     job = backend.begin_move(file_id, key)
 

@@ -1,0 +1,187 @@
+"""Copies that take longer than a job's turn, or than a function may run: the next turn goes on with them."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from chalicelib import runtime
+from chalicelib.catalog.objects import CopyUpload, Part
+from chalicelib.catalog.parts import MIB
+from chalicelib.db.models import Job
+from chalicelib.errors import StoreUnavailable
+from chalicelib.services.jobs.copy import begin_copy
+from chalicelib.services.jobs.copying import NotedCourse
+from chalicelib.services.jobs.kinds import run_job
+from chalicelib.services.jobs.queue import cancel_job
+from chalicelib.services.jobs.restore import begin_restore
+from chalicelib.services.removal import trash
+from chalicelib.store import copying_in_parts
+from chalicelib.store.copying_in_parts import PartCopier
+from tests.support.backend import BUCKET, OPTIONS, Backend
+from tests.support.dying import Died, die
+
+BODY = b"".join(bytes([letter]) * 5 * MIB for letter in b"abcd")
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copying_in_parts, "_PART_BYTES", 5 * MIB)
+    monkeypatch.setattr(copying_in_parts, "part_size", lambda _: 0)
+    monkeypatch.setattr(copying_in_parts, "_COPIERS", 1)
+
+
+class Parts:
+    """The parts that S3 has copied, what happens in place of one, and with how many of them the process dies."""
+
+    def __init__(self) -> None:
+        self.copied: list[int] = []
+        self.dies_with: int | None = None
+        self.instead: dict[int, Callable[[], Any]] = {}
+        self._copy, self._go_on = PartCopier._copy_part, NotedCourse.go_on
+
+    def copy(self, copier: PartCopier, upload: CopyUpload, number: int, *span: int) -> Part:
+        self.instead.get(number, lambda: None)()
+        part = self._copy(copier, upload, number, *span)
+        self.copied.append(number)
+        return part
+
+    def go_on(self, course: NotedCourse, left: int) -> None:
+        self._go_on(course, left)
+        if self.dies_with is not None and len(self.copied) >= self.dies_with:
+            die()
+
+
+@pytest.fixture
+def parts(monkeypatch: pytest.MonkeyPatch) -> Parts:
+    parts = Parts()
+    monkeypatch.setattr(PartCopier, "_copy_part", lambda *arguments: parts.copy(*arguments))
+    monkeypatch.setattr(NotedCourse, "go_on", lambda *arguments: parts.go_on(*arguments))
+    return parts
+
+
+def move(backend: Backend) -> tuple[UUID, UUID]:
+    file_id = backend.store_file(BODY)
+    return backend.begin_move(file_id).id, file_id
+
+
+def copy(backend: Backend) -> tuple[UUID, UUID]:
+    job, command = begin_copy(backend.context(), backend.store_file(BODY), {})
+    return job.id, command.file_id
+
+
+def restore(backend: Backend) -> tuple[UUID, UUID]:
+    file_id = backend.store_file(BODY)
+    version_id = backend.file(file_id).version_id or ""
+    backend.s3.put_object(Bucket=BUCKET, Key=backend.file(file_id).key, Body=b"newer")
+    newer = backend.s3.head_object(Bucket=BUCKET, Key=backend.file(file_id).key)
+    with backend.context().transaction() as tx:
+        tx.session.execute(
+            text("UPDATE files SET version_id = :version_id, etag = :etag, size = 5 WHERE id = :id"),
+            {"id": file_id, "version_id": newer["VersionId"], "etag": newer["ETag"].strip('"')},
+        )
+        job, _ = begin_restore(tx, file_id, version_id)
+    return job.id, file_id
+
+
+Begin = Callable[[Backend], tuple[UUID, UUID]]
+each = pytest.mark.parametrize("begin", [move, copy, restore])
+
+
+def turn(backend: Backend, job_id: UUID, minutes: float = 0) -> Any:
+    """A turn that is over with its first part; says what the job is then."""
+    run_job(backend.context(hours=minutes / 60), job_id, 0)
+    with runtime.transaction() as session:
+        return session.get_one(Job, job_id)
+
+
+@each
+def test_a_turn_ends_amid_a_copy_and_the_next_one_goes_on(backend: Backend, parts: Parts, begin: Begin) -> None:
+    job_id, file_id = begin(backend)
+
+    states = [turn(backend, job_id).state]
+    while states[-1] == "queued":
+        states.append(turn(backend, job_id).state)
+
+    # Besides the part that ends a turn, S3 may be copying another one.
+    assert len(states) in (2, 3, 4)
+    assert states[-1] == "done"
+    assert parts.copied == [1, 2, 3, 4]
+    assert backend.read(backend.file(file_id).key) == BODY
+    assert backend.unfinished_uploads() == []
+
+
+@each
+def test_a_copy_may_die_any_number_of_times_as_long_as_it_comes_further(
+    backend: Backend, parts: Parts, monkeypatch: pytest.MonkeyPatch, begin: Begin
+) -> None:
+    monkeypatch.setattr(copying_in_parts, "_PART_BYTES", MIB)
+    job_id, file_id = begin(backend)
+
+    for death in range(1, 8):
+        parts.dies_with = len(parts.copied) + 1
+        with pytest.raises(Died):
+            backend.run(job_id, minutes=12 * death)
+    parts.dies_with = None
+
+    assert backend.run(job_id, minutes=200).state == "done"
+    assert sorted(parts.copied) == list(range(1, 21))
+    assert backend.read(backend.file(file_id).key) == BODY
+
+
+@each
+def test_parts_stay_while_s3_does_not_answer(backend: Backend, parts: Parts, begin: Begin) -> None:
+    job_id, file_id = begin(backend)
+
+    def fail() -> None:
+        raise StoreUnavailable("No.")
+
+    parts.instead = {3: fail}
+    assert backend.run(job_id).state == "queued"
+    parts.instead = {}
+    assert backend.run(job_id, minutes=20).state == "done"
+    assert sorted(parts.copied) == [1, 2, 3, 4]
+    assert backend.read(backend.file(file_id).key) == BODY
+
+
+@each
+def test_a_copy_that_is_cancelled_between_turns_leaves_no_part(backend: Backend, parts: Parts, begin: Begin) -> None:
+    job_id, _ = begin(backend)
+    assert turn(backend, job_id).state == "queued"
+    assert len(backend.unfinished_uploads()) == 1
+
+    with backend.context().transaction() as tx:
+        cancel_job(tx, job_id)
+
+    assert turn(backend, job_id).state == "cancelled"
+    assert backend.unfinished_uploads() == []
+
+
+@each
+def test_a_copy_that_s3_gives_up_on_leaves_no_part(backend: Backend, parts: Parts, begin: Begin) -> None:
+    job_id, _ = begin(backend)
+
+    def fail() -> None:
+        raise StoreUnavailable("No.")
+
+    parts.instead = {1: fail}
+    states = [backend.run(job_id, minutes=20 * number).state for number in range(5)]
+
+    assert states == ["queued"] * 4 + ["failed"]
+    assert backend.unfinished_uploads() == []
+
+
+def test_nobody_purges_a_file_between_the_turns_of_its_restore(
+    backend: Backend, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id, file_id = restore(backend)
+    assert turn(backend, job_id).state == "queued"
+
+    late = backend.context(settings=OPTIONS.model_copy(update={"trash_days": 1}))
+    monkeypatch.setattr(trash.trash, "old_trash", lambda *_: [file_id])
+    trash.purge_old(late, 100)
+
+    assert backend.run(job_id).state == "done"
+    assert backend.read(backend.file(file_id).key) == BODY
