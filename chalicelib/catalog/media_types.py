@@ -1,5 +1,6 @@
 """Media types: whether one is allowed, and whether two say the same about an object."""
 
+import re
 from collections.abc import Sequence
 
 # What S3 and its clients say when nobody told them the type.
@@ -39,11 +40,18 @@ _SAME = {
 # Containers may hold sound, pictures or both. The declared type knows better which of them.
 _CONTAINERS = frozenset({"application/ogg", "audio/mp4", "audio/ogg", "audio/webm", "video/mp4", "video/ogg",
                          "video/quicktime", "video/webm", "video/x-matroska"})  # fmt: skip
+# https://www.rfc-editor.org/rfc/rfc9110#name-media-type
+_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+/[!#$%&'*+.^_`|~0-9a-z-]+")
 
 
 def essence(media_type: str) -> str:
-    """``media_type`` in lower case without its parameters: ``text/html`` of ``Text/HTML; charset=utf-8``."""
-    return media_type.partition(";")[0].strip().lower()
+    """``media_type`` in lower case without its parameters: ``text/html`` of ``Text/HTML; charset=utf-8``.
+
+    Empty if it is none. Clients may have S3 store any text as the type, and browsers take ``image/png,text/html`` for the
+    second one: https://fetch.spec.whatwg.org/#concept-header-extract-mime-type.
+    """
+    name = media_type.partition(";")[0].strip(" \t").lower()
+    return name if _TYPE.fullmatch(name) else ""
 
 
 def is_allowed(media_type: str, allowed: Sequence[str]) -> bool:

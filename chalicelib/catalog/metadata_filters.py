@@ -12,8 +12,9 @@ from datetime import datetime
 PREFIX = "metadata."
 _OPERATORS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 OPERATORS = ("ne", *_OPERATORS, "exists")
-_NUMBER = re.compile(r"-?(0|[1-9]\d{0,30})(\.\d{1,30})?([eE][+-]?\d{1,3})?")
-_TIME = re.compile(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?([Zz]|[+-]\d\d:\d\d)?)?")
+# In ASCII: the digits of other scripts are letters to SQL/JSON.
+_NUMBER = re.compile(r"-?(0|[1-9]\d{0,30})(\.\d{1,30})?([eE][+-]?\d{1,3})?", re.ASCII)
+_TIME = re.compile(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?([Zz]|[+-]\d\d:\d\d)?)?", re.ASCII)
 _MAX_LEVELS = 8
 _ROOT = "lax $"
 

@@ -23,13 +23,14 @@ from chalicelib.db.scope import FILE_IN_SCOPE, Owner, Scope, bound_scope
 
 # `revision` identifies a state of the row. Its first part changes when a client or an event of S3 changes the file. Its
 # second part changes at every change of the row. It is made of the row alone: the row's xmin would be shorter, but it counts
-# all transactions, and would tell how much others do.
+# all transactions, and would tell how much others do. Without versions an object is known by its ETag.
 # `upload` is the upload of a file that isn't stored; its `problem` says why the bytes have not come.
 _FILE = """
 SELECT row_to_json(f)::text FROM (
     SELECT id, bucket, key, version_id, name, size, etag, media_type, detected_media_type, is_mismatch, sha256, state, owner_id,
         session_id, metadata, tags, stored_at, created_at, updated_at, rank,
-        left(md5(row(key, name, session_id, owner_id, metadata, tags, state, version_id)::text), 16) || '-'
+        left(md5(row(key, name, session_id, owner_id, metadata, tags, state,
+            CASE WHEN version_id = '' THEN coalesce(etag, '') ELSE version_id END)::text), 16) || '-'
             || left(md5(files::text), 16) AS revision,
         (SELECT row_to_json(u) FROM (
             SELECT method, size, media_type, sha256, expires_at, problem, multipart_id, part_size FROM uploads

@@ -224,7 +224,7 @@ def _page(
     session: Session, statement: TextClause, name: str, locations: Sequence[_Bound], limit: int, cursor: str | None
 ) -> Page:
     """Walk the locations one after the other until there is a page; the cursor says where it stopped."""
-    number, rank, version_id = _decode(name, cursor, len(locations)) if cursor else (0, None, None)
+    number, rank, version_id = _decode(name, cursor, locations) if cursor else (0, None, None)
     reader, at = PageReader(session, limit), number
     for index in range(number, len(locations)):
         taken = reader.count
@@ -234,13 +234,17 @@ def _page(
         if reader.is_full:
             break
         rank = version_id = None
-    return reader.page(lambda place: encode_values(name, at, *place))
+    return reader.page(lambda place: encode_values(name, *_place(locations[at]), *place))
 
 
-def _decode(name: str, cursor: str, locations: int) -> tuple[int, str, str]:
-    number, rank, version_id = decode_values(cursor, name, 3)
-    if type(number) is not int or not 0 <= number < locations:
+def _place(location: _Bound) -> tuple[str, str]:
+    return location["bucket"], location["key"]
+
+
+def _decode(name: str, cursor: str, locations: Sequence[_Bound]) -> tuple[int, str, str]:
+    """Where in ``locations`` the last page ended, and after what. The file may have been moved since then."""
+    bucket, key, rank, version_id = decode_values(cursor, name, 4)
+    at = next((number for number, one in enumerate(locations) if _place(one) == (bucket, key)), None)
+    if at is None or not isinstance(rank, str) or not isinstance(version_id, str):
         raise InvalidCursor
-    if not isinstance(rank, str) or not isinstance(version_id, str):
-        raise InvalidCursor
-    return number, rank, version_id
+    return at, rank, version_id

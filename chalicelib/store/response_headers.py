@@ -2,6 +2,8 @@
 
 from urllib.parse import quote
 
+from chalicelib.catalog.media_types import essence
+
 DEFAULT_MEDIA_TYPE = "application/octet-stream"
 
 # Only types that a browser shows without running anything in them. A list of dangerous types (HTML, SVG, XML,
@@ -15,22 +17,23 @@ def response_headers(name: str, media_type: str | None, inline: bool) -> dict[st
     """The parameters of a GET's query that set the response's headers.
 
     The type is always set, so that a browser goes by the type that was judged here and not by another one that the
-    object may carry.
+    object may carry. Parameters with a comma are left out: what follows it would be another type.
 
     >>> response_headers("é.txt", "text/plain", inline=True)["response-content-disposition"]
     'inline; filename="_.txt"; filename*=UTF-8\\'\\'%C3%A9.txt'
     """
-    media_type = media_type or DEFAULT_MEDIA_TYPE
+    judged = essence(media_type or "") or DEFAULT_MEDIA_TYPE
+    told = media_type if media_type and essence(media_type) and "," not in media_type else judged
     return {
-        "response-content-type": media_type,
-        "response-content-disposition": content_disposition(name, inline and is_harmless(media_type)),
+        "response-content-type": told,
+        "response-content-disposition": content_disposition(name, inline and is_harmless(judged)),
     }
 
 
 def is_harmless(media_type: str) -> bool:
     """Whether a browser may show this type on the bucket's origin."""
-    essence = media_type.partition(";")[0].strip().lower()
-    return essence in _SHOWN or (essence.startswith(_SHOWN_FAMILIES) and not essence.endswith(_RUNS))
+    name = essence(media_type)
+    return name in _SHOWN or (name.startswith(_SHOWN_FAMILIES) and not name.endswith(_RUNS))
 
 
 def content_disposition(name: str, inline: bool) -> str:

@@ -9,12 +9,14 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine
 
+from chalicelib.runtime import now
 from tests.support.api import UNKNOWN_ID, Api, assert_problem, moment
 from tests.support.clockwork import Clockwork
-from tests.support.files import unique, upload
+from tests.support.files import act, key_of, read, unique, upload, versions
 from tests.support.notifications import put_of, s3_record
 from tests.support.recording import deliver
 from tests.support.uploads import begin, send, store
+from tests.support.users import new_member
 
 
 def test_a_member_neither_finds_nor_lists_files_of_others(owner: Api, stranger: Api, files_api: Api) -> None:
@@ -68,6 +70,23 @@ def test_versions_and_events_are_paged(owner: Api, engine: Engine) -> None:
     cursor = owner("GET", f"/api/files/{file['id']}/events?limit=1").json["next_cursor"]
     answer = owner("GET", f"/api/files/{file['id']}/versions?cursor={cursor}")
     assert_problem(answer, 400, "invalid-cursor", ("query", "cursor"))
+
+
+def test_a_move_between_two_pages_repeats_and_hides_nothing(owner: Api, s3: Any, engine: Engine) -> None:
+    file = upload(owner)
+    for number in range(4):
+        put = s3.put_object(Bucket=file["bucket"], Key=file["key"], Body=bytes(number))
+        told = {"version_id": put["VersionId"], "size": number, "etag": put["ETag"].strip('"'), "time": now()}
+        deliver(engine, put_of(file, f"F{number}", **told))
+    before = [version["version_id"] for version in versions(owner, file)]
+    path = f"/api/files/{file['id']}/versions?limit=2"
+    pages = [owner("GET", path).json]
+
+    act(owner, file, "move", {"key": key_of(owner, "moved.txt")})
+    while cursor := pages[-1]["next_cursor"]:
+        pages.append(owner("GET", f"{path}&cursor={cursor}").json)
+
+    assert [version["version_id"] for page in pages for version in page["items"]] == before
 
 
 # --- changes
@@ -174,6 +193,22 @@ def test_a_change_of_an_outdated_file_is_refused(owner: Api) -> None:
 
     latest = owner("GET", path).headers["ETag"]
     assert owner("DELETE", path, If_Match=f'W/"0", {latest}').status == 204
+
+
+def test_new_bytes_without_versions_are_a_change_too(plain_files_api: Api, s3: Any, engine: Engine) -> None:
+    owner = new_member(plain_files_api)
+    file = upload(owner, b"read")
+    path = f"/api/files/{file['id']}"
+    known = owner("GET", path).headers["ETag"]
+    s3.put_object(Bucket=file["bucket"], Key=file["key"], Body=b"unread")
+    put = s3_record(
+        "ObjectCreated:Put", file["key"], bucket=file["bucket"], sequencer="FF", etag="e2", size=6, time=None
+    )
+    assert deliver(engine, put) == ["updated"]
+
+    for method, document in (("PATCH", {"name": "x"}), ("PUT", {"name": "x"}), ("DELETE", None)):
+        assert_problem(owner(method, path, document, If_Match=known), 412, "precondition-failed")
+    assert read(owner, file) == b"unread"
 
 
 def test_only_one_of_eight_simultaneous_changes_succeeds(owner: Api) -> None:

@@ -1,7 +1,9 @@
 """What requests leave to others, because the role of the API removes no version: answers that wait, and answers that can't."""
 
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import Engine, text
@@ -107,3 +109,18 @@ def test_of_restores_at_once_one_is_done_and_none_is_lost(owner: Api, job_worker
         assert ended(owner, job)["state"] == "done"
     assert [detail(owner, file)["state"] for file in files] == ["stored"] * 3
     assert used(owner) == (3, 3)
+
+
+def test_who_loses_its_key_while_it_waits_for_a_job_is_not_answered(owner: Api, job_worker: Worker) -> None:
+    file = _deleted(owner)
+    key = owner("POST", "/api/keys", {"name": "machine", "scopes": ["write"]}).json
+    machine = Api(owner.port, owner.log, {"Authorization": f"Bearer {key['secret']}"})
+    with job_worker.away(), ThreadPoolExecutor(1) as pool:
+        waits = pool.submit(machine, "POST", f"/api/files/{file['id']}/restore", {})
+        while not any(job["state"] == "queued" for job in owner.items("/api/jobs")):
+            time.sleep(0.02)
+        assert owner("DELETE", f"/api/keys/{key['id']}").status == 204
+    assert_problem(waits.result(), 401, "unauthenticated")
+    # What it had asked for when it still might is done.
+    (job,) = owner.items("/api/jobs")
+    assert ended(owner, job)["state"] == "done"

@@ -97,6 +97,8 @@ def test_a_client_aborts_and_deletes_with_signed_requests(owner: Api) -> None:
 
     aborted = sign(owner, method="DELETE", key=created["key"], uploadId=upload_id)
     assert urllib3.request("DELETE", aborted["url"]).status == 204
+    file = find_by_key(owner, created["key"])
+    assert [item["act"] for item in owner.items(f"/api/files/{file['id']}/trail")] == ["abort", "upload"]
 
     deleted = sign(owner, method="DELETE", key=created["key"])
     assert urllib3.request("DELETE", deleted["url"]).status == 204

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from time import monotonic, sleep
 from uuid import UUID
 
+from chalicelib.api.http import membership
 from chalicelib.api.http.endpoint import Reply, StepwiseCall
 from chalicelib.api.schemas.file_jobs import FileInWork
 from chalicelib.catalog.commands import LEFT_TO_WORK
@@ -100,6 +101,8 @@ def _wait(call: StepwiseCall, job_id: UUID, until: float) -> Job:
     """Look at a job until it has ended, rests after a failure, or the time is up. No connection is held in between.
 
     If too many requests wait already, this one looks once, and its answer says so in a header.
+
+    Raises: see `membership.require_still_there`.
     """
     job, pause = read_job(call, job_id), _FIRST_LOOK_SECONDS
     left = until - monotonic()
@@ -111,6 +114,8 @@ def _wait(call: StepwiseCall, job_id: UUID, until: float) -> Job:
             sleep(min(pause, left))
             pause = min(2 * pause, _LAST_LOOK_SECONDS)
             job = read_job(call, job_id)
+    if is_free:
+        membership.require_still_there(call.exchange, call.ctx.principal)
     return job
 
 

@@ -30,6 +30,10 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 MAX_JSON_BYTES = 4 * 1024**2
 _MAX_DEPTH = 64
 _MAX_PROBLEMS = 100
+# Uppy completes an upload with 10,000 parts of three values each.
+_MAX_VALUES = 50_000
+_LONGEST_FIELD = 500
+_LONGEST_NAME = 80
 _INT64 = 1 << 63
 _INTEGER = re.compile(r"-?[0-9]+")
 _DEEP = re.compile(r"\A(\w+)\[(.+)\]\Z", re.DOTALL)
@@ -175,6 +179,10 @@ def _plain_kinds(annotation: Any) -> Iterator[Any]:
         yield annotation
 
 
+# Where a value is in a document: the path of what holds it, and its name or number there. Empty for the document itself.
+_Path = tuple[Any, ...]
+
+
 def parse_json(raw: bytes | str) -> Any:
     """A JSON document whose every value Postgres can store.
 
@@ -193,7 +201,7 @@ def parse_json(raw: bytes | str) -> Any:
         raise MalformedBody("The body is nested too deeply.") from None
     except ValueError as error:
         raise MalformedBody(f"The body is not JSON: {error}.") from None
-    problems = [FieldProblem("body", field, message) for field, message in _unstorable(document)]
+    problems = [FieldProblem("body", *told) for told in islice(_unstorable(document), _MAX_PROBLEMS)]
     if problems:
         _refuse(problems)
     return document
@@ -211,21 +219,38 @@ def _without_repetition(members: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _unstorable(document: Any) -> Iterable[tuple[str, str]]:
-    """Dotted path and complaint of each value that JSON allows and Postgres doesn't."""
-    rest: list[tuple[str, int, Any]] = [("", 0, document)]
+    """Dotted path and complaint of each value that JSON allows and Postgres doesn't.
+
+    Raises:
+        MalformedBody: it is nested too deeply, or holds more values than any request needs.
+    """
+    # The path of a value is made only if there is a complaint: a long name may have a hundred thousand values below it.
+    rest: list[tuple[_Path, int, Any]] = [((), 0, document)]
+    count = 1
     while rest:
-        field, depth, value = rest.pop()
+        path, depth, value = rest.pop()
         if depth > _MAX_DEPTH:
             raise MalformedBody("The body is nested too deeply.")
+        count += len(value) if isinstance(value, dict | list) else 0
+        if count > _MAX_VALUES:
+            raise MalformedBody(f"The body holds more than {_MAX_VALUES:,} values.")
         if isinstance(value, dict):
             for name, member in value.items():
                 if complaint := _complaint(name):
-                    yield field, f"Name of a member: {complaint}"
-                rest.append((f"{field}.{name}" if field else name, depth + 1, member))
+                    yield _dotted_path(path), f"Name of a member: {complaint}"
+                rest.append(((path, name), depth + 1, member))
         elif isinstance(value, list):
-            rest.extend((f"{field}.{index}" if field else str(index), depth + 1, v) for index, v in enumerate(value))
+            rest.extend(((path, index), depth + 1, member) for index, member in enumerate(value))
         elif complaint := _complaint(value):
-            yield field, complaint
+            yield _dotted_path(path), complaint
+
+
+def _dotted_path(path: _Path) -> str:
+    names: list[str] = []
+    while path:
+        path, name = path
+        names.append(str(name)[:_LONGEST_NAME])
+    return ".".join(reversed(names))
 
 
 def _complaint(value: Any) -> str | None:
@@ -266,7 +291,7 @@ def _refuse_validation(error: ValidationError, where: str) -> NoReturn:
             ".".join(map(str, detail["loc"])),
             _PLAINER.get(detail["type"]) or detail["msg"].removeprefix("Value error, "),
         )
-        for detail in details
+        for detail in islice(details, _MAX_PROBLEMS)
     )
 
 
@@ -290,4 +315,4 @@ def _refuse(problems: Iterable[FieldProblem]) -> NoReturn:
 
 
 def _printable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode().replace("\0", "�")[:500]
+    return text[:_LONGEST_FIELD].encode("utf-8", "replace").decode().replace("\0", "�")

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,7 @@ class SigningKeys:
 
     read: Callable[[str], bytes]
     clock: Callable[[], float] = monotonic
+    _reading: Lock = field(default_factory=Lock)
     _kept: dict[str, _Kept] = field(default_factory=dict)
     _asked: dict[str, float] = field(default_factory=dict)
     _signed: dict[bytes, Signed] = field(default_factory=dict)
@@ -61,8 +63,14 @@ class SigningKeys:
             KeysUnavailable: nothing was ever read, and can't be now.
         """
         kept, now = self._kept.get(issuer), self.clock()
-        if kept is None or now - kept.read_at >= _FRESH_SECONDS or key_id not in kept.keys:
-            kept = self._read_again(issuer, now)
+        if kept is None or key_id not in kept.keys:
+            with self._reading:  # who comes meanwhile waits for the same answer
+                kept = self._read_again(issuer, now)
+        elif now - kept.read_at >= _FRESH_SECONDS and self._reading.acquire(blocking=False):
+            try:
+                kept = self._read_again(issuer, now)
+            finally:
+                self._reading.release()
         return kept.keys.get(key_id)
 
     def recall(self, token: str) -> Signed | None:

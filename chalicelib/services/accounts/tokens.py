@@ -75,7 +75,7 @@ def _verified(token: str, issuers: Sequence[Issuer], keys: SigningKeys) -> Signe
         header, claims = signed.headers(), json.loads(signed.payload)
     except (JoseError, ValueError, RecursionError):
         raise Unauthenticated("The token can't be read.") from None
-    if not isinstance(claims, dict):
+    if not isinstance(header, dict) or not isinstance(claims, dict):
         raise Unauthenticated("The token can't be read.")
     issuer = _trusted(claims.get("iss"), issuers)
     _check_header(header)

@@ -169,7 +169,10 @@ def sign(ctx: Context, to_sign: RequestToSign) -> SignedForKey:
             return SignedForKey(SignedRequest("PUT", _sign_parts(ctx, file, row, [number])[number]), to_sign.key)
         case (("GET" | "POST" | "DELETE"), str(upload_id), None):
             # Whoever lists or aborts an upload doesn't go on with it.
-            _note_upload(ctx, UploadKey(to_sign.key, upload_id), notes=to_sign.verb == "POST")
+            file, _ = _note_upload(ctx, UploadKey(to_sign.key, upload_id), notes=to_sign.verb == "POST")
+            if to_sign.verb == "DELETE":
+                with ctx.transaction() as tx:
+                    note(tx, "abort", [file.id])
             links, seconds = ctx.links, ctx.settings.link_seconds
             signer = {"GET": links.list_parts, "POST": links.complete_multipart, "DELETE": links.abort_multipart}
             return SignedForKey(signer[to_sign.verb](ctx.settings.bucket, to_sign.key, upload_id, seconds), to_sign.key)

@@ -1,6 +1,8 @@
 """Keys of identity providers are read when they must be, kept while they can be, and never asked for too often."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -69,6 +71,24 @@ def test_a_key_that_was_withdrawn_is_known_no_more_after_five_minutes() -> None:
     assert provider.knows("a")
     provider.seconds, provider.document = 301, key_set(key("b"))
     assert not provider.knows("a")
+
+
+@pytest.mark.parametrize("is_rotated", [False, True])
+def test_who_comes_while_keys_are_read_gets_them_too(is_rotated: bool) -> None:
+    document = key_set(key("a"))
+
+    def read(_issuer: str) -> bytes:
+        time.sleep(0.2)
+        return document
+
+    now = [0.0]
+    keys = SigningKeys(read, lambda: now[0])
+    if is_rotated:
+        assert keys.find(ISSUER, "a")
+        document, now[0] = key_set(key("b")), 31.0
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: keys.find(ISSUER, "b" if is_rotated else "a"), range(8)))
+    assert None not in found
 
 
 @pytest.mark.parametrize("document", [None, b"", b"<html>", b"[]", b'{"keys": 5}', b"[" * 99_999, b"x" * (1 << 21)])

@@ -124,6 +124,8 @@ REFUSED: dict[str, Callable[[], str]] = {
     "gigantic": lambda: signed(padding="x" * MAX_BYTES),
     "no JSON": lambda: f"{_encoded({'alg': 'ES256', 'kid': 'ES256'})}.eHg.eHg",
     "a list": lambda: f"{_encoded({'alg': 'ES256', 'kid': 'ES256'})}.{_encoded([])}.eHg",
+    "a header that is a list": lambda: f"{_encoded(['alg'])}.{_encoded(claims())}.eHg",
+    "a header that is a text": lambda: f"{_encoded('alg')}.{_encoded(claims())}.eHg",
     "deep": lambda: f"{_encoded({'alg': 'ES256'})}.{base64.urlsafe_b64encode(b'[' * 9000).decode()}.eHg",
     "algorithm none": lambda: f"{_encoded({'alg': 'none', 'kid': 'ES256'})}.{_encoded(claims())}.",
     "algorithm None": lambda: f"{_encoded({'alg': 'None', 'kid': 'ES256'})}.{_encoded(claims())}.",
