@@ -1,16 +1,18 @@
 """TCP ports of the loopback interface."""
 
+import random
 import socket
 
 from dev.configuration import HOST
 from dev.problem import StackProblem
 
+# Below those that systems give to outgoing connections: one of those might have a free port by the time it is listened on.
+_PORTS = range(20_000, 32_768)
+
 
 def free_port() -> int:
     """A port nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    return next(port for port in random.sample(_PORTS, len(_PORTS)) if _refusal(port) is None)
 
 
 def answers(port: int) -> bool:

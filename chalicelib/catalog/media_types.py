@@ -54,6 +54,13 @@ def essence(media_type: str) -> str:
     return name if _TYPE.fullmatch(name) else ""
 
 
+def as_kept(media_type: object) -> str | None:
+    """``media_type`` as the catalogue keeps it, None if it can't: a client may send anything, even thousands of bytes."""
+    return (
+        media_type if isinstance(media_type, str) and 0 < len(media_type) <= 255 and media_type.isprintable() else None
+    )
+
+
 def is_allowed(media_type: str, allowed: Sequence[str]) -> bool:
     """Whether one of ``allowed`` (``image/png``, ``image/*``, ``*/*``) covers ``media_type``."""
     name = essence(media_type)

@@ -24,6 +24,8 @@ from pydantic_core import from_json
 from chalicelib.catalog.ceph_events import as_far_as_believed, in_order
 from chalicelib.catalog.changes import CheckRequest, InspectionRequest, Kind, ObjectChange, rank
 from chalicelib.catalog.keys import check_key, decode_key
+from chalicelib.catalog.media_types import as_kept
+from chalicelib.catalog.parts import MAX_PART_BYTES, MAX_PARTS
 from chalicelib.errors import MalformedNotification
 
 # What can be recorded.
@@ -208,7 +210,7 @@ def _change(
         sequencer=sequencer,
         size=size,
         etag=etag,
-        media_type=_media_type(entry.get("contentType")) if is_put else None,
+        media_type=as_kept(entry.get("contentType")) if is_put else None,
         metadata=_metadata(entry.get("userMetadata")) if is_put else None,
     )
 
@@ -245,8 +247,8 @@ def _sequencer(value: Any) -> str:
 def _size(value: Any) -> int | None:
     if value is None:
         return None
-    # An object has at most 48.8 TiB, which fits a bigint. A record with a larger number is forged.
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+    # A record with a larger number is forged, and sums of such numbers don't fit a bigint.
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_PARTS * MAX_PART_BYTES:
         raise MalformedNotification(f"The size {str(value)[:100]!r} is not a whole number of bytes.")
     return value
 
@@ -267,10 +269,6 @@ def _time(value: Any) -> datetime | None:
 def _storable(text: str) -> str:
     """``text`` without what PostgreSQL text cannot hold: NUL and lone surrogates."""
     return text.replace("\x00", "").encode(errors="replace").decode()
-
-
-def _media_type(value: Any) -> str | None:
-    return value if isinstance(value, str) and 0 < len(value) <= 255 and value.isprintable() else None
 
 
 def _metadata(value: Any) -> dict[str, str] | None:

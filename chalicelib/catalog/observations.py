@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from chalicelib.catalog.changes import Kind, ObjectChange, rank, rank_after, rank_of_removal
+from chalicelib.catalog.media_types import as_kept
 from chalicelib.catalog.objects import Current, Deletion, ListedVersion, ObjectHead, StoredObject, whole_sha256
 
 
@@ -26,7 +27,7 @@ def observe_head(bucket: str, key: str, head: ObjectHead, now: datetime, after: 
         event_time=moment,
         size=head.size,
         etag=head.etag,
-        media_type=head.media_type,
+        media_type=as_kept(head.media_type),
         metadata=head.metadata or None,
         sha256=whole_sha256(head.checksums),
         is_observation=True,

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import or_, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from chalicelib.db.locks import lock_files
@@ -22,6 +22,11 @@ def claim_files(
     free = or_(File.busy_until.is_(None), File.busy_until <= now, File.busy_until == mine)
     claim = update(File).where(File.id.in_(file_ids), free).values(busy_until=until).returning(File.id)
     return set(session.scalars(claim))
+
+
+def is_claimed(session: Session, file_id: UUID, now: datetime) -> bool:
+    """Whether somebody has claimed this file: S3 may be copying an older version over it, in an upload to its key."""
+    return bool(session.scalar(select(File.busy_until > now).where(File.id == file_id)))
 
 
 def release_files(session: Session, file_ids: Collection[UUID]) -> None:

@@ -65,8 +65,8 @@ def sum_older(session: Session, file_id: UUID, session_id: str) -> tuple[int, in
     return count, int(size or 0)
 
 
-def uploads_to_measure(session: Session, stored_after: datetime, limit: int) -> Sequence[UUID]:
-    """Multipart uploads whose parts may be larger than was announced, each owner's in turn.
+def uploads_to_measure(session: Session, stored_after: datetime, now: datetime, limit: int) -> Sequence[UUID]:
+    """Multipart uploads whose parts may be larger than was announced, each owner's in turn; none of a file that is claimed.
 
     A client that proposed a key may have begun several multipart uploads for one file, and its links to them outlast
     the completion of one. So its uploads are included until long after the file was stored: if it was stored after
@@ -78,7 +78,8 @@ def uploads_to_measure(session: Session, stored_after: datetime, limit: int) -> 
         and_(Upload.client_key.is_not(None), File.state == "stored", File.stored_at > stored_after),
     )
     due = select(Upload.file_id).join(File, File.id == Upload.file_id)
-    due = due.where(Upload.method == "multipart", unbounded, open_or_new)
+    is_free = or_(File.busy_until.is_(None), File.busy_until <= now)
+    due = due.where(Upload.method == "multipart", unbounded, open_or_new, is_free)
     return session.scalars(due.order_by(_turn()).limit(limit)).all()
 
 

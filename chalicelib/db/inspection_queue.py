@@ -106,7 +106,8 @@ WITH found AS MATERIALIZED (
         inspect_tries = v.inspect_tries - CASE WHEN f.is_try THEN 0 ELSE 1 END
     FROM found AS f
     WHERE v.bucket = f.bucket AND v.key = f.key AND v.version_id = f.version_id AND v.put_rank = f.put_rank
-    RETURNING v.bucket, v.key, v.version_id, v.put_rank, v.media_type, v.size, v.inspection ->> 'sha256' AS sha256,
+    RETURNING v.bucket, v.key, v.version_id, v.put_rank, v.media_type, v.size, f.inspection IS NOT NULL AS was_read,
+        v.inspection ->> 'sha256' AS sha256,
         v.inspection ->> 'detected_media_type' AS detected_media_type,
         coalesce(CAST(v.inspection -> 'is_mismatch' AS boolean), false) AS is_mismatch
 ), judged_anew AS (
@@ -115,10 +116,11 @@ WITH found AS MATERIALIZED (
     FROM saved AS s JOIN files AS f ON f.bucket = s.bucket AND f.key = s.key
     WHERE u.file_id = f.id AND u.judged_rank = s.put_rank
 )
+-- Until an object was read, its file keeps what was announced of it, or what an event has told.
 UPDATE files AS f SET media_type = s.media_type, size = s.size, sha256 = s.sha256, is_mismatch = s.is_mismatch,
     detected_media_type = s.detected_media_type, updated_at = :now
 FROM saved AS s
-WHERE f.bucket = s.bucket AND f.key = s.key AND f.version_id = s.version_id AND f.rank = s.put_rank
+WHERE s.was_read AND f.bucket = s.bucket AND f.key = s.key AND f.version_id = s.version_id AND f.rank = s.put_rank
     AND f.state = 'stored' AND (f.media_type, f.size, f.sha256, f.is_mismatch, f.detected_media_type)
         IS DISTINCT FROM (s.media_type, s.size, s.sha256, s.is_mismatch, s.detected_media_type)
 """)

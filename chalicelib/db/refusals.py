@@ -63,10 +63,15 @@ def once_more_after_deadlock(work: Callable[[], ResultT]) -> ResultT:
     return work()
 
 
+def is_held_up(error: BaseException) -> bool:
+    """Whether a transaction failed only because others stood in its way."""
+    state = sqlstate(error.orig) if isinstance(error, DBAPIError) else ""
+    return state in _DEADLOCK or state == _LOCKED
+
+
 def is_contention(error: BaseException) -> bool:
     """Whether a transaction failed only because others stood in its way, or because it took too long."""
-    state = sqlstate(error.orig) if isinstance(error, DBAPIError) else ""
-    return state in _DEADLOCK or state in (_LOCKED, _CANCELLED)
+    return is_held_up(error) or (isinstance(error, DBAPIError) and sqlstate(error.orig) == _CANCELLED)
 
 
 def _meaning(error: DBAPIError) -> LandfallError | None:

@@ -118,6 +118,12 @@ def change_upload(session: Session, file_id: UUID, **columns: Unpack[UploadColum
     session.execute(update(Upload).where(Upload.file_id == file_id).values(**columns))
 
 
+def still_ends_at(session: Session, file_id: UUID, expires_at: datetime) -> bool:
+    """Whether the time of an upload is up at ``expires_at``. If so, nobody changes that until the transaction ends."""
+    same = select(Upload.file_id).where(Upload.file_id == file_id, Upload.expires_at == expires_at)
+    return session.scalar(same.with_for_update()) is not None
+
+
 def save_parts(session: Session, file_id: UUID, parts: Sequence[Part]) -> None:
     """Keep what an object is about to be made of, for a client that asks again."""
     kept = [{name: value for name, value in asdict(part).items() if name != "stored_at"} for part in parts]

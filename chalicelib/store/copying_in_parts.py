@@ -10,9 +10,9 @@ from urllib.parse import urlencode
 
 from chalicelib.catalog.objects import CopyUpload, Location, Part, Source
 from chalicelib.catalog.parts import MIB, part_size
-from chalicelib.errors import LandfallError, NotFound
+from chalicelib.errors import LandfallError, NotFound, StoreUnavailable
 from chalicelib.store.answers import version_argument
-from chalicelib.store.failures import translating
+from chalicelib.store.failures import lacks_upload, translating
 from chalicelib.store.multipart import Multipart
 
 # S3 itself would copy 5 GiB in one request, but that takes longer than we wait for an answer.
@@ -74,6 +74,11 @@ class PartCopier:
             etag = _etag_of(parts)
             course.foretell(etag)
             answer = self._multipart.complete(*location, upload.upload_id, parts, condition, once=True)
+        except NotFound as error:
+            if lacks_upload(error):  # somebody has aborted it, so that the copy begins anew
+                raise StoreUnavailable("The object store has lost the parts of a copy.") from error
+            self.abort(upload)
+            raise
         except BaseException as error:
             if not course.keeps(error):
                 self.abort(upload)

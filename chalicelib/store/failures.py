@@ -77,6 +77,12 @@ def lacks_bucket(error: StoreUnavailable) -> bool:
     return bool(response.get("Error", {}).get("Code") == "NoSuchBucket")
 
 
+def lacks_upload(error: NotFound) -> bool:
+    """Whether what isn't there is the multipart upload, and not an object."""
+    response = getattr(error.__cause__, "response", {})
+    return bool(response.get("Error", {}).get("Code") == "NoSuchUpload")
+
+
 def note_try(response: Any = None, caught_exception: Exception | None = None, **_: Any) -> None:
     """Note what came of one try of a request: botocore calls this after each. ``response`` is its own pair of answers."""
     # As above, importing it here saves 3 ms.

@@ -63,6 +63,13 @@ def test_the_announced_size_is_signed_and_metadata_is_kept(owner: Api) -> None:
     assert find_by_key(owner, signed["key"])["metadata"] == {"camera": "Leica"}
 
 
+def test_a_proposed_key_has_no_more_bytes_than_s3_takes(owner: Api) -> None:
+    for key in ("x" * 1025, "日" * 342):
+        answer = owner("POST", "/api/uploads/sign", {"method": "PUT", "key": key})
+        assert_problem(answer, 400, "invalid-input", ("body", "key"))
+    assert sign(owner, method="PUT", key="日" * 341)["key"]
+
+
 def test_a_put_of_unknown_length_becomes_a_form_under_a_quota(files_api: Api) -> None:
     api = new_member(files_api, "Limited", limits={"max_bytes": 10})
     signed = sign(api, method="PUT", key="a", contentType="text/plain")

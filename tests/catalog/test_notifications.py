@@ -169,6 +169,7 @@ POISON = {
     "a version id of '*'": _with_object(versionId="*"),
     "a negative size": _with_object(size=-1),
     "a size beyond 64 bits": _with_object(size=2**63),
+    "a size beyond what any object has": _with_object(size=10_000 * 5 * 1024**3 + 1),
     "a size that is no number": _with_object(size="1"),
     "a size that is a boolean": _with_object(size=True),
     "an SNS message that is not JSON": json.dumps({"TopicArn": "t", "Message": "{"}),

@@ -8,7 +8,8 @@ from sqlalchemy import text
 
 import app
 from chalicelib import runtime
-from chalicelib.db.engine import create_catalog_engine
+from chalicelib.db.engine import create_catalog_engine, transaction
+from chalicelib.db.locks import lock_keys
 from chalicelib.errors import DatabaseUnavailable
 from dev.event_source import Context
 from tests.support.notifications import body, s3_record, sqs_event
@@ -50,6 +51,18 @@ def test_what_can_be_recorded_by_now_is_recorded_and_the_rest_laid_away(url: str
     ((message_id, about, reason),) = dead(url)
     assert (message_id, about) == ("m1", "{")
     assert "JSON" in reason
+
+
+def test_an_event_whose_key_others_hold_comes_again(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chalicelib.db.engine.LOCK_TIMEOUT_MS", 50)
+    engine = create_catalog_engine(url)
+    with transaction(engine) as session:
+        lock_keys(session, [("landfall-local", "late.txt")])
+        assert app.bury(letters(GOOD), CONTEXT) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+    assert dead(url) == []
+    assert app.bury(letters(GOOD), CONTEXT) == {"batchItemFailures": []}
+    assert dead(url) == []
+    engine.dispose()
 
 
 def test_a_letter_that_comes_twice_is_one(url: str) -> None:

@@ -12,6 +12,7 @@ from uuid import UUID
 from chalicelib.catalog.dead_events import DeadEvent, Letter, Redriven, Selection
 from chalicelib.db import dead_events
 from chalicelib.db.pages import Page
+from chalicelib.db.refusals import is_held_up
 from chalicelib.errors import DatabaseUnavailable, LandfallError, NotFound
 from chalicelib.services.accounts.trail import note_about
 from chalicelib.services.context import Context, Transaction
@@ -26,13 +27,15 @@ def settle_letter(ctx: Context, letter: Letter) -> str | None:
     """Record the event of a letter, or lay it away; returns the reason if it can't be recorded.
 
     Raises:
-        DatabaseUnavailable: neither can be done. The letter is to come again.
+        DatabaseUnavailable: neither can be done, or others hold the event's keys. The letter is to come again.
     """
     try:
         record_alone(ctx, letter.body)
     except DatabaseUnavailable:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever it was, the letter must not be lost
+    except Exception as error:  # whatever it was, the letter must not be lost
+        if is_held_up(error):
+            raise DatabaseUnavailable("Others were changing the same files for too long.") from error
         reason = _reason(error, letter.error)
         with ctx.transaction() as tx:
             dead_events.add_dead_event(tx.session, letter, reason, tx.now)

@@ -6,6 +6,7 @@ from uuid import UUID
 from chalicelib.catalog.commands import Copy, JobResult
 from chalicelib.catalog.objects import Over
 from chalicelib.catalog.progress import CopyProgress
+from chalicelib.db import uploads
 from chalicelib.db.files import find_file, forget_pending
 from chalicelib.db.models import Job
 from chalicelib.db.scope import EVERYONE
@@ -16,7 +17,7 @@ from chalicelib.services.files.reading import find_visible, get_stored_file
 from chalicelib.services.jobs.copying import NotedCourse, drop_parts, head
 from chalicelib.services.jobs.queue import Work, create_job
 from chalicelib.services.uploads.completion import record_if_there
-from chalicelib.services.uploads.reservations import Description, UploadRequest, reserve
+from chalicelib.services.uploads.reservations import Description, UploadRequest, reserve, time_for_bytes
 
 
 def begin_copy(ctx: Context, file_id: UUID, changes: FileChanges) -> tuple[Job, Copy]:
@@ -62,6 +63,9 @@ def copy_step(work: Work[Copy, CopyProgress]) -> bool:
     if file.state == "pending":
         if head(ctx, file.location) is None:  # only an earlier process of this job puts anything there
             _check_right(work)
+            with ctx.transaction() as tx:  # nobody is to give it up amid the copy
+                expires_at = tx.now + time_for_bytes(tx.settings, "put", file.size)
+                uploads.change_upload(tx.session, file.id, expires_at=expires_at)
             # What takes long may be forbidden meanwhile.
             course = NotedCourse(work, check=lambda: _check_right(work))
             ctx.store.copier.copy(command.source, *file.location, course=course, over=Over())

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from chalicelib.catalog.files import File
 from chalicelib.db import due_uploads
+from chalicelib.db.claims import is_claimed
 from chalicelib.db.files import find_file
 from chalicelib.db.scope import EVERYONE
 from chalicelib.db.uploads import UploadRow, find_upload
@@ -20,7 +21,8 @@ def measure_unfinished(ctx: Context, limit: int) -> list[tuple[UUID, str]]:
     """Measure up to ``limit`` uploads whose parts may be larger than was announced, each owner's in turn.
 
     An upload that is too large by now is aborted, and its file given up; so is a file to whose key too many were begun. If the
-    file is stored already, all uploads to its key are aborted. What there is no time for has its turn the next time.
+    file is stored already, all uploads to its key are aborted, unless it is claimed: a restore may copy in parts to that key.
+    What there is no time for has its turn the next time.
 
     Returns:
         The ids of the files that were given up, with the reasons.
@@ -28,11 +30,12 @@ def measure_unfinished(ctx: Context, limit: int) -> list[tuple[UUID, str]]:
     aborted: list[tuple[UUID, str]] = []
     with ctx.transaction() as tx:
         stored_after = tx.now - timedelta(seconds=2 * tx.settings.link_seconds)
-        due = due_uploads.uploads_to_measure(tx.session, stored_after, limit)
+        due = due_uploads.uploads_to_measure(tx.session, stored_after, tx.now, limit)
     for file_id in ctx.for_a_while(due):
         with ctx.transaction() as tx:
             file, upload = find_file(tx.session, EVERYONE, file_id), find_upload(tx.session, EVERYONE, file_id)
-        if file is None or upload is None or file.owner_id is None:
+            is_busy = is_claimed(tx.session, file_id, tx.now)
+        if file is None or upload is None or file.owner_id is None or is_busy:
             continue
         try:
             if reason := _measure(ctx, file, upload):

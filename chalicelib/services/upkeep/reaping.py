@@ -2,15 +2,17 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
+from chalicelib import telemetry
 from chalicelib.catalog.files import File
 from chalicelib.db import due_uploads, files, uploads
+from chalicelib.db.claims import is_claimed
 from chalicelib.db.scope import EVERYONE
 from chalicelib.db.uploads import UploadRow
-from chalicelib.errors import LandfallError, NotFound
+from chalicelib.errors import DatabaseUnavailable, NotFound
 from chalicelib.services.accounts.trail import note
 from chalicelib.services.context import Context, Transaction
 from chalicelib.services.uploads.completion import record_if_there
@@ -46,16 +48,20 @@ def reap_uploads(ctx: Context, limit: int) -> Reaped:
     return Reaped(counts["abandoned"], counts["found"], counts["going_on"], counts["failed"])
 
 
-def give_up(ctx: Context, file_id: UUID, problem: str, *, are_gone: bool) -> None:
+def give_up(ctx: Context, file_id: UUID, problem: str, *, are_gone: bool, expired: datetime | None = None) -> bool:
     """Make a pending file a tombstone that says why. If an event comes after all, the file is stored under the same id.
 
     ``are_gone``: no multipart upload to its key is left. Otherwise the upload stays open, so that `reap_uploads` aborts more.
+    ``expired``: do so only if its time was up then, and nobody has renewed it meanwhile; says whether that was so.
     """
     with ctx.transaction() as tx:
+        if expired is not None and not uploads.still_ends_at(tx.session, file_id, expired):
+            return False
         files.mark_deleted(tx.session, [file_id], tx.now)
         note(tx, "abandon", [file_id])
         uploads.change_upload(tx.session, file_id, size=None, problem=problem)
         _close_or_abort_more(tx, file_id, are_gone)
+    return True
 
 
 def _close_or_abort_more(tx: Transaction, file_id: UUID, are_gone: bool) -> None:
@@ -68,7 +74,10 @@ def _close_or_abort_more(tx: Transaction, file_id: UUID, are_gone: bool) -> None
 def _reap(ctx: Context, file_id: UUID) -> _Outcome:
     try:
         return _judge(ctx, file_id)
-    except LandfallError:
+    except DatabaseUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it was, one upload must not keep the others waiting
+        telemetry.log("warning", "an upload whose time is up could not be judged", file_id=file_id, error=error)
         with ctx.transaction() as tx:
             uploads.change_upload(tx.session, file_id, expires_at=tx.now + _RETRY)  # others come first
         return "failed"
@@ -86,7 +95,7 @@ def _judge(ctx: Context, file_id: UUID) -> _Outcome:
             uploads.close_uploads(tx.session, [file_id], tx.now)
             return "found"
     is_pending = file.state == "pending"
-    if is_pending and _goes_on(ctx, file, upload):
+    if (is_pending and _goes_on(ctx, file, upload)) or _is_needed(ctx, upload):
         return "going_on"
     are_gone = abort_parts(ctx, file)
     if is_pending and record_if_there(ctx, file_id, file.location):
@@ -94,11 +103,21 @@ def _judge(ctx: Context, file_id: UUID) -> _Outcome:
     if is_pending:
         problem = upload.problem or "No bytes came."
         problem = f"The upload was abandoned at {upload.expires_at.isoformat()}: {problem}"
-        give_up(ctx, file_id, problem, are_gone=are_gone)
+        if not give_up(ctx, file_id, problem, are_gone=are_gone, expired=upload.expires_at):
+            return "going_on"
     else:  # deleted or given up before
         with ctx.transaction() as tx:
             _close_or_abort_more(tx, file_id, are_gone)
     return "abandoned"
+
+
+def _is_needed(ctx: Context, upload: UploadRow) -> bool:
+    """Whether the parts at its key must stay: its owner has renewed it by now, or a restore is copying to that key."""
+    with ctx.transaction() as tx:
+        if is_claimed(tx.session, upload.file_id, tx.now):
+            uploads.change_upload(tx.session, upload.file_id, expires_at=tx.now + _RETRY)
+            return True
+        return not uploads.still_ends_at(tx.session, upload.file_id, upload.expires_at) or upload.expires_at >= tx.now
 
 
 def _goes_on(ctx: Context, file: File, upload: UploadRow) -> bool:

@@ -206,6 +206,9 @@ def _sign_create(ctx: Context, to_sign: RequestToSign) -> SignedForKey:
     request = replace(upload, method="multipart", client_key=to_sign.key)
     with ctx.transaction() as tx:
         known = _known(tx, request)
+        if known:  # as much time as at the beginning
+            expires_at = tx.now + request.patience(tx.settings)
+            uploads.change_upload(tx.session, known, expires_at=expires_at)
         location = visible_file(tx, known).location if known else _reserve(tx, request)
     # Uppy sends the file's own type, which it doesn't tell here: signing another one would make S3 refuse it.
     signed = ctx.links.create_multipart(*location, request.media_type, ctx.settings.link_seconds)

@@ -3,7 +3,7 @@
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from chalicelib.catalog.media_types import UNTOLD, disagree, essence
+from chalicelib.catalog.media_types import UNTOLD, as_kept, disagree, essence
 from chalicelib.catalog.objects import Inspection, whole_sha256
 from chalicelib.store.inspection.content import examine
 
@@ -32,7 +32,7 @@ def inspect_object(
     if not version_id and head.version_id:
         version_id = "null"  # the key got versions later, and S3 answered with the current one
         head = store.head(bucket, key, version_id)
-    media_type = storable_media_type(head.media_type)
+    media_type = as_kept(head.media_type)
     found: dict[str, Any] = {
         "content_type": media_type,
         "metadata": {_storable(name): _storable(text) for name, text in head.metadata.items()},
@@ -53,11 +53,6 @@ def inspect_object(
     found["sha256"] = whole_sha256(head.checksums)
     facts = {name: _stored(value) for name, value in found.items() if value not in (None, {})}
     return Inspection(_stored(best), head.size, head.etag, facts)
-
-
-def storable_media_type(text: str | None) -> str | None:
-    """``text`` if it can be a media type, else None: a client may send anything, even thousands of bytes."""
-    return text if text and len(text) <= 255 and text.isprintable() else None
 
 
 def _stored(value: Any) -> Any:

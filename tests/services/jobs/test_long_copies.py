@@ -1,6 +1,7 @@
 """Copies that take longer than a job's turn, or than a function may run: the next turn goes on with them."""
 
 from collections.abc import Callable
+from threading import Semaphore
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,8 @@ from chalicelib.services.jobs.kinds import run_job
 from chalicelib.services.jobs.queue import cancel_job
 from chalicelib.services.jobs.restore import begin_restore
 from chalicelib.services.removal import trash
+from chalicelib.services.uploads.completion import record_if_there
+from chalicelib.services.uploads.direct import PlannedUpload
 from chalicelib.store import copying_in_parts
 from chalicelib.store.copying_in_parts import PartCopier
 from tests.support.backend import BUCKET, OPTIONS, Backend
@@ -34,24 +37,36 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Parts:
-    """The parts that S3 has copied, what happens in place of one, and with how many of them the process dies."""
+    """The parts that S3 has copied, what happens in place of one, and with how many of them the process dies.
+
+    S3 is one part ahead of the process, and no more.
+    """
 
     def __init__(self) -> None:
         self.copied: list[int] = []
         self.dies_with: int | None = None
+        self._ahead = Semaphore(2)
         self.instead: dict[int, Callable[[], Any]] = {}
         self._copy, self._go_on = PartCopier._copy_part, NotedCourse.go_on
 
     def copy(self, copier: PartCopier, upload: CopyUpload, number: int, *span: int) -> Part:
         self.instead.get(number, lambda: None)()
+        self._ahead.acquire(
+            timeout=0.3
+        )  # if the process doesn't go on any more, a part that was begun is copied all the same
         part = self._copy(copier, upload, number, *span)
         self.copied.append(number)
         return part
 
     def go_on(self, course: NotedCourse, left: int) -> None:
-        self._go_on(course, left)
-        if self.dies_with is not None and len(self.copied) >= self.dies_with:
-            die()
+        self._ahead.release()
+        try:
+            self._go_on(course, left)
+            if self.dies_with is not None and len(self.copied) >= self.dies_with:
+                die()
+        except BaseException:
+            self._ahead = Semaphore(2)
+            raise
 
 
 @pytest.fixture
@@ -72,8 +87,13 @@ def copy(backend: Backend) -> tuple[UUID, UUID]:
     return job.id, command.file_id
 
 
-def restore(backend: Backend) -> tuple[UUID, UUID]:
-    file_id = backend.store_file(BODY)
+def restore(backend: Backend, begun: PlannedUpload | None = None) -> tuple[UUID, UUID]:
+    if begun is None:
+        file_id = backend.store_file(BODY)
+    else:
+        backend.put(begun, BODY)
+        file_id = begun.file.id
+        assert record_if_there(backend.context(), file_id, begun.file.location)
     version_id = backend.file(file_id).version_id or ""
     backend.s3.put_object(Bucket=BUCKET, Key=backend.file(file_id).key, Body=b"newer")
     newer = backend.s3.head_object(Bucket=BUCKET, Key=backend.file(file_id).key)
@@ -171,6 +191,47 @@ def test_a_copy_that_s3_gives_up_on_leaves_no_part(backend: Backend, parts: Part
 
     assert states == ["queued"] * 4 + ["failed"]
     assert backend.unfinished_uploads() == []
+
+
+def test_the_clock_leaves_the_parts_of_a_restore_alone(backend: Backend, parts: Parts) -> None:
+    """They lie at the key of an upload of which the client may have begun several, and all others are aborted."""
+    begun = backend.begin(size=len(BODY), method="multipart", client_key="a", part_bytes=MIB)
+    job_id, _ = restore(backend, begun)
+    assert turn(backend, job_id).state == "queued"
+
+    backend.measure()
+    backend.reap(hours=0)
+
+    assert backend.run(job_id).state == "done"
+    assert parts.copied == [1, 2, 3, 4]
+    assert len(backend.unfinished_uploads()) == 1
+    backend.measure()
+    assert backend.unfinished_uploads() == [], "once nobody claims the file"
+
+
+@each
+def test_a_copy_whose_parts_somebody_throws_away_begins_anew(backend: Backend, parts: Parts, begin: Begin) -> None:
+    job_id, file_id = begin(backend)
+
+    def abort() -> None:
+        parts.instead = {}
+        (upload,) = backend.unfinished_uploads()
+        backend.store.multipart.abort(BUCKET, upload["Key"], upload["UploadId"])
+
+    parts.instead = {3: abort}
+    assert backend.run(job_id).state == "queued"
+    assert backend.run(job_id, minutes=20).state == "done"
+    assert parts.copied == [1, 2, 1, 2, 3, 4]
+    assert backend.read(backend.file(file_id).key) == BODY
+
+
+def test_a_copy_that_takes_longer_than_any_upload_may_is_not_given_up(backend: Backend, parts: Parts) -> None:
+    job_id, file_id = copy(backend)
+    for minutes in (0, 50, 100):
+        assert turn(backend, job_id, minutes).state != "failed"
+        backend.reap(hours=minutes / 60)
+    backend.run(job_id, minutes=110)
+    assert backend.file(file_id).state == "stored"
 
 
 def test_nobody_purges_a_file_between_the_turns_of_its_restore(

@@ -4,8 +4,13 @@ import pytest
 from sqlalchemy import text
 
 from chalicelib import runtime
-from chalicelib.services.ingest.inspection import inspect_again
-from tests.support.backend import Backend, store_away
+from chalicelib.catalog.notifications import parse_message
+from chalicelib.db.inspection_queue import MAX_TRIES
+from chalicelib.services.ingest.inspection import inspect_again, inspect_due
+from chalicelib.services.ingest.recording import record_events
+from chalicelib.services.upkeep.judging import judge_uploads
+from tests.support.backend import BUCKET, OPTIONS, Backend, store_away
+from tests.support.notifications import body, s3_record
 
 PDF = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n" + bytes(200)
 
@@ -43,6 +48,29 @@ def test_a_policy_that_reads_bytes_waits_for_the_inspection(backend: Backend) ->
 
     inspect_again(backend.context(), file_id)
     assert [refused for refused, _ in backend.judge()] == [file_id]
+
+
+def test_an_announced_type_stays_while_the_object_cannot_be_read(backend: Backend) -> None:
+    """Only an event has told of it, and events know no types. S3 has taken it with the announced one and no other."""
+    begun = backend.begin(size=len(PDF), media_type="image/png")
+    backend.put(begun, PDF, ContentType="image/png")
+    head = backend.s3.head_object(Bucket=BUCKET, Key=begun.file.key)
+    told = {"version_id": head["VersionId"], "size": len(PDF), "etag": head["ETag"].strip('"')}
+    event = s3_record("ObjectCreated:Put", begun.file.key, bucket=BUCKET, sequencer="0A", **told)
+    with backend.context().transaction() as tx:
+        record_events(tx, list(parse_message(body(event))))
+    assert (backend.file(begun).state, backend.file(begun).media_type) == ("stored", "image/png")
+    updated_at = backend.file(begun).updated_at
+
+    working, backend.store = backend.store, store_away()
+    for number in range(MAX_TRIES + 1):
+        inspect_due(backend.context(hours=24 * number), 100)
+    assert (backend.file(begun).media_type, backend.file(begun).updated_at) == ("image/png", updated_at)
+
+    backend.store = working
+    only_images = backend.context(hours=24 * 10, settings=OPTIONS.model_copy(update={"media_types": ("image/*",)}))
+    assert judge_uploads(only_images, 100) == []
+    assert backend.read(begun.file.key) == PDF
 
 
 def test_the_newest_upload_of_unannounced_size_that_exceeds_the_quota_is_refused(backend: Backend) -> None:
