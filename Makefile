@@ -54,8 +54,8 @@ package: $(READY) ## Package a stage (STAGE=dev) into out/, as `make deploy` wou
 	@$(RUN) -m deploy package --stage "$$LANDFALL_STAGE_NAME"
 
 deploy: $(READY) ## Put a stage (STAGE=dev) into the cloud: package, migrate, deploy, try it
-	@set -f; $(RUN) -m deploy up --stage "$$LANDFALL_STAGE_NAME" $(if $(YES),--yes) \
-		$(if $(filter lose,$(DATA)),--lose-data) $$LANDFALL_PARAMETERS
+	@$(RUN) -m deploy up --stage "$$LANDFALL_STAGE_NAME" $(if $(YES),--yes) \
+		$(if $(filter lose,$(DATA)),--lose-data) --parameters "$$LANDFALL_PARAMETERS"
 
 destroy: $(READY) ## Delete a stage (STAGE=dev) from the cloud; with its data only if DATA=delete
 	@$(RUN) -m deploy down --stage "$$LANDFALL_STAGE_NAME" $(if $(YES),--yes) $(if $(filter delete,$(DATA)),--delete-data)

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable
 from datetime import date
@@ -15,6 +16,8 @@ from deploy.problem import DeployProblem
 from deploy.status import NEEDS_ATTENTION, Status
 from dev import dead_events
 from dev.problem import StackProblem
+
+_BEFORE_NAME = re.compile(r"\s+(?=[A-Za-z][A-Za-z0-9]*=)")
 
 
 def main(arguments: list[str]) -> int:
@@ -48,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
         "--lose-data", action="store_true", help="with --yes: go on even if a bucket or database would be lost"
     )
     up.add_argument("parameters", nargs="*", metavar="Name=value", help="parameters of the template")
+    up.add_argument(
+        "--parameters", dest="text", default="", metavar="TEXT", help="the same in one text, a blank before each name"
+    )
     down = _stage_command(commands, "down", "delete a stage", _down)
     down.add_argument("--delete-data", action="store_true", help="its files and database too")
     _stage_command(commands, "rollback", "go back to the release before; the schema stays", _rollback)
@@ -99,14 +105,26 @@ def _deployment(options: argparse.Namespace) -> Any:
     from deploy.cloud import connect
     from deploy.deployment import Deployment
 
+    parameters = read_parameters(options)
+    confirm = _say_yes(getattr(options, "lose_data", False)) if options.yes else _ask
+    return Deployment(connect(), options.stage, parameters, _say, confirm)
+
+
+def read_parameters(options: argparse.Namespace) -> dict[str, str]:
+    """The template's parameters of a command line.
+
+    Raises:
+        DeployProblem: one of them isn't written ``Name=value``.
+    """
     parameters = {}
-    for text in getattr(options, "parameters", []):
+    # A value may hold blanks, as `rate(1 hour)`: only one with a name behind it ends it.
+    in_text = [one for one in _BEFORE_NAME.split(getattr(options, "text", "").strip()) if one]
+    for text in [*in_text, *getattr(options, "parameters", [])]:
         name, equals, value = text.partition("=")
         if not equals:
             raise DeployProblem(f"{text!r} is no parameter: write Name=value.")
         parameters[name] = value
-    confirm = _say_yes(getattr(options, "lose_data", False)) if options.yes else _ask
-    return Deployment(connect(), options.stage, parameters, _say, confirm)
+    return parameters
 
 
 def _up(options: argparse.Namespace) -> None:

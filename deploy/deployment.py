@@ -22,6 +22,7 @@ from deploy.problem import DeployProblem
 from deploy.releases import Release, Releases, before
 from deploy.removal import remove
 from deploy.replicas import require_apart
+from deploy.serving import STAGE, serve_as_it_is
 from deploy.smoke import smoke_test
 from deploy.snapshots import named_release
 from deploy.stack import Change, Stack
@@ -189,7 +190,7 @@ class Deployment:
     def addresses(self) -> dict[str, str]:
         """The addresses of the stage's API, bucket and so on."""
         outputs = self._outputs()
-        api = self.cloud.api_url(outputs["RestAPIId"], "v1", outputs["ApiUrl"])
+        api = self.cloud.api_url(outputs["RestAPIId"], STAGE, outputs["ApiUrl"])
         found = {"API": api, "Docs": f"{api}/docs", "Bucket": outputs["FilesBucketName"]}
         return found | {name: outputs[key] for name, key in _OPTIONAL.items() if key in outputs}
 
@@ -247,6 +248,7 @@ class Deployment:
     def _tried(self, migrator: Migrator) -> dict[str, str]:
         """The stage's addresses, after a real file has landed there."""
         addresses = self.addresses()
+        serve_as_it_is(self.cloud, self.stack, self._outputs()["RestAPIId"], self.report)
         smoke_test(self.cloud, self._own_url(), addresses["Bucket"], migrator, self.report)
         return addresses
 
@@ -254,7 +256,7 @@ class Deployment:
         """Where the API answers, even if its domain name was not entered in any zone yet, unless it has none but that."""
         outputs = self._outputs()
         own = outputs.get("OwnUrl", outputs["EndpointURL"])  # an earlier release doesn't say the first
-        return self.cloud.api_url(outputs["RestAPIId"], "v1", own.rstrip("/"))
+        return self.cloud.api_url(outputs["RestAPIId"], STAGE, own.rstrip("/"))
 
     def _outputs(self) -> dict[str, str]:
         outputs = self.stack.outputs()

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import takewhile
 from typing import Any
 
@@ -76,6 +77,13 @@ class Stack:
     def parameters(self) -> dict[str, str]:
         """The stack's parameters by name; those that CloudFormation hides are stars."""
         return {item["ParameterKey"]: item["ParameterValue"] for item in self._describe().get("Parameters", [])}
+
+    @property
+    def changed_at(self) -> datetime:
+        """When its last change began, if it was created."""
+        described = self._describe()
+        found: datetime = described.get("LastUpdatedTime") or described["CreationTime"]
+        return found
 
     def template(self) -> dict[str, Any]:
         """The template as it was submitted."""

@@ -29,6 +29,10 @@ _UNPRIVILEGED = "nobody"
 # Commits still reach the operating system, so that a killed server loses none; only a power cut would.
 _THROW_AWAY = {"fsync": "off", "full_page_writes": "off"}
 
+# On a slow disk it may take so long to write what was changed before it ends, or to recover if it could not. It isn't killed
+# meanwhile: the next start would have the same to recover.
+_LONGEST_SECONDS = 120.0
+
 
 class Postgres:
     """One server: its data in ``home/postgres`` or another folder, its log in ``home/logs``."""
@@ -61,7 +65,7 @@ class Postgres:
         self._require_own_version()
         self._end_predecessor()
         self._child.start(self._command(), _environment(), self._user)
-        self._child.wait_until(self._is_ready)
+        self._child.wait_until(self._is_ready, _LONGEST_SECONDS)
         self._create_database()
 
     def require_port(self) -> None:
@@ -79,7 +83,7 @@ class Postgres:
 
     def stop(self) -> None:
         """Disconnect everyone and end in order. Harmless if it is not running."""
-        self._child.stop()
+        self._child.stop(_LONGEST_SECONDS)
 
     def kill(self) -> None:
         """SIGKILL every process of the server. Nothing is written: the next start recovers from the log."""
@@ -131,13 +135,13 @@ class Postgres:
     def _end_predecessor(self) -> None:
         """End a server of this very folder that outlived its supervisor, and forget a dead one's ``postmaster.pid``."""
         record = self.data / "postmaster.pid"
-        with contextlib.suppress(OSError, ValueError, IndexError, psutil.NoSuchProcess):
+        with contextlib.suppress(OSError, ValueError, IndexError, psutil.Error):
             process = psutil.Process(int(record.read_text().splitlines()[0]))
             # The number may belong to another process by now. It is our server if its command line names our data
             # folder.
             if str(self.data) in process.cmdline():
                 process.send_signal(signal.SIGINT)
-                psutil.wait_procs([process], timeout=4)
+                psutil.wait_procs([process], timeout=_LONGEST_SECONDS)
                 kill_tree(process)
         record.unlink(missing_ok=True)
         self._wait_for_orphans()

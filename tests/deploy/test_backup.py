@@ -27,3 +27,14 @@ def test_the_copies_outlive_the_stack_and_nobody_deletes_them(native: Template) 
     (denied,) = vault["Properties"]["AccessPolicy"]["Statement"]
     assert (denied["Effect"], denied["Principal"]) == ("Deny", "*")
     assert "backup:DeleteRecoveryPoint" in denied["Action"]
+
+
+def test_the_vault_of_an_earlier_stack_of_the_same_name_is_in_nobodys_way(native: Template) -> None:
+    given, wanted, made = native["Resources"]["BackupVault"]["Properties"]["BackupVaultName"]["Fn::If"]
+    assert (given, wanted) == ("HasBackupVaultName", {"Ref": "BackupVaultName"})
+    text, parts = made["Fn::Sub"]
+    assert text == "${AWS::StackName}-backups-${Id}"
+    # arn:aws:cloudformation:eu-central-1:123456789012:stack/landfall-prod/1f3a5c70-0b1d-11f0-9c1e-0a1b2c3d4e5f
+    assert parts["Id"] == {
+        "Fn::Select": [4, {"Fn::Split": ["-", {"Fn::Select": [2, {"Fn::Split": ["/", {"Ref": "AWS::StackId"}]}]}]}]
+    }

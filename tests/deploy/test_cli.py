@@ -1,5 +1,6 @@
 """What an operator is told when something is missing: a sentence and exit code 1, before anything is touched."""
 
+import argparse
 import os
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.__main__ import _say_yes
+from deploy.__main__ import _say_yes, read_parameters
 from deploy.cloud import Cloud
 from deploy.deployment import Deployment
 from deploy.problem import DeployProblem
@@ -121,11 +122,25 @@ def test_an_unconfigured_stage_is_refused_before_anything_is_changed(stage: str,
 
 def test_make_passes_parameters_on_as_they_are_written(tmp_path: Path) -> None:
     seen = tmp_path / "seen"
-    value = "DatabaseUrl=postgresql+pg8000://u:p&w;$(id)$x*@h/d DatabaseTls=off"
+    value = "DatabaseUrl=postgresql+pg8000://u:p&w;$(id)$x*@h/d AuditSchedule=rate(1 hour)"
     spy = tmp_path / "python"
     spy.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {seen}\n')
     spy.chmod(0o755)
     command = ["make", "deploy", "STAGE=de;v", f"PARAMETERS={value}", f"RUN={spy}", "READY="]
     subprocess.run(command, cwd=PROJECT, check=True, capture_output=True)
 
-    assert seen.read_text().splitlines() == ["-m", "deploy", "up", "--stage", "de;v", *value.split()]
+    assert seen.read_text().splitlines() == ["-m", "deploy", "up", "--stage", "de;v", "--parameters", value]
+
+
+def test_parameters_in_one_text_may_hold_blanks() -> None:
+    text = "  AuditSchedule=rate(1 hour)  SiteConnects=https://a.example https://b.example DatabaseUrl=x://u:p=1@h/d "
+    options = argparse.Namespace(stage="dev", yes=True, text=text, parameters=["DatabaseTls=off"])
+    assert read_parameters(options) == {
+        "AuditSchedule": "rate(1 hour)",
+        "SiteConnects": "https://a.example https://b.example",
+        "DatabaseUrl": "x://u:p=1@h/d",
+        "DatabaseTls": "off",
+    }
+    assert read_parameters(argparse.Namespace(stage="dev")) == {}
+    with pytest.raises(DeployProblem, match="is no parameter"):
+        read_parameters(argparse.Namespace(text="", parameters=["DatabaseTls"]))

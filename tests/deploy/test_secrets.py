@@ -26,7 +26,7 @@ def test_every_function_that_logs_in_to_the_database_may_read_its_secret_and_onl
 
 
 def test_no_parameters_but_the_databases_address_and_the_cdns_proof_are_secret(native: Template) -> None:
-    assert [name for name, item in native["Parameters"].items() if item.get("NoEcho")] == ["DatabaseUrl", "CdnSecret"]
+    assert {name for name, item in native["Parameters"].items() if item.get("NoEcho")} == {"DatabaseUrl", "CdnSecret"}
 
 
 def test_an_operator_is_told_that_a_password_lies_in_the_environment() -> None:

@@ -19,7 +19,7 @@ WITHOUT_OWNERS = {
 
 WITHOUT_SCOPE = {
     # They change what the same request, or its job, has found in its scope.
-    "claims": {"claim_files", "release_files"},
+    "claims": {"claim_files", "is_claimed", "release_files"},
     "files": {
         "change_file",
         "end_restores",
@@ -32,7 +32,7 @@ WITHOUT_SCOPE = {
     | {"reserved_for"},
     "moves": {"drop_placeholder", "exchange"},
     "sessions": {"change_session", "delete_session"},
-    "uploads": {"change_upload", "close_uploads", "give_up_uploads", "save_parts"},
+    "uploads": {"change_upload", "close_uploads", "give_up_uploads", "save_parts", "still_ends_at"},
     "users": {"change_user", "delete_user"},
     "api_keys": {"revoke_key"},
     "jobs": {"end_job", "find_moving", "merge_progress", "request_cancellation", "save_progress"},
