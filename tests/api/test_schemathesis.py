@@ -36,7 +36,7 @@ def api_alone(serve: Any, api_database_copy: str, emulator: Emulator, s3: Any) -
 def test_the_server_does_what_its_document_says(api_alone: Api) -> None:
     command = [str(Path(sys.executable).with_name("st")), "--config-file", str(HERE / "schemathesis.toml"), "run"]
     options = {
-        "--max-examples": os.environ.get("LANDFALL_EXAMPLES", "10"),
+        "--max-examples": os.environ.get("LANDFALL_EXAMPLES") or ("10" if os.environ.get("LANDFALL_TEST_ALL") else "3"),
         "--seed": "1",
         "--request-timeout": "30",
         "--header": f"X-Landfall-User: {DEMO_USER_ID}",

@@ -2,11 +2,9 @@
 
 Each operation is killed at its steps. Then another client puts an object at a key of it, events come, and the clock
 works on.
-By default each test takes every twelfth step, beginning at another one. ``LANDFALL_CRASHES=all`` takes each step in
-each test.
+Each test begins at another step: see `tests.support.steps`.
 """
 
-import os
 from collections.abc import Callable
 from itertools import count
 
@@ -15,8 +13,9 @@ import pytest
 from chalicelib.store import copying_in_parts
 from tests.support.crash_world import Ground, World
 from tests.support.forks import Fault, Outcome, in_fork
+from tests.support.steps import some_steps
 
-_STARTS = count()
+_STARTS = count(1)
 
 
 def _crash_everywhere(
@@ -24,8 +23,7 @@ def _crash_everywhere(
 ) -> list[str]:
     """Every way in which it went wrong, with the step at which it died."""
     wrong: list[str] = []
-    stride = 1 if os.environ.get("LANDFALL_CRASHES") == "all" else 12
-    for step in count(1 + next(_STARTS) % stride, stride):
+    for step in some_steps(12, next(_STARTS)):
         world = new_world()
         world.deliver()
         if operation == "restore":

@@ -1,13 +1,13 @@
 """A zip that dies between any two of its steps, and is cancelled then, leaves no part, no reservation and no stray object."""
 
 from functools import partial
-from itertools import count
 from uuid import UUID
 
 import pytest
 
 from tests.support.crash_world import Ground
 from tests.support.forks import Fault, in_fork
+from tests.support.steps import some_steps
 
 
 @pytest.mark.parametrize(("fault", "first"), [("die_at", 1), ("die_at", 3), ("lose_at", 2)])
@@ -15,7 +15,7 @@ def test_a_zip_that_died_and_is_cancelled_leaves_nothing(
     ground: Ground, monkeypatch: pytest.MonkeyPatch, fault: str, first: int
 ) -> None:
     wrong: list[str] = []
-    for step in count(first, 4):
+    for step in some_steps(4, first):
         world = ground.world(True, monkeypatch)
         job_id = UUID(world.done(world.begin_zip))
         outcome = in_fork(partial(world.work_on, job_id), Fault(**{fault: step}))

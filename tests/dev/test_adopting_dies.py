@@ -1,9 +1,7 @@
 """``make adopt`` that is killed between any two of its steps: the next one ends what it began."""
 
 import argparse
-import os
 from collections.abc import Callable
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from dev.stack import Stack
 from tests.support.aws import make_bucket, s3_client, take_messages
 from tests.support.forks import Fault, in_fork
 from tests.support.process import start_over
+from tests.support.steps import some_steps
 
 
 @pytest.fixture
@@ -50,8 +49,7 @@ def test_an_adoption_that_dies_at_any_step_is_ended_by_the_next(
     stack: Stack, keys_of: Callable[[str], set[str]]
 ) -> None:
     s3, sqs = s3_client(stack.emulator.url), client("sqs", stack.emulator.url)
-    stride = 1 if os.environ.get("LANDFALL_CRASHES") == "all" else 4
-    for step in count(1, stride):
+    for step in some_steps(4):
         bucket = f"dies-at-{step}"
         make_bucket(s3, bucket, versioned=True)
         for number in range(3):

@@ -96,13 +96,6 @@ def _title(deployment: Deployment) -> str:
     return page.partition("<title>")[2].partition("</title>")[0]
 
 
-def _served(deployment: Deployment) -> str:
-    """Which snapshot of the API is served."""
-    api_id = deployment.stack.outputs()["RestAPIId"]
-    stage = deployment.cloud.client("apigateway").get_stage(restApiId=api_id, stageName="v1")
-    return str(stage["deploymentId"])
-
-
 def _editing_title(to: str) -> dict[str, tuple[str, str]]:
     return {"chalicelib/api/routes/docs.py": ("<title>Landfall API</title>", f"<title>{to}</title>")}
 
@@ -170,25 +163,6 @@ def test_a_parameter_alone_can_be_changed(
 ) -> None:
     release(_editing_title("The next one")).up()  # which identifies everybody again
     assert stack.get("/api/files").keys() == {"items", "next_cursor", "exact"}
-
-
-def test_origins_alone_reach_the_gateway_that_serves_a_snapshot(
-    stack: Stack, deployment: Deployment, release: Callable[..., Deployment]
-) -> None:
-    """The template is the same, so that CloudFormation makes no snapshot of it."""
-    same, before = release(_editing_title("The next one")), _served(deployment)
-    time.sleep(1.1)  # the gateway's times are whole seconds
-    lines: list[str] = []
-    replace(same, parameters={**same.parameters, "AllowedOrigins": "https://a.example"}, report=lines.append).up()
-    after = _served(deployment)
-    assert (after != before, "The API serves what the parameters say now." in lines) == (True, True)
-
-    time.sleep(1.1)
-    replace(same, parameters={**same.parameters, "AllowedOrigins": "*"}).up()
-    again = _served(deployment)
-    assert again not in (before, after)
-    replace(same, parameters={**same.parameters, "AllowedOrigins": "*"}).up()
-    assert _served(deployment) == again, "nothing has changed"
 
 
 def test_with_snapstart_each_change_is_a_version_that_the_api_invokes(
