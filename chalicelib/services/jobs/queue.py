@@ -43,6 +43,7 @@ from chalicelib.services.context import Context, Transaction
 _LEASE = timedelta(minutes=3)
 _FIRST_RETRY_SECONDS = 30
 _MAX_TRIES = 5
+_MAX_DEATHS = 2 * _MAX_TRIES
 _MAX_FAILURES = 100
 _RETRY_SECONDS = 60  # the clock works on jobs each minute
 
@@ -230,17 +231,17 @@ def _do(work: Work[Any, Any], job: ClaimedJob, kind: Steps[Any, Any]) -> None:
                 # The job has made progress, so `tries` starts anew: only failures in a row are counted.
                 _end(work, "queued", run_after=work.ctx.now, tries=0, problem=None)
     except Cancelled as stop:
-        _give_up(work, kind, "cancelled", str(stop))
+        _give_up(work, job, kind, "cancelled", str(stop))
     except Unavailable as error:
         if work.may_stop and (job.tries >= _MAX_TRIES or isinstance(error, Refused)):
-            _give_up(work, kind, "failed", str(error))
+            _give_up(work, job, kind, "failed", str(error))
         else:
             _end(work, "queued", problem=str(error), run_after=work.ctx.now + _delay(job))
     except LandfallError as error:
-        _give_up(work, kind, "failed", str(error))
+        _give_up(work, job, kind, "failed", str(error))
     except Exception as error:  # noqa: BLE001 - one job's fault must not keep the others waiting
         telemetry.log("error", "job failed", job_id=job.id, kind=job.kind, error=error)
-        _give_up(work, kind, "failed", _OUR_FAULT)
+        _give_up(work, job, kind, "failed", _OUR_FAULT)
 
 
 def _delay(job: ClaimedJob) -> timedelta:
@@ -260,8 +261,10 @@ def _is_done_in_time(work: Work[Any, Any], kind: Steps[Any, Any]) -> bool:
     return True
 
 
-def _give_up(work: Work[Any, Any], kind: Steps[Any, Any], state: JobState, problem: str) -> None:
+def _give_up(work: Work[Any, Any], job: ClaimedJob, kind: Steps[Any, Any], state: JobState, problem: str) -> None:
     try:
+        if job.tries > _MAX_DEATHS:
+            raise Conflict("Its process has died again and again, perhaps while it took the job back.")
         with meaningful_refusals():
             kind.undo(work)
     except DatabaseUnavailable:

@@ -47,6 +47,19 @@ def test_a_job_that_cannot_be_taken_back_ends_all_the_same(backend: Backend) -> 
     assert backend.run(job.id).state == "failed"
 
 
+def test_a_job_whose_process_dies_each_time_it_is_taken_back_ends_all_the_same(backend: Backend) -> None:
+    with backend.context().transaction() as tx:
+        job = create_job(tx, EmptyTrash(tx.now, everyones=False))
+    dies: Any = {"empty_trash": Steps(die, undo=die)}
+
+    for number in range(10):
+        with pytest.raises(Died):
+            run_job(backend.context(hours=number), dies, job.id, 5.0)
+    run_job(backend.context(hours=10), dies, job.id, 5.0)
+    ended = backend.run(job.id, minutes=60 * 11)
+    assert (ended.state, "It was begun 10 times in a row" in ended.problem) == ("failed", True)
+
+
 def test_everyones_trash_is_emptied_only_while_its_owner_is_an_operator(backend: Backend) -> None:
     deleted = backend.store_file()
     delete_found(backend.context(), deleted)
