@@ -22,5 +22,5 @@ def serve_as_it_is(cloud: Cloud, stack: Stack, api_id: str, report: Callable[[st
     gateway = cloud.client("apigateway")
     serves = gateway.get_stage(restApiId=api_id, stageName=STAGE)["deploymentId"]
     if gateway.get_deployment(restApiId=api_id, deploymentId=serves)["createdDate"] < stack.changed_at:
-        gateway.create_deployment(restApiId=api_id, stageName=STAGE, description="Parameters have changed")
-        report("The API serves what the parameters say now.")
+        gateway.create_deployment(restApiId=api_id, stageName=STAGE, description="As the stack was changed")
+        report("The API serves what was deployed.")

@@ -35,11 +35,12 @@ class CopyProgress(Progress):
     """The progress of a copy.
 
     Attributes:
-        upload: the upload in which it is made in parts.
+        upload: the upload in which it is made in parts; uploads: how many were begun.
         foretold: the ETag that the copy will have, if it is made in parts.
     """
 
     upload: CopyUpload | None = None
+    uploads: int = 0
     foretold: str | None = None
 
 

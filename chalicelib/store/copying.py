@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -66,6 +66,7 @@ class Copier:
         head = self._head(source)
         if not source.is_fixed and head["ETag"].strip('"') != source.etag:
             raise PreconditionFailed(f"The object of {source.bucket} is another one by now.")
+        source = replace(source, size=head["ContentLength"])  # no event need tell it
         headers = {name: head[name] for name in _HEADERS if head.get(name)}
         headers |= {"ContentType": media_type} if media_type else {}
         honours = self._guarantees()

@@ -67,8 +67,9 @@ class PartCopier:
         upload, found = self._begun(source, location, modified, course.upload)
         if upload is None:
             upload = self._begin(source, location, modified, headers)
-            course.begin(upload)
         try:
+            if upload != course.upload:
+                course.begin(upload)
             parts = self._copy_missing(upload, found, course)
             check()
             etag = _etag_of(parts)

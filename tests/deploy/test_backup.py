@@ -36,5 +36,5 @@ def test_the_vault_of_an_earlier_stack_of_the_same_name_is_in_nobodys_way(native
     assert text == "${AWS::StackName}-backups-${Id}"
     # arn:aws:cloudformation:eu-central-1:123456789012:stack/landfall-prod/1f3a5c70-0b1d-11f0-9c1e-0a1b2c3d4e5f
     assert parts["Id"] == {
-        "Fn::Select": [4, {"Fn::Split": ["-", {"Fn::Select": [2, {"Fn::Split": ["/", {"Ref": "AWS::StackId"}]}]}]}]
+        "Fn::Select": [0, {"Fn::Split": ["-", {"Fn::Select": [2, {"Fn::Split": ["/", {"Ref": "AWS::StackId"}]}]}]}]
     }

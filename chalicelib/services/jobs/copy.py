@@ -64,7 +64,7 @@ def copy_step(work: Work[Copy, CopyProgress]) -> bool:
         if head(ctx, file.location) is None:  # only an earlier process of this job puts anything there
             _check_right(work)
             with ctx.transaction() as tx:  # nobody is to give it up amid the copy
-                expires_at = tx.now + time_for_bytes(tx.settings, "put", file.size)
+                expires_at = tx.now + time_for_bytes(tx.settings, "put", command.source.size)
                 uploads.change_upload(tx.session, file.id, expires_at=expires_at)
             # What takes long may be forbidden meanwhile.
             course = NotedCourse(work, check=lambda: _check_right(work))

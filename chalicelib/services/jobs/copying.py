@@ -14,9 +14,12 @@ from typing import Protocol
 
 from chalicelib.catalog.objects import Copied, CopyUpload, Location, ObjectHead, Over, Source
 from chalicelib.catalog.progress import CopiesProgress, CopyProgress
-from chalicelib.errors import NotFound, PreconditionFailed, Refused, StoreUnavailable, TimeIsUp, Unavailable
+from chalicelib.errors import Conflict, NotFound, PreconditionFailed, Refused, StoreUnavailable, TimeIsUp, Unavailable
 from chalicelib.services.context import Context
 from chalicelib.store.copying_in_parts import Course
+
+# How often a copy begins anew. Each part is progress, so that nothing else would end it.
+_MAX_UPLOADS = 10
 
 
 class CopyWork(Protocol):
@@ -57,9 +60,16 @@ class NotedCourse(Course):
         return self._work.progress.upload
 
     def begin(self, upload: CopyUpload) -> None:
-        """Note the upload before the first part is copied."""
-        self._work.progress.upload = upload
+        """Note the upload before the first part is copied.
+
+        Raises:
+            Conflict: the copy has begun anew too often, as that of an object that is put again and again.
+        """
+        progress = self._work.progress
+        progress.upload, progress.uploads = upload, progress.uploads + 1
         self._work.save()
+        if progress.uploads > _MAX_UPLOADS:
+            raise Conflict("The object was put again and again while it was being copied.")
 
     def go_on(self, left: int) -> None:
         """Extend the claim on the job. If its process dies, the next one has a part less to copy."""
@@ -89,8 +99,11 @@ def head(ctx: Context, location: Location, version_id: str | None = None) -> Obj
 
 
 def is_unnoted_copy(there: ObjectHead, of: Source | None, progress: CopiesProgress) -> bool:
-    """Whether an object is a copy of ``of`` that an earlier process has made, but did not live to note."""
-    return of is not None and there.size == of.size and there.etag in (of.etag, progress.foretold)
+    """Whether an object is a copy of ``of`` that an earlier process has made, but did not live to note.
+
+    Where nobody has told the size of ``of``, it is 0.
+    """
+    return of is not None and of.size in (0, there.size) and there.etag in (of.etag, progress.foretold)
 
 
 def copy_over(work: CopyingWork, source: Source, location: Location, over: str) -> ObjectHead:

@@ -16,7 +16,7 @@ from chalicelib.db.locks import lock_files
 from chalicelib.db.models import Job
 from chalicelib.db.recording import record_changes
 from chalicelib.db.scope import EVERYONE
-from chalicelib.errors import Conflict, NotFound, PreconditionFailed, TimeIsUp
+from chalicelib.errors import Conflict, NotFound, PreconditionFailed, Refused, TimeIsUp, Unavailable
 from chalicelib.services.accounts.policies import check_version, end_restores, reserve_restore
 from chalicelib.services.context import Transaction
 from chalicelib.services.files.claims import CLAIM, claim_files, release_files
@@ -73,8 +73,8 @@ def restore_step(work: RestoreWork) -> bool:
         ctx.in_transaction(partial(_record_restored, file_id=file_id, observed=observed))
     except PreconditionFailed:
         raise Conflict("The file was changed meanwhile; it is as it was changed.") from None
-    except TimeIsUp:
-        is_to_go_on = True
+    except (TimeIsUp, Unavailable) as error:  # the parts at the file's key are gone on with
+        is_to_go_on = not isinstance(error, Refused)
         raise
     finally:
         if not is_to_go_on:
@@ -109,7 +109,10 @@ def _record_restored(tx: Transaction, file_id: UUID, observed: ObjectChange) -> 
 
 
 def undo_restore(work: RestoreWork) -> None:
-    """Free what was reserved for the restore, and throw parts away."""
+    """Free what was reserved for the restore, and the claim that it may still hold; throw parts away."""
     drop_parts(work)
+    file_id, claimed = work.command.file_id, work.progress.claimed
     with work.ctx.transaction() as tx, tx.as_landfall():
-        end_restores(tx, [work.command.file_id])
+        end_restores(tx, [file_id])
+        if claimed is not None:
+            release_files(tx, claim_files(tx, [file_id], claimed))

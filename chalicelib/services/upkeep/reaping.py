@@ -10,6 +10,7 @@ from chalicelib import telemetry
 from chalicelib.catalog.files import File
 from chalicelib.db import due_uploads, files, uploads
 from chalicelib.db.claims import is_claimed
+from chalicelib.db.locks import lock_files
 from chalicelib.db.scope import EVERYONE
 from chalicelib.db.uploads import UploadRow
 from chalicelib.errors import DatabaseUnavailable, NotFound
@@ -55,8 +56,10 @@ def give_up(ctx: Context, file_id: UUID, problem: str, *, are_gone: bool, expire
     ``expired``: do so only if its time was up then, and nobody has renewed it meanwhile; says whether that was so.
     """
     with ctx.transaction() as tx:
-        if expired is not None and not uploads.still_ends_at(tx.session, file_id, expired):
-            return False
+        if expired is not None:
+            lock_files(tx.session, [file_id])  # before its upload, as whoever completes it does
+            if not uploads.still_ends_at(tx.session, file_id, expired):
+                return False
         files.mark_deleted(tx.session, [file_id], tx.now)
         note(tx, "abandon", [file_id])
         uploads.change_upload(tx.session, file_id, size=None, problem=problem)

@@ -170,7 +170,7 @@ def sign(ctx: Context, to_sign: RequestToSign) -> SignedForKey:
         case (("GET" | "POST" | "DELETE"), str(upload_id), None):
             # Whoever lists or aborts an upload doesn't go on with it.
             file, _ = _note_upload(ctx, UploadKey(to_sign.key, upload_id), notes=to_sign.verb == "POST")
-            if to_sign.verb == "DELETE":
+            if to_sign.verb == "DELETE" and file.state == "pending":
                 with ctx.transaction() as tx:
                     note(tx, "abort", [file.id])
             links, seconds = ctx.links, ctx.settings.link_seconds
