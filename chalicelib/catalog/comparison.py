@@ -38,6 +38,8 @@ class KnownVersion:
         )
 
 
+# In place of a version id: all versions of a key were removed at once. That is no version.
+PURGE = "*"
 # Listings give times to the millisecond, rounded down. An earlier version may be of the same millisecond.
 _LISTED_WITHIN = timedelta(microseconds=999)
 
@@ -77,10 +79,12 @@ def compare(
     """
     changes: list[ObjectChange] = []
     revived: list[KnownVersion] = []
+    # All versions were removed at once. What is listed came later, and must rank so, or the recording would remove it again.
+    purged = known[PURGE].removal_rank if PURGE in known else ""
     earlier: Current | None = None  # the version before
     for listed in history:
         row = known.get(listed.version_id)
-        is_known = row is not None and _is_recorded(row, listed, is_later=is_later)
+        is_known = row is not None and row.put_rank >= purged and _is_recorded(row, listed, is_later=is_later)
         if row is not None and listed.version_id and not row.alive:
             revived.append(row)
         if row is not None and is_known and (earlier is None or row.put_rank > earlier.rank or not row.put_rank):
@@ -89,6 +93,7 @@ def compare(
             # Another object without a version id may have been in place of this one.
             is_same = is_known or bool(listed.version_id)
             above = [] if row is None else [row.put_rank] if is_same else [row.put_rank, row.removal_rank]
+            above += [purged] if purged else []
             if sequencer_at is not None:
                 above.append(rank(sequencer_at(listed.modified + _LISTED_WITHIN), None, Kind.REMOVAL))
             change = observe_listed(location.bucket, listed, earlier, above)
@@ -99,7 +104,7 @@ def compare(
 
 def _unlisted(history: Sequence[ListedVersion], known: Mapping[str, KnownVersion]) -> list[KnownVersion]:
     shown = {listed.version_id for listed in history}
-    return [row for row in known.values() if row.alive and row.version_id not in shown]
+    return [row for row in known.values() if row.alive and row.version_id not in shown and row.version_id != PURGE]
 
 
 def contradicts(change: ObjectChange, known: Mapping[str, KnownVersion]) -> bool:
@@ -112,8 +117,8 @@ def contradicts(change: ObjectChange, known: Mapping[str, KnownVersion]) -> bool
 
 
 def by_version(rows: Iterable[KnownVersion]) -> dict[str, KnownVersion]:
-    """Versions by their ids, without the tombstone of a whole key."""
-    return {row.version_id: row for row in rows if row.version_id != "*"}
+    """Versions by their ids, with the tombstone of a whole key as `PURGE`."""
+    return {row.version_id: row for row in rows}
 
 
 def _is_recorded(row: KnownVersion, listed: ListedVersion, *, is_later: bool) -> bool:

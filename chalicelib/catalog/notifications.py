@@ -79,7 +79,7 @@ def _decode(text: str | bytes) -> Any:
     """Pydantic's decoder takes half the time of Python's, but refuses lone surrogates, which are no reason to lose an event."""
     try:
         return from_json(text)
-    except ValueError:
+    except (ValueError, TypeError):  # the latter for a text, and not bytes, with such a one
         return json.loads(text)
 
 
@@ -133,7 +133,8 @@ def _record_events(record: Any, depth: int) -> list[Event]:
     if is_ceph:
         entry = entry | {"sequencer": in_order(_sequencer(entry.get("sequencer")))}
     change = _change(kind, bucket, key, version_id, event, record.get("eventTime"), entry, entry.get("eTag"))
-    if "minio" in source and (kind is Kind.MARKER or _is_by_a_rule(record)):
+    # Of all versions at once it tells only itself, and so it is.
+    if "minio" in source and (kind is Kind.MARKER or (kind is Kind.REMOVAL and _is_by_a_rule(record))):
         return [CheckRequest(change, holds_without_versions=not version_id, is_of_marker=True)]
     return [as_far_as_believed(change) if is_ceph else change]
 

@@ -47,7 +47,8 @@ FROM (SELECT unnest(CAST(:buckets AS text[])) AS bucket UNION SELECT DISTINCT bu
 LEFT JOIN LATERAL (
     SELECT coalesce(inventory_at - CAST(:margin AS interval), created_at) AS at
     FROM ({audits} WHERE a.bucket = b.bucket AND a.prefix = '' AND a.state = 'done') AS audit
-    WHERE repairs OR missing + different + gone = 0
+    -- Of an audit that is done, the problem is that S3 has refused to tell of some keys.
+    WHERE problem IS NULL AND (repairs OR missing + different + gone = 0)
     ORDER BY at DESC LIMIT 1) AS agreed ON true
 LEFT JOIN LATERAL (
     SELECT * FROM ({audits} WHERE a.bucket = b.bucket AND a.prefix = '' AND a.state IN ('done', 'braked')) AS audit

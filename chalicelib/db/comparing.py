@@ -122,7 +122,7 @@ def find_differing(session: Session, keys: Keys, listed: Sequence[tuple[ListedVe
 
 
 def known_keys(session: Session, bucket: str, keys: Sequence[str], looked: Snapshot) -> dict[str, KnownKey]:
-    """What the catalogue knows of keys, and whether it was the same in a snapshot. Tombstones of whole keys aren't compared."""
+    """What the catalogue knows of keys, and whether it was the same in a snapshot."""
     if not keys:
         return {}
     values = {**_texts(keys=keys), "bucket": bucket, "next": looked.next, "running": list(looked.running)}
@@ -132,8 +132,7 @@ def known_keys(session: Session, bucket: str, keys: Sequence[str], looked: Snaps
         versions = rows.setdefault(key, {})
         fields.append(stored_at and datetime.fromisoformat(stored_at))
         version = KnownVersion(*fields)
-        if version.version_id != "*":
-            versions[version.version_id] = version
+        versions[version.version_id] = version
         if is_new:
             new.add(key)
     return {key: KnownKey(versions, key in new) for key, versions in rows.items()}

@@ -6,7 +6,9 @@
 # an observation, whose rank is low. When the event of the earlier change comes, it ranks above the observation,
 # although it is older. Until the event of the later change comes as well, `follows` says which of the two is later.
 # Several changes may follow each other, so the chain is walked to its end. S3 gives each version id once, except for
-# the empty one of unversioned buckets. Empty ids could form a circle, so the number of steps is bounded.
+# the empty one of unversioned buckets. Empty ids could form a circle, so the number of steps is bounded. And another object may
+# have come in place of the one that was followed: a version that is older than that doesn't follow it. (Listed times are whole
+# seconds.)
 #
 # Hardly any key has a version that follows another one. Walking costs twice as much as the rest, so it is left out then.
 _CURRENT = """
@@ -26,6 +28,7 @@ CROSS JOIN LATERAL (
                 SELECT * FROM object_versions AS m
                 WHERE m.bucket = {bucket} AND m.key = {key} AND m.alive
                     AND m.follows = l.version_id AND m.version_id <> l.version_id
+                    AND (l.version_id <> '' OR coalesce(m.stored_at >= date_trunc('second', l.stored_at), true))
                 ORDER BY m.put_rank DESC, m.version_id DESC
                 LIMIT 1) AS m
             WHERE l.steps < 1000)

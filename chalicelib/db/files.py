@@ -164,9 +164,11 @@ def reserved_for(session: Session, file_id: UUID) -> int:
     return session.scalar(select(models.File.reserved).where(models.File.id == file_id)) or 0
 
 
-def reserve_restore(session: Session, file_id: UUID, more: int) -> None:
-    """Reserve ``more`` bytes for a file that is about to be restored."""
-    session.execute(update(models.File).where(models.File.id == file_id).values(restoring=max(0, more)))
+def reserve_restore(session: Session, file_id: UUID, more: int) -> bool:
+    """Reserve ``more`` bytes for a file that is about to be restored, unless some are reserved for another restore of it; says
+    whether that could be done."""
+    free = update(models.File).where(models.File.id == file_id, models.File.restoring.is_(None))
+    return session.execute(free.values(restoring=max(0, more)).returning(models.File.id)).one_or_none() is not None
 
 
 def end_restores(session: Session, file_ids: Collection[UUID]) -> None:

@@ -103,6 +103,13 @@ def still_open(session: Session, audit_id: UUID, keys: Sequence[str]) -> list[st
     return list(session.scalars(found.distinct()))
 
 
+def count_refused(session: Session, audit_id: UUID) -> int:
+    """Of how many keys the store has refused to tell: they are settled, and unsure."""
+    finding = models.AuditFinding
+    refused = finding.audit_id == audit_id, finding.kind == "unsure", finding.is_settled
+    return session.scalar(select(func.count()).select_from(finding).where(*refused)) or 0
+
+
 def settle_keys(
     session: Session, audit_id: UUID, keys: Sequence[str], found: Sequence[Finding], counts: Counts
 ) -> None:

@@ -11,12 +11,11 @@ from collections.abc import Collection, Iterable
 from uuid import UUID
 from zlib import crc32
 
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from chalicelib.db.arrays import plain
 from chalicelib.db.engine import prepared_write, waiting_write
-from chalicelib.db.models import File
 
 # A lock for every key of a batch of thousands would overflow the server's lock table (64 × max_connections by default),
 # so keys share stripes. With 256 of them, eight small batches rarely meet, and one large batch holds no more than 256
@@ -33,6 +32,9 @@ _LOCK_ALL = text("""
 SELECT WHERE (
     SELECT count(*) FROM unnest(CAST(:stripes AS int[])) AS stripe, pg_advisory_xact_lock(:namespace, stripe)) < 0
 """)
+# As one array each: a statement takes 65,535 values, and a session may have more files.
+_KEYS_OF = text("SELECT bucket, key FROM files WHERE id = ANY(CAST(:ids AS uuid[]))")
+_LOCK_ROWS = text("SELECT id FROM files WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE")
 _LOCK, _LOCK_WITH_NEXT = prepared_write(_LOCK_ALL), waiting_write(_LOCK_ALL)
 
 
@@ -61,10 +63,10 @@ def lock_files(session: Session, file_ids: Collection[UUID], also: Iterable[tupl
     ``also``: further keys that this transaction is going to record. They differ from the files' keys if a file has
     moved.
     """
-    rows = session.execute(select(File.bucket, File.key).where(File.id.in_(file_ids)))
+    ids = {"ids": plain(file_ids)}
+    rows = session.execute(_KEYS_OF, ids)
     lock_keys(session, [*((row.bucket, row.key) for row in rows), *also])
-    lock = select(File.id).where(File.id.in_(file_ids)).order_by(File.id)
-    session.execute(lock.with_for_update(key_share=True))
+    session.execute(_LOCK_ROWS, ids)
 
 
 def lock_free_keys(session: Session, names: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, delete, select
+from sqlalchemy import Select, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session as DatabaseSession
 
@@ -101,11 +101,20 @@ def change_session(session: DatabaseSession, found: Session, changes: Mapping[st
     session.flush()
 
 
-def delete_session(session: DatabaseSession, found: Session) -> None:
-    """Delete a session. The foreign key takes it from its files in no certain order, so the files are locked first."""
+def delete_session(session: DatabaseSession, found: Session, most: int) -> bool:
+    """Delete a session with up to ``most`` files. If it has more, take it from so many of them; says whether it is deleted.
+
+    The foreign key would take it from its files in no certain order, so the files are locked first.
+    """
     its = File.owner_id == found.owner_id, File.session_id == found.session_id
-    lock_files(session, session.scalars(select(File.id).where(*its)).all())
+    files = session.scalars(select(File.id).where(*its).order_by(File.id).limit(most + 1)).all()
+    some = files[:most]
+    lock_files(session, some)
+    if len(files) > most:
+        session.execute(update(File).where(File.id.in_(some)).values(session_id=None))
+        return False
     session.execute(delete(Session).where(Session.id == found.id))
+    return True
 
 
 # The model's attribute has another name, because SQLAlchemy uses ``metadata`` itself.

@@ -3,14 +3,15 @@
 import urllib.error
 import urllib.request
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine
 
 from tests.support.api import Api, assert_problem
 from tests.support.files import read, upload, versions
-from tests.support.notifications import put_of
+from tests.support.notifications import put_of, s3_record
 from tests.support.recording import deliver
 from tests.support.uploads import begin
 
@@ -92,6 +93,20 @@ def test_an_earlier_version_is_downloaded_and_of_a_deleted_file_by_operators_alo
         (False, False, False, 5),
     ]
     assert_problem(owner("GET", f"{path}/download?version_id={found[0]['version_id']}"), 404, "not-found")
+
+
+def test_a_link_to_the_version_without_an_id_of_a_deleted_file_names_it(
+    files_api: Api, owner: Api, engine: Engine, s3: Any
+) -> None:
+    """Without a name, the link would lead to the delete marker, or to what was put there since."""
+    key = f"{owner.user_id}/{uuid4()}"
+    at = {"bucket": "versioned", "sequencer": "0A", "size": 1, "etag": "e", "version_id": "null"}
+    deliver(engine, s3_record("ObjectCreated:Put", key, **at))
+    marker = at | {"sequencer": "0B", "version_id": "m"}
+    deliver(engine, s3_record("ObjectRemoved:DeleteMarkerCreated", key, **marker))
+    file = files_api("GET", f"/api/files?{urlencode({'key': key, 'state': 'deleted'})}").json["items"][0]
+    url = files_api("GET", f"/api/files/{file['id']}/download?redirect=false&version_id=null").json["url"]
+    assert link_parameters(url)["versionId"] == "null"
 
 
 def test_a_pending_file_cannot_be_downloaded(owner: Api) -> None:

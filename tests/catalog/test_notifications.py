@@ -200,3 +200,17 @@ def test_a_change_with_an_unreadable_event_time_is_kept(time: object) -> None:
     record = s3_record("ObjectCreated:Put", "k", size=1, sequencer="01")
     record["eventTime"] = time
     assert only(body(record)).event_time is None
+
+
+def test_minio_is_believed_that_a_rule_has_removed_all_versions() -> None:
+    record = s3_record("s3:ObjectRemoved:DeleteAllVersions", "k", sequencer="0C")
+    by_a_rule = {**record, "eventSource": "minio:s3", "source": {"userAgent": "Internal: [ILM-Expiry]"}}
+    (change,) = parse_message(json.dumps({"Records": [by_a_rule]}))
+    assert isinstance(change, ObjectChange)
+    assert (change.kind, change.version_id, change.sequencer) == (Kind.PURGE, "*", "0C")
+
+
+def test_a_message_inside_a_message_that_nobody_can_read_is_poison() -> None:
+    for inside in ("\ud800", '{"Records": "\ud800'):
+        with pytest.raises(MalformedNotification):
+            parse_message(json.dumps({"TopicArn": "arn", "Message": inside}))

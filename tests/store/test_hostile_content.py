@@ -83,6 +83,20 @@ def endless_ifds() -> bytes:
     return b"\xff\xd8\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + bytes(100)
 
 
+def many_places() -> bytes:
+    """A WebP, each of whose EXIF entries leads to a directory of many others, each of many values."""
+    count = 400
+    place = 8 + 2 + 12 * count + 4
+    tiff = b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", count)
+    tiff += struct.pack("<HHII", 0x8825, 4, 1, place) * count + struct.pack("<I", 0)
+    tiff += (
+        struct.pack("<H", count) + struct.pack("<HHII", 0x0002, 3, 999, 8) * count + struct.pack("<I", 0) + bytes(2000)
+    )
+    extended = b"VP8X" + struct.pack("<I", 10) + b"\x08" + bytes(9)
+    webp = b"WEBP" + extended + b"EXIF" + struct.pack("<I", len(tiff)) + tiff + bytes(len(tiff) % 2)
+    return b"RIFF" + struct.pack("<I", len(webp)) + webp
+
+
 def ogg_of_comments() -> bytes:
     page = b"OggS\0\2" + bytes(20) + b"\xff" + b"\xff" * 255 + b"\1vorbis" + bytes(255 * 255 - 7)
     return page * 20
@@ -98,6 +112,7 @@ def ogg_of_comments() -> bytes:
         pax_bomb,
         zip_that_claims_everything,
         endless_ifds,
+        many_places,
         ogg_of_comments,
     ],
 )

@@ -11,7 +11,7 @@ from chalicelib.catalog.objects import ObjectVersion
 from chalicelib.db import files, sessions, users
 from chalicelib.db.scope import Owner
 from chalicelib.db.usage import counted_usage
-from chalicelib.errors import AgainstPolicy
+from chalicelib.errors import AgainstPolicy, Conflict
 from chalicelib.services.context import Transaction
 from chalicelib.settings import Settings
 
@@ -145,9 +145,10 @@ def reserve_restore(tx: Transaction, file: File, more: int) -> None:
     The quota is checked after the change, which has locked the owner's usage.
 
     Raises:
-        OverQuota: the owner or the session would have too much.
+        OverQuota: the owner or the session would have too much. Conflict: it is being restored already.
     """
-    files.reserve_restore(tx.session, file.id, more)
+    if not files.reserve_restore(tx.session, file.id, more):
+        raise Conflict("The file is being restored already.")
     if file.owner_id is not None:
         policies_for(tx, Owner(file.owner_id), file.session_id).check_quotas(tx)
 

@@ -6,6 +6,7 @@ from typing import Any, TypedDict
 from chalicelib.catalog.limits import Limits
 from chalicelib.db import sessions
 from chalicelib.db.deadlines import within
+from chalicelib.db.engine import commit_so_far
 from chalicelib.db.models import Session
 from chalicelib.db.pages import NO_ITEMS, Page
 from chalicelib.db.scope import Owner
@@ -14,6 +15,8 @@ from chalicelib.errors import Conflict, Forbidden, NotFound
 from chalicelib.services.accounts import trail
 from chalicelib.services.accounts.confinement import session_of_new
 from chalicelib.services.context import Transaction
+
+_AT_ONCE = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +116,18 @@ def usage_of(tx: Transaction, session_id: str) -> UsageNow:
 def delete_session(tx: Transaction, session_id: str) -> None:
     """Delete the caller's session. Its files stay, and belong to no session then.
 
+    Of many files it is taken in several transactions: a single one would keep all that lands meanwhile waiting. If this process
+    dies in between, the session has the rest of its files, and can be deleted again.
+
     Raises:
         NotFound: the caller has none of this id. Forbidden: the caller's API key is for it alone.
     """
-    found = _own(tx, session_id, lock=True)
     _require_not_bound_to_it(tx, "delete it")
+    found = _own(tx, session_id, lock=True)
+    while not sessions.delete_session(tx.session, found, _AT_ONCE):
+        commit_so_far(tx.session)
+        found = _own(tx, session_id, lock=True)
     trail.note_about(tx, "delete_session", found.id, found.owner_id)
-    sessions.delete_session(tx.session, found)
 
 
 def _require_not_bound_to_it(tx: Transaction, doing: str) -> None:

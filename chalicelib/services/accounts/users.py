@@ -7,7 +7,7 @@ from uuid import UUID
 
 from chalicelib.catalog.acts import Act
 from chalicelib.catalog.roles import Role
-from chalicelib.db import handing_over, identities, users
+from chalicelib.db import handing_over, identities, jobs, users
 from chalicelib.db.deadlines import within
 from chalicelib.db.engine import Session
 from chalicelib.db.models import User
@@ -210,8 +210,11 @@ def remove_user(tx: Transaction, owner: Owner, with_sessions: bool) -> None:
     Whoever signs in with its identity later is refused, until an operator lets it in: see `barred_identities`.
 
     Raises:
-        Conflict: it still has some; the message says how many.
+        Conflict: it still has some, or jobs that have not ended: what those have begun would never be taken back. The message
+            says how many.
     """
+    if open_jobs := jobs.hasten_jobs(tx.session, owner.user_id, tx.now):
+        raise Conflict(f"The user still has {open_jobs} jobs that have not ended.")
     left = handing_over.count_left(tx.session, owner, _COUNTED)
     if left.files or left.trash or left.tombstones or (left.sessions and not with_sessions):
         raise Conflict(

@@ -46,7 +46,8 @@ def download_link(tx: Transaction, file_id: UUID, version_id: str | None, inline
         check_version(tx, file, found)
         bucket, key, version, media_type = found.bucket, found.key, found.version_id, found.media_type
     # A link without a version leads to whatever is current when it is used.
-    signed = version or ("null" if version_id is not None and file.version_id else None)
+    is_alone = file.state == "stored" and not file.version_id
+    signed = version or (None if version_id is None or is_alone else "null")
     seconds = tx.settings.link_seconds
     if tx.settings.trail_links:
         note(tx, "link", [file_id])

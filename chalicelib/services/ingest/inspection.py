@@ -17,7 +17,7 @@ from chalicelib.db.inspection_queue import (
     request_inspection,
     save_findings,
 )
-from chalicelib.errors import DatabaseUnavailable, LandfallError, NotFound
+from chalicelib.errors import DatabaseUnavailable, LandfallError, NotFound, Refused
 from chalicelib.services.context import Context
 from chalicelib.services.files.reading import get_file, get_stored_file
 from chalicelib.services.ingest.locking import lock_version
@@ -127,7 +127,8 @@ class _Inspector:
         except NotFound:
             return Finding(claim)
         except LandfallError as error:
-            self._has_failed = True
+            # What S3 refuses, as for want of the right to a key of KMS, is about this object. The others are not kept waiting.
+            self._has_failed = self._has_failed or not isinstance(error, Refused)
             delay = _FIRST_RETRY * 2 ** (claim.tries - 1)
             retry_at = self._ctx.now + delay if claim.tries < MAX_TRIES else None
             return Finding(claim, retry_at=retry_at, problem=str(error))

@@ -16,12 +16,12 @@ from uuid import UUID
 
 from chalicelib.catalog.commands import DeleteUser
 from chalicelib.catalog.progress import DeleteUserProgress, DeletionPhase
-from chalicelib.db import handing_over, users
+from chalicelib.db import handing_over, jobs, users
 from chalicelib.db.models import Job
 from chalicelib.db.refusals import meaningful_refusals
 from chalicelib.db.scope import Owner
 from chalicelib.db.trash import files_in_trash
-from chalicelib.errors import Conflict
+from chalicelib.errors import Conflict, Unavailable
 from chalicelib.services.accounts.users import deletable_user, disable_user, remove_user
 from chalicelib.services.context import Transaction
 from chalicelib.services.files.handing_over import give, require_receiver
@@ -124,7 +124,15 @@ def _tombstones(work: DeletionWork) -> bool:
 
 
 def _remove(work: DeletionWork) -> bool:
-    """Delete the user. If something has come meanwhile, begin again, unless nothing would become of that."""
+    """Delete the user. If something has come meanwhile, begin again, unless nothing would become of that.
+
+    Raises:
+        Unavailable: the user's jobs have not ended yet. Those of a disabled user end when they are worked on next.
+    """
+    with work.ctx.transaction() as tx:
+        open_jobs = jobs.hasten_jobs(tx.session, work.command.user_id, tx.now)
+    if open_jobs:
+        raise Unavailable(f"The user's own jobs end first, {open_jobs} of them.")
     try:
         with meaningful_refusals(), work.ctx.transaction() as tx:
             remove_user(tx, Owner(work.command.user_id), with_sessions=True)

@@ -14,7 +14,7 @@ from chalicelib.errors import Cancelled, DatabaseUnavailable, LandfallError
 from chalicelib.services.context import Transaction
 from chalicelib.services.jobs.queue import Work
 from chalicelib.services.removal.bulk import delete_files
-from chalicelib.services.removal.trash import purge
+from chalicelib.services.removal.trash import Course, purge
 
 _DELETED_AT_ONCE = 500
 _PURGED_AT_ONCE = 100
@@ -49,14 +49,16 @@ def empty_trash_step(work: Work[EmptyTrash, SweepProgress]) -> bool:
         scope = EVERYONE if command.everyones else tx.principal.itself
         found = files_in_trash(tx.session, scope, command.until, progress.after, _PURGED_AT_ONCE)
     for file_id in found:
-        progress.done += purge_next(work, file_id)
+        progress.done += purge_next(work, file_id, command.until)
         progress.after = file_id
         work.save(is_further=True)
     return len(found) < _PURGED_AT_ONCE
 
 
-def purge_next(work: Work[Any, Any], file_id: UUID) -> bool:
+def purge_next(work: Work[Any, Any], file_id: UUID, until: datetime | None = None) -> bool:
     """Purge a file, as the next one of a job that goes through files; returns whether that was possible. Why not is noted.
+
+    ``until``: see `purge`.
 
     Raises:
         Cancelled: the job is to end. DatabaseUnavailable.
@@ -69,7 +71,7 @@ def purge_next(work: Work[Any, Any], file_id: UUID) -> bool:
         work.save_with(tx, progress)
 
     try:
-        purge(work.ctx, file_id, progress.claimed, keep_claim, partial(work.save, is_further=True))
+        purge(work.ctx, file_id, until, Course(progress.claimed, keep_claim, partial(work.save, is_further=True)))
     except (Cancelled, DatabaseUnavailable):
         raise
     except LandfallError as error:

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from chalicelib.catalog.changes import ObjectChange
@@ -27,34 +29,43 @@ _RETRY = timedelta(hours=1)
 _DENIED = "AccessDenied"  # what S3 says of a locked version, too
 
 
-def purge(
-    ctx: Context,
-    file_id: UUID,
-    mine: datetime | None = None,
-    keep_claim: Callable[[Transaction, datetime], None] | None = None,
-    on_batch: Callable[[], None] = lambda: None,
-) -> None:
-    """Remove every version of a deleted file. Delete markers come last: as long as one is left, no object shows.
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How a job notes its purge of a file.
 
-    Args:
+    Attributes:
         mine: when the claim ends that an earlier process has made for the same job.
         keep_claim: notes when the claim of this process ends, in the transaction that makes it.
         on_batch: called after each thousand versions: to tell that the work goes on, or to end it by raising.
+    """
+
+    mine: datetime | None = None
+    keep_claim: Callable[[Transaction, datetime], None] = lambda tx, until: None
+    on_batch: Callable[[], None] = lambda: None
+
+
+def purge(ctx: Context, file_id: UUID, until: datetime | None = None, course: Course = Course()) -> None:
+    """Remove every version of a deleted file. Delete markers come last: as long as one is left, no object shows.
+
+    ``until``: nothing is done if the file was deleted later, as again since it was found.
 
     Raises:
-        Conflict: the file is being restored, or another client has put an object in place of a version without an id. Locked:
-            Object Lock keeps a version.
+        Conflict: the file is being restored, or another client has restored it, or has put an object in place of a version
+            without an id. Locked: Object Lock keeps a version.
         StoreUnavailable: S3 did not remove every version.
     """
     with ctx.transaction() as tx:
-        if not claim_files(tx, [file_id], mine):
+        if not claim_files(tx, [file_id], course.mine):
             raise Conflict("The file is being restored at this moment.")
-        if keep_claim is not None:
-            keep_claim(tx, tx.now + CLAIM)
+        file = files.find_file(tx.session, EVERYONE, file_id)
+        if until is not None and file is not None and file.updated_at > until:
+            release_files(tx, [file_id])
+            return
+        course.keep_claim(tx, tx.now + CLAIM)
         note(tx, "purge", [file_id])
     try:
         while _purge_some(ctx, file_id):
-            on_batch()
+            course.on_batch()
     finally:
         with ctx.transaction() as tx:
             release_files(tx, [file_id])
@@ -70,7 +81,7 @@ def purge_old(ctx: Context, limit: int) -> int:
     with ctx.transaction() as tx:
         until = tx.now - timedelta(days=max(tx.settings.trash_days, tx.settings.lock_days))
         found = trash.old_trash(tx.session, until, tx.now, limit)
-    return _count_done(ctx, found, purge)
+    return _count_done(ctx, found, partial(purge, until=until))
 
 
 def delete_expired(ctx: Context, limit: int) -> int:
@@ -128,6 +139,7 @@ def _purge_some(ctx: Context, file_id: UUID) -> bool:
         if not found:
             return False
     _require_unreplaced(ctx, found)
+    _require_hidden(ctx, file_id, found)
     # Not in one request with the objects: an object that S3 doesn't remove would come to light without its marker.
     versions = [version for version in found if not version.is_marker] or found
     removed, denied = _remove(ctx, versions)
@@ -137,6 +149,26 @@ def _purge_some(ctx: Context, file_id: UUID) -> bool:
     if len(removed) < len(versions):
         raise StoreUnavailable("The object store did not remove every version.")
     return True
+
+
+def _require_hidden(ctx: Context, file_id: UUID, versions: Sequence[ObjectVersion]) -> None:
+    """Check that S3 shows no object that is to be removed, nor any at the file's own key; otherwise the catalogue is healed.
+
+    Another client may have removed the delete marker, or put an object again, and no event has told of it yet.
+
+    Raises:
+        Conflict: it does, so the file is back. Nothing is to be removed.
+    """
+    with ctx.transaction() as tx:
+        file = files.find_file(tx.session, EVERYONE, file_id)
+    own = None if file is None else file.location
+    removed = {(version.bucket, version.key, version.version_id) for version in versions if not version.is_marker}
+    for location in {Location(bucket, key) for bucket, key, _ in removed}:
+        with suppress(NotFound):
+            shown = ctx.store.head(*location)
+            if location == own or (*location, shown.version_id) in removed:
+                heal(ctx, [location])
+                raise Conflict("Another client has brought the file's object back, so nothing was removed.")
 
 
 def _require_unreplaced(ctx: Context, versions: Sequence[ObjectVersion]) -> None:

@@ -32,6 +32,7 @@ from chalicelib.store.listing import rarely_collecting
 _SPLIT_AHEAD = 40_000
 _IDLE = 0.2  # seconds
 _GUESS_AFTER = timedelta(seconds=3)
+_REFUSED = "The object store has refused to tell of {} keys, so nothing is sure of them."
 _TRIES = 5  # in a row, while the store doesn't answer
 _TRIES_BESIDE_OTHERS = 20  # in a row, while others hold the keys: each waits for them itself
 
@@ -206,7 +207,9 @@ def _finish(ctx: Context, audit_id: UUID) -> bool:
     with ctx.transaction() as tx:
         audit = audits.lock_audit(tx.session, audit_id)
         if audit is not None and not findings.has_open_findings(tx.session, audit_id):
-            audits.set_state(tx.session, audit_id, tx.now, state="done", problem=None, finished_at=tx.now)
+            refused = findings.count_refused(tx.session, audit_id)
+            problem = _REFUSED.format(refused) if refused else None
+            audits.set_state(tx.session, audit_id, tx.now, state="done", problem=problem, finished_at=tx.now)
             return True
         return audit is None
 

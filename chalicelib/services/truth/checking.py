@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from chalicelib.catalog.changes import CheckRequest, Kind, ObjectChange, is_of_an_event, rank
-from chalicelib.catalog.comparison import KnownVersion, compare
+from chalicelib.catalog.comparison import PURGE, KnownVersion, compare
 from chalicelib.catalog.objects import Location
 from chalicelib.catalog.observations import observe_unlisted
 from chalicelib.db.known_versions import known_at, told_at
@@ -145,7 +145,7 @@ def _as_told(seen: _Seen, requests: Sequence[CheckRequest]) -> list[ObjectChange
     That goes for changes that the catalogue knows already, too: Landfall may have made them itself, and nothing told of
     them until now. Recording them again changes no version.
     """
-    newest_first = sorted(seen.known.values(), key=lambda row: row.put_rank, reverse=True)
+    newest_first = sorted(_versions(seen), key=lambda row: row.put_rank, reverse=True)
     puts = [row.put_at(seen.location) for row in newest_first if row.put_rank]
     waiting = [request for request in requests if not _was_refused(request.told)]
     changes = []
@@ -160,9 +160,13 @@ def _as_told(seen: _Seen, requests: Sequence[CheckRequest]) -> list[ObjectChange
     return changes
 
 
+def _versions(seen: _Seen) -> list[KnownVersion]:
+    return [row for row in seen.known.values() if row.version_id != PURGE]
+
+
 def _removals_again(seen: _Seen) -> list[ObjectChange]:
     """The removals of versions by their ids that Landfall has seen or done itself, as it knows them."""
-    removed = [row for row in seen.known.values() if row.version_id and row.put_rank and not row.alive]
+    removed = [row for row in _versions(seen) if row.version_id and row.put_rank and not row.alive]
     again = [observe_unlisted(*seen.location, row.version_id, row.put_rank) for row in removed]
     known = zip(again, removed, strict=True)
     return [replace(change, is_observation=False) for change, row in known if change.rank == row.removal_rank]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from chalicelib import telemetry
 from chalicelib.catalog.audits import NEVER_BRAKED, Audit, DriftKind
 from chalicelib.catalog.changes import Kind, ObjectChange
 from chalicelib.catalog.comparison import KnownVersion, compare, contradicts
@@ -20,7 +21,7 @@ from chalicelib.db.known_versions import known_at
 from chalicelib.db.locks import lock_keys
 from chalicelib.db.recording import record_changes
 from chalicelib.db.reviving import revive
-from chalicelib.errors import StoreUnavailable
+from chalicelib.errors import Refused, StoreUnavailable
 from chalicelib.services.context import Context, Transaction
 from chalicelib.services.truth.allowances import Allowance
 from chalicelib.store.versions import Versions
@@ -39,11 +40,14 @@ class Look:
     gone: list[ObjectChange]
     revived: list[KnownVersion]
     known: dict[str, KnownVersion]
+    is_refused: bool = False
 
     @property
     def findings(self) -> list[Finding]:
-        """All that differs."""
+        """All that differs. Nothing is sure of a key that S3 refuses to tell of."""
         key = self.location.key
+        if self.is_refused:
+            return [Finding(key, "", "unsure", is_settled=True)]
         known = {version_id for version_id, row in self.known.items() if row.put_rank}
         kinds: dict[str, DriftKind] = {
             change.version_id: "different" if change.version_id in known else "missing" for change in self.changes
@@ -68,7 +72,7 @@ def look_again(ctx: Context, audit: Audit, allowance: Allowance) -> bool:
         return False
     allowance.spend(len(keys))
     try:
-        looks = look_at(ctx, [Location(audit.bucket, key) for key in keys])
+        looks = look_at(ctx, [Location(audit.bucket, key) for key in keys], or_leave=True)
     except StoreUnavailable:
         with ctx.transaction() as tx:
             findings.release_keys(tx.session, audit.id, keys)
@@ -84,7 +88,7 @@ def look_again(ctx: Context, audit: Audit, allowance: Allowance) -> bool:
         found = [finding for look in looks for finding in look.findings]
         kinds = [finding.kind for finding in found]
         counts = Counts(0, kinds.count("missing"), kinds.count("different"), kinds.count("gone"))
-        counts = replace(counts, recorded=len(found) if audit.repairs else 0)
+        counts = replace(counts, recorded=len(kinds) - kinds.count("unsure") if audit.repairs else 0)
         findings.settle_keys(tx.session, audit.id, keys, found, counts)
     return True
 
@@ -102,8 +106,10 @@ def _brakes(tx: Transaction, audit: Audit, burying: int, keys: Sequence[str] = (
     return True
 
 
-def look_at(ctx: Context, locations: Sequence[Location]) -> list[Look]:
+def look_at(ctx: Context, locations: Sequence[Location], *, or_leave: bool = False) -> list[Look]:
     """Compare single keys with what S3 says of them now.
+
+    ``or_leave``: leave keys as they are that S3 refuses to tell of, as for want of the right to a key of KMS.
 
     Raises:
         StoreUnavailable, DatabaseUnavailable.
@@ -112,7 +118,17 @@ def look_at(ctx: Context, locations: Sequence[Location]) -> list[Look]:
         known = known_at(tx.session, locations)
     versions = ctx.store.versions  # here, because several threads at once would each connect a store
     with ThreadPoolExecutor(min(_READERS, len(locations))) as pool:
-        return list(pool.map(lambda location: _look_at(versions, location, known.get(location, {})), locations))
+        return list(pool.map(lambda location: _look(versions, location, known.get(location, {}), or_leave), locations))
+
+
+def _look(versions: Versions, location: Location, known: dict[str, KnownVersion], or_leave: bool) -> Look:
+    try:
+        return _look_at(versions, location, known)
+    except Refused as error:
+        if not or_leave:
+            raise
+        telemetry.log("warning", "a key could not be asked for", bucket=location.bucket, key=location.key, error=error)
+        return Look(location, [], [], [], known, is_refused=True)
 
 
 def _look_at(versions: Versions, location: Location, known: dict[str, KnownVersion]) -> Look:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib.catalog.media_types import UNTOLD, as_kept, disagree, essence
 from chalicelib.catalog.objects import Inspection, whole_sha256
+from chalicelib.errors import NotFound
 from chalicelib.store.inspection.content import examine
 
 if TYPE_CHECKING:
@@ -28,9 +29,17 @@ def inspect_object(
     Raises:
         NotFound: the object is gone. StoreUnavailable: S3 does not answer.
     """
-    head = store.head(bucket, key, version_id or None)
-    if not version_id and head.version_id:
-        version_id = "null"  # the key got versions later, and S3 answered with the current one
+    try:
+        head = store.head(bucket, key, version_id or None)
+        is_another = not version_id and bool(head.version_id)
+    except NotFound:
+        if version_id:
+            raise
+        is_another = True
+    if is_another:
+        version_id = (
+            "null"  # the key got versions later, and S3 answered with the current one, or a delete marker is above it
+        )
         head = store.head(bucket, key, version_id)
     media_type = as_kept(head.media_type)
     found: dict[str, Any] = {

@@ -1,6 +1,5 @@
 """What images say of themselves: size, orientation, and what the camera wrote (EXIF)."""
 
-import io
 import logging
 from typing import Any, BinaryIO, cast
 
@@ -53,7 +52,8 @@ def exif_of(file: RangedFile, keep_place: bool) -> dict[str, Any]:
     logging.getLogger("exifread").disabled = True  # it writes to stderr about broken pictures
     chunk = _webp_chunk(file)
     file.seek(0)
-    source = file if chunk is None else io.BytesIO(chunk)
+    # Within limits, too: a directory of a few kilobytes may have exifread read another one for each of its entries.
+    source = file if chunk is None else RangedFile(lambda start, stop: chunk[start:stop], len(chunk))
     # Without `details`, exifread skips maker notes and thumbnails, which are large and of no use here.
     tags = exifread.process_file(cast(BinaryIO, source), details=False, extract_thumbnail=False)
     kept = _KEPT | _PLACE if keep_place else _KEPT

@@ -1,5 +1,6 @@
 """What a PDF says of itself: pages, title, author."""
 
+import logging
 from functools import cache
 from typing import IO, Any, cast
 
@@ -14,6 +15,7 @@ def document_of(file: RangedFile) -> dict[str, Any]:
     """``pages`` as the file claims, ``is_encrypted``, and unless it is: ``title`` and ``author``."""
     import pypdf  # saves 47 ms
 
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it writes a line for each entry of a broken table
     # The unpacked size of everything is limited: a kilobyte can unpack to a gigabyte.
     limits: dict[str, Any] = {
         "zlib_maximum_output_length": _MAX_STREAM_BYTES,

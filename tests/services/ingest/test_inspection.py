@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 from chalicelib.catalog.objects import ObjectHead
 from chalicelib.db.engine import create_catalog_engine, transaction
 from chalicelib.db.inspection_queue import MAX_TRIES, request_given_up
-from chalicelib.errors import DatabaseUnavailable, NotFound, StoreUnavailable
+from chalicelib.errors import DatabaseUnavailable, NotFound, Refused, StoreUnavailable
 from chalicelib.services.ingest.inspection import inspect_due
 from tests.support.contexts import context_on
 from tests.support.notifications import NOON, s3_record
@@ -133,6 +133,32 @@ def test_an_inspection_is_retried_later_and_given_up_in_the_end(bucket: Inspecte
         assert request_given_up(session, bucket.now, 10) == 0
     assert bucket.inspect(Store({"k": {}})) == 1
     assert (bucket.versions()["k"].inspect_problem, bucket.versions()["k"].media_type) == (None, "text/plain")
+
+
+def test_one_object_that_s3_refuses_keeps_no_other_waiting(bucket: Inspected) -> None:
+    """As with a key of KMS that Landfall may not use."""
+    bucket.record("a", *(f"k{number}" for number in range(20)))
+    refused = {"a": Refused("The object store could not read it.", "AccessDenied")}
+    bucket.inspect(Store({**refused, **{f"k{number}": {} for number in range(20)}}))
+    found = bucket.versions()
+    assert [key for key, row in found.items() if row.media_type is None] == ["a"]
+    assert (found["a"].inspect_problem, found["a"].inspect_after) == (
+        "The object store could not read it.",
+        bucket.now + timedelta(seconds=30),
+    )
+
+
+def test_an_object_without_an_id_below_a_delete_marker_is_inspected(bucket: Inspected) -> None:
+    class Marked(Store):
+        def head(self, bucket: str, key: str, version_id: str | None) -> ObjectHead:
+            if version_id is None:
+                raise NotFound("There is a delete marker.")
+            assert version_id == "null"
+            return super().head(bucket, key, version_id)
+
+    bucket.record("k")
+    bucket.inspect(Marked({"k": {}}))
+    assert bucket.versions()["k"].media_type == "text/plain"
 
 
 def test_an_object_that_is_gone_is_not_inspected_again(bucket: Inspected) -> None:

@@ -7,15 +7,17 @@ import pytest
 from sqlalchemy import text
 
 from chalicelib import runtime
-from chalicelib.catalog.commands import DeleteUser
+from chalicelib.catalog.commands import DeleteUser, EmptyTrash
 from chalicelib.db.models import User
-from chalicelib.errors import DatabaseUnavailable, StoreUnavailable, Unprocessable
+from chalicelib.errors import Conflict, DatabaseUnavailable, StoreUnavailable, Unprocessable
 from chalicelib.ids import uuid7
 from chalicelib.services.accounts.principals import Principal
 from chalicelib.services.accounts.users import change_user, disable_user
+from chalicelib.services.accounts.users import delete_user as delete_user_at_once
 from chalicelib.services.jobs import delete_user
 from chalicelib.services.jobs.delete_user import begin_deletion
-from chalicelib.services.jobs.queue import Work
+from chalicelib.services.jobs.move import begin_move
+from chalicelib.services.jobs.queue import Work, create_job
 from chalicelib.services.removal import trash
 from chalicelib.services.uploads import completion, direct
 from chalicelib.services.uploads.reservations import UploadRequest
@@ -169,3 +171,29 @@ def test_nothing_is_handed_over_to_a_disabled_user(backend: Backend, user: UUID)
         disable_user(tx, to)
     with pytest.raises(Unprocessable, match="disabled"):
         begin(backend, user, to)
+
+
+def test_the_jobs_of_a_deleted_user_end_first_and_take_back_what_they_have_begun(backend: Backend, user: UUID) -> None:
+    fill(backend, user, 1)
+    mine = backend.context(principal=Principal(user, "member"))
+    key = f"{user}/elsewhere.txt"
+    with mine.transaction() as tx:
+        (file_id,) = tx.session.scalars(text("SELECT id FROM files WHERE owner_id = :user"), {"user": user}).all()
+        move, _ = begin_move(tx, file_id, key, None)
+    job_id = begin(backend, user, new_user())
+    waits = backend.run(job_id)
+    assert (waits.state, waits.problem) == ("queued", "The user's own jobs end first, 1 of them.")
+    assert count("users WHERE id", user) == 1
+
+    assert backend.run(move.id).state == "cancelled"
+    assert run(backend, job_id, minutes=5).state == "done"
+    assert count("users WHERE id", user) == 0
+    with runtime.transaction() as session:
+        assert session.scalar(text("SELECT count(*) FROM files WHERE key = :key"), {"key": key}) == 0
+
+
+def test_a_user_with_open_jobs_is_not_deleted_at_once(backend: Backend, user: UUID) -> None:
+    with backend.context(principal=Principal(user, "member")).transaction() as tx:
+        create_job(tx, EmptyTrash(tx.now, everyones=False))
+    with backend.context().transaction() as tx, pytest.raises(Conflict, match="1 jobs that have not ended"):
+        delete_user_at_once(tx, user)

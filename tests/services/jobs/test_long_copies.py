@@ -13,7 +13,7 @@ from chalicelib.catalog.objects import CopyUpload, Part
 from chalicelib.catalog.parts import MIB
 from chalicelib.db import claims
 from chalicelib.db.models import Job
-from chalicelib.errors import StoreUnavailable
+from chalicelib.errors import Conflict, StoreUnavailable
 from chalicelib.services.jobs.copy import begin_copy
 from chalicelib.services.jobs.copying import NotedCourse
 from chalicelib.services.jobs.kinds import run_job
@@ -289,6 +289,19 @@ def test_a_copy_that_takes_longer_than_any_upload_may_is_not_given_up(backend: B
         turn(backend, job_id, minutes)
     backend.run(job_id, minutes=110)
     assert backend.file(file_id).state == "stored"
+
+
+def test_a_second_restore_does_not_free_what_the_first_has_reserved(backend: Backend, parts: Parts) -> None:
+    job_id, file_id = restore(backend)
+    assert turn(backend, job_id).state == "queued"
+    with runtime.transaction() as session:
+        version_id = session.get_one(Job, job_id).command["source"]["version_id"]
+    with backend.context().transaction() as tx, pytest.raises(Conflict, match="being restored already"):
+        begin_restore(tx, file_id, version_id)
+    with runtime.transaction() as session:
+        reserved = session.scalar(text("SELECT restoring FROM files WHERE id = :id"), {"id": file_id})
+    assert reserved == len(BODY) - 5
+    assert backend.run(job_id).state == "done"
 
 
 def test_nobody_purges_a_file_between_the_turns_of_its_restore(

@@ -11,7 +11,8 @@ from sqlalchemy import Engine, text
 from chalicelib import runtime
 from chalicelib.catalog.audits import Audit, AuditRequest
 from chalicelib.catalog.objects import EVERYTHING
-from chalicelib.db.engine import create_catalog_engine
+from chalicelib.db import audits
+from chalicelib.db.engine import create_catalog_engine, transaction
 from chalicelib.errors import StoreUnavailable
 from chalicelib.services.truth import auditing
 from chalicelib.store import listing as listings
@@ -111,7 +112,19 @@ def test_an_object_that_a_listing_leaves_out_is_not_gone(engine: Engine, repair:
     assert stored(engine) == KEYS
 
 
-@pytest.mark.parametrize("head", [403, 500, 503])
+def test_an_object_of_which_the_store_refuses_to_tell_stays_and_nothing_is_proven(
+    engine: Engine, repair: Callable[..., Audit]
+) -> None:
+    audit = repair(LyingStore(listing(*KEYS[2:]), head=403))
+    assert (audit.state, audit.gone, audit.recorded) == ("done", 0, 0)
+    assert audit.problem == "The object store has refused to tell of 2 keys, so nothing is sure of them."
+    assert stored(engine) == KEYS
+    with transaction(engine) as session:
+        (truth,) = audits.truth_of(session, ["b"], runtime.now())
+    assert truth.agreed_at is None
+
+
+@pytest.mark.parametrize("head", [500, 503])
 def test_an_object_that_nobody_says_is_gone_stays(engine: Engine, repair: Callable[..., Audit], head: int) -> None:
     with pytest.raises(StoreUnavailable):
         repair(LyingStore(listing(*KEYS[2:]), head=head))
