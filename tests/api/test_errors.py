@@ -93,8 +93,8 @@ def test_any_spelling_of_the_json_media_type_is_read(member: Api, content_type: 
     assert post(member, "{}", content_type).status == 201
 
 
-def test_a_body_of_200_000_unknown_fields_is_refused(api: Api) -> None:
-    many = json.dumps({f"field-{number}": 1 for number in range(200_000)})
+def test_a_body_of_40_000_unknown_fields_is_refused(api: Api) -> None:
+    many = json.dumps({f"field-{number}": 1 for number in range(40_000)})
 
     told = [("body", f"field-{number}") for number in range(100)]
     assert_problem(post(api, many), 400, "invalid-input", *told)
