@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
     inventory = _read_inventory(ctx, options.inventory, bucket) if options.inventory else None
     request = AuditRequest(bucket, options.prefix, options.repair, brake, grace, inventory)
     audit = _audit(ctx, request, as_json=options.json)
-    return 0 if audit.state == "done" and (audit.repairs or not audit.drift) else 1
+    return 0 if audit.state == "done" and audit.problem is None and (audit.repairs or not audit.drift) else 1
 
 
 def adopt(options: argparse.Namespace) -> int:
@@ -101,7 +101,7 @@ def adopt(options: argparse.Namespace) -> int:
     audit = _audit(ctx, request, as_json=options.json)
     if not options.json and not is_known and audit.compared:
         print(LOST)
-    return 0 if audit.state == "done" else 1
+    return 0 if audit.state == "done" and audit.problem is None else 1
 
 
 def _read_inventory(ctx: "Context", url: str, bucket: str) -> "Inventory":

@@ -11,6 +11,8 @@ from typing import Literal, TypeVar, dataclass_transform
 _END = "!"
 # Sorts above every character a rank can hold at its end: see `rank_after`.
 _AFTER = "~"
+# Where a removal by id ranks: above everything.
+LAST = _AFTER
 
 
 class Kind(StrEnum):
@@ -132,7 +134,7 @@ def rank_of_removal(version_id: str, put_rank: str) -> str:
     S3 gives a version id only once, so a version that was removed by its id never comes back. Its removal must outrank
     the put, also when the put's own event comes later, with a higher rank. Without versions, the key may be put again.
     """
-    return _AFTER if version_id else rank_after(put_rank)
+    return LAST if version_id else rank_after(put_rank)
 
 
 def instant(moment: datetime | None) -> str:

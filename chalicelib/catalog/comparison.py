@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from chalicelib.catalog.changes import Kind, ObjectChange, rank
+from chalicelib.catalog.changes import LAST, Kind, ObjectChange, rank
 from chalicelib.catalog.objects import Current, ListedVersion, Location
 from chalicelib.catalog.observations import observe_listed
 
@@ -81,6 +81,8 @@ def compare(
     revived: list[KnownVersion] = []
     # All versions were removed at once. What is listed came later, and must rank so, or the recording would remove it again.
     purged = known[PURGE].removal_rank if PURGE in known else ""
+    if purged >= LAST:  # nothing ranks above that, and no purge has it: see the migration 0035
+        purged = ""
     earlier: Current | None = None  # the version before
     for listed in history:
         row = known.get(listed.version_id)

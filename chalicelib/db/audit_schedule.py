@@ -49,6 +49,7 @@ WHERE a.finished_at < CASE WHEN a.is_scheduled THEN CAST(:scheduled_before AS ti
     AND NOT (a.prefix = '' AND NOT EXISTS (
         SELECT FROM audits AS b
         WHERE b.bucket = a.bucket AND b.prefix = '' AND b.state = a.state AND b.repairs = a.repairs
+            AND (b.problem IS NULL) = (a.problem IS NULL)
             AND b.finished_at > a.finished_at))
 """)
 

@@ -91,11 +91,16 @@ def has_open_jobs(session: Session, owner_id: UUID, most: int) -> bool:
     return bool(session.scalar(_HAS_SO_MANY, {"owner_id": owner_id, "most": most}))
 
 
-def hasten_jobs(session: Session, owner_id: UUID, now: datetime) -> int:
-    """Have an owner's waiting jobs done now; returns how many are open."""
+def count_open_jobs(session: Session, owner_id: UUID) -> int:
+    """How many jobs of an owner have not ended."""
     opened = Job.owner_id == owner_id, Job.state.in_(OPEN)
-    session.execute(update(Job).where(*opened, Job.state == "queued", Job.run_after > now).values(run_after=now))
     return session.scalar(select(func.count()).select_from(Job).where(*opened)) or 0
+
+
+def hasten_jobs(session: Session, owner_id: UUID, now: datetime) -> None:
+    """Have an owner's waiting jobs done now."""
+    waiting = Job.owner_id == owner_id, Job.state == "queued", Job.run_after > now
+    session.execute(update(Job).where(*waiting).values(run_after=now))
 
 
 def list_jobs(session: Session, scope: Scope, limit: int, cursor: str | None) -> Page:

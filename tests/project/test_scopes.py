@@ -35,7 +35,15 @@ WITHOUT_SCOPE = {
     "uploads": {"change_upload", "close_uploads", "give_up_uploads", "save_parts", "still_ends_at"},
     "users": {"change_user", "delete_user"},
     "api_keys": {"revoke_key"},
-    "jobs": {"end_job", "find_moving", "hasten_jobs", "merge_progress", "request_cancellation", "save_progress"},
+    "jobs": {
+        "end_job",
+        "count_open_jobs",
+        "find_moving",
+        "hasten_jobs",
+        "merge_progress",
+        "request_cancellation",
+        "save_progress",
+    },
     # By the clock, except the first.
     "trash": {"mark_purged", "dead_restores", "expired_files", "old_trash", "put_off"},
     # What they read is at a key that the caller's file has, or is about to have.

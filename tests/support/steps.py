@@ -12,6 +12,5 @@ def some_steps(stride: int, first: int = 1) -> Iterator[int]:
     """
     if os.environ.get("LANDFALL_CRASHES") == "all":
         return count(1)
-    if not os.environ.get("LANDFALL_TEST_ALL"):
-        stride *= 3
-    return count(1 + (first - 1) % stride, stride)
+    begins = 1 + (first - 1) % stride
+    return count(begins, stride if os.environ.get("LANDFALL_TEST_ALL") else 3 * stride)

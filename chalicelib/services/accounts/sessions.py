@@ -124,10 +124,14 @@ def delete_session(tx: Transaction, session_id: str) -> None:
     """
     _require_not_bound_to_it(tx, "delete it")
     found = _own(tx, session_id, lock=True)
+    this = found.id
+    trail.note_about(tx, "delete_session", this, found.owner_id)
     while not sessions.delete_session(tx.session, found, _AT_ONCE):
         commit_so_far(tx.session)
-        found = _own(tx, session_id, lock=True)
-    trail.note_about(tx, "delete_session", found.id, found.owner_id)
+        again = sessions.find_session(tx.session, tx.principal.itself, session_id, lock=True)
+        if again is None or again.id != this:  # somebody else has deleted it meanwhile, and may have opened another one
+            return
+        found = again
 
 
 def _require_not_bound_to_it(tx: Transaction, doing: str) -> None:

@@ -213,7 +213,7 @@ def remove_user(tx: Transaction, owner: Owner, with_sessions: bool) -> None:
         Conflict: it still has some, or jobs that have not ended: what those have begun would never be taken back. The message
             says how many.
     """
-    if open_jobs := jobs.hasten_jobs(tx.session, owner.user_id, tx.now):
+    if open_jobs := jobs.count_open_jobs(tx.session, owner.user_id):
         raise Conflict(f"The user still has {open_jobs} jobs that have not ended.")
     left = handing_over.count_left(tx.session, owner, _COUNTED)
     if left.files or left.trash or left.tombstones or (left.sessions and not with_sessions):

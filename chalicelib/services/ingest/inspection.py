@@ -113,7 +113,8 @@ class _Inspector:
         self._ctx = ctx
         self._store = ctx.store  # here, because several threads at once would each connect one
         self._deadline = ctx.now + _PATIENCE
-        self._has_failed = False
+        self._has_failed = self._has_read = False
+        self._refused = 0
 
     def inspect(self, claim: Claim) -> Finding:
         if self._has_failed or self._ctx.now > self._deadline:
@@ -127,11 +128,18 @@ class _Inspector:
         except NotFound:
             return Finding(claim)
         except LandfallError as error:
-            # What S3 refuses, as for want of the right to a key of KMS, is about this object. The others are not kept waiting.
-            self._has_failed = self._has_failed or not isinstance(error, Refused)
+            self._note(error)
             delay = _FIRST_RETRY * 2 ** (claim.tries - 1)
             retry_at = self._ctx.now + delay if claim.tries < MAX_TRIES else None
             return Finding(claim, retry_at=retry_at, problem=str(error))
         if claim.etag and claim.etag != found.etag:
             return Finding(claim)  # what was found is about another object
+        self._has_read = True
         return Finding(claim, found.facts, found.media_type, found.size)
+
+    def _note(self, error: LandfallError) -> None:
+        """What S3 refuses, as for want of the right to a key of KMS, is about this object, and the others aren't kept waiting;
+        unless it refuses everything."""
+        self._refused += 1
+        is_about_all = not isinstance(error, Refused) or (not self._has_read and self._refused >= _READERS)
+        self._has_failed = self._has_failed or is_about_all

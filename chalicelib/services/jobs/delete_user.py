@@ -130,7 +130,8 @@ def _remove(work: DeletionWork) -> bool:
         Unavailable: the user's jobs have not ended yet. Those of a disabled user end when they are worked on next.
     """
     with work.ctx.transaction() as tx:
-        open_jobs = jobs.hasten_jobs(tx.session, work.command.user_id, tx.now)
+        jobs.hasten_jobs(tx.session, work.command.user_id, tx.now)
+        open_jobs = jobs.count_open_jobs(tx.session, work.command.user_id)
     if open_jobs:
         raise Unavailable(f"The user's own jobs end first, {open_jobs} of them.")
     try:

@@ -113,6 +113,6 @@ def undo_restore(work: RestoreWork) -> None:
     drop_parts(work)
     file_id, claimed = work.command.file_id, work.progress.claimed
     with work.ctx.transaction() as tx, tx.as_landfall():
-        end_restores(tx, [file_id])
-        if claimed is not None:
+        if claimed is not None:  # first, because it locks the file's key
             release_files(tx, claim_files(tx, [file_id], claimed))
+        end_restores(tx, [file_id])

@@ -64,7 +64,11 @@ def purge(ctx: Context, file_id: UUID, until: datetime | None = None, course: Co
         course.keep_claim(tx, tx.now + CLAIM)
         note(tx, "purge", [file_id])
     try:
-        while _purge_some(ctx, file_id):
+        before: list[ObjectVersion] = []
+        while found := _purge_some(ctx, file_id):
+            if found == before:
+                raise StoreUnavailable("S3 has removed versions that are still known.")
+            before = found
             course.on_batch()
     finally:
         with ctx.transaction() as tx:
@@ -125,8 +129,8 @@ def _to_purge(tx: Transaction, file_id: UUID) -> list[ObjectVersion] | None:
         return versions_of(tx.session, EVERYONE, file_id, _MAX_VERSIONS)
 
 
-def _purge_some(ctx: Context, file_id: UUID) -> bool:
-    """Remove up to a thousand versions; returns False when none is left, or when the file was restored."""
+def _purge_some(ctx: Context, file_id: UUID) -> list[ObjectVersion]:
+    """Remove up to a thousand versions; returns which. None is left, or the file was restored, if there are none."""
     with ctx.transaction() as tx:
         found = _to_purge(tx, file_id)
         if found == []:
@@ -137,7 +141,7 @@ def _purge_some(ctx: Context, file_id: UUID) -> bool:
         if found == []:
             trash.mark_purged(tx.session, file_id, tx.now)
         if not found:
-            return False
+            return []
     _require_unreplaced(ctx, found)
     _require_hidden(ctx, file_id, found)
     # Not in one request with the objects: an object that S3 doesn't remove would come to light without its marker.
@@ -148,7 +152,7 @@ def _purge_some(ctx: Context, file_id: UUID) -> bool:
         _require_unlocked(ctx, denied)
     if len(removed) < len(versions):
         raise StoreUnavailable("The object store did not remove every version.")
-    return True
+    return found
 
 
 def _require_hidden(ctx: Context, file_id: UUID, versions: Sequence[ObjectVersion]) -> None:

@@ -24,7 +24,7 @@ from chalicelib.db.reviving import revive
 from chalicelib.errors import Refused, StoreUnavailable
 from chalicelib.services.context import Context, Transaction
 from chalicelib.services.truth.allowances import Allowance
-from chalicelib.store.versions import Versions
+from chalicelib.store.versions import History, Versions
 
 _KEYS_AT_ONCE = 200
 _READERS = 8
@@ -122,8 +122,9 @@ def look_at(ctx: Context, locations: Sequence[Location], *, or_leave: bool = Fal
 
 
 def _look(versions: Versions, location: Location, known: dict[str, KnownVersion], or_leave: bool) -> Look:
+    history = versions.of_key(*location)  # whose refusal is not about this key alone
     try:
-        return _look_at(versions, location, known)
+        return _look_at(versions, location, known, history)
     except Refused as error:
         if not or_leave:
             raise
@@ -131,8 +132,7 @@ def _look(versions: Versions, location: Location, known: dict[str, KnownVersion]
         return Look(location, [], [], [], known, is_refused=True)
 
 
-def _look_at(versions: Versions, location: Location, known: dict[str, KnownVersion]) -> Look:
-    history = versions.of_key(*location)
+def _look_at(versions: Versions, location: Location, known: dict[str, KnownVersion], history: History) -> Look:
     comparison = compare(location, history, known, is_later=True)
     revived = [row for row in comparison.revived if versions.is_there(*location, row.version_id)]
     if revived:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib.catalog.media_types import UNTOLD, as_kept, disagree, essence
 from chalicelib.catalog.objects import Inspection, whole_sha256
-from chalicelib.errors import NotFound
+from chalicelib.errors import NotFound, Refused, StoreUncertain
 from chalicelib.store.inspection.content import examine
 
 if TYPE_CHECKING:
@@ -32,14 +32,16 @@ def inspect_object(
     try:
         head = store.head(bucket, key, version_id or None)
         is_another = not version_id and bool(head.version_id)
-    except NotFound:
+    except NotFound as missing:
         if version_id:
             raise
+        try:  # a delete marker may be above it
+            head = store.head(bucket, key, "null")
+        except (Refused, StoreUncertain):  # as of a store that has no versions
+            raise missing from None
         is_another = True
     if is_another:
-        version_id = (
-            "null"  # the key got versions later, and S3 answered with the current one, or a delete marker is above it
-        )
+        version_id = "null"  # the key got versions later, and S3 answered with the current one
         head = store.head(bucket, key, version_id)
     media_type = as_kept(head.media_type)
     found: dict[str, Any] = {

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 from chalicelib.catalog.objects import ObjectHead
 from chalicelib.db.engine import create_catalog_engine, transaction
 from chalicelib.db.inspection_queue import MAX_TRIES, request_given_up
-from chalicelib.errors import DatabaseUnavailable, NotFound, Refused, StoreUnavailable
+from chalicelib.errors import DatabaseUnavailable, NotFound, Refused, StoreUnavailable, StoreUncertain
 from chalicelib.services.ingest.inspection import inspect_due
 from tests.support.contexts import context_on
 from tests.support.notifications import NOON, s3_record
@@ -146,6 +146,25 @@ def test_one_object_that_s3_refuses_keeps_no_other_waiting(bucket: Inspected) ->
         "The object store could not read it.",
         bucket.now + timedelta(seconds=30),
     )
+
+
+def test_where_s3_refuses_everything_few_inspections_lose_a_try(bucket: Inspected) -> None:
+    names = [f"k{number:02}" for number in range(40)]
+    bucket.record(*names)
+    bucket.inspect(Store(dict.fromkeys(names, Refused("The object store could not read it.", "AccessDenied"))))
+    assert sum(row.inspect_tries for row in bucket.versions().values()) <= 16
+
+
+def test_an_object_of_a_store_without_versions_that_is_gone_is_gone(bucket: Inspected) -> None:
+    class Plain(Store):
+        def head(self, bucket: str, key: str, version_id: str | None) -> ObjectHead:
+            if version_id is None:
+                raise NotFound("There is none.")
+            raise StoreUncertain("501")
+
+    bucket.record("k")
+    bucket.inspect(Plain({"k": {}}))
+    assert (bucket.versions()["k"].inspect_after, bucket.versions()["k"].inspect_problem) == (None, None)
 
 
 def test_an_object_without_an_id_below_a_delete_marker_is_inspected(bucket: Inspected) -> None:

@@ -12,6 +12,7 @@ from chalicelib import runtime
 from chalicelib.catalog.audits import Audit, AuditRequest
 from chalicelib.catalog.objects import EVERYTHING
 from chalicelib.db import audits
+from chalicelib.db.audit_schedule import forget_audits
 from chalicelib.db.engine import create_catalog_engine, transaction
 from chalicelib.errors import StoreUnavailable
 from chalicelib.services.truth import auditing
@@ -122,6 +123,18 @@ def test_an_object_of_which_the_store_refuses_to_tell_stays_and_nothing_is_prove
     with transaction(engine) as session:
         (truth,) = audits.truth_of(session, ["b"], runtime.now())
     assert truth.agreed_at is None
+
+
+def test_what_agreed_before_is_not_forgotten_for_an_audit_that_proves_nothing(
+    engine: Engine, repair: Callable[..., Audit]
+) -> None:
+    agreed = repair(LyingStore(listing(*KEYS)))
+    repair(LyingStore(listing(*KEYS[2:]), head=403))
+    with transaction(engine) as session:
+        later = runtime.now() + timedelta(days=100)
+        forget_audits(session, later, later)
+        (truth,) = audits.truth_of(session, ["b"], runtime.now())
+    assert truth.agreed_at == agreed.created_at
 
 
 @pytest.mark.parametrize("head", [500, 503])

@@ -7,8 +7,10 @@ import pytest
 from sqlalchemy import Engine, text
 
 from chalicelib import runtime
+from chalicelib.db import migrate
 from chalicelib.errors import Refused
 from chalicelib.services.context import Context
+from chalicelib.services.removal import trash
 from chalicelib.store.versions import Versions
 from tests.support.aws import make_bucket, set_versioning
 from tests.support.notifications import body, s3_record
@@ -51,9 +53,15 @@ def test_what_comes_after_all_versions_went_is_there(
     later = s3.put_object(Bucket=bucket, Key="k", Body=b"333")
     tell(engine, bucket, "k", later, "0D", size=3)
     assert_right(engine, s3, bucket)
+    s3.delete_object(Bucket=bucket, Key="k")
+    repair(ctx, bucket)
+    assert_right(engine, s3, bucket)
+    assert repair(ctx, bucket).drift == 0
 
 
-def test_a_key_that_was_taken_for_gone_for_ever_is_back_after_a_repair(ctx: Context, engine: Engine, s3: Any) -> None:
+def test_a_key_that_was_taken_for_gone_for_ever_is_back_after_a_migration_and_a_repair(
+    ctx: Context, engine: Engine, s3: Any
+) -> None:
     """As releases before recorded MinIO's event."""
     bucket = f"odd-{next(_numbers)}"
     make_bucket(s3, bucket, versioned=True)
@@ -66,8 +74,26 @@ def test_a_key_that_was_taken_for_gone_for_ever_is_back_after_a_repair(ctx: Cont
             {"bucket": bucket},
         )
     tell(engine, bucket, "k", put, "0B")
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0034'"))
+    migrate.upgrade(engine)
     repair(ctx, bucket)
     assert_right(engine, s3, bucket)
+    assert repair(ctx, bucket).drift == 0
+
+    # It lives and dies as any other.
+    s3.delete_object(Bucket=bucket, Key="k", VersionId=put["VersionId"])
+    tell(engine, bucket, "k", put, "0C", "ObjectRemoved:Delete")
+    assert_right(engine, s3, bucket)
+    tell(engine, bucket, "k", s3.put_object(Bucket=bucket, Key="k", Body=b"22"), "0D", size=2)
+    assert_right(engine, s3, bucket)
+    s3.delete_object(Bucket=bucket, Key="k")
+    repair(ctx, bucket)
+    assert_right(engine, s3, bucket)
+    with engine.connect() as connection:
+        file_id = connection.execute(text("SELECT id FROM files WHERE bucket = :b"), {"b": bucket}).scalar_one()
+    trash.purge(ctx, file_id)
+    assert "Versions" not in s3.list_object_versions(Bucket=bucket)
     assert repair(ctx, bucket).drift == 0
 
 
