@@ -79,10 +79,7 @@ def compare(
     """
     changes: list[ObjectChange] = []
     revived: list[KnownVersion] = []
-    # All versions were removed at once. What is listed came later, and must rank so, or the recording would remove it again.
-    purged = known[PURGE].removal_rank if PURGE in known else ""
-    if purged >= LAST:  # nothing ranks above that, and no purge has it: see the migration 0035
-        purged = ""
+    purged = _purged(known)
     earlier: Current | None = None  # the version before
     for listed in history:
         row = known.get(listed.version_id)
@@ -102,6 +99,15 @@ def compare(
             earlier = Current(listed.version_id, change.rank)
             changes.append(change)
     return Comparison(changes, _unlisted(history, known), revived)
+
+
+def _purged(known: Mapping[str, KnownVersion]) -> str:
+    """Where it ranks that all versions were removed at once; empty if they weren't.
+
+    What is listed came later, and must rank so, or the recording would remove it again.
+    """
+    found = known[PURGE].removal_rank if PURGE in known else ""
+    return found if found < LAST else ""  # nothing ranks above that, and no purge has it: see the migration 0035
 
 
 def _unlisted(history: Sequence[ListedVersion], known: Mapping[str, KnownVersion]) -> list[KnownVersion]:

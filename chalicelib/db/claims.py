@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.orm import Session
 
 from chalicelib.db.locks import lock_files
@@ -19,9 +19,18 @@ def claim_files(
     ``mine``: when the claim ends that an earlier process has made for the same job.
     """
     lock_files(session, file_ids)
-    free = or_(File.busy_until.is_(None), File.busy_until <= now, File.busy_until == mine)
-    claim = update(File).where(File.id.in_(file_ids), free).values(busy_until=until).returning(File.id)
+    claim = (
+        update(File)
+        .where(File.id.in_(file_ids), or_(is_free(now), File.busy_until == mine))
+        .values(busy_until=until)
+        .returning(File.id)
+    )
     return set(session.scalars(claim))
+
+
+def is_free(now: datetime) -> ColumnElement[bool]:
+    """The condition that nobody has claimed a file."""
+    return or_(File.busy_until.is_(None), File.busy_until <= now)
 
 
 def is_claimed(session: Session, file_id: UUID, now: datetime) -> bool:

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Exists, and_, delete, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
+from chalicelib.db.claims import is_free
 from chalicelib.db.models import File, ObjectVersion, Upload, User
 from chalicelib.db.models import Session as UploadSession
 
@@ -78,8 +79,7 @@ def uploads_to_measure(session: Session, stored_after: datetime, now: datetime, 
         and_(Upload.client_key.is_not(None), File.state == "stored", File.stored_at > stored_after),
     )
     due = select(Upload.file_id).join(File, File.id == Upload.file_id)
-    is_free = or_(File.busy_until.is_(None), File.busy_until <= now)
-    due = due.where(Upload.method == "multipart", unbounded, open_or_new, is_free)
+    due = due.where(Upload.method == "multipart", unbounded, open_or_new, is_free(now))
     return session.scalars(due.order_by(_turn()).limit(limit)).all()
 
 

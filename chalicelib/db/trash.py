@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Text, cast, func, or_, select, union_all, update
 from sqlalchemy.orm import Session
 
+from chalicelib.db.claims import is_free
 from chalicelib.db.jobs import OPEN
 from chalicelib.db.models import File, Job, Share
 from chalicelib.db.scope import Owner, Scope
@@ -36,13 +37,13 @@ def old_trash(session: Session, until: datetime, now: datetime, limit: int) -> S
 
     Those are left out that somebody has claimed, or that the clock has put off.
     """
-    old = select(File.id).where(*_TRASHED, File.updated_at < until, _is_free(now), _is_due(now))
+    old = select(File.id).where(*_TRASHED, File.updated_at < until, is_free(now), _is_due(now))
     return session.scalars(old.order_by(File.updated_at).limit(limit)).all()
 
 
 def expired_files(session: Session, now: datetime, limit: int) -> Sequence[UUID]:
     """Files whose time is over (``expires_at``), the longest expired first. Left out are those that `old_trash` leaves out."""
-    expired = select(File.id).where(File.expires_at < now, File.state != "deleted", _is_free(now), _is_due(now))
+    expired = select(File.id).where(File.expires_at < now, File.state != "deleted", is_free(now), _is_due(now))
     return session.scalars(expired.order_by(File.expires_at).limit(limit)).all()
 
 
@@ -53,7 +54,7 @@ def dead_restores(session: Session, now: datetime) -> Sequence[UUID]:
         Job.kind == "undelete", Job.state.in_(OPEN)
     )
     dead = select(File.id).where(
-        File.restoring.is_not(None), _is_free(now), cast(File.id, Text).not_in(union_all(one, many))
+        File.restoring.is_not(None), is_free(now), cast(File.id, Text).not_in(union_all(one, many))
     )
     return session.scalars(dead.order_by(File.id).with_for_update(key_share=True, skip_locked=True)).all()
 
@@ -68,10 +69,6 @@ def mark_purged(session: Session, file_id: UUID, now: datetime) -> None:
     session.execute(update(File).where(File.id == file_id).values(purged_at=now, updated_at=File.updated_at))
     open_shares = update(Share).where(Share.file_id == file_id, Share.revoked_at.is_(None))
     session.execute(open_shares.values(revoked_at=now).execution_options(synchronize_session=False))
-
-
-def _is_free(now: datetime) -> ColumnElement[bool]:
-    return or_(File.busy_until.is_(None), File.busy_until <= now)
 
 
 def _is_due(now: datetime) -> ColumnElement[bool]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from chalicelib.catalog.objects import Copied, Guarantees, ListedVersion, Location, Over, Source
+from chalicelib.catalog.objects import Copied, CopyUpload, Guarantees, ListedVersion, Location, Over, Source
 from chalicelib.errors import NotFound, PreconditionFailed
 from chalicelib.store.answers import version_argument, version_id_of
 from chalicelib.store.copying_in_parts import Course, PartCopier, from_source, takes_parts
@@ -77,6 +77,10 @@ class Copier:
             made = self._copy_whole(source, bucket, key, headers, over)
             is_certain = honours.conditional_copy and (source.is_fixed or honours.copy_source)
         return made.copied if is_certain else self._check_after(source, head, bucket, key, made, over)
+
+    def drop(self, upload: CopyUpload) -> None:
+        """Throw away the parts of a copy that isn't gone on with. If S3 doesn't, its lifecycle rule does so after a week."""
+        self._parts.abort(upload)
 
     def _copy_whole(self, source: Source, bucket: str, key: str, headers: dict[str, Any], over: Over | None) -> "_Made":
         options = {"ChecksumAlgorithm": "SHA256", "MetadataDirective": "REPLACE", **headers}

@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from chalicelib.errors import (
+    LandfallError,
     NotFound,
     NothingInRange,
     NotSupported,
@@ -73,14 +74,17 @@ def translating(
 
 def lacks_bucket(error: StoreUnavailable) -> bool:
     """Whether the store doesn't answer because it has no such bucket: where a caller has named it, that is the caller's error."""
-    response = getattr(error.__cause__, "response", {})
-    return bool(response.get("Error", {}).get("Code") == "NoSuchBucket")
+    return _code(error) == "NoSuchBucket"
 
 
 def lacks_upload(error: NotFound) -> bool:
     """Whether what isn't there is the multipart upload, and not an object."""
-    response = getattr(error.__cause__, "response", {})
-    return bool(response.get("Error", {}).get("Code") == "NoSuchUpload")
+    return _code(error) == "NoSuchUpload"
+
+
+def _code(error: LandfallError) -> str:
+    """S3's code of what lies beneath an error; empty if it isn't S3's."""
+    return str(getattr(error.__cause__, "response", {}).get("Error", {}).get("Code", ""))
 
 
 def note_try(response: Any = None, caught_exception: Exception | None = None, **_: Any) -> None:

@@ -3,10 +3,8 @@
 That includes what pydantic accepts and Postgres refuses: NUL characters, lone surrogates, NaN, integers beyond 64 bits.
 """
 
-import json
-import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import islice
 from types import UnionType
@@ -15,11 +13,11 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel, ValidationError
 
+from chalicelib.api.http.documents import MAX_PROBLEMS, complaint_about, parse_json, printable, refuse, unstorable
 from chalicelib.api.schemas.common import Nothing
 from chalicelib.errors import (
     FieldProblem,
     InvalidInput,
-    MalformedBody,
     TooLarge,
     UnsupportedMediaType,
 )
@@ -28,13 +26,6 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 # The parts of an upload are the largest document: 10,000 of them, with checksums.
 MAX_JSON_BYTES = 4 * 1024**2
-_MAX_DEPTH = 64
-_MAX_PROBLEMS = 100
-# Uppy completes an upload with 10,000 parts of three values each.
-_MAX_VALUES = 50_000
-_LONGEST_FIELD = 500
-_LONGEST_NAME = 80
-_INT64 = 1 << 63
 _INTEGER = re.compile(r"-?[0-9]+")
 _DEEP = re.compile(r"\A(\w+)\[(.+)\]\Z", re.DOTALL)
 _PLAINER = {
@@ -67,7 +58,7 @@ def read_query(model: type[BaseModel] | None, values: Mapping[str, list[str]]) -
     fields, lists = (model or Nothing).model_fields, _lists_in(model or Nothing)
     repeated = [name for name, given in values.items() if len(given) > 1 and name not in lists]
     if repeated:
-        _refuse(FieldProblem("query", name, "Given more than once.") for name in repeated)
+        refuse(FieldProblem("query", name, "Given more than once.") for name in repeated)
     found: dict[str, Any] = {}
     for sent, given in values.items():
         name = _DEEP.sub(_dotted, sent)
@@ -76,10 +67,10 @@ def read_query(model: type[BaseModel] | None, values: Mapping[str, list[str]]) -
             members = found.setdefault(family, {})
             if isinstance(members, dict):
                 if name in members:
-                    _refuse([FieldProblem("query", sent, "Given more than once.")])
+                    refuse([FieldProblem("query", sent, "Given more than once.")])
                 members[name] = given[0]
         elif sent in fields and get_origin(fields[sent].annotation) is dict:
-            _refuse([FieldProblem("query", sent, f"Written {sent}.name=value or {sent}[name]=value.")])
+            refuse([FieldProblem("query", sent, f"Written {sent}.name=value or {sent}[name]=value.")])
         else:
             found[sent] = given if sent in lists else given[0]
     read = _validate_strings(model or Nothing, "query", found)
@@ -131,8 +122,8 @@ def read_document(model: type[ModelT], document: Any, where: str) -> ModelT:
     """
     if isinstance(document, dict):
         _refuse_unknown(model, document, where)
-        if problems := [FieldProblem(where, *told) for told in islice(_ill_typed(model, document), _MAX_PROBLEMS)]:
-            _refuse(problems)
+        if problems := [FieldProblem(where, *told) for told in islice(_ill_typed(model, document), MAX_PROBLEMS)]:
+            refuse(problems)
     try:
         return model.model_validate(document)
     except ValidationError as error:
@@ -141,9 +132,9 @@ def read_document(model: type[ModelT], document: Any, where: str) -> ModelT:
 
 def _refuse_unknown(model: type[BaseModel], document: dict[str, Any], where: str) -> None:
     """Refuse too many unknown fields before pydantic writes a complaint about each of them."""
-    if model.model_config.get("extra") == "forbid" and len(document) > len(model.model_fields) + _MAX_PROBLEMS:
-        unknown = islice((name for name in document if name not in model.model_fields), _MAX_PROBLEMS)
-        _refuse(FieldProblem(where, name, _PLAINER["extra_forbidden"]) for name in unknown)
+    if model.model_config.get("extra") == "forbid" and len(document) > len(model.model_fields) + MAX_PROBLEMS:
+        unknown = islice((name for name in document if name not in model.model_fields), MAX_PROBLEMS)
+        refuse(FieldProblem(where, name, _PLAINER["extra_forbidden"]) for name in unknown)
 
 
 def _ill_typed(kind: Any, value: Any, field: str = "") -> Iterator[tuple[str, str]]:
@@ -179,102 +170,15 @@ def _plain_kinds(annotation: Any) -> Iterator[Any]:
         yield annotation
 
 
-# Where a value is in a document: the path of what holds it, and its name or number there. Empty for the document itself.
-_Path = tuple[Any, ...]
-
-
-def parse_json(raw: bytes | str) -> Any:
-    """A JSON document whose every value Postgres can store.
-
-    Raises:
-        MalformedBody: empty, not UTF-8, not JSON, a member named twice, or nested too deeply.
-        InvalidInput: NUL characters, lone surrogates, integers beyond 64 bits; says where.
-    """
-    if not raw.strip():
-        raise MalformedBody("The body is empty; a JSON document is expected.")
-    try:
-        text = raw.decode() if isinstance(raw, bytes) else raw
-        document = json.loads(text, parse_constant=_no_such_number, object_pairs_hook=_without_repetition)
-    except UnicodeDecodeError:
-        raise MalformedBody("The body is not UTF-8.") from None
-    except RecursionError:
-        raise MalformedBody("The body is nested too deeply.") from None
-    except ValueError as error:
-        raise MalformedBody(f"The body is not JSON: {error}.") from None
-    problems = [FieldProblem("body", *told) for told in islice(_unstorable(document), _MAX_PROBLEMS)]
-    if problems:
-        _refuse(problems)
-    return document
-
-
-def _no_such_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
-
-
-def _without_repetition(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(members)
-    if len(document) != len(members):
-        raise ValueError("a member of an object is named twice")
-    return document
-
-
-def _unstorable(document: Any) -> Iterable[tuple[str, str]]:
-    """Dotted path and complaint of each value that JSON allows and Postgres doesn't.
-
-    Raises:
-        MalformedBody: it is nested too deeply, or holds more values than any request needs.
-    """
-    # The path of a value is made only if there is a complaint: a long name may have a hundred thousand values below it.
-    rest: list[tuple[_Path, int, Any]] = [((), 0, document)]
-    count = 1
-    while rest:
-        path, depth, value = rest.pop()
-        if depth > _MAX_DEPTH:
-            raise MalformedBody("The body is nested too deeply.")
-        count += len(value) if isinstance(value, dict | list) else 0
-        if count > _MAX_VALUES:
-            raise MalformedBody(f"The body holds more than {_MAX_VALUES:,} values.")
-        if isinstance(value, dict):
-            for name, member in value.items():
-                if complaint := _complaint(name):
-                    yield _dotted_path(path), f"Name of a member: {complaint}"
-                rest.append(((path, name), depth + 1, member))
-        elif isinstance(value, list):
-            rest.extend(((path, index), depth + 1, member) for index, member in enumerate(value))
-        elif complaint := _complaint(value):
-            yield _dotted_path(path), complaint
-
-
-def _dotted_path(path: _Path) -> str:
-    names: list[str] = []
-    while path:
-        path, name = path
-        names.append(str(name)[:_LONGEST_NAME])
-    return ".".join(reversed(names))
-
-
-def _complaint(value: Any) -> str | None:
-    if isinstance(value, str):
-        if "\0" in value:
-            return "Holds a NUL character."
-        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
-            return "Holds half of a surrogate pair."
-    if isinstance(value, int) and not -_INT64 <= value < _INT64:
-        return "Does not fit in 64 bits."
-    if isinstance(value, float) and not math.isfinite(value):
-        return "Is too large a number."
-    return None
-
-
 def _validate_strings(model: type[BaseModel], where: str, values: dict[str, Any]) -> BaseModel:
     for name in values:
-        if complaint := _complaint(name):
-            _refuse([FieldProblem(where, _printable(name), complaint)])
-    for field, complaint in _unstorable(values):
-        _refuse([FieldProblem(where, _printable(field), complaint)])
+        if complaint := complaint_about(name):
+            refuse([FieldProblem(where, printable(name), complaint)])
+    for field, complaint in unstorable(values):
+        refuse([FieldProblem(where, printable(field), complaint)])
     for name, info in model.model_fields.items():
         if name in values and (complaint := _ill_written(info.annotation, values[name])):
-            _refuse([FieldProblem(where, name, complaint)])
+            refuse([FieldProblem(where, name, complaint)])
     try:
         # `model_validate_strings` knows no lists, and isn't needed: all types that a parameter may have are read from
         # text.
@@ -285,13 +189,13 @@ def _validate_strings(model: type[BaseModel], where: str, values: dict[str, Any]
 
 def _refuse_validation(error: ValidationError, where: str) -> NoReturn:
     details = error.errors(include_url=False, include_context=False, include_input=False)
-    _refuse(
+    refuse(
         FieldProblem(
             where,
             ".".join(map(str, detail["loc"])),
             _PLAINER.get(detail["type"]) or detail["msg"].removeprefix("Value error, "),
         )
-        for detail in islice(details, _MAX_PROBLEMS)
+        for detail in islice(details, MAX_PROBLEMS)
     )
 
 
@@ -303,16 +207,3 @@ def _ill_written(annotation: Any, text: Any) -> str | None:
     if int in kinds and not _INTEGER.fullmatch(text):
         return "Must be an integer."
     return None
-
-
-def _refuse(problems: Iterable[FieldProblem]) -> NoReturn:
-    found = tuple(problems)
-    names = ", ".join(dict.fromkeys(f"{problem.where} {problem.field}".strip() for problem in found[:5]))
-    raise InvalidInput(
-        f"Wrong: {_printable(names)}{', …' if len(found) > 5 else ''}.",
-        tuple(FieldProblem(p.where, _printable(p.field), p.message) for p in found[:_MAX_PROBLEMS]),
-    )
-
-
-def _printable(text: str) -> str:
-    return text[:_LONGEST_FIELD].encode("utf-8", "replace").decode().replace("\0", "�")

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from chalicelib.api.http import multipart_form, reading
+from chalicelib.api.http import documents, multipart_form, reading
 from chalicelib.api.http.endpoint import Reply, StepwiseCall, stepwise_endpoint
 from chalicelib.api.schemas.files import FileDetail, FileOut, FilePath, UploadFields, UploadForm
 from chalicelib.api.schemas.uploads import FileBegun, FileCreate, PartsOut, PartsSign, SignedPartsOut, UploadComplete
@@ -172,7 +172,7 @@ def _upload_fields(form: multipart_form.Form) -> UploadFields:
 
 def _json_field(name: str, text: str) -> Any:
     try:
-        return reading.parse_json(text)
+        return documents.parse_json(text)
     except MalformedBody as error:
         problems: tuple[FieldProblem, ...] = (FieldProblem("body", name, str(error).replace("The body", "The field")),)
     except InvalidInput as error:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, Field
 
-from chalicelib.api.schemas.common import NO_CONTROLS, Input, Output, example, without_controls
+from chalicelib.api.schemas.common import NO_CONTROLS, Input, Output, example, within_bytes, without_controls
 from chalicelib.api.schemas.sessions import SessionId
 from chalicelib.api.schemas.users import Name
 from chalicelib.catalog.roles import KeyScope
@@ -14,17 +14,11 @@ from chalicelib.catalog.roles import KeyScope
 _MAX_PREFIX_BYTES = 512
 
 
-def _short(prefix: str) -> str:
-    if len(prefix.encode()) > _MAX_PREFIX_BYTES:
-        raise ValueError(f"Longer than {_MAX_PREFIX_BYTES} bytes.")
-    return prefix
-
-
 Prefix = Annotated[
     str,
     Field(min_length=1, max_length=_MAX_PREFIX_BYTES, json_schema_extra=NO_CONTROLS),
     AfterValidator(without_controls),
-    AfterValidator(_short),
+    within_bytes(_MAX_PREFIX_BYTES),
 ]
 
 

@@ -36,6 +36,17 @@ MediaTypePattern = Annotated[
 ]
 
 
+def within_bytes(most: int) -> AfterValidator:
+    """Texts of up to ``most`` bytes in UTF-8."""
+
+    def check(text: str) -> str:
+        if len(text.encode()) > most:
+            raise ValueError(f"Longer than {most} bytes.")
+        return text
+
+    return AfterValidator(check)
+
+
 def without_controls(text: str) -> str:
     """``text``, unless it holds a control character."""
     if any(unicodedata.category(character) == "Cc" for character in text):

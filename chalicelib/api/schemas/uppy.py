@@ -3,26 +3,19 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from chalicelib.api.schemas.common import Input, Metadata, Output, example
+from chalicelib.api.schemas.common import Input, Metadata, Output, example, within_bytes
 from chalicelib.api.schemas.files import FileName, IntoSession
 from chalicelib.api.schemas.uploads import MediaType, Sha256
 from chalicelib.catalog.keys import MAX_KEY_BYTES
 from chalicelib.catalog.parts import MAX_OBJECT_BYTES, MAX_PART_BYTES, MAX_PARTS
 from chalicelib.services.uploads.uppy import Verb
 
-
-def _fits(key: str) -> str:
-    if len(key.encode()) > MAX_KEY_BYTES:
-        raise ValueError(f"Must have at most {MAX_KEY_BYTES} bytes.")
-    return key
-
-
 Key = Annotated[
     str,
     StringConstraints(min_length=1, max_length=MAX_KEY_BYTES),
-    AfterValidator(_fits),
+    within_bytes(MAX_KEY_BYTES),
     Field(description="As the server answered it."),
 ]
 UploadId = Annotated[str, StringConstraints(min_length=1, max_length=1024)]

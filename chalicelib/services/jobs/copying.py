@@ -8,13 +8,12 @@ A large object is copied in parts, as many as there is time for. S3 keeps them, 
 """
 
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime
 from typing import Protocol
 
 from chalicelib.catalog.objects import Copied, CopyUpload, Location, ObjectHead, Over, Source
 from chalicelib.catalog.progress import CopiesProgress, CopyProgress
-from chalicelib.errors import Conflict, NotFound, PreconditionFailed, Refused, StoreUnavailable, TimeIsUp, Unavailable
+from chalicelib.errors import Conflict, NotFound, PreconditionFailed, Refused, TimeIsUp, Unavailable
 from chalicelib.services.context import Context
 from chalicelib.store.copying_in_parts import Course
 
@@ -130,7 +129,6 @@ def note_copy(work: CopyingWork, copied: Copied) -> None:
 
 
 def drop_parts(work: CopyWork) -> None:
-    """Throw away the parts of a copy that isn't gone on with. If S3 doesn't answer, its lifecycle rule does this after a week."""
+    """Throw away the parts of a copy that isn't gone on with, if it has begun any."""
     if (upload := work.progress.upload) is not None:
-        with suppress(NotFound, StoreUnavailable):
-            work.ctx.store.multipart.abort(*upload.location, upload.upload_id)
+        work.ctx.store.copier.drop(upload)

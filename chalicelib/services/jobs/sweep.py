@@ -14,7 +14,7 @@ from chalicelib.errors import Cancelled, DatabaseUnavailable, LandfallError
 from chalicelib.services.context import Transaction
 from chalicelib.services.jobs.queue import Work
 from chalicelib.services.removal.bulk import delete_files
-from chalicelib.services.removal.trash import Course, purge
+from chalicelib.services.removal.trash import Purging, purge
 
 _DELETED_AT_ONCE = 500
 _PURGED_AT_ONCE = 100
@@ -71,7 +71,7 @@ def purge_next(work: Work[Any, Any], file_id: UUID, until: datetime | None = Non
         work.save_with(tx, progress)
 
     try:
-        purge(work.ctx, file_id, until, Course(progress.claimed, keep_claim, partial(work.save, is_further=True)))
+        purge(work.ctx, file_id, until, Purging(progress.claimed, keep_claim, partial(work.save, is_further=True)))
     except (Cancelled, DatabaseUnavailable):
         raise
     except LandfallError as error:

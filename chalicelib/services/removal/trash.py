@@ -8,6 +8,7 @@ from functools import partial
 from uuid import UUID
 
 from chalicelib.catalog.changes import ObjectChange
+from chalicelib.catalog.files import File
 from chalicelib.catalog.objects import Deletion, Location, ObjectVersion
 from chalicelib.catalog.observations import observe_removal
 from chalicelib.db import files, trash
@@ -30,7 +31,7 @@ _DENIED = "AccessDenied"  # what S3 says of a locked version, too
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class Purging:
     """How a job notes its purge of a file.
 
     Attributes:
@@ -44,7 +45,7 @@ class Course:
     on_batch: Callable[[], None] = lambda: None
 
 
-def purge(ctx: Context, file_id: UUID, until: datetime | None = None, course: Course = Course()) -> None:
+def purge(ctx: Context, file_id: UUID, until: datetime | None = None, purging: Purging = Purging()) -> None:
     """Remove every version of a deleted file. Delete markers come last: as long as one is left, no object shows.
 
     ``until``: nothing is done if the file was deleted later, as again since it was found.
@@ -55,13 +56,13 @@ def purge(ctx: Context, file_id: UUID, until: datetime | None = None, course: Co
         StoreUnavailable: S3 did not remove every version.
     """
     with ctx.transaction() as tx:
-        if not claim_files(tx, [file_id], course.mine):
+        if not claim_files(tx, [file_id], purging.mine):
             raise Conflict("The file is being restored at this moment.")
         file = files.find_file(tx.session, EVERYONE, file_id)
         if until is not None and file is not None and file.updated_at > until:
             release_files(tx, [file_id])
             return
-        course.keep_claim(tx, tx.now + CLAIM)
+        purging.keep_claim(tx, tx.now + CLAIM)
         note(tx, "purge", [file_id])
     try:
         before: list[ObjectVersion] = []
@@ -69,7 +70,7 @@ def purge(ctx: Context, file_id: UUID, until: datetime | None = None, course: Co
             if found == before:
                 raise StoreUnavailable("S3 has removed versions that are still known.")
             before = found
-            course.on_batch()
+            purging.on_batch()
     finally:
         with ctx.transaction() as tx:
             release_files(tx, [file_id])
@@ -120,30 +121,36 @@ def _count_done(ctx: Context, file_ids: Sequence[UUID], action: Callable[[Contex
     return done
 
 
-def _to_purge(tx: Transaction, file_id: UUID) -> list[ObjectVersion] | None:
-    """Up to a thousand versions of a deleted file; None if it was restored, or is gone."""
-    file = files.find_file(tx.session, EVERYONE, file_id)
-    if file is None or file.state != "deleted":
-        return None
+def _to_purge(tx: Transaction, file: File) -> list[ObjectVersion]:
+    """Up to a thousand versions of a deleted file."""
     with tx.as_landfall():  # what others have left at the file's key must stay, and stay hidden
-        return versions_of(tx.session, EVERYONE, file_id, _MAX_VERSIONS)
+        return versions_of(tx.session, EVERYONE, file.id, _MAX_VERSIONS)
+
+
+def _deleted(tx: Transaction, file_id: UUID) -> File | None:
+    """A file, unless it was restored, or is gone."""
+    file = files.find_file(tx.session, EVERYONE, file_id)
+    return file if file is not None and file.state == "deleted" else None
 
 
 def _purge_some(ctx: Context, file_id: UUID) -> list[ObjectVersion]:
     """Remove up to a thousand versions; returns which. None is left, or the file was restored, if there are none."""
     with ctx.transaction() as tx:
-        found = _to_purge(tx, file_id)
-        if found == []:
+        file = _deleted(tx, file_id)
+        found = [] if file is None else _to_purge(tx, file)
+        if file is not None and not found:
             # Nobody records anything of the key from here on: it would be lost, or take its file's links with it.
             with tx.as_landfall():
                 lock_files(tx.session, [file_id])
-            found = _to_purge(tx, file_id)
-        if found == []:
-            trash.mark_purged(tx.session, file_id, tx.now)
+            file = _deleted(tx, file_id)
+            found = [] if file is None else _to_purge(tx, file)
+        if file is None:
+            return []
         if not found:
+            trash.mark_purged(tx.session, file_id, tx.now)
             return []
     _require_unreplaced(ctx, found)
-    _require_hidden(ctx, file_id, found)
+    _require_hidden(ctx, file.location, found)
     # Not in one request with the objects: an object that S3 doesn't remove would come to light without its marker.
     versions = [version for version in found if not version.is_marker] or found
     removed, denied = _remove(ctx, versions)
@@ -155,17 +162,15 @@ def _purge_some(ctx: Context, file_id: UUID) -> list[ObjectVersion]:
     return found
 
 
-def _require_hidden(ctx: Context, file_id: UUID, versions: Sequence[ObjectVersion]) -> None:
-    """Check that S3 shows no object that is to be removed, nor any at the file's own key; otherwise the catalogue is healed.
+def _require_hidden(ctx: Context, own: Location, versions: Sequence[ObjectVersion]) -> None:
+    """Check that S3 shows no object that is to be removed, nor any at the file's ``own`` key; otherwise the catalogue is healed.
 
-    Another client may have removed the delete marker, or put an object again, and no event has told of it yet.
+    Another client may have removed the delete marker, or put an object again, and no event has told of it yet. Who does so
+    between the answer and the removal loses it: S3 knows no condition for versions.
 
     Raises:
         Conflict: it does, so the file is back. Nothing is to be removed.
     """
-    with ctx.transaction() as tx:
-        file = files.find_file(tx.session, EVERYONE, file_id)
-    own = None if file is None else file.location
     removed = {(version.bucket, version.key, version.version_id) for version in versions if not version.is_marker}
     for location in {Location(bucket, key) for bucket, key, _ in removed}:
         with suppress(NotFound):

@@ -4,7 +4,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.catalog.media_types import UNTOLD, as_kept, disagree, essence
-from chalicelib.catalog.objects import Inspection, whole_sha256
+from chalicelib.catalog.objects import Inspection, ObjectHead, whole_sha256
 from chalicelib.errors import NotFound, Refused, StoreUncertain
 from chalicelib.store.inspection.content import examine
 
@@ -29,20 +29,7 @@ def inspect_object(
     Raises:
         NotFound: the object is gone. StoreUnavailable: S3 does not answer.
     """
-    try:
-        head = store.head(bucket, key, version_id or None)
-        is_another = not version_id and bool(head.version_id)
-    except NotFound as missing:
-        if version_id:
-            raise
-        try:  # a delete marker may be above it
-            head = store.head(bucket, key, "null")
-        except (Refused, StoreUncertain):  # as of a store that has no versions
-            raise missing from None
-        is_another = True
-    if is_another:
-        version_id = "null"  # the key got versions later, and S3 answered with the current one
-        head = store.head(bucket, key, version_id)
+    version_id, head = _head(store, bucket, key, version_id)
     media_type = as_kept(head.media_type)
     found: dict[str, Any] = {
         "content_type": media_type,
@@ -64,6 +51,22 @@ def inspect_object(
     found["sha256"] = whole_sha256(head.checksums)
     facts = {name: _stored(value) for name, value in found.items() if value not in (None, {})}
     return Inspection(_stored(best), head.size, head.etag, facts)
+
+
+def _head(store: "ObjectStore", bucket: str, key: str, version_id: str) -> tuple[str, ObjectHead]:
+    """A version's headers, and the id that names it: an object without one is ``null`` once its key has versions."""
+    try:
+        head = store.head(bucket, key, version_id or None)
+    except NotFound as missing:
+        if version_id:
+            raise
+        try:  # a delete marker may be above it
+            return "null", store.head(bucket, key, "null")
+        except (Refused, StoreUncertain):  # as of a store that has no versions
+            raise missing from None
+    if version_id or not head.version_id:
+        return version_id, head
+    return "null", store.head(bucket, key, "null")  # S3 has answered with the current one
 
 
 def _stored(value: Any) -> Any:

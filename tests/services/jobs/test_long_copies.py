@@ -1,33 +1,25 @@
 """Copies that take longer than a job's turn, or than a function may run: the next turn goes on with them."""
 
 from collections.abc import Callable
-from threading import Semaphore
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 
 from chalicelib import runtime
-from chalicelib.catalog.objects import CopyUpload, Part
 from chalicelib.catalog.parts import MIB
-from chalicelib.db import claims
 from chalicelib.db.models import Job
 from chalicelib.errors import Conflict, StoreUnavailable
-from chalicelib.services.jobs.copy import begin_copy
 from chalicelib.services.jobs.copying import NotedCourse
-from chalicelib.services.jobs.kinds import run_job
 from chalicelib.services.jobs.queue import cancel_job
 from chalicelib.services.jobs.restore import begin_restore
 from chalicelib.services.removal import trash
-from chalicelib.services.uploads.completion import record_if_there
-from chalicelib.services.uploads.direct import PlannedUpload
 from chalicelib.store import copying_in_parts
 from chalicelib.store.copying_in_parts import PartCopier
 from tests.support.backend import BUCKET, OPTIONS, Backend
-from tests.support.dying import Died, die
-
-BODY = b"".join(bytes([letter]) * 5 * MIB for letter in b"abcd")
+from tests.support.dying import Died
+from tests.support.long_copies import BODY, Parts, copy, is_claimed, move, restore, turn
 
 
 @pytest.fixture(autouse=True)
@@ -35,39 +27,6 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copying_in_parts, "_PART_BYTES", 5 * MIB)
     monkeypatch.setattr(copying_in_parts, "part_size", lambda _: 0)
     monkeypatch.setattr(copying_in_parts, "_COPIERS", 1)
-
-
-class Parts:
-    """The parts that S3 has copied, what happens in place of one, and with how many of them the process dies.
-
-    S3 waits for the process to take notice of a part before it copies the next one.
-    """
-
-    def __init__(self) -> None:
-        self.copied: list[int] = []
-        self.dies_with: int | None = None
-        self._ahead = Semaphore(1)
-        self.instead: dict[int, Callable[[], Any]] = {}
-        self._copy, self._go_on = PartCopier._copy_part, NotedCourse.go_on
-
-    def copy(self, copier: PartCopier, upload: CopyUpload, number: int, *span: int) -> Part:
-        self.instead.get(number, lambda: None)()
-        self._ahead.acquire(
-            timeout=0.3
-        )  # if the process doesn't go on any more, a part that was begun is copied all the same
-        part = self._copy(copier, upload, number, *span)
-        self.copied.append(number)
-        return part
-
-    def go_on(self, course: NotedCourse, left: int) -> None:
-        self._ahead.release()
-        try:
-            self._go_on(course, left)
-            if self.dies_with is not None and len(self.copied) >= self.dies_with:
-                die()
-        except BaseException:
-            self._ahead = Semaphore(1)
-            raise
 
 
 @pytest.fixture
@@ -78,49 +37,8 @@ def parts(monkeypatch: pytest.MonkeyPatch) -> Parts:
     return parts
 
 
-def move(backend: Backend) -> tuple[UUID, UUID]:
-    file_id = backend.store_file(BODY)
-    return backend.begin_move(file_id).id, file_id
-
-
-def copy(backend: Backend) -> tuple[UUID, UUID]:
-    job, command = begin_copy(backend.context(), backend.store_file(BODY), {})
-    return job.id, command.file_id
-
-
-def restore(backend: Backend, begun: PlannedUpload | None = None) -> tuple[UUID, UUID]:
-    if begun is None:
-        file_id = backend.store_file(BODY)
-    else:
-        backend.put(begun, BODY)
-        file_id = begun.file.id
-        assert record_if_there(backend.context(), file_id, begun.file.location)
-    version_id = backend.file(file_id).version_id or ""
-    backend.s3.put_object(Bucket=BUCKET, Key=backend.file(file_id).key, Body=b"newer")
-    newer = backend.s3.head_object(Bucket=BUCKET, Key=backend.file(file_id).key)
-    with backend.context().transaction() as tx:
-        tx.session.execute(
-            text("UPDATE files SET version_id = :version_id, etag = :etag, size = 5 WHERE id = :id"),
-            {"id": file_id, "version_id": newer["VersionId"], "etag": newer["ETag"].strip('"')},
-        )
-        job, _ = begin_restore(tx, file_id, version_id)
-    return job.id, file_id
-
-
 Begin = Callable[[Backend], tuple[UUID, UUID]]
 each = pytest.mark.parametrize("begin", [move, copy, restore])
-
-
-def turn(backend: Backend, job_id: UUID, minutes: float = 0) -> Any:
-    """A turn that is over with its first part; says what the job is then."""
-    run_job(backend.context(hours=minutes / 60), job_id, 0)
-    with runtime.transaction() as session:
-        return session.get_one(Job, job_id)
-
-
-def is_claimed(backend: Backend, file_id: UUID) -> bool:
-    with runtime.transaction() as session:
-        return claims.is_claimed(session, file_id, runtime.now())
 
 
 @each
@@ -302,6 +220,22 @@ def test_a_second_restore_does_not_free_what_the_first_has_reserved(backend: Bac
         reserved = session.scalar(text("SELECT restoring FROM files WHERE id = :id"), {"id": file_id})
     assert reserved == len(BODY) - 5
     assert backend.run(job_id).state == "done"
+
+
+def test_of_two_restores_at_once_one_is_begun(backend: Backend) -> None:
+    file = backend.file(backend.store_file())
+
+    def begin(_: int) -> str:
+        try:
+            with backend.context().transaction() as tx:
+                begin_restore(tx, file.id, file.version_id or "")
+        except Conflict as error:
+            return str(error)
+        return "begun"
+
+    with ThreadPoolExecutor(4) as pool:
+        told = sorted(pool.map(begin, range(4)))
+    assert told == ["The file is being restored already."] * 3 + ["begun"]
 
 
 def test_nobody_purges_a_file_between_the_turns_of_its_restore(

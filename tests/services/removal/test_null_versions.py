@@ -105,7 +105,7 @@ def test_a_purge_says_after_each_batch_that_it_goes_on(backend: Backend, monkeyp
     heal(backend.context(), [backend.file(file_id).location])
     delete_file(backend.context(), file_id)
     told: list[int] = []
-    trash.purge(backend.context(), file_id, course=trash.Course(on_batch=lambda: told.append(1)))
+    trash.purge(backend.context(), file_id, purging=trash.Purging(on_batch=lambda: told.append(1)))
     assert len(told) == 3, "two objects and a marker"
 
 
