@@ -32,7 +32,7 @@ from chalicelib.store.listing import rarely_collecting
 _SPLIT_AHEAD = 40_000
 _IDLE = 0.2  # seconds
 _GUESS_AFTER = timedelta(seconds=3)
-_REFUSED = "The object store has refused to tell of {} keys, so nothing is sure of them."
+_REFUSED = "The object store has refused to tell of {} keys, so nothing is sure of them. The log names them."
 _TRIES = 5  # in a row, while the store doesn't answer
 _TRIES_BESIDE_OTHERS = 20  # in a row, while others hold the keys: each waits for them itself
 

@@ -118,7 +118,10 @@ def test_an_object_of_which_the_store_refuses_to_tell_stays_and_nothing_is_prove
 ) -> None:
     audit = repair(LyingStore(listing(*KEYS[2:]), head=403))
     assert (audit.state, audit.gone, audit.recorded) == ("done", 0, 0)
-    assert audit.problem == "The object store has refused to tell of 2 keys, so nothing is sure of them."
+    assert (
+        audit.problem
+        == "The object store has refused to tell of 2 keys, so nothing is sure of them. The log names them."
+    )
     assert stored(engine) == KEYS
     with transaction(engine) as session:
         (truth,) = audits.truth_of(session, ["b"], runtime.now())
